@@ -1,0 +1,50 @@
+"""Checks of arguments, shared by everything that takes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def check_whole(**values: Any) -> None:
+    """Raises unless every value is an int of at least 1.
+
+    Raises:
+        ValueError: naming the first value that is not.
+    """
+    for name, value in values.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ValueError(
+                f"`{name}` must be a whole number, at least 1. Received: {name}={value!r}"
+            )
+
+
+def check_rate(**values: Any) -> None:
+    """Raises unless every value is a number in [0, 1).
+
+    Raises:
+        ValueError: naming the first value that is not.
+    """
+    for name, value in values.items():
+        if not isinstance(value, (int, float)) or not 0 <= value < 1:
+            raise ValueError(
+                f"`{name}` must be a rate, at least 0 and below 1. Received: {name}={value!r}"
+            )
+
+
+def check_dtype(dtype: Any) -> Any:
+    """Returns the Keras dtype policy; `None` is the global one.
+
+    Raises:
+        ValueError: no such policy.
+    """
+    import keras
+
+    if dtype is None:
+        return keras.config.dtype_policy()
+    try:
+        return keras.dtype_policies.get(dtype)
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            "`dtype` must be a Keras dtype policy, such as 'float32', 'mixed_bfloat16' or "
+            f"'mixed_float16'. Received: dtype={dtype!r}"
+        ) from error

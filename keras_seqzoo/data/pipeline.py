@@ -1,0 +1,259 @@
+"""The tf.data pipeline: tokenise once, keep the ids, shuffle, bucket by length, pack, prefetch.
+
+Texts travel in *windows* of ids: a table is one window, a stream many. Each epoch draws, for
+every window, the batches as lists of row numbers; gathering and padding them is one op a batch.
+No Python runs per row.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_seqzoo.checks import check_whole
+from keras_seqzoo.preprocessing.base import Preprocessor, as_strings
+
+if TYPE_CHECKING:
+    from keras_seqzoo.data.stream import TextStream
+    from keras_seqzoo.data.table import TextTable
+    from keras_seqzoo.tasks.base import TextModel
+
+# Rows are sorted by length within pools of this many batches: enough to make the lengths in a
+# batch nearly equal, few enough that batches still differ from epoch to epoch.
+_POOL_BATCHES = 64
+_STREAM_WINDOW_ROWS = 65_536
+_LENGTH_MULTIPLE = 8
+
+
+def make_dataset(
+    table: TextTable | TextStream,
+    model: TextModel | Preprocessor,
+    batch_size: int = 32,
+    shuffle: bool = False,
+    seed: int | None = None,
+    cache: bool | str | os.PathLike[str] = True,
+    *,
+    bucket: bool | None = None,
+) -> tf.data.Dataset:
+    """Makes the dataset that `fit`, `evaluate` and `predict` read.
+
+    Args:
+        table: a `TextTable`, or a `TextStream`, of which only some windows of rows are in memory
+            at a time.
+        model: the model, or its preprocessor, whose vocabulary turns the texts into ids.
+        batch_size: rows a batch; over all replicas, where there are several.
+        shuffle: whether rows are drawn in a new random order in every epoch. A stream is
+            shuffled within windows of about 65,000 rows.
+        seed: makes the orders of all epochs repeatable. By default it is drawn from Python's
+            `random`, so `keras.utils.set_random_seed` governs it.
+        cache: `True` keeps a table's ids in memory (a stream's are made again in every epoch,
+            since it is taken not to fit). `False` keeps nothing. A folder keeps them on disk,
+            under a name that depends on the rows and the preprocessor.
+        bucket: whether rows of similar length share a batch, which spares padding. Defaults to
+            `shuffle`: without shuffling the rows keep the order of the table.
+
+    Returns:
+        Batches `(features, labels)`, or `(features,)` for a table without labels. `features` is a
+        dict of int32 `token_ids`, `padding_mask` and `segment_ids`, each `(batch, length)`, with
+        `length` that of the longest row, rounded up to a multiple of 8; `labels` is int32
+        `(batch,)`.
+
+    Raises:
+        TypeError: `table` is neither a `TextTable` nor a `TextStream`.
+        ValueError: a `batch_size` below 1, or classes that are not those of the model.
+
+    Example:
+        >>> import keras_seqzoo as sz
+        >>> table = sz.TextTable.from_texts(["good film", "bad"], ["pos", "neg"])
+        >>> model = sz.build_model("gru", table, units=4)
+        >>> features, labels = next(iter(sz.make_dataset(table, model, batch_size=2)))
+        >>> features["token_ids"].shape, labels.numpy().tolist()
+        (TensorShape([2, 8]), [1, 0])
+    """
+    check_whole(batch_size=batch_size)
+    if not hasattr(table, "split") or not hasattr(table, "classes"):
+        raise TypeError(
+            "`table` must be a TextTable or a TextStream. Use read_table(source) first. "
+            f"Received: {type(table).__name__}"
+        )
+    preprocessor = model if isinstance(model, Preprocessor) else model.preprocessor
+    if not isinstance(model, Preprocessor):
+        model.check_table(table)
+    streamed = hasattr(table, "chunks")
+    rows = len(table)
+    if streamed:
+        window_rows = max(1, _STREAM_WINDOW_ROWS // batch_size) * batch_size
+        windows = _stream_windows(table, preprocessor, window_rows)
+    else:
+        columns = {} if table.labels is None else {"labels": table.labels}
+        windows = text_windows(table.texts, preprocessor, columns, keep=cache is True)
+    if not isinstance(cache, bool):
+        windows = _kept_on_disk(windows, Path(cache), table, preprocessor)
+    return window_batches(
+        windows,
+        preprocessor,
+        batch_size,
+        rows=rows,
+        shuffle=shuffle,
+        bucket=shuffle if bucket is None else bucket,
+        seed=seed,
+    )
+
+
+def text_windows(
+    texts: Any, preprocessor: Preprocessor, columns: Mapping[str, Any], *, keep: bool = True
+) -> tf.data.Dataset:
+    """Makes one window of ids from texts that are in memory.
+
+    Args:
+        texts: strings `(rows,)`.
+        preprocessor: turns them into ids.
+        columns: further arrays `(rows, …)`, such as `labels`, in the order in which batches
+            are to hold them.
+        keep: whether the ids are made now and kept; otherwise anew in every iteration.
+
+    Returns:
+        A dataset of one element: a dict of `values`, `splits` and the columns.
+    """
+    strings = as_strings(texts)
+    source = tf.data.Dataset.from_tensors((strings, dict(columns)))
+    windows = source.map(lambda texts, columns: _window(texts, columns, preprocessor))
+    if not keep:
+        return windows
+    # In parts, so that all cores tokenise; from_tensors then holds the ids outside any graph.
+    parts = tf.data.Dataset.from_tensor_slices(strings).batch(4096)
+    parts = parts.map(
+        lambda texts: _window(texts, {}, preprocessor), num_parallel_calls=tf.data.AUTOTUNE
+    )
+    values, lengths = [np.zeros(0, np.int32)], [np.zeros(0, np.int64)]
+    for part in parts.as_numpy_iterator():
+        values.append(part["values"])
+        lengths.append(np.diff(part["splits"]))
+    splits = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
+    kept = {"values": np.concatenate(values), "splits": splits, **columns}
+    return tf.data.Dataset.from_tensors(kept)
+
+
+def window_batches(
+    windows: tf.data.Dataset,
+    preprocessor: Preprocessor,
+    batch_size: int,
+    *,
+    rows: int,
+    shuffle: bool = False,
+    bucket: bool = False,
+    seed: int | None = None,
+) -> tf.data.Dataset:
+    """Makes the batches of all windows, drawn anew in every iteration.
+
+    Args:
+        windows: elements as `text_windows` makes them.
+        preprocessor: packs the ids.
+        batch_size: rows a batch; all windows but the last hold a multiple of it.
+        rows: rows in all windows together.
+        shuffle: whether rows are drawn in random order.
+        bucket: whether rows are sorted by length, within pools if also shuffled.
+        seed: of the random orders.
+
+    Returns:
+        Batches `(features, *columns)`.
+    """
+    if seed is None:
+        seed = random.randrange(2**31)
+    seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True)
+    seeds = seeds.batch(2, drop_remainder=True)
+
+    def draw(window: dict[str, tf.Tensor], seed: tf.Tensor) -> tf.data.Dataset:
+        tokens = tf.RaggedTensor.from_row_splits(
+            window["values"], window["splits"], validate=False
+        )
+        columns = [column for key, column in window.items() if key not in ("values", "splits")]
+        order, starts = _plan(tokens.row_lengths(), batch_size, shuffle, bucket, seed)
+
+        def pack(start: tf.Tensor) -> tuple[Any, ...]:
+            chosen = order[start : start + batch_size]
+            features = preprocessor.pack(tf.gather(tokens, chosen), multiple=_LENGTH_MULTIPLE)
+            return (features, *(tf.gather(column, chosen) for column in columns))
+
+        return tf.data.Dataset.from_tensor_slices(starts).map(
+            pack, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+        )
+
+    batches = tf.data.Dataset.zip(windows, seeds).flat_map(draw)
+    batches = batches.apply(tf.data.experimental.assert_cardinality(-(-rows // batch_size)))
+    return batches.prefetch(tf.data.AUTOTUNE)
+
+
+def _plan(
+    lengths: tf.Tensor, batch_size: int, shuffle: bool, bucket: bool, seed: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Draws an epoch: row numbers in order, and where in that order each batch starts."""
+    order = tf.range(tf.size(lengths, tf.int64))
+    if shuffle:
+        order = tf.random.experimental.stateless_shuffle(order, seed)
+    if bucket:
+        pool_rows = _POOL_BATCHES * batch_size if shuffle else tf.int64.max
+        pool = tf.range(tf.size(order, tf.int64)) // pool_rows
+        longest = tf.reduce_max(tf.concat([lengths, [0]], 0))
+        key = pool * (longest + 1) + tf.gather(lengths, order)
+        order = tf.gather(order, tf.argsort(key, stable=True))
+    starts = tf.range(0, tf.size(order, tf.int64), batch_size)
+    if shuffle:
+        starts = tf.random.experimental.stateless_shuffle(starts, seed + 1)
+    return order, starts
+
+
+def _window(
+    texts: tf.Tensor, columns: Mapping[str, tf.Tensor], preprocessor: Preprocessor
+) -> dict[str, tf.Tensor]:
+    tokens = preprocessor.truncate(preprocessor.tokenize(texts))
+    return {
+        "values": tokens.flat_values,
+        "splits": tf.cast(tokens.row_splits, tf.int64),
+        **columns,
+    }
+
+
+def _stream_windows(
+    stream: TextStream, preprocessor: Preprocessor, window_rows: int
+) -> tf.data.Dataset:
+    labelled = bool(stream.classes)
+    text_spec, label_spec = tf.TensorSpec([None], tf.string), tf.TensorSpec([None], tf.int32)
+
+    def chunks() -> Iterator[tuple[Any, ...]]:
+        for texts, labels in stream.chunks():
+            yield (as_strings(texts), labels) if labelled else (as_strings(texts),)
+
+    signature = (text_spec, label_spec) if labelled else (text_spec,)
+    source = tf.data.Dataset.from_generator(chunks, output_signature=signature)
+    tokenised = source.rebatch(window_rows).map(
+        lambda texts, *labels: _window(texts, dict(zip(["labels"], labels)), preprocessor)
+    )
+    return tokenised.prefetch(1)
+
+
+def _kept_on_disk(
+    windows: tf.data.Dataset,
+    folder: Path,
+    table: TextTable | TextStream,
+    preprocessor: Preprocessor,
+) -> tf.data.Dataset:
+    """Writes the windows once, whole or not at all, and reads them from then on."""
+    kept = folder / f"ids-{table.fingerprint()}-{preprocessor.fingerprint()}"
+    if not kept.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix="writing-") as unfinished:
+            windows.save(str(Path(unfinished) / "ids"))
+            try:
+                (Path(unfinished) / "ids").rename(kept)
+            except OSError:
+                if not kept.exists():  # unless another process was as quick
+                    raise
+    return tf.data.Dataset.load(str(kept), element_spec=windows.element_spec)

@@ -1,0 +1,413 @@
+"""Files to pandas frames, a block of rows at a time: format, encoding, columns.
+
+Nothing here knows about classes or splits. `keras_seqzoo.data.stream` checks the rows and maps the
+labels; `keras_seqzoo.data.table` is what users call.
+"""
+
+from __future__ import annotations
+
+import bz2
+import codecs
+import csv
+import difflib
+import glob
+import gzip
+import lzma
+import os
+import re
+import warnings
+import zlib
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import pandas as pd
+from pyarrow import parquet  # type: ignore[import-untyped]
+
+READ_ROWS = 16_384
+"""Rows pandas parses at a time. Fixed, so that every pass over a file sees the same blocks."""
+
+_BLOCK_BYTES = 1 << 20
+_OPENERS: dict[str, Callable[..., Any]] = {"gzip": gzip.open, "bz2": bz2.open, "xz": lzma.open}
+_COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zip": "zip", ".zst": "zstd"}
+_FORMATS = {".jsonl": "json", ".ndjson": "json", ".json": "json", ".parquet": "parquet"}
+_SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
+# UTF-32 first: its little-endian mark begins with UTF-16's.
+_BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+# Latin-1 has only control characters at 0x80-0x9f; cp1252 has curly quotes, dashes and the euro
+# there, and five holes.
+_C1_BYTES = frozenset(range(0x80, 0xA0))
+_CP1252_HOLES = frozenset({0x81, 0x8D, 0x8F, 0x90, 0x9D})
+_NOT_C1 = bytes(sorted(set(range(256)) - _C1_BYTES))
+_LARGEST_FIELD = 2**31 - 1
+
+NUMBER = re.compile(r"\s*[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?\s*")
+
+
+def find_files(source: str | os.PathLike[str]) -> tuple[list[Path], bool]:
+    """Finds the files a path or glob pattern stands for, in sorted order.
+
+    Args:
+        source: a path, or a pattern such as `"logs/part-*.csv"`. A file whose own name holds
+            `*`, `?` or `[` is taken as that file.
+
+    Returns:
+        The files, and whether `source` was a pattern.
+
+    Raises:
+        FileNotFoundError: no such file, or nothing matches the pattern.
+        ValueError: a folder, or an empty file.
+    """
+    path = Path(source).expanduser()
+    is_pattern = glob.has_magic(str(path)) and not path.exists()
+    if is_pattern:
+        found = sorted(Path(name) for name in glob.glob(str(path), recursive=True))
+        files = [file for file in found if file.is_file()]
+        if not files:
+            raise FileNotFoundError(
+                f"A pattern must match at least one file. Check the folder and the suffix. "
+                f"Received: {str(source)!r} (working folder: {Path.cwd()})"
+            )
+    elif path.is_dir():
+        raise ValueError(
+            f"A table is a file, not a folder. Pass one file, or a pattern such as "
+            f"{str(path / '*.csv')!r} to stream all of its files. Received: {str(source)!r}"
+        )
+    elif not path.exists():
+        raise FileNotFoundError(f"No such file. {_similar_files(path)} Received: {str(source)!r}")
+    else:
+        files = [path]
+    for file in files:
+        if file.stat().st_size == 0:
+            raise ValueError(
+                f"A table needs at least one row. Check how the file was written. "
+                f"Received: {str(file)!r}, an empty file"
+            )
+    return files, is_pattern
+
+
+def _similar_files(path: Path) -> str:
+    if not path.parent.is_dir():
+        return f"The folder {str(path.parent)!r} does not exist either: check the path."
+    names = sorted(entry.name for entry in path.parent.iterdir())
+    close = difflib.get_close_matches(path.name, names, n=3)
+    if close:
+        return f"Did you mean {' or '.join(map(repr, close))}?"
+    return f"Check the path: {str(path.parent)!r} holds {shorten(names) or 'nothing'}."
+
+
+def file_format(path: Path) -> str:
+    """Returns `"csv"`, `"json"` or `"parquet"`; an unknown suffix is read as CSV."""
+    return _FORMATS.get(_data_suffix(path), "csv")
+
+
+def _data_suffix(path: Path) -> str:
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes and suffixes[-1] in _COMPRESSIONS:
+        suffixes.pop()
+    return suffixes[-1] if suffixes else ""
+
+
+def choose_encoding(path: Path, encoding: str | None, options: Mapping[str, Any]) -> str:
+    """Finds the text encoding of a whole file and checks that all of it decodes.
+
+    Without `encoding`: a byte order mark decides; else UTF-8 where every byte of the file is
+    valid UTF-8; else cp1252 where the bytes 0x80-0x9f that occur all have a meaning in it and at
+    least one occurs; else latin-1. The file is read in blocks, through gzip, bz2 or xz; other
+    compressions are not looked into and taken as UTF-8.
+
+    Args:
+        path: a text file, at least one byte long.
+        encoding: a Python codec name, or `None` to detect.
+        options: the user's pandas options; `compression` and `encoding_errors` matter here.
+
+    Returns:
+        The codec name for pandas.
+
+    Raises:
+        ValueError: unknown codec, bytes the given codec cannot decode, NUL characters, or a
+            damaged compressed file.
+
+    Warns:
+        UserWarning: no encoding was given and the file is not UTF-8.
+    """
+    errors = options.get("encoding_errors", "strict")
+    compression = _compression(path, options)
+    if compression is not None and compression not in _OPENERS:
+        return encoding or "utf-8"
+    try:
+        chosen = encoding or _byte_order_mark(path, compression)
+        failure = _first_bad_byte(path, compression, chosen or "utf-8", errors)
+        if failure is None:
+            return chosen or "utf-8"
+        if chosen:
+            raise ValueError(
+                f"The whole file must decode with its encoding. Leave encoding out to have it "
+                f"detected, or pass encoding_errors='replace' to accept the damage. "
+                f"Received: encoding={chosen!r} for {str(path)!r}, which has {failure}"
+            )
+        guess = _single_byte_encoding(path, compression)
+        _first_bad_byte(path, compression, guess, errors)
+    except LookupError as error:
+        raise ValueError(
+            f"encoding must be a codec that Python knows, such as 'utf-8', 'cp1252' or 'utf-16'; "
+            f"leave it out to have it detected. Received: encoding={encoding!r}"
+        ) from error
+    except (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error) as error:
+        raise ValueError(
+            f"A compressed file must be complete. Download or write it again. "
+            f"Received: {str(path)!r} ({error})"
+        ) from error
+    warnings.warn(
+        f"{path} is not UTF-8 ({failure}) and was read as {guess}. Pass encoding=... if letters "
+        f"come out wrong; for UTF-8 with a few damaged bytes pass encoding='utf-8', "
+        f"encoding_errors='replace'.",
+        UserWarning,
+        stacklevel=4,
+    )
+    return guess
+
+
+def _compression(path: Path, options: Mapping[str, Any]) -> str | None:
+    asked = options.get("compression", "infer")
+    if isinstance(asked, Mapping):
+        asked = asked.get("method", "infer")
+    return _COMPRESSIONS.get(path.suffix.lower()) if asked == "infer" else asked
+
+
+def _blocks(path: Path, compression: str | None) -> Iterator[bytes]:
+    with cast(BinaryIO, _OPENERS.get(compression or "", open)(path, "rb")) as file:
+        block = b"-"
+        while block:  # the last one is empty: it marks the end
+            block = file.read(_BLOCK_BYTES)
+            yield block
+
+
+def _byte_order_mark(path: Path, compression: str | None) -> str | None:
+    start = next(_blocks(path, compression))
+    return next((name for mark, name in _BYTE_ORDER_MARKS if start.startswith(mark)), None)
+
+
+def _first_bad_byte(path: Path, compression: str | None, codec: str, errors: str) -> str | None:
+    """Describes the first byte that `codec` cannot decode; `None` if all decode. Raises on NUL."""
+    decoder = codecs.getincrementaldecoder(codec)(errors)
+    offset, line = 0, 1
+    for block in _blocks(path, compression):
+        pending = len(decoder.getstate()[0])
+        try:
+            # The empty last block tells the decoder to complain about a cut-off character.
+            text = decoder.decode(block, final=not block)
+        except UnicodeDecodeError as error:
+            line += error.object.count(b"\n", 0, error.start)
+            bad = error.object[error.start]
+            return f"byte 0x{bad:02x} at offset {offset - pending + error.start}, line {line}"
+        nul = text.find("\0")
+        if nul >= 0:
+            raise ValueError(
+                f"A text file must hold no NUL characters: parsers may cut a field short there. "
+                f"If it is UTF-16 pass encoding='utf-16' ('utf-16-le' or 'utf-16-be' without a "
+                f"byte order mark); if it is a spreadsheet or another binary file read it with "
+                f"pandas and pass the DataFrame; otherwise remove them. "
+                f"Received: {str(path)!r}, NUL in line {line + text.count(chr(10), 0, nul)}"
+            )
+        line += text.count("\n")
+        offset += len(block)
+    return None
+
+
+def _single_byte_encoding(path: Path, compression: str | None) -> str:
+    present: set[int] = set()
+    for block in _blocks(path, compression):
+        present.update(block.translate(None, _NOT_C1))
+    return "cp1252" if present and not present & _CP1252_HOLES else "latin-1"
+
+
+def pick_column(columns: Sequence[Hashable], wanted: str | int, role: str, where: str) -> Hashable:
+    """Finds the column that a name or an integer position stands for.
+
+    Args:
+        columns: the column names of the file or frame, in order.
+        wanted: a name, or a position counted from 0 (from the end where negative).
+        role: `"text"` or `"label"`, the argument that `wanted` came from.
+        where: the file or frame, for messages.
+
+    Raises:
+        ValueError: no such column, or more than one of that name. Lists the columns and says what
+            looks wrong with the header.
+    """
+    if isinstance(wanted, int) and not isinstance(wanted, bool):
+        if not -len(columns) <= wanted < len(columns):
+            raise ValueError(
+                f"A column position must be below the number of columns. Received: "
+                f"{role}={wanted}, {where} with {len(columns)} columns: {shorten(columns)}"
+            )
+        wanted_name: Hashable = columns[wanted]
+    else:
+        wanted_name = wanted
+    count = list(columns).count(wanted_name)
+    if count > 1:
+        raise ValueError(
+            f"A column name must be unique. Rename the columns. "
+            f"Received: {role}={wanted!r}, {where} with {count} columns of that name"
+        )
+    if count == 0:
+        close = difflib.get_close_matches(str(wanted), [str(name) for name in columns], n=3)
+        hints = [f"Did you mean {' or '.join(map(repr, close))}?"] if close else []
+        hints += [hint for hint in (_header_hint(columns),) if hint]
+        if role == "label":
+            hints.append("For rows without labels pass label=None.")
+        raise ValueError(
+            f"The {role} column must be in the table. Pass {role}= one of its columns. "
+            f"{' '.join([*hints, ''])}Received: {role}={wanted!r}, "
+            f"{where} with columns {shorten(columns)}"
+        )
+    return wanted_name
+
+
+def _header_hint(columns: Sequence[Hashable]) -> str:
+    names = [str(name) for name in columns]
+    if len(names) == 1:
+        for separator in "\t;|,":
+            if separator in names[0]:
+                return f"The header is one field: the separator looks like sep={separator!r}."
+    if any(NUMBER.fullmatch(name) or name.count(" ") > 2 or not name.strip() for name in names):
+        return "The header looks like a row of data: without a header, pass names=[...]."
+    return ""
+
+
+def shorten(values: Sequence[object], most: int = 12) -> str:
+    """Lists values for a message: at most `most` of them, each at most 40 characters long."""
+    texts = [text if len(text) <= 40 else f"{text[:37]}..." for text in map(repr, values[:most])]
+    more = len(values) - most
+    return ", ".join(texts) + (f" and {more:,} more" if more > 0 else "")
+
+
+def read_frames(
+    path: Path,
+    pick: Callable[[Sequence[Hashable]], Sequence[Hashable]],
+    encoding: str | None,
+    options: Mapping[str, Any],
+    stream: bool,
+) -> Iterator[tuple[list[Hashable], pd.DataFrame]]:
+    """Reads one file, `READ_ROWS` rows at a time.
+
+    Args:
+        path: the file; its suffix decides the format.
+        pick: from all the column names to those needed. A parquet file is asked for no others.
+        encoding: codec of a text file.
+        options: the user's options for `pandas.read_csv`, `read_json` or `read_parquet`; those of
+            a streamed parquet file go to `pyarrow.parquet.ParquetFile.iter_batches`.
+        stream: whether memory must stay constant.
+
+    Yields:
+        All column names of the file, and a frame with at least the needed ones.
+
+    Raises:
+        ValueError: the file does not parse.
+    """
+    columns: list[Hashable] | None = None
+    fix = "Check how it was written"
+    kind = file_format(path)
+    if kind == "parquet":
+        columns = _parquet_columns(path)
+        frames = _parquet_frames(path, list(pick(columns)), options, stream)
+    elif kind == "json":
+        fix = "Each line must be one JSON object; read other JSON with pandas and pass the DataFrame"
+        frames = _json_frames(path, encoding, options)
+    else:
+        fix = (
+            "If quotes are part of the text pass quoting=3; else check sep=, or leave such rows "
+            "out with on_bad_lines='skip'"
+        )
+        frames = _csv_frames(path, encoding, options)
+    while True:
+        try:
+            frame = next(frames)
+        except StopIteration:
+            return
+        except ValueError as error:  # every parser error of pandas and pyarrow is one
+            raise ValueError(
+                f"The whole file must parse. {fix}. Received: {str(path)!r}: {error}"
+            ) from error
+        columns = list(frame.columns) if columns is None else columns
+        yield columns, frame
+
+
+def _csv_frames(
+    path: Path, encoding: str | None, options: Mapping[str, Any]
+) -> Iterator[pd.DataFrame]:
+    settings = dict(options)
+    if not {"sep", "delimiter"} & settings.keys() and _data_suffix(path) in _SEPARATORS:
+        settings["sep"] = _SEPARATORS[_data_suffix(path)]
+    if not {"na_values", "keep_default_na"} & settings.keys():
+        # "NA", "null" and "None" are words that people write; only an empty field is missing.
+        settings.update(na_values=[""], keep_default_na=False)
+    settings["dtype"] = text_dtypes(options)
+    if csv.field_size_limit() < _LARGEST_FIELD:
+        # The python engine's limit of 128 KiB is below a long review. It belongs to the process,
+        # so it is never lowered again: another thread may be in the middle of such a field.
+        csv.field_size_limit(_LARGEST_FIELD)
+    with pd.read_csv(path, encoding=encoding, chunksize=READ_ROWS, **settings) as reader:
+        for number, frame in enumerate(reader):
+            if number == 0 and "index_col" not in options:
+                _check_field_count(frame)
+            yield frame
+
+
+def text_dtypes(options: Mapping[str, Any]) -> Any:
+    """Returns the user's `dtype` for `read_csv`, with str for every column it leaves open.
+
+    Without it pandas guesses each block's types anew: the same label would be 1 in one block and
+    "1" in the next, and a review "007" would become 7.
+    """
+    dtype = options.get("dtype")
+    if dtype is not None and not isinstance(dtype, Mapping):
+        return dtype
+    return defaultdict(lambda: "str", dtype or {})
+
+
+def _check_field_count(frame: pd.DataFrame) -> None:
+    # Where the first row has more fields than the header, pandas quietly takes the first ones as
+    # the index, and every column holds its neighbour's values.
+    if not isinstance(frame.index, pd.RangeIndex):
+        raise ValueError(
+            f"the first row has {frame.index.nlevels + len(frame.columns)} fields, the header "
+            f"{len(frame.columns)} ({shorten(list(frame.columns))})"
+        )
+
+
+def _json_frames(
+    path: Path, encoding: str | None, options: Mapping[str, Any]
+) -> Iterator[pd.DataFrame]:
+    settings = {"lines": True, "dtype": False, **options}
+    with pd.read_json(path, encoding=encoding, chunksize=READ_ROWS, **settings) as reader:
+        yield from reader
+
+
+def _parquet_columns(path: Path) -> list[Hashable]:
+    try:
+        with parquet.ParquetFile(path) as file:
+            return list(file.schema_arrow.names)
+    except ValueError as error:
+        raise ValueError(
+            f"A .parquet file must be in that format. Check how it was written. "
+            f"Received: {str(path)!r}: {error}"
+        ) from error
+
+
+def _parquet_frames(
+    path: Path, columns: list[Hashable], options: Mapping[str, Any], stream: bool
+) -> Iterator[pd.DataFrame]:
+    if options and not stream:
+        yield pd.read_parquet(path, **options)
+        return
+    with parquet.ParquetFile(path) as file:
+        for batch in file.iter_batches(batch_size=READ_ROWS, columns=columns, **options):
+            yield batch.to_pandas()

@@ -1,0 +1,158 @@
+"""LSTM and GRU, one or both directions: Embedding → one or more recurrent layers.
+
+Trained from scratch on the user's texts, with a vocabulary of words learnt from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from keras_seqzoo.checks import check_dtype, check_rate, check_whole
+from keras_seqzoo.encoders.parts import EncoderParts, text_chunks
+from keras_seqzoo.zoo import ModelCard, register
+
+if TYPE_CHECKING:
+    from keras_seqzoo.preprocessing.words import WordPreprocessor
+
+_LSTM_PAPER = "Hochreiter and Schmidhuber (1997), Long Short-Term Memory"
+_GRU_PAPER = (
+    "Cho et al. (2014), Learning Phrase Representations using RNN Encoder-Decoder for "
+    "Statistical Machine Translation"
+)
+_BOTH_WAYS = "; Schuster and Paliwal (1997), Bidirectional Recurrent Neural Networks"
+_SIZE = {"embedding_dim": 128, "units": 64, "num_layers": 1, "vocabulary_size": 20_000}
+
+
+def _card(name: str, cell: str, bidirectional: bool, parameters: int, paper: str) -> ModelCard:
+    layer = f"Bidirectional {cell}" if bidirectional else cell
+    return ModelCard(
+        name=name,
+        family="recurrent",
+        description=f"word Embedding → {layer} → pooling → Dense",
+        parameters=parameters,
+        size=_SIZE,
+        source="none: trained from scratch on your data",
+        paper=paper + _BOTH_WAYS * bidirectional,
+        licence="Apache-2.0",
+        options={"cell": cell, "bidirectional": bidirectional},
+    )
+
+
+@register(
+    _card("lstm", "LSTM", False, 0, _LSTM_PAPER),
+    _card("gru", "GRU", False, 0, _GRU_PAPER),
+    _card("bilstm", "LSTM", True, 0, _LSTM_PAPER),
+    _card("bigru", "GRU", True, 0, _GRU_PAPER),
+)
+def recurrent(
+    data: Any,
+    *,
+    cell: str,
+    sequence_length: int | None = None,
+    weights: str | None = None,
+    embedding_dim: int = 128,
+    units: int = 64,
+    num_layers: int = 1,
+    bidirectional: bool = False,
+    dropout: float = 0.3,
+    recurrent_dropout: float = 0.0,
+    vocabulary_size: int = 20_000,
+    vocabulary: Sequence[str] | None = None,
+    min_count: int = 1,
+    dtype: Any = None,
+) -> EncoderParts:
+    """Builds a recurrent encoder and learns its vocabulary.
+
+    Args:
+        data: training texts; may be None where `vocabulary` is given.
+        cell: `"LSTM"` or `"GRU"`.
+        sequence_length: most tokens read of a text, 512 by default.
+        weights: None or `"pretrained"`, both from scratch.
+        embedding_dim: width of a word vector.
+        units: width of the recurrent state, in each direction.
+        num_layers: recurrent layers, one above the other.
+        bidirectional: whether texts are read in both directions.
+        dropout: rate at which word vectors, and the head's input, are dropped in training.
+        recurrent_dropout: the same for the recurrent state. Above 0 a layer cannot use cuDNN.
+        vocabulary_size: most entries of the vocabulary, two special ones included.
+        vocabulary: the words, where they are not to be learnt from `data`.
+        min_count: words seen less often in `data` are left out.
+        dtype: Keras dtype policy; the global one by default.
+
+    Raises:
+        ValueError: a value out of its range, or neither `data` nor `vocabulary`.
+    """
+    import keras
+
+    check_whole(embedding_dim=embedding_dim, units=units, num_layers=num_layers)
+    check_rate(dropout=dropout, recurrent_dropout=recurrent_dropout)
+    dtype = check_dtype(dtype)
+    preprocessor = _learn_words(data, sequence_length or 512, vocabulary, vocabulary_size, min_count)
+
+    token_ids = keras.Input((None,), dtype="int32", name="token_ids")
+    padding_mask = keras.Input((None,), dtype="int32", name="padding_mask")
+    segment_ids = keras.Input((None,), dtype="int32", name="segment_ids")
+
+    x = keras.layers.Embedding(
+        len(preprocessor.vocabulary), embedding_dim, dtype=dtype, name="token_embedding"
+    )(token_ids)
+    x = keras.layers.Dropout(dropout, dtype=dtype, name="embedding_dropout")(x)
+    mask = padding_mask != 0
+    for index in range(num_layers):
+        layer = getattr(keras.layers, cell)(
+            units,
+            return_sequences=True,
+            return_state=True,
+            recurrent_dropout=recurrent_dropout,
+            dtype=dtype,
+            name=f"{cell.lower()}_{index}",
+        )
+        if bidirectional:
+            layer = keras.layers.Bidirectional(layer, dtype=dtype, name=f"bidirectional_{index}")
+        x, *states = layer(x, mask=mask)
+    # A direction's state is h alone for a GRU, h and c for an LSTM: h, the output, comes first.
+    directions = 2 if bidirectional else 1
+    last = states[:: len(states) // directions]
+    pooled = keras.layers.Concatenate(dtype=dtype)(last) if bidirectional else last[0]
+
+    encoder = keras.Model(
+        {"token_ids": token_ids, "padding_mask": padding_mask, "segment_ids": segment_ids},
+        {"sequence_output": x, "pooled_output": pooled},
+        name="encoder",
+    )
+    return EncoderParts(
+        encoder,
+        preprocessor,
+        pooling="max",
+        dropout=dropout,
+        optimizer=partial(keras.optimizers.Adam, 1e-3, clipnorm=1.0),
+    )
+
+
+def _learn_words(
+    data: Any,
+    sequence_length: int,
+    vocabulary: Sequence[str] | None,
+    vocabulary_size: int,
+    min_count: int,
+) -> WordPreprocessor:
+    from keras_seqzoo.preprocessing.words import WordPreprocessor
+
+    if vocabulary is not None:
+        return WordPreprocessor(sequence_length, vocabulary)
+    check_whole(vocabulary_size=vocabulary_size, min_count=min_count)
+    if vocabulary_size < 3:
+        raise ValueError(
+            "`vocabulary_size` must be at least 3: [PAD], [UNK] and one word. "
+            f"Received: vocabulary_size={vocabulary_size!r}"
+        )
+    if data is None:
+        raise ValueError(
+            "A model trained from scratch learns its vocabulary from texts. Pass the training "
+            "table as `data`, or the words as `vocabulary`. Received: data=None"
+        )
+    words = WordPreprocessor(sequence_length)
+    words.learn(text_chunks(data), vocabulary_size, min_count)
+    return words

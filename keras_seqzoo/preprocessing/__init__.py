@@ -1,0 +1,1 @@
+"""Text to ids: one TensorFlow graph for training, `predict` and the SavedModel."""

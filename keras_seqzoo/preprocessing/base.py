@@ -1,0 +1,123 @@
+"""The contract of every preprocessor: `tokenize`, then `pack`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+FEATURES = ("token_ids", "padding_mask", "segment_ids")
+
+
+class Preprocessor(keras.layers.Layer):
+    """Turns strings into the integer features that an encoder reads.
+
+    The two steps are apart, so that `make_dataset` can tokenise once, keep the ids, and then
+    shuffle, bucket and pack them in every epoch. Both are TensorFlow graph code without Python
+    ops: the same graph runs in `fit`, in `predict` and inside the exported SavedModel.
+
+    Args:
+        sequence_length: most tokens of a text that the encoder reads, special tokens included.
+    """
+
+    pad_id = 0
+    unknown_id = 1
+
+    def __init__(self, sequence_length: int, **kwargs: Any):
+        super().__init__(trainable=False, dtype="int32", **kwargs)
+        self.sequence_length = sequence_length
+        self.built = True
+
+    def __call__(self, texts: Any) -> dict[str, tf.Tensor]:
+        """Tokenises and packs: strings `(batch,)` to int32 features `(batch, length)`."""
+        return self.pack(self.tokenize(texts))
+
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        """The tokens, in the order of their ids."""
+        raise NotImplementedError
+
+    def tokenize(self, texts: Any) -> tf.RaggedTensor:
+        """Strings `(batch,)` to int32 ids, ragged `(batch, None)`, without special tokens.
+
+        Any bytes are taken: empty text gives an empty row, invalid UTF-8 never fails.
+        """
+        raise NotImplementedError
+
+    def truncate(self, tokens: tf.RaggedTensor) -> tf.RaggedTensor:
+        """Cuts the ids that `pack` would not read, so that they need not be kept."""
+        return tokens[:, : self.sequence_length]
+
+    def pack(self, tokens: tf.RaggedTensor, multiple: int = 1) -> dict[str, tf.Tensor]:
+        """Ragged ids to the features an encoder reads, padded on the right.
+
+        A text without a single token becomes one unknown token: every row has at least one real
+        position, which masks, means and the cuDNN kernels need.
+
+        Args:
+            tokens: int32 ids, ragged `(batch, None)`.
+            multiple: the padded length is rounded up to a multiple of this (so that few
+                different lengths occur), though never beyond `sequence_length`.
+
+        Returns:
+            `token_ids`, `padding_mask` (1 for real tokens) and `segment_ids`, int32
+            `(batch, length)`, with `length` that of the longest row.
+        """
+        tokens = self.truncate(tokens)
+        lengths = tf.maximum(tf.cast(tokens.row_lengths(), tf.int32), 1)
+        longest = tf.maximum(tf.reduce_max(lengths), 1)
+        length = tf.minimum(-(-longest // multiple) * multiple, self.sequence_length)
+        shape = tf.stack([tokens.nrows(), tf.cast(length, tokens.row_splits.dtype)])
+        ids = tokens.to_tensor(default_value=self.pad_id, shape=shape)
+        mask = tf.sequence_mask(lengths, length, dtype=tf.int32)
+        is_empty = (mask == 1) & (ids == self.pad_id)
+        ids = tf.where(is_empty, self.unknown_id, ids)
+        return {"token_ids": ids, "padding_mask": mask, "segment_ids": tf.zeros_like(ids)}
+
+    def fingerprint(self) -> str:
+        """A digest of everything that decides the ids: equal digests give equal ids."""
+        config = {k: v for k, v in self.get_config().items() if k not in ("name", "dtype")}
+        content = json.dumps([type(self).__name__, config, self.vocabulary], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor; vocabularies are saved as assets instead."""
+        return {"name": self.name, "sequence_length": self.sequence_length}
+
+
+def as_strings(texts: Any) -> tf.Tensor:
+    """Converts strings, a numpy array, a pandas column or a tensor to a string tensor `(batch,)`.
+
+    Raises:
+        TypeError: a single string, or values that are not strings.
+        ValueError: not one-dimensional.
+    """
+    if isinstance(texts, (str, bytes)):
+        raise TypeError(
+            f"Texts come as a list or array of strings, even if it is only one. Write [text]. "
+            f"Received: {texts[:60]!r}"
+        )
+    if not tf.is_tensor(texts):
+        values: Sequence[Any] = texts.tolist() if hasattr(texts, "tolist") else list(texts)
+        wrong = next((v for v in values if not isinstance(v, (str, bytes))), None)
+        if wrong is not None or None in values:
+            raise TypeError(
+                "Every text must be a string. Drop or fill missing values first. "
+                f"Received: {wrong!r} of type {type(wrong).__name__}"
+            )
+        # A lone surrogate (half of a broken emoji) is a legal Python string without UTF-8 form.
+        values = [v.encode("utf-8", "replace") if isinstance(v, str) else v for v in values]
+        texts = tf.constant(values, dtype=tf.string, shape=(len(values),))
+    if texts.dtype != tf.string:
+        raise TypeError(f"Every text must be a string. Received: a tensor of {texts.dtype.name}")
+    if texts.shape.rank == 2 and texts.shape[1] == 1:
+        texts = tf.squeeze(texts, axis=1)
+    if texts.shape.rank not in (None, 1):
+        raise ValueError(
+            f"Texts have one dimension, (batch,). Received: shape={tuple(texts.shape)}"
+        )
+    return texts

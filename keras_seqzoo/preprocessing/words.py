@@ -1,0 +1,141 @@
+"""Words: a vocabulary learnt from the training texts, split by one pair of expressions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_seqzoo.preprocessing.base import Preprocessor, as_strings
+
+PAD, UNKNOWN = "[PAD]", "[UNK]"
+
+# Apart from words and numbers, every sign stands alone: "!" and ":)" carry sentiment. Scripts
+# written without spaces are read sign by sign, as BERT does with Chinese.
+_LINE_BREAK_TAGS = r"(?i)<br\s*/?>"
+_SPACES = r"[\p{Z}\p{Cc}]+"
+_APOSTROPHES = "[\u2018\u2019\u02bc`\u00b4]"
+_SIGNS = r"([^\p{L}\p{M}\p{N}\p{Z}\p{Cc}']|[\p{Han}\p{Hiragana}\p{Katakana}])"
+_QUOTES = r"(^|[^\p{L}\p{N}])'|'([^\p{L}\p{N}]|$)"
+
+_MOST_COUNTED = 2_000_000
+_LONGEST_WORD = 64
+
+
+@keras.saving.register_keras_serializable("keras_seqzoo")
+class WordPreprocessor(Preprocessor):
+    """Lower-cased words, numbers and signs, looked up in a learnt vocabulary.
+
+    Id 0 is `[PAD]`, id 1 `[UNK]` (a word outside the vocabulary); the rest are the most frequent
+    words of the training texts. `learn` fills the vocabulary.
+
+    Args:
+        sequence_length: most tokens of a text that are kept.
+        vocabulary: the words in the order of their ids, without the two special ones.
+        lowercase: whether case is folded.
+
+    Example:
+        >>> words = WordPreprocessor(8, vocabulary=["not", "bad", "!"])
+        >>> words.tokenize(["Not bad!", ""]).to_list()
+        [[2, 3, 4], []]
+    """
+
+    def __init__(
+        self,
+        sequence_length: int,
+        vocabulary: Sequence[str] = (),
+        lowercase: bool = True,
+        **kwargs: Any,
+    ):
+        super().__init__(sequence_length, **kwargs)
+        self.lowercase = lowercase
+        self._set_vocabulary(vocabulary)
+
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        """The tokens, in the order of their ids."""
+        return (PAD, UNKNOWN, *self._words)
+
+    def split(self, texts: Any) -> tf.RaggedTensor:
+        """Strings `(batch,)` to words, ragged `(batch, None)` strings."""
+        texts = as_strings(texts)
+        texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace")
+        texts = tf.strings.regex_replace(texts, _LINE_BREAK_TAGS, " ")
+        texts = tf.strings.regex_replace(texts, _SPACES, " ")
+        if self.lowercase:
+            texts = tf.strings.lower(texts, encoding="utf-8")
+        texts = tf.strings.regex_replace(texts, _APOSTROPHES, "'")
+        texts = tf.strings.regex_replace(texts, _QUOTES, r"\1 ' \2")
+        texts = tf.strings.regex_replace(texts, _SIGNS, r" \1 ")
+        return tf.strings.split(texts)
+
+    def tokenize(self, texts: Any) -> tf.RaggedTensor:
+        """Strings `(batch,)` to int32 ids, ragged `(batch, None)`."""
+        words = self.split(texts)
+        return words.with_flat_values(self._table.lookup(words.flat_values))
+
+    def learn(
+        self, chunks: Iterable[Sequence[str]], vocabulary_size: int, min_count: int = 1
+    ) -> None:
+        """Sets the vocabulary to the most frequent words.
+
+        Memory stays bounded however many texts there are: past two million different words,
+        those seen once so far are forgotten. What is longer than 64 bytes is no word.
+
+        Args:
+            chunks: the training texts, some thousands at a time.
+            vocabulary_size: most entries, the two special ones included.
+            min_count: a word seen less often is left out.
+        """
+        counts: Counter[bytes] = Counter()
+        split = tf.function(self.split, input_signature=[tf.TensorSpec([None], tf.string)])
+        for texts in chunks:
+            words = split(as_strings(texts)).flat_values
+            words = tf.boolean_mask(words, tf.strings.length(words) <= _LONGEST_WORD)
+            words, _, seen = tf.unique_with_counts(words)
+            counts.update(dict(zip(words.numpy().tolist(), seen.numpy().tolist(), strict=True)))
+            if len(counts) > _MOST_COUNTED:
+                counts = Counter({word: n for word, n in counts.items() if n > 1})
+        ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        kept = [word.decode() for word, n in ranked if n >= min_count]
+        self._set_vocabulary(kept[: vocabulary_size - 2])
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor but the vocabulary, which is an asset."""
+        return {**super().get_config(), "lowercase": self.lowercase}
+
+    def save_assets(self, dir_path: str) -> None:
+        """Writes the vocabulary, one word a line (Keras calls this in `model.save`)."""
+        path = Path(dir_path) / "vocabulary.txt"
+        path.write_text("".join(f"{word}\n" for word in self._words), encoding="utf-8", newline="")
+
+    def load_assets(self, dir_path: str) -> None:
+        """Reads what `save_assets` wrote (Keras calls this in `load_model`)."""
+        path = Path(dir_path) / "vocabulary.txt"
+        with path.open(encoding="utf-8", newline="\n") as lines:
+            self._set_vocabulary([line.removesuffix("\n") for line in lines])
+
+    def _set_vocabulary(self, words: Sequence[str]) -> None:
+        words = list(words)
+        repeated = [word for word, n in Counter(words).items() if n > 1]
+        if repeated or PAD in words or UNKNOWN in words:
+            raise ValueError(
+                "`vocabulary` lists each word once, without the special tokens "
+                f"{PAD} and {UNKNOWN}. Remove {(repeated or [PAD, UNKNOWN])[:3]}. "
+                f"Received: {len(words)} words"
+            )
+        # A plain tuple attribute would be wrapped and watched by Keras's tracker, word by word.
+        object.__setattr__(self, "_words", tuple(words))
+        with tf.init_scope(), tf.device("CPU:0"):
+            self._table = tf.lookup.StaticHashTable(
+                tf.lookup.KeyValueTensorInitializer(
+                    # "[PAD]" in a text is split at its brackets, so it can not look up id 0.
+                    tf.constant(self.vocabulary),
+                    tf.range(len(self.vocabulary)),
+                ),
+                default_value=self.unknown_id,
+            )

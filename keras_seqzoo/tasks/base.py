@@ -1,0 +1,271 @@
+"""`TextModel`: a functional Keras model whose `fit`, `evaluate` and `predict` take raw strings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_seqzoo.data.pipeline import text_windows, window_batches
+from keras_seqzoo.preprocessing.base import Preprocessor, as_strings
+
+
+class ServingFunction(NamedTuple):
+    """A signature of the exported SavedModel: a function of tensors, and what it takes."""
+
+    function: Callable[..., Mapping[str, tf.Tensor]]
+    inputs: Mapping[str, tf.TensorSpec]
+    method: str = "tensorflow/serving/predict"
+
+
+class TextModel(keras.Model):
+    """Base of the models of every task: an encoder, a head, and the way from text to ids.
+
+    `fit`, `evaluate`, `predict` and the `…_on_batch` methods take what Keras takes, with the
+    features of `make_dataset` as input, and also raw text: a list or array of strings, a
+    `TextTable`, or a `tf.data.Dataset` of strings. Text always passes through the model's own
+    preprocessor, the graph that is also exported.
+
+    Why not `keras_hub.models.Task`: its `fit` hands strings to Grain and to Python tokenizers
+    where `grain` happens to be installed, so that ids would depend on what else is installed,
+    and it tokenises every text anew in every epoch.
+
+    Attributes:
+        encoder: the functional model from features to vectors.
+        preprocessor: text to features.
+    """
+
+    encoder: keras.Model
+    preprocessor: Preprocessor
+
+    def encode_targets(self, targets: Any) -> Any:
+        """Turns what a user passes as `y` into what the loss takes; a task may override it."""
+        return targets
+
+    def check_table(self, table: Any) -> None:
+        """Raises where a table does not fit the model; a task may override it."""
+
+    def serving_functions(self) -> Mapping[str, ServingFunction]:
+        """The signatures that `export_model` writes, by name."""
+        raise NotImplementedError
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Any = "auto",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        class_weight: Any = None,
+        sample_weight: Any = None,
+        **kwargs: Any,
+    ) -> keras.callbacks.History:
+        """Trains the model; `keras.Model.fit` that also takes raw text.
+
+        Args:
+            x: raw text, features, or a dataset of either.
+            y: labels `(rows,)`: numbers or, for a classifier, class names.
+            batch_size: rows a batch; 32 by default.
+            epochs: passes over the data.
+            verbose: as in Keras.
+            callbacks: as in Keras.
+            validation_split: share of the rows, taken from the end, to validate on.
+            validation_data: `(x, y)` or `(x, y, sample_weight)`, a `TextTable` or a dataset.
+            shuffle: whether rows are drawn in random order; datasets are taken as they come.
+            class_weight: weight of each label number in the loss.
+            sample_weight: weight of each row in the loss.
+            **kwargs: the further arguments of `keras.Model.fit`.
+
+        Returns:
+            The `keras.callbacks.History`.
+        """
+        x, y = self._table_columns(x, y)
+        if _is_text(x):
+            if validation_split and validation_data is None:
+                (x, y, sample_weight), validation_data = _split_end(
+                    validation_split, as_strings(x), y, sample_weight
+                )
+            x = self._text_dataset(x, y, sample_weight, batch_size, shuffle)
+            y = sample_weight = batch_size = None
+            validation_split = 0.0
+        elif isinstance(x, tf.data.Dataset):
+            x = self._with_features(x)
+        elif y is not None:
+            y = self.encode_targets(y)
+        return super().fit(
+            x,
+            y,
+            batch_size=batch_size,
+            epochs=epochs,
+            verbose=verbose,
+            callbacks=callbacks,
+            validation_split=validation_split,
+            validation_data=self._validation_data(validation_data, batch_size),
+            # Keras warns where it is asked to shuffle a dataset, and its default asks.
+            shuffle=shuffle and not isinstance(x, tf.data.Dataset),
+            class_weight=class_weight,
+            sample_weight=sample_weight,
+            **kwargs,
+        )
+
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        sample_weight: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Computes the loss and the compiled metrics; takes raw text as `fit` does."""
+        x, y = self._table_columns(x, y)
+        if _is_text(x):
+            x = self._text_dataset(x, y, sample_weight, batch_size, shuffle=False)
+            y = sample_weight = batch_size = None
+        elif isinstance(x, tf.data.Dataset):
+            x = self._with_features(x)
+        elif y is not None:
+            y = self.encode_targets(y)
+        return super().evaluate(
+            x, y, batch_size=batch_size, verbose=verbose, sample_weight=sample_weight, **kwargs
+        )
+
+    def predict(
+        self, x: Any, batch_size: int | None = None, verbose: Any = "auto", **kwargs: Any
+    ) -> Any:
+        """Computes the model's outputs, row by row in the order of `x`; takes raw text.
+
+        Texts are run sorted by length, which spares padding, and put back in order.
+
+        Returns:
+            What the task answers; for a classifier, float32 probabilities `(rows, classes)`.
+        """
+        x, _ = self._table_columns(x, None)
+        if isinstance(x, tf.data.Dataset):
+            x = self._with_features(x)
+        if not _is_text(x):
+            return super().predict(x, batch_size=batch_size, verbose=verbose, **kwargs)
+        strings = as_strings(x)
+        if strings.shape[0] == 0:
+            shapes = keras.tree.map_structure(lambda t: (0, *t.shape[1:]), self.output)
+            return keras.tree.map_shape_structure(lambda s: np.zeros(s, np.float32), shapes)
+        windows = text_windows(strings, self.preprocessor, {})
+        lengths = np.diff(next(iter(windows))["splits"].numpy())
+        batches = window_batches(
+            windows, self.preprocessor, batch_size or 32, rows=len(lengths), bucket=True
+        )
+        answers = super().predict(batches, verbose=verbose, **kwargs)
+        back = np.argsort(np.argsort(lengths, kind="stable"), kind="stable")
+        return keras.tree.map_structure(lambda answer: answer[back], answers)
+
+    def train_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Trains on one batch; takes raw text as `fit` does."""
+        y = None if y is None else self.encode_targets(y)
+        return super().train_on_batch(self._features(x), y, *args, **kwargs)
+
+    def test_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Evaluates one batch; takes raw text as `evaluate` does."""
+        y = None if y is None else self.encode_targets(y)
+        return super().test_on_batch(self._features(x), y, *args, **kwargs)
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """Predicts one batch; takes raw text as `predict` does."""
+        return super().predict_on_batch(self._features(x))
+
+    def _features(self, x: Any) -> Any:
+        return self.preprocessor(x) if _is_text(x) else x
+
+    def _table_columns(self, x: Any, y: Any) -> tuple[Any, Any]:
+        if not (hasattr(x, "texts") and hasattr(x, "labels")):
+            return x, y
+        self.check_table(x)
+        return x.texts, x.labels
+
+    def _text_dataset(
+        self, x: Any, y: Any, sample_weight: Any, batch_size: int | None, shuffle: bool
+    ) -> tf.data.Dataset:
+        strings = as_strings(x)
+        columns = {}
+        if y is not None:
+            columns["labels"] = np.asarray(self.encode_targets(y))
+        if sample_weight is not None:
+            columns["sample_weights"] = np.asarray(sample_weight, np.float32)
+        for name, column in columns.items():
+            if len(column) != strings.shape[0]:
+                raise ValueError(
+                    f"There must be as many {name} as texts. "
+                    f"Received: {strings.shape[0]} texts, {len(column)} {name}"
+                )
+        return window_batches(
+            text_windows(strings, self.preprocessor, columns),
+            self.preprocessor,
+            batch_size or 32,
+            rows=strings.shape[0],
+            shuffle=shuffle,
+            bucket=shuffle,
+        )
+
+    def _validation_data(self, data: Any, batch_size: int | None) -> Any:
+        if data is None:
+            return None
+        if isinstance(data, tf.data.Dataset):
+            return self._with_features(data)
+        x, y, *weight = data if isinstance(data, (tuple, list)) else (data, None)
+        x, y = self._table_columns(x, y)
+        if not _is_text(x):
+            return data if y is None else (x, self.encode_targets(y), *weight)
+        return self._text_dataset(x, y, *(weight or [None]), batch_size, shuffle=False)
+
+    def _with_features(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
+        """Tokenises and packs the texts of a dataset of string batches."""
+        spec = dataset.element_spec
+        texts = spec[0] if isinstance(spec, tuple) else spec
+        if not (isinstance(texts, tf.TensorSpec) and texts.dtype == tf.string):
+            return dataset
+        if texts.shape.rank != 1:
+            raise ValueError(
+                "A dataset of strings must yield batches of shape (batch,). Batch it first: "
+                f"dataset.batch(32). Received: element_spec={spec}"
+            )
+
+        def convert(texts: tf.Tensor, *rest: tf.Tensor) -> Any:
+            features = self.preprocessor(texts)
+            return (features, *rest) if rest else features
+
+        return dataset.map(convert, num_parallel_calls=tf.data.AUTOTUNE).prefetch(1)
+
+
+def _is_text(x: Any) -> bool:
+    if isinstance(x, (str, bytes)):
+        return True  # as_strings explains what is wrong with it
+    if tf.is_tensor(x):
+        return x.dtype == tf.string
+    dtype = getattr(x, "dtype", None)
+    if dtype is not None:
+        return getattr(dtype, "kind", "O") in "OUST"
+    if isinstance(x, (list, tuple)):
+        return len(x) == 0 or isinstance(x[0], (str, bytes)) or x[0] is None
+    return False
+
+
+def _split_end(share: float, *columns: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Splits columns as Keras does: the last `share` of the rows is for validation."""
+    if not 0 < share < 1:
+        raise ValueError(
+            f"`validation_split` must lie between 0 and 1. Received: validation_split={share!r}"
+        )
+    at = int(len(columns[0]) * (1 - share))
+    if at == 0 or at == len(columns[0]):
+        raise ValueError(
+            "Both parts of a validation split need a row. Use more texts or another share. "
+            f"Received: {len(columns[0])} texts, validation_split={share!r}"
+        )
+    first = tuple(None if c is None else c[:at] for c in columns)
+    return first, tuple(None if c is None else c[at:] for c in columns)
