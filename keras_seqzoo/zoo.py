@@ -37,6 +37,7 @@ class ModelCard:
         paper: the paper that introduced the architecture.
         licence: licence of the weights; for a model trained from scratch, of its code.
         options: further fixed arguments of the encoder's builder.
+        tiny: options of the smallest model worth having: for tests and trials.
     """
 
     name: str
@@ -48,12 +49,11 @@ class ModelCard:
     paper: str
     licence: str
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    tiny: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def as_dict(self) -> dict[str, Any]:
         """Returns the card as a plain dict, ready for JSON."""
-        card = asdict(self)
-        del card["options"]
-        return card
+        return {k: v for k, v in asdict(self).items() if k not in ("options", "tiny")}
 
 
 _cards: dict[str, ModelCard] = {}

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import pandas as pd
-from pyarrow import parquet  # type: ignore[import-untyped]
+from pyarrow import parquet
 
 READ_ROWS = 16_384
 """Rows pandas parses at a time. Fixed, so that every pass over a file sees the same blocks."""
@@ -32,7 +32,6 @@ _BLOCK_BYTES = 1 << 20
 _OPENERS: dict[str, Callable[..., Any]] = {"gzip": gzip.open, "bz2": bz2.open, "xz": lzma.open}
 _COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zip": "zip", ".zst": "zstd"}
 _FORMATS = {".jsonl": "json", ".ndjson": "json", ".json": "json", ".parquet": "parquet"}
-_SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 # UTF-32 first: its little-endian mark begins with UTF-16's.
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -68,7 +67,8 @@ def find_files(source: str | os.PathLike[str]) -> tuple[list[Path], bool]:
     path = Path(source).expanduser()
     is_pattern = glob.has_magic(str(path)) and not path.exists()
     if is_pattern:
-        found = sorted(Path(name) for name in glob.glob(str(path), recursive=True))
+        # Unlike Path.glob this leaves out hidden files, such as Spark's ".part-0.csv.crc".
+        found = sorted(map(Path, glob.glob(str(path), recursive=True)))  # noqa: PTH207
         files = [file for file in found if file.is_file()]
         if not files:
             raise FileNotFoundError(
@@ -160,7 +160,9 @@ def choose_encoding(path: Path, encoding: str | None, options: Mapping[str, Any]
             f"encoding must be a codec that Python knows, such as 'utf-8', 'cp1252' or 'utf-16'; "
             f"leave it out to have it detected. Received: encoding={encoding!r}"
         ) from error
-    except (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error) as error:
+    except (EOFError, OSError, lzma.LZMAError, zlib.error) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # not about the content
+            raise
         raise ValueError(
             f"A compressed file must be complete. Download or write it again. "
             f"Received: {str(path)!r} ({error})"
@@ -319,7 +321,9 @@ def read_frames(
         columns = _parquet_columns(path)
         frames = _parquet_frames(path, list(pick(columns)), options, stream)
     elif kind == "json":
-        fix = "Each line must be one JSON object; read other JSON with pandas and pass the DataFrame"
+        fix = (
+            "Each line must be one JSON object; read other JSON with pandas and pass the DataFrame"
+        )
         frames = _json_frames(path, encoding, options)
     else:
         fix = (
@@ -343,42 +347,50 @@ def read_frames(
 def _csv_frames(
     path: Path, encoding: str | None, options: Mapping[str, Any]
 ) -> Iterator[pd.DataFrame]:
-    settings = dict(options)
-    if not {"sep", "delimiter"} & settings.keys() and _data_suffix(path) in _SEPARATORS:
-        settings["sep"] = _SEPARATORS[_data_suffix(path)]
+    settings = {"sep": separator(path, options), **options}
+    if "delimiter" in options:
+        del settings["sep"]
     if not {"na_values", "keep_default_na"} & settings.keys():
         # "NA", "null" and "None" are words that people write; only an empty field is missing.
         settings.update(na_values=[""], keep_default_na=False)
-    settings["dtype"] = text_dtypes(options)
+    dtype = options.get("dtype")
+    if dtype is None or isinstance(dtype, Mapping):
+        # Left to itself pandas guesses the types of each block anew: a label would be 1 in one
+        # and "1" in the next, and a review "007" would become 7.
+        settings["dtype"] = defaultdict(lambda: "str", dtype or {})
     if csv.field_size_limit() < _LARGEST_FIELD:
         # The python engine's limit of 128 KiB is below a long review. It belongs to the process,
         # so it is never lowered again: another thread may be in the middle of such a field.
         csv.field_size_limit(_LARGEST_FIELD)
     with pd.read_csv(path, encoding=encoding, chunksize=READ_ROWS, **settings) as reader:
         for number, frame in enumerate(reader):
-            if number == 0 and "index_col" not in options:
-                _check_field_count(frame)
+            if number == 0:
+                _check_header(frame, options)
             yield frame
 
 
-def text_dtypes(options: Mapping[str, Any]) -> Any:
-    """Returns the user's `dtype` for `read_csv`, with str for every column it leaves open.
+def separator(path: Path, options: Mapping[str, Any]) -> str:
+    """Returns what separates the fields of a CSV file: the user's option, or by suffix."""
+    by_suffix = "\t" if _data_suffix(path) in (".tsv", ".tab") else ","
+    return options.get("sep", options.get("delimiter", by_suffix))
 
-    Without it pandas guesses each block's types anew: the same label would be 1 in one block and
-    "1" in the next, and a review "007" would become 7.
-    """
+
+def declares_type(options: Mapping[str, Any], column: Hashable) -> bool:
+    """Returns whether the user's options say what type a CSV column has."""
     dtype = options.get("dtype")
-    if dtype is not None and not isinstance(dtype, Mapping):
-        return dtype
-    return defaultdict(lambda: "str", dtype or {})
+    typed = column in dtype if isinstance(dtype, Mapping) else dtype is not None
+    return typed or column in options.get("converters", ())
 
 
-def _check_field_count(frame: pd.DataFrame) -> None:
+def _check_header(frame: pd.DataFrame, options: Mapping[str, Any]) -> None:
+    if len(frame) and frame.iloc[0].tolist() == list(frame.columns):
+        raise ValueError("the first row repeats the names given: pass header=0 to replace a header")
     # Where the first row has more fields than the header, pandas quietly takes the first ones as
     # the index, and every column holds its neighbour's values.
-    if not isinstance(frame.index, pd.RangeIndex):
+    shifted = 0 if isinstance(frame.index, pd.RangeIndex) else frame.index.nlevels
+    if shifted and "index_col" not in options:
         raise ValueError(
-            f"the first row has {frame.index.nlevels + len(frame.columns)} fields, the header "
+            f"the first row has {shifted + len(frame.columns)} fields and the header "
             f"{len(frame.columns)} ({shorten(list(frame.columns))})"
         )
 
@@ -388,7 +400,7 @@ def _json_frames(
 ) -> Iterator[pd.DataFrame]:
     settings = {"lines": True, "dtype": False, **options}
     with pd.read_json(path, encoding=encoding, chunksize=READ_ROWS, **settings) as reader:
-        yield from reader
+        yield from (frame for frame in reader if len(frame))
 
 
 def _parquet_columns(path: Path) -> list[Hashable]:

@@ -23,6 +23,7 @@ _GRU_PAPER = (
 )
 _BOTH_WAYS = "; Schuster and Paliwal (1997), Bidirectional Recurrent Neural Networks"
 _SIZE = {"embedding_dim": 128, "units": 64, "num_layers": 1, "vocabulary_size": 20_000}
+_TINY = {"embedding_dim": 16, "units": 8, "dropout": 0.0}
 
 
 def _card(name: str, cell: str, bidirectional: bool, parameters: int, paper: str) -> ModelCard:
@@ -37,6 +38,7 @@ def _card(name: str, cell: str, bidirectional: bool, parameters: int, paper: str
         paper=paper + _BOTH_WAYS * bidirectional,
         licence="Apache-2.0",
         options={"cell": cell, "bidirectional": bidirectional},
+        tiny=_TINY,
     )
 
 

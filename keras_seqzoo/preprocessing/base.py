@@ -41,6 +41,11 @@ class Preprocessor(keras.layers.Layer):
         """The tokens, in the order of their ids."""
         raise NotImplementedError
 
+    @property
+    def resources(self) -> Sequence[Any]:
+        """The lookup tables and other resources that a SavedModel must hold."""
+        return ()
+
     def tokenize(self, texts: Any) -> tf.RaggedTensor:
         """Strings `(batch,)` to int32 ids, ragged `(batch, None)`, without special tokens.
 

@@ -60,6 +60,11 @@ class WordPreprocessor(Preprocessor):
         """The tokens, in the order of their ids."""
         return (PAD, UNKNOWN, *self._words)
 
+    @property
+    def resources(self) -> Sequence[Any]:
+        """The lookup table that a SavedModel must hold."""
+        return (self._table,)
+
     def split(self, texts: Any) -> tf.RaggedTensor:
         """Strings `(batch,)` to words, ragged `(batch, None)` strings."""
         texts = as_strings(texts)

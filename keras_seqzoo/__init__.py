@@ -1,0 +1,84 @@
+"""keras_seqzoo: a zoo of text models for TensorFlow and Keras 3, from a table to TF Serving.
+
+In the order in which data passes through:
+
+1. `data.table`, `data.stream`: `read_table` → labelled texts, split.
+2. `preprocessing`: text → ids, one graph for training, `predict` and serving.
+3. `data.pipeline`: `make_dataset` → batches of ids, bucketed by length.
+4. `zoo`: `list_models`, `model_card`, `build_model` = encoder × task.
+5. `encoders`: ids → vectors, one file a family.
+6. `tasks`: vectors → answers, one file a task.
+7. `training`: Keras callbacks, arranged for the command line.
+8. `evaluation`: `evaluate` → accuracy, F1, per class, confusion, calibration.
+9. `serving`: `export_model` → a versioned SavedModel that takes text.
+10. `cli`: the same functions as the `keras-seqzoo` command.
+
+Importing the package imports no TensorFlow; the first use of a model does.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from wrapt import register_post_import_hook
+
+from keras_seqzoo.zoo import ModelCard, build_model, list_models, list_tasks, model_card, register
+
+if TYPE_CHECKING:
+    from keras_seqzoo.data.pipeline import make_dataset
+    from keras_seqzoo.data.stream import TextStream
+    from keras_seqzoo.data.table import TextTable, read_table
+    from keras_seqzoo.evaluation.report import Report, evaluate
+    from keras_seqzoo.serving.export import export_model
+
+__version__ = "0.1.0"
+
+_homes = {
+    "TextStream": "data.stream",
+    "TextTable": "data.table",
+    "read_table": "data.table",
+    "make_dataset": "data.pipeline",
+    "Report": "evaluation.report",
+    "evaluate": "evaluation.report",
+    "export_model": "serving.export",
+}
+
+__all__ = [
+    "ModelCard",
+    "Report",
+    "TextStream",
+    "TextTable",
+    "__version__",
+    "build_model",
+    "evaluate",
+    "export_model",
+    "list_models",
+    "list_tasks",
+    "make_dataset",
+    "model_card",
+    "read_table",
+    "register",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _homes:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_homes[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+def _register_classes(keras: Any) -> None:
+    """Makes our layers known to `keras.models.load_model`, which looks them up by name."""
+    if keras.config.backend() == "tensorflow":
+        for task in list_tasks():
+            importlib.import_module(f"{__name__}.tasks.{task}")
+        importlib.import_module(f"{__name__}.preprocessing.words")
+
+
+# Not before somebody imports Keras, and never if nobody does: listing models stays cheap.
+register_post_import_hook(_register_classes, "keras")

@@ -1,0 +1,1 @@
+"""The `keras-seqzoo` command: the library's functions with progress and readable output."""

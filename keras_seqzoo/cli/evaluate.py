@@ -1,0 +1,48 @@
+"""`keras-seqzoo evaluate`: a model's accuracy, F1 and confusion on labelled texts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from keras_seqzoo.cli import options as o
+from keras_seqzoo.cli.console import load_tensorflow, say
+
+
+def evaluate_command(
+    model: Annotated[Path, typer.Argument(help="A .keras file or an export folder.")],
+    data: o.Data,
+    text: o.Text = "text",
+    label: o.Label = "label",
+    names: o.Names = None,
+    separator: o.Separator = None,
+    quoting: o.Quoting = None,
+    encoding: o.Encoding = None,
+    missing: o.Missing = "error",
+    stream: o.Stream = False,
+    read: o.ReadOption = None,
+    batch_size: o.BatchSize = 256,
+    output: Annotated[str, typer.Option("--format", help="'table', 'csv' or 'json'.")] = "table",
+    quiet: o.Quiet = False,
+) -> None:
+    """Score a model on labelled texts."""
+    if output not in ("table", "csv", "json"):
+        raise ValueError(f"--format must be 'table', 'csv' or 'json'. Received: {output!r}")
+    reading = o.Reading(text, label, names, separator, quoting, encoding, missing, stream, read)
+    load_tensorflow()
+    from keras_seqzoo.evaluation.report import evaluate
+    from keras_seqzoo.serving.saved import load_classifier
+
+    classifier = load_classifier(model)
+    table = reading.read(data, classes=classifier.classes)
+    say(f"Scoring {len(table):,} texts of {data} with {model}", quiet)
+    report = evaluate(classifier, table, batch_size=batch_size)
+    if output == "json":
+        typer.echo(json.dumps(report.to_dict(), indent=2, ensure_ascii=False))
+    elif output == "csv":
+        typer.echo(report.to_frame().to_csv(), nl=False)
+    else:
+        typer.echo(str(report))

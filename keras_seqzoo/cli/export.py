@@ -1,0 +1,28 @@
+"""`keras-seqzoo export`: a `.keras` file to the next version of a SavedModel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from keras_seqzoo.cli import options as o
+from keras_seqzoo.cli.console import load_tensorflow, say
+
+
+def export_command(
+    model: Annotated[Path, typer.Argument(help="A .keras file.")],
+    directory: Annotated[Path, typer.Argument(help="Folder of the versions.")],
+    version: Annotated[
+        int | None, typer.Option(min=1, help="Version number; by default the next free one.")
+    ] = None,
+    quiet: o.Quiet = False,
+) -> None:
+    """Export a model for TensorFlow Serving; prints the folder of the new version."""
+    load_tensorflow()
+    from keras_seqzoo.serving.export import export_model
+    from keras_seqzoo.serving.saved import load_keras_file
+
+    say(f"Exporting {model}", quiet)
+    typer.echo(export_model(load_keras_file(model), directory, version))

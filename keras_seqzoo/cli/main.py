@@ -1,0 +1,90 @@
+"""The command's entry point: its subcommands, and what becomes of errors."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from types import TracebackType
+
+import typer
+
+from keras_seqzoo import __version__
+from keras_seqzoo.cli import evaluate, export, listing, predict, train
+from keras_seqzoo.cli.console import problem
+
+BAD_INPUT, INTERRUPTED = 2, 130
+
+app = typer.Typer(
+    name="keras-seqzoo",
+    help="Text classifiers for TensorFlow and Keras 3: from a table of texts to TF Serving.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("list")(listing.list_command)
+app.command("train")(train.train_command)
+app.command("evaluate")(evaluate.evaluate_command)
+app.command("predict")(predict.predict_command)
+app.command("export")(export.export_command)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(
+        False, "--version", callback=_print_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Runs the command.
+
+    Exit codes: 0 done, 2 bad input or wrong usage, 130 interrupted, 1 an error of our own.
+    """
+    warnings.showwarning = _show_warning
+    sys.excepthook = _report_defect
+    try:
+        app()
+    except KeyboardInterrupt:
+        problem("Interrupted. Nothing was written.")
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of a pipe, such as `head`, has had enough.
+        sys.stderr.close()
+        sys.exit(0)
+    except (ValueError, TypeError, OSError) as error:
+        problem(f"Error: {error}")
+        sys.exit(BAD_INPUT)
+
+
+def _show_warning(
+    message: Warning | str, category: type[Warning], *_args: object, **_kwargs: object
+) -> None:
+    if category is UserWarning:
+        problem(f"Warning: {message}")
+
+
+def _report_defect(
+    kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+) -> None:
+    problem(
+        f"This should not have happened: {kind.__name__}: {error}\n"
+        "Please report it, with the command and this line: "
+        f"{_last_line(traceback)}"
+    )
+
+
+def _last_line(traceback: TracebackType | None) -> str:
+    if traceback is None:
+        return "(no line known)"
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return f"{traceback.tb_frame.f_code.co_filename}:{traceback.tb_lineno}"

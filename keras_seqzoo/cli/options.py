@@ -1,0 +1,132 @@
+"""Options that several commands share, and how a table is read with them."""
+
+from __future__ import annotations
+
+import ast
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from keras_seqzoo.data.stream import TextStream
+    from keras_seqzoo.data.table import TextTable
+
+READING = "How the table is read"
+
+Data = Annotated[str, typer.Argument(help="CSV, TSV, JSON lines or Parquet; a glob is streamed.")]
+Text = Annotated[str, typer.Option("--text", help="Column of the texts.", rich_help_panel=READING)]
+Label = Annotated[
+    str, typer.Option("--label", help="Column of the labels.", rich_help_panel=READING)
+]
+Names = Annotated[
+    str | None,
+    typer.Option(
+        help="Column names, comma-separated, of a file without a header.", rich_help_panel=READING
+    ),
+]
+Separator = Annotated[
+    str | None, typer.Option("--sep", help=r"Separator, such as ';' or '\t'.", rich_help_panel=READING)
+]
+Quoting = Annotated[
+    str | None,
+    typer.Option(
+        help="'minimal' (default) or 'none', where quotes are text.", rich_help_panel=READING
+    ),
+]
+Encoding = Annotated[
+    str | None, typer.Option(help="Detected by default.", rich_help_panel=READING)
+]
+Missing = Annotated[
+    str,
+    typer.Option("--na", help="'error' or 'drop' rows that lack a text or label.", rich_help_panel=READING),
+]
+Stream = Annotated[
+    bool, typer.Option("--stream", help="Read a file larger than memory.", rich_help_panel=READING)
+]
+ReadOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--read", metavar="NAME=VALUE", help="Any further option of pandas.", rich_help_panel=READING
+    ),
+]
+BatchSize = Annotated[int, typer.Option(min=1, help="Texts a batch.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results only.")]
+
+_QUOTING = {"minimal": csv.QUOTE_MINIMAL, "none": csv.QUOTE_NONE}
+
+
+@dataclass
+class Reading:
+    """How the user wants tables to be read."""
+
+    text: str
+    label: str | None
+    names: str | None = None
+    separator: str | None = None
+    quoting: str | None = None
+    encoding: str | None = None
+    missing: str = "error"
+    stream: bool = False
+    further: list[str] | None = None
+
+    def read(self, source: str, classes: Sequence[str] | None = None) -> TextTable | TextStream:
+        """Reads a table.
+
+        Args:
+            source: path or glob.
+            classes: class names to hold to, those of a model or of the training table.
+
+        Raises:
+            ValueError: an option that is not understood, or whatever is wrong with the table.
+        """
+        from keras_seqzoo.data.table import read_table
+
+        options: dict[str, Any] = parse_assignments(self.further or [], "--read")
+        if self.names is not None:
+            options["names"] = [name.strip() for name in self.names.split(",")]
+        if self.separator is not None:
+            options["sep"] = self.separator.replace("\\t", "\t")
+        if self.quoting is not None:
+            if self.quoting not in _QUOTING:
+                raise ValueError(
+                    f"--quoting must be one of {sorted(_QUOTING)}. Received: {self.quoting!r}"
+                )
+            options["quoting"] = _QUOTING[self.quoting]
+        return read_table(
+            source,
+            text=self.text,
+            label=self.label,
+            classes=classes,
+            na=self.missing,
+            encoding=self.encoding,
+            stream=self.stream,
+            **options,
+        )
+
+
+def parse_assignments(assignments: Sequence[str], option: str) -> dict[str, Any]:
+    """Parses `name=value` pairs; values are Python literals where they look like one.
+
+    Raises:
+        ValueError: no `=` in one of them.
+    """
+    parsed = {}
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
+        if not equals or not name:
+            raise ValueError(f"{option} takes NAME=VALUE. Received: {assignment!r}")
+        try:
+            parsed[name.replace("-", "_")] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            parsed[name.replace("-", "_")] = value
+    return parsed
+
+
+def default_out(data: str) -> Path:
+    """The export folder for a table where the user names none."""
+    stem = Path(data).name.split(".")[0]
+    return Path("saved_models") / (stem if stem.isidentifier() else "model")

@@ -1,0 +1,67 @@
+"""Progress of a training: a bar within the epoch, a line after it."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import keras
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+class EpochProgress(keras.callbacks.Callback):
+    """Draws a bar while an epoch runs, and prints its figures when it ends.
+
+    Args:
+        console: where to print.
+        epochs: epochs in all.
+    """
+
+    def __init__(self, console: Console, epochs: int):
+        super().__init__()
+        self.console = console
+        self.epochs = epochs
+        self.epoch = 0
+        self._best = float("inf")
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.epoch = epoch + 1
+        self._begun = time.monotonic()
+        self._progress = Progress(
+            TextColumn("epoch {task.fields[epoch]}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[figures]}"),
+            console=self.console,
+            transient=True,
+            disable=not self.console.is_terminal,
+        )
+        self._task = self._progress.add_task(
+            "", total=self.params.get("steps"), epoch=f"{self.epoch}/{self.epochs}", figures=""
+        )
+        self._progress.start()
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        self._progress.update(self._task, completed=batch + 1, figures=_figures(logs))
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._progress.stop()
+        watched = (logs or {}).get("val_loss", (logs or {}).get("loss", 0.0))
+        mark = "  best so far" if watched < self._best else ""
+        self._best = min(self._best, watched)
+        seconds = time.monotonic() - self._begun
+        self.console.print(
+            f"epoch {self.epoch}/{self.epochs}  {_figures(logs)}  {seconds:.1f} s{mark}"
+        )
+
+    def stop(self) -> None:
+        """Takes the bar away; for a training that was interrupted."""
+        if hasattr(self, "_progress"):
+            self._progress.stop()
+
+
+def _figures(logs: dict[str, Any] | None) -> str:
+    shown = {name: value for name, value in (logs or {}).items() if name != "learning_rate"}
+    return "  ".join(f"{name} {float(value):.4f}" for name, value in shown.items())

@@ -1,0 +1,272 @@
+"""`keras-seqzoo train`: from a table to an evaluated, exported model."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from keras_seqzoo import zoo
+from keras_seqzoo.cli import options as o
+from keras_seqzoo.cli.console import load_tensorflow, messages, problem, say
+
+if TYPE_CHECKING:
+    import keras
+
+    from keras_seqzoo.data.stream import TextStream
+    from keras_seqzoo.data.table import TextTable
+    from keras_seqzoo.evaluation.report import Report
+    from keras_seqzoo.tasks.base import TextModel
+
+    Table = TextTable | TextStream
+
+TRAINING = "How the model is trained"
+
+
+def train_command(
+    data: o.Data,
+    model: Annotated[str, typer.Option("--model", "-m", help="A name of `list`.")] = "lstm",
+    text: o.Text = "text",
+    label: o.Label = "label",
+    out: Annotated[
+        Path | None, typer.Option(help="Export folder; saved_models/<name of DATA> by default.")
+    ] = None,
+    valid_data: Annotated[str | None, typer.Option(help="A table to validate on.")] = None,
+    test_data: Annotated[str | None, typer.Option(help="A table to test on.")] = None,
+    valid: Annotated[float, typer.Option(help="Share of DATA to validate on.")] = 0.1,
+    test: Annotated[float, typer.Option(help="Share of DATA to test on.")] = 0.1,
+    epochs: Annotated[int, typer.Option(min=1, rich_help_panel=TRAINING)] = 5,
+    batch_size: Annotated[int, typer.Option(min=1, rich_help_panel=TRAINING)] = 32,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="The model's own by default.", rich_help_panel=TRAINING)
+    ] = None,
+    schedule: Annotated[
+        str,
+        typer.Option(
+            help="'constant', 'linear', 'cosine' or 'plateau'.", rich_help_panel=TRAINING
+        ),
+    ] = "constant",
+    patience: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Epochs without a better validation loss before stopping; 0 never stops.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = 2,
+    class_weight: Annotated[
+        str,
+        typer.Option(help="'none' or 'balanced', for skewed labels.", rich_help_panel=TRAINING),
+    ] = "none",
+    seed: Annotated[
+        int, typer.Option(help="Of the split, weights and order.", rich_help_panel=TRAINING)
+    ] = 0,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--option",
+            "-o",
+            metavar="NAME=VALUE",
+            help="An option of the model, such as units=128.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
+    sequence_length: Annotated[
+        int | None, typer.Option(help="Most tokens read of a text.", rich_help_panel=TRAINING)
+    ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="A .keras file kept at the best epoch.", rich_help_panel=TRAINING),
+    ] = None,
+    tensorboard: Annotated[
+        Path | None, typer.Option(help="Folder for its logs.", rich_help_panel=TRAINING)
+    ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the ids, instead of memory.", rich_help_panel=TRAINING),
+    ] = None,
+    names: o.Names = None,
+    separator: o.Separator = None,
+    quoting: o.Quoting = None,
+    encoding: o.Encoding = None,
+    missing: o.Missing = "error",
+    stream: o.Stream = False,
+    read: o.ReadOption = None,
+    quiet: o.Quiet = False,
+) -> None:
+    """Train a model on a table, test it and export it.
+
+    Writes OUT/<version> (SavedModel), OUT/<version>.keras and OUT/<version>.json (how it was
+    trained, and its report).
+    """
+    zoo.model_card(model)  # An unknown name is told before anything is read.
+    out = out or o.default_out(data)
+    reading = o.Reading(text, label, names, separator, quoting, encoding, missing, stream, read)
+    say(f"Reading {data}", quiet)
+    train, valid_table, test_table = _tables(reading, data, valid_data, test_data, valid, test, seed)
+    say(_describe(train, valid_table, test_table), quiet)
+
+    load_tensorflow()
+    import keras
+
+    from keras_seqzoo.training import callbacks as training
+
+    keras.utils.set_random_seed(seed)
+    built = zoo.build_model(
+        model,
+        train,
+        sequence_length=sequence_length,
+        **o.parse_assignments(option or [], "--option"),
+    )
+    if learning_rate is not None:
+        built.optimizer.learning_rate = learning_rate
+    steps = -(-len(train) // batch_size) * epochs
+    training.set_schedule(built, "constant" if schedule == "plateau" else schedule, steps)
+    say(
+        f"{model}: {built.count_params():,} parameters, "
+        f"{len(built.preprocessor.vocabulary):,} words",
+        quiet,
+    )
+    history = _fit(
+        built,
+        train,
+        valid_table,
+        out,
+        epochs=epochs,
+        batch_size=batch_size,
+        seed=seed,
+        cache=cache or True,
+        class_weight=training.class_weights(class_weight, train),
+        callbacks=training.training_callbacks(
+            patience=patience or None,
+            plateau=schedule == "plateau",
+            checkpoint=checkpoint,
+            tensorboard=tensorboard,
+            validated=len(valid_table) > 0,
+        ),
+        quiet=quiet,
+    )
+    report = None
+    if len(test_table):
+        from keras_seqzoo.evaluation.report import evaluate
+
+        report = evaluate(built, test_table)
+        typer.echo(f"Test report\n{report}\n")
+    _publish(built, out, history, report, quiet)
+
+
+def _tables(
+    reading: o.Reading,
+    data: str,
+    valid_data: str | None,
+    test_data: str | None,
+    valid: float,
+    test: float,
+    seed: int,
+) -> tuple[Table, Table, Table]:
+    whole = reading.read(data)
+    train, valid_table, test_table = whole.split(
+        valid=0 if valid_data else valid, test=0 if test_data else test, seed=seed
+    )
+    if valid_data:
+        valid_table = reading.read(valid_data, classes=whole.classes)
+    if test_data:
+        test_table = reading.read(test_data, classes=whole.classes)
+    return train, valid_table, test_table
+
+
+def _describe(train: Table, valid: Table, test: Table) -> str:
+    counts = ", ".join(f"{name} {count:,}" for name, count in train.class_counts.items())
+    return (
+        f"{len(train):,} texts to train on ({counts}), {len(valid):,} to validate, "
+        f"{len(test):,} to test"
+    )
+
+
+def _fit(
+    model: TextModel,
+    train: Table,
+    valid: Table,
+    out: Path,
+    *,
+    epochs: int,
+    batch_size: int,
+    seed: int,
+    cache: Any,
+    class_weight: dict[int, float] | None,
+    callbacks: list[keras.callbacks.Callback],
+    quiet: bool,
+) -> dict[str, Any]:
+    from keras_seqzoo.cli.progress import EpochProgress
+    from keras_seqzoo.data.pipeline import make_dataset
+
+    progress = EpochProgress(messages, epochs)
+    begun = time.monotonic()
+    try:
+        history = model.fit(
+            make_dataset(train, model, batch_size, shuffle=True, seed=seed, cache=cache),
+            validation_data=make_dataset(valid, model, 256, cache=cache) if len(valid) else None,
+            epochs=epochs,
+            class_weight=class_weight,
+            callbacks=callbacks + ([] if quiet else [progress]),
+            verbose=0,
+        ).history
+    except KeyboardInterrupt:
+        progress.stop()
+        _keep_interrupted(model, out, progress.epoch, epochs)
+    say(f"Trained in {time.monotonic() - begun:.1f} s", quiet)
+    return history
+
+
+def _keep_interrupted(model: TextModel, out: Path, epoch: int, epochs: int) -> None:
+    """Saves what was learnt so far, says where, and ends the command."""
+    with _no_interrupt():
+        out.mkdir(parents=True, exist_ok=True)
+        number = 1
+        while (path := out / f"interrupted-{number}.keras").exists():
+            number += 1
+        model.save(path)
+    problem(
+        f"Interrupted in epoch {epoch} of {epochs}. What was learnt so far is kept in {path}\n"
+        f"  keras-seqzoo evaluate {path} DATA     how good it is\n"
+        f"  keras-seqzoo export {path} {out}     serve it all the same"
+    )
+    sys.exit(130)
+
+
+@contextmanager
+def _no_interrupt() -> Iterator[None]:
+    former = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, former)
+
+
+def _publish(
+    model: TextModel, out: Path, history: dict[str, Any], report: Report | None, quiet: bool
+) -> None:
+    from keras_seqzoo.serving.export import export_model
+
+    with _no_interrupt():
+        exported = export_model(model, out)
+        saved = exported.with_name(f"{exported.name}.keras")
+        model.save(saved)
+        story = {
+            "command": shlex.join(["keras-seqzoo", *sys.argv[1:]]),
+            "history": {name: [float(v) for v in values] for name, values in history.items()},
+            "test": report.to_dict() if report else None,
+        }
+        exported.with_name(f"{exported.name}.json").write_text(
+            json.dumps(story, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
+    typer.echo(f"SavedModel   {exported}\nKeras model  {saved}")
+    say(f'Try it: keras-seqzoo predict {exported} "your text"', quiet)

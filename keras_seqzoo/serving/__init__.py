@@ -1,0 +1,1 @@
+"""Serving: versioned SavedModels that take text, and what reads them back."""

@@ -1,0 +1,121 @@
+"""Reads back what was saved: a `.keras` file, or an exported SavedModel without Keras."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_seqzoo.preprocessing.base import as_strings
+from keras_seqzoo.serving.export import versions
+
+if TYPE_CHECKING:
+    from keras_seqzoo.tasks.classify import TextClassifier
+
+
+class SavedClassifier:
+    """An exported classifier, run as TF Serving runs it: through its `serving_default`.
+
+    Args:
+        path: the folder of a version, or of the versions, of which the highest is taken.
+
+    Attributes:
+        path: the folder of the version.
+        classes: class names in label order.
+
+    Raises:
+        FileNotFoundError: no SavedModel there.
+        ValueError: a SavedModel, but not of a classifier that this package exported.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]):
+        self.path = _find_version(Path(path))
+        card = self.path / "assets.extra" / "model_card.json"
+        if not card.is_file():
+            raise ValueError(
+                "This SavedModel was not exported by keras_seqzoo: it lacks "
+                f"assets.extra/model_card.json. Received: {self.path}"
+            )
+        self.classes: tuple[str, ...] = tuple(json.loads(card.read_text("utf-8"))["classes"])
+        try:
+            self._module = tf.saved_model.load(str(self.path))
+        except (OSError, ValueError, tf.errors.OpError) as error:
+            raise ValueError(
+                "The SavedModel can not be loaded: a file in it is damaged or missing. Export it "
+                f"again. Received: {self.path}: {str(error).splitlines()[0]}"
+            ) from error
+        self._answer = self._module.signatures["serving_default"]
+
+    def predict(self, x: Any, batch_size: int | None = None, verbose: Any = "auto") -> np.ndarray:
+        """Returns probabilities, float32 `(rows, classes)`, in the order of the texts.
+
+        Args:
+            x: strings `(rows,)`.
+            batch_size: texts a call; 256 by default.
+            verbose: taken for likeness with Keras; nothing is printed.
+        """
+        texts = as_strings(x)
+        answers = np.zeros((texts.shape[0], len(self.classes)), np.float32)
+        # Texts of about the same size share a call, which spares padding.
+        order = tf.argsort(tf.strings.length(texts), stable=True).numpy()
+        for start in range(0, len(order), batch_size or 256):
+            rows = order[start : start + (batch_size or 256)]
+            answers[rows] = self._answer(text=tf.gather(texts, rows))["probabilities"].numpy()
+        return answers
+
+
+def load_classifier(path: str | os.PathLike[str]) -> TextClassifier | SavedClassifier:
+    """Loads a classifier from a `.keras` file or from an export folder.
+
+    Raises:
+        FileNotFoundError: nothing there.
+        ValueError: something else there.
+    """
+    if Path(path).suffix != ".keras":
+        return SavedClassifier(path)
+    return load_keras_file(path)
+
+
+def load_keras_file(path: str | os.PathLike[str]) -> TextClassifier:
+    """Loads a `.keras` file that a model of this package was saved to.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: damaged, or a model of something else.
+    """
+    import zipfile
+
+    import keras
+
+    from keras_seqzoo.tasks.classify import TextClassifier
+
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"There is no such file. Check the path. Received: {path}")
+    if not zipfile.is_zipfile(path):
+        raise ValueError(
+            f"This is not a .keras file, or it is damaged. Save the model again. Received: {path}"
+        )
+    model = keras.models.load_model(path)
+    if not isinstance(model, TextClassifier):
+        raise ValueError(
+            "This .keras file does not hold a classifier of keras_seqzoo. "
+            f"Received: {path} with a {type(model).__name__}"
+        )
+    return model
+
+
+def _find_version(path: Path) -> Path:
+    if (path / "saved_model.pb").is_file():
+        return path
+    found: Sequence[int] = versions(path)
+    if not found:
+        raise FileNotFoundError(
+            "There is no SavedModel: neither saved_model.pb nor a numbered version folder. "
+            f"Check the path, or export one. Received: {path}"
+        )
+    return path / str(found[-1])

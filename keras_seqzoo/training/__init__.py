@@ -1,0 +1,1 @@
+"""Training: the Keras callbacks and seeds, thinly arranged for the command line."""

@@ -1,0 +1,98 @@
+"""Early stopping, schedules, checkpoints and TensorBoard, from a few plain choices."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+
+from keras_seqzoo.checks import check_whole
+
+SCHEDULES = ("constant", "linear", "cosine")
+
+
+def training_callbacks(
+    *,
+    patience: int | None = 2,
+    plateau: bool = False,
+    checkpoint: str | os.PathLike[str] | None = None,
+    tensorboard: str | os.PathLike[str] | None = None,
+    validated: bool = True,
+) -> list[keras.callbacks.Callback]:
+    """Arranges the usual callbacks for `fit`.
+
+    Args:
+        patience: epochs without a better validation loss after which training stops; the best
+            weights are restored in any case. None trains through and keeps the last weights.
+        plateau: whether the learning rate is halved after an epoch without a better validation
+            loss.
+        checkpoint: a `.keras` file that holds the best model so far after every epoch.
+        tensorboard: folder for TensorBoard's logs.
+        validated: whether `fit` gets validation data; the training loss is watched otherwise.
+
+    Raises:
+        ValueError: `patience` below 1.
+    """
+    watched = "val_loss" if validated else "loss"
+    callbacks: list[keras.callbacks.Callback] = []
+    if plateau:
+        callbacks.append(keras.callbacks.ReduceLROnPlateau(watched, factor=0.5, patience=1))
+    if checkpoint is not None:
+        Path(checkpoint).parent.mkdir(parents=True, exist_ok=True)
+        callbacks.append(
+            keras.callbacks.ModelCheckpoint(str(checkpoint), watched, save_best_only=True)
+        )
+    if tensorboard is not None:
+        callbacks.append(keras.callbacks.TensorBoard(str(tensorboard)))
+    if patience is not None:
+        check_whole(patience=patience)
+        callbacks.append(
+            keras.callbacks.EarlyStopping(watched, patience=patience, restore_best_weights=True)
+        )
+    return callbacks
+
+
+def set_schedule(model: keras.Model, schedule: str, total_steps: int) -> None:
+    """Lets the learning rate fall from what the optimizer has to zero.
+
+    Args:
+        model: a compiled model.
+        schedule: `"constant"` (nothing is changed), `"linear"` or `"cosine"`.
+        total_steps: batches in the whole training.
+
+    Raises:
+        ValueError: an unknown schedule, or `total_steps` below 1.
+    """
+    if schedule not in SCHEDULES:
+        raise ValueError(
+            f"`schedule` must be one of {SCHEDULES}. Received: schedule={schedule!r}"
+        )
+    check_whole(total_steps=total_steps)
+    initial = float(model.optimizer.learning_rate)
+    schedules = keras.optimizers.schedules
+    if schedule == "cosine":
+        model.optimizer.learning_rate = schedules.CosineDecay(initial, total_steps)
+    elif schedule == "linear":
+        model.optimizer.learning_rate = schedules.PolynomialDecay(initial, total_steps, 0.0)
+
+
+def class_weights(mode: str, table: object) -> dict[int, float] | None:
+    """Weights for skewed labels.
+
+    Args:
+        mode: `"none"`, or `"balanced"`: each class counts the same in the loss, as scikit-learn's
+            `compute_class_weight("balanced")` has it.
+        table: the training table.
+
+    Returns:
+        A weight by label number for `fit(class_weight=…)`, or None.
+
+    Raises:
+        ValueError: an unknown mode.
+    """
+    modes: Sequence[str] = ("none", "balanced")
+    if mode not in modes:
+        raise ValueError(f"`mode` must be one of {modes}. Received: mode={mode!r}")
+    return table.class_weights() if mode == "balanced" else None  # type: ignore[attr-defined]

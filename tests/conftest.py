@@ -1,0 +1,57 @@
+"""Fixtures that all tests share. Nothing here needs the network."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from samples import NEGATIVE, POSITIVE
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared"
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real data sets that lie beside a developer's clone."""
+    if not (SHARED / "data").is_dir():
+        pytest.skip("needs the real data sets in ../shared/data, which this clone does not have")
+    return SHARED / "data"
+
+
+@pytest.fixture(scope="session")
+def tiny_table() -> Any:
+    """Sixteen short texts of two classes."""
+    from keras_seqzoo import TextTable
+
+    labels = ["positive"] * len(POSITIVE) + ["negative"] * len(NEGATIVE)
+    return TextTable.from_texts(POSITIVE + NEGATIVE, labels)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_table: Any) -> Any:
+    """A small GRU that has learnt the tiny table."""
+    import keras
+
+    from keras_seqzoo import build_model
+
+    keras.utils.set_random_seed(0)
+    model = build_model("gru", tiny_table, units=8, embedding_dim=16, dropout=0.0)
+    model.optimizer.learning_rate = 0.05
+    model.fit(tiny_table, batch_size=8, epochs=30, verbose=0)
+    return model
+
+
+@pytest.fixture(scope="session")
+def reviews_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small CSV with more rows than the tiny table, for the command line."""
+    path = tmp_path_factory.mktemp("reviews") / "reviews.csv"
+    rows = [f'"{text}, {i}",{label}' for i in range(5)
+            for texts, label in ((POSITIVE, "positive"), (NEGATIVE, "negative"))
+            for text in texts]  # fmt: skip
+    path.write_text("review,sentiment\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    return path
