@@ -174,9 +174,19 @@ def build_model(
     head_options = {k: options.pop(k) for k in list(options) if k in _options_of(task_module.build)}
     _check_options(card, options, task_module.build)
     _check_sequence_length(sequence_length)
-    parts = _builders[name](
-        data, sequence_length=sequence_length, weights=weights, **{**card.options, **options}
-    )
+    if str(weights).endswith(".keras"):
+        from keras_seqzoo.encoders.parts import saved_parts
+
+        if options or sequence_length:
+            raise ValueError(
+                "The encoder's size is that of the saved model. Leave its options out. "
+                f"Received: sequence_length={sequence_length!r}, {options}"
+            )
+        parts = saved_parts(str(weights), name)
+    else:
+        parts = _builders[name](
+            data, sequence_length=sequence_length, weights=weights, **{**card.options, **options}
+        )
     return task_module.build(parts, data, classes=classes, name=name, **head_options)
 
 

@@ -228,15 +228,16 @@ def _stream_windows(
     text_spec, label_spec = tf.TensorSpec([None], tf.string), tf.TensorSpec([None], tf.int32)
 
     def chunks() -> Iterator[tuple[Any, ...]]:
-        for texts, labels in stream.chunks():
+        for texts, labels in stream.chunks(window_rows):
             yield (as_strings(texts), labels) if labelled else (as_strings(texts),)
 
     signature = (text_spec, label_spec) if labelled else (text_spec,)
     source = tf.data.Dataset.from_generator(chunks, output_signature=signature)
-    tokenised = source.rebatch(window_rows).map(
-        lambda texts, *labels: _window(texts, dict(zip(["labels"], labels)), preprocessor)
-    )
-    return tokenised.prefetch(1)
+    return source.map(
+        lambda texts, *labels: _window(
+            texts, {"labels": labels[0]} if labels else {}, preprocessor
+        )
+    ).prefetch(1)
 
 
 def _kept_on_disk(

@@ -65,7 +65,7 @@ def find_files(source: str | os.PathLike[str]) -> tuple[list[Path], bool]:
         ValueError: a folder, or an empty file.
     """
     path = Path(source).expanduser()
-    is_pattern = glob.has_magic(str(path)) and not path.exists()
+    is_pattern = bool(set("*?[") & set(str(path))) and not path.exists()
     if is_pattern:
         # Unlike Path.glob this leaves out hidden files, such as Spark's ".part-0.csv.crc".
         found = sorted(map(Path, glob.glob(str(path), recursive=True)))  # noqa: PTH207

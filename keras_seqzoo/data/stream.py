@@ -100,7 +100,8 @@ class Rows:
         if not complete:
             raise ValueError(
                 f"A table needs at least one row. Check the file, and its header. "
-                f"Received: {self.name!r} with {tally.rows:,} rows, all of them incomplete"
+                f"Received: {self.name!r} with {tally.rows:,} rows, {tally.missing:,} of them "
+                f"incomplete"
             )
         by_tabs = bool(self.files) and separator(self.files[0], self.options) == "\t"
         if tally.merged and by_tabs and "quoting" not in self.options:
@@ -330,7 +331,7 @@ class TextStream:
                 partial(parts.frames, part),
                 num_rows=int(parts.sizes[part]),
                 classes=self.classes,
-                count_classes=partial(parts.class_counts.__getitem__, part),
+                count_classes=partial(parts.count_classes, part),
                 encoding=self.encoding,
                 source=self.source,
                 depth=self._depth + 1,
@@ -384,11 +385,15 @@ class _Parts:
 
     def frames(self, part: int) -> Iterator[pd.DataFrame]:
         for frame, parts in self._assigned_frames():
-            yield frame[parts == part]
+            chosen = frame[parts == part]
+            if len(chosen):
+                yield chosen
+
+    def count_classes(self, part: int) -> npt.NDArray[np.int64]:
+        return self._class_counts[part]
 
     @cached_property
-    def class_counts(self) -> npt.NDArray[np.int64]:
-        """Rows of each class in each part, int64 `(3, num_classes)`, counted in one pass."""
+    def _class_counts(self) -> npt.NDArray[np.int64]:
         num_classes = len(self._whole.classes)
         counts = np.zeros((3, num_classes), np.int64)
         if num_classes:
@@ -397,7 +402,7 @@ class _Parts:
         return counts
 
 
-def _regroup(frames: Iterator[pd.DataFrame], rows: int) -> Iterator[pd.DataFrame]:
+def _regroup(frames: Iterable[pd.DataFrame], rows: int) -> Iterator[pd.DataFrame]:
     """Cuts frames of any length into frames of `rows` rows; the last may be shorter."""
     waiting: list[pd.DataFrame] = []
     room = rows
@@ -451,6 +456,6 @@ def check_seed(seed: int) -> None:
 def fingerprint(frames: Iterable[pd.DataFrame], classes: tuple[str, ...]) -> str:
     """Returns 16 hex digits that stand for the classes and the rows in their order."""
     digest = sha256(repr(classes).encode())
-    for frame in frames:
+    for frame in _regroup(frames, READ_ROWS):  # hashing makes Python objects of all the texts
         digest.update(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes())
     return digest.hexdigest()[:16]

@@ -17,6 +17,7 @@ from sklearn.model_selection import train_test_split
 
 from keras_seqzoo.data.reading import (
     NUMBER,
+    READ_ROWS,
     choose_encoding,
     file_format,
     find_files,
@@ -160,7 +161,7 @@ def read_table(
 
 
 def _table(rows: Rows, given: Sequence[str] | None) -> TextTable:
-    frame = pd.concat(rows, ignore_index=True)
+    frame = pd.concat(list(rows), ignore_index=True)
     if rows.label is None:
         return TextTable(frame, (), encoding=_encoding_name(rows), source=rows.name)
     known = Classes.learn([frame["label"]], given, rows.is_untyped(rows.label), rows.name)
@@ -177,10 +178,17 @@ def _stream(rows: Rows, given: Sequence[str] | None) -> TextStream:
         num_rows = int(known.counts.sum())
 
     def frames() -> Iterator[pd.DataFrame]:
+        rows_read = 0
         for frame in rows:
             if rows.label is not None:
                 frame["label"] = known.encode(frame["label"])
+            rows_read += len(frame)
             yield frame
+        if rows_read != num_rows:
+            raise ValueError(
+                f"A file must not change while it is streamed. Call read_table again. "
+                f"Received: {rows.name!r} with {rows_read:,} rows, not {num_rows:,} as before"
+            )
 
     return TextStream(
         frames,
@@ -335,9 +343,9 @@ class TextTable:
         Warns:
             UserWarning: some texts occur with different labels.
         """
-        keys = _text_keys(self._frame["text"])
+        ids = _text_ids(self._frame["text"])
         if self.labels is not None:
-            conflicts = _count_in_several(keys, self.labels)
+            conflicts = _count_in_several(ids, self.labels)
             if conflicts:
                 warnings.warn(
                     f"{conflicts:,} texts of {self.source} occur with different labels; each "
@@ -345,7 +353,7 @@ class TextTable:
                     UserWarning,
                     stacklevel=2,
                 )
-        return self.take(~keys.duplicated().to_numpy())
+        return self.take(~pd.Series(ids).duplicated().to_numpy())
 
     def split(
         self, valid: float = 0.1, test: float = 0.1, seed: int = 0
@@ -383,7 +391,7 @@ class TextTable:
                 rest, order[part] = self._draw(rest, sizes[part], seed)
                 part_of[order[part]] = part
         order[0] = rest
-        shared = _count_in_several(_text_keys(self._frame["text"]), part_of)
+        shared = _count_in_several(_text_ids(self._frame["text"]), part_of)
         if shared:
             warnings.warn(
                 f"{shared:,} texts of {self.source} are in more than one part of the split: the "
@@ -440,14 +448,22 @@ class TextTable:
         return rest, drawn
 
 
-def _text_keys(texts: pd.Series) -> pd.Series:
-    return texts.str.strip().str.casefold()
+def _text_ids(texts: pd.Series) -> npt.NDArray[np.uint64]:
+    """Numbers texts so that those which differ in case or surrounding space only are equal.
+
+    The numbers are 64-bit hashes, so that only they, not the folded texts, are in memory at once.
+    """
+    ids = np.zeros(len(texts), np.uint64)
+    for start in range(0, len(texts), READ_ROWS):
+        block = texts.iloc[start : start + READ_ROWS].str.strip().str.casefold()
+        ids[start : start + READ_ROWS] = pd.util.hash_pandas_object(block, index=False)
+    return ids
 
 
-def _count_in_several(keys: pd.Series, groups: npt.NDArray[Any]) -> int:
-    """Counts the keys that occur in more than one group."""
-    pairs = pd.DataFrame({"key": keys, "group": groups}).drop_duplicates()
-    return int(pairs.loc[pairs["key"].duplicated(), "key"].nunique())
+def _count_in_several(ids: npt.NDArray[np.uint64], groups: npt.NDArray[Any]) -> int:
+    """Counts the ids that occur in more than one group."""
+    pairs = pd.DataFrame({"id": ids, "group": groups}).drop_duplicates()
+    return int(pairs.loc[pairs["id"].duplicated(), "id"].nunique())
 
 
 class Classes:

@@ -42,3 +42,32 @@ def text_chunks(data: Any, rows: int = 16384) -> Iterator[Sequence[str]]:
     texts = data.texts if hasattr(data, "texts") else data
     for start in range(0, len(texts), rows):
         yield texts[start : start + rows]
+
+
+def saved_parts(path: str, name: str) -> EncoderParts:
+    """Takes the encoder, vocabulary and optimizer settings of a saved model.
+
+    Args:
+        path: a `.keras` file of this package.
+        name: the model that the file must hold.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: the file holds something else.
+    """
+    from keras_seqzoo.serving.saved import load_keras_file
+
+    model = load_keras_file(path)
+    if model.name != name:
+        raise ValueError(
+            f"The file must hold the model that is asked for. Build {model.name!r} instead. "
+            f"Received: {path} holds a {model.name!r}, name={name!r}"
+        )
+    optimizer = model.optimizer
+    return EncoderParts(
+        model.encoder,
+        model.preprocessor,
+        pooling=model.pooling,
+        optimizer=lambda: type(optimizer).from_config(optimizer.get_config()),
+        dropout=model.dropout,
+    )

@@ -71,7 +71,7 @@ def recurrent(
         data: training texts; may be None where `vocabulary` is given.
         cell: `"LSTM"` or `"GRU"`.
         sequence_length: most tokens read of a text, 512 by default.
-        weights: None or `"pretrained"`, both from scratch.
+        weights: None or `"pretrained"`, both from scratch: there are no pretrained ones.
         embedding_dim: width of a word vector.
         units: width of the recurrent state, in each direction.
         num_layers: recurrent layers, one above the other.
@@ -88,6 +88,11 @@ def recurrent(
     """
     import keras
 
+    if weights not in (None, "pretrained"):
+        raise ValueError(
+            "A recurrent model starts from scratch (`weights=None`) or from a .keras file of this "
+            f"package. Received: weights={weights!r}"
+        )
     check_whole(embedding_dim=embedding_dim, units=units, num_layers=num_layers)
     check_rate(dropout=dropout, recurrent_dropout=recurrent_dropout)
     dtype = check_dtype(dtype)

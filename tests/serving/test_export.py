@@ -1,0 +1,172 @@
+"""Exports: versioned, whole or not at all, and never over what is there."""
+
+from __future__ import annotations
+
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_seqzoo as sz
+from keras_seqzoo.serving import export
+from keras_seqzoo.serving.saved import SavedClassifier, load_classifier
+
+
+@pytest.fixture(scope="module")
+def exported(tiny_model: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return sz.export_model(tiny_model, tmp_path_factory.mktemp("export") / "reviews")
+
+
+def test_versions_count_up_from_the_highest(tiny_model: Any, tmp_path: Path) -> None:
+    assert sz.export_model(tiny_model, tmp_path / "a" / "b").name == "1"
+    (tmp_path / "a" / "b" / "7").mkdir()
+    assert sz.export_model(tiny_model, tmp_path / "a" / "b").name == "8"
+    assert sz.export_model(tiny_model, tmp_path / "a" / "b", version=3).name == "3"
+    assert sorted(p.name for p in (tmp_path / "a" / "b").iterdir()) == ["1", "3", "7", "8"]
+
+
+def test_signatures_are_those_of_the_contract(exported: Path) -> None:
+    loaded = tf.saved_model.load(str(exported))
+    forms = {
+        name: (f.structured_input_signature[1], f.structured_outputs)
+        for name, f in loaded.signatures.items()
+    }
+    assert set(forms) == {"serving_default", "classify", "tokens"}
+    inputs, outputs = forms["serving_default"]
+    assert {k: (v.dtype, v.shape.rank) for k, v in inputs.items()} == {"text": (tf.string, 1)}
+    assert {k: (v.dtype, v.shape.as_list()) for k, v in outputs.items()} == {
+        "label": (tf.string, [None]),
+        "probability": (tf.float32, [None]),
+        "probabilities": (tf.float32, [None, 2]),
+    }
+    assert set(forms["tokens"][0]) == {"token_ids", "padding_mask", "segment_ids"}
+    assert set(forms["classify"][1]) == {"classes", "scores"}
+
+
+def test_classify_is_marked_for_the_classify_api(exported: Path) -> None:
+    with tf.compat.v1.Session(graph=tf.Graph()) as session:
+        meta = tf.compat.v1.saved_model.loader.load(session, ["serve"], str(exported))
+    methods = {name: s.method_name for name, s in meta.signature_def.items()}
+    assert methods["classify"] == "tensorflow/serving/classify"
+    assert methods["serving_default"] == methods["tokens"] == "tensorflow/serving/predict"
+
+
+def test_loads_as_the_server_loads_it(exported: Path, tiny_model: Any) -> None:
+    with tf.compat.v1.Session(graph=tf.Graph()) as session:
+        meta = tf.compat.v1.saved_model.loader.load(session, ["serve"], str(exported))
+        signature = meta.signature_def["serving_default"]
+        answer = session.run(
+            signature.outputs["probabilities"].name,
+            {signature.inputs["text"].name: [b"a good film", b""]},
+        )
+    np.testing.assert_allclose(
+        answer, tiny_model.predict(["a good film", ""], verbose=0), atol=1e-5
+    )
+
+
+def test_tokens_signature_answers_as_the_text_one(exported: Path, tiny_model: Any) -> None:
+    signatures = tf.saved_model.load(str(exported)).signatures
+    features = tiny_model.preprocessor(["a good film", "a bad book"])
+    by_ids = signatures["tokens"](**features)["probabilities"]
+    by_text = signatures["serving_default"](text=tf.constant(["a good film", "a bad book"]))
+    np.testing.assert_allclose(by_ids, by_text["probabilities"], atol=1e-6)
+
+
+def test_card_tells_what_the_model_is(exported: Path) -> None:
+    card = json.loads((exported / "assets.extra" / "model_card.json").read_text())
+    assert card["classes"] == ["negative", "positive"]
+    assert card["card"]["name"] == card["model"] == "gru"
+    assert card["signatures"] == ["classify", "serving_default", "tokens"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="folder modes are POSIX's")
+def test_other_users_may_read_the_version(exported: Path) -> None:
+    umask = os.umask(0)
+    os.umask(umask)
+    assert exported.stat().st_mode & 0o777 == 0o777 & ~umask
+
+
+def test_existing_version_is_left_as_it_was(tiny_model: Any, tmp_path: Path) -> None:
+    path = sz.export_model(tiny_model, tmp_path)
+    before = {p: p.stat().st_mtime_ns for p in path.rglob("*")}
+    with pytest.raises(FileExistsError, match=r"never overwritten.*next free one"):
+        sz.export_model(tiny_model, tmp_path, version=1)
+    assert {p: p.stat().st_mtime_ns for p in path.rglob("*")} == before
+    assert [p.name for p in tmp_path.iterdir()] == ["1"]
+
+
+def test_failing_export_leaves_nothing(
+    tiny_model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full_disk(*_args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(export, "_set_methods", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        sz.export_model(tiny_model, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_exporters_at_once_get_versions_of_their_own(tiny_model: Any, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(3) as pool:
+        paths = list(pool.map(lambda _: sz.export_model(tiny_model, tmp_path), range(3)))
+    assert sorted(p.name for p in paths) == ["1", "2", "3"]
+    assert all((p / "assets.extra" / "model_card.json").is_file() for p in paths)
+
+
+def test_unwritable_folder_is_an_error(tiny_model: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file"):
+        sz.export_model(tiny_model, tmp_path / "file" / "reviews")
+
+
+def test_wrong_arguments_are_explained(tiny_model: Any, tmp_path: Path) -> None:
+    for version in (0, -1, "2"):
+        with pytest.raises(ValueError, match="at least 1"):
+            sz.export_model(tiny_model, tmp_path, version=version)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"takes a model of keras_seqzoo.*Sequential"):
+        sz.export_model(keras.Sequential(), tmp_path)  # type: ignore[arg-type]
+
+
+def test_saved_classifier_answers_as_the_model(exported: Path, tiny_model: Any) -> None:
+    texts = ["a good film", "", "dull " * 50, "great"]
+    for path in (exported, exported.parent):
+        saved = SavedClassifier(path)
+        assert saved.classes == tiny_model.classes
+        np.testing.assert_allclose(
+            saved.predict(texts, batch_size=2), tiny_model.predict(texts, verbose=0), atol=1e-5
+        )
+    assert saved.predict([]).shape == (0, 2)
+
+
+def test_saved_classifier_can_be_evaluated(exported: Path, tiny_table: Any) -> None:
+    assert sz.evaluate(SavedClassifier(exported), tiny_table).accuracy == 1
+
+
+def test_loading_explains_what_is_wrong(exported: Path, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no SavedModel"):
+        load_classifier(tmp_path)
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        load_classifier(tmp_path / "a.keras")
+    (tmp_path / "a.keras").write_text("nonsense")
+    with pytest.raises(ValueError, match="damaged"):
+        load_classifier(tmp_path / "a.keras")
+    keras.Sequential([keras.layers.Dense(1)]).save(tmp_path / "other.keras")
+    with pytest.raises(ValueError, match="not hold a classifier of keras_seqzoo"):
+        load_classifier(tmp_path / "other.keras")
+    tf.saved_model.save(tf.Module(), str(tmp_path / "foreign"))
+    with pytest.raises(ValueError, match="not exported by keras_seqzoo"):
+        load_classifier(tmp_path / "foreign")
+
+
+def test_damaged_saved_model_is_explained(tiny_model: Any, tmp_path: Path) -> None:
+    path = sz.export_model(tiny_model, tmp_path)
+    (path / "variables" / "variables.data-00000-of-00001").write_bytes(b"cut")
+    with pytest.raises(ValueError, match="damaged or missing"):
+        SavedClassifier(path)

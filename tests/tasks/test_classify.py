@@ -1,0 +1,177 @@
+"""The classifier: what its methods take, and what they refuse."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+from samples import NEGATIVE, POSITIVE
+
+import keras_seqzoo as sz
+
+TEXTS = POSITIVE + NEGATIVE
+NAMES = ["positive"] * 8 + ["negative"] * 8
+NUMBERS = np.array([1] * 8 + [0] * 8, np.int32)
+
+
+@pytest.fixture
+def model(tiny_table: Any) -> Any:
+    keras.utils.set_random_seed(0)
+    return sz.build_model("gru", tiny_table, units=4, embedding_dim=8, dropout=0.0)
+
+
+def first_weights(model: Any) -> np.ndarray:
+    return model.encoder.get_layer("token_embedding").embeddings.numpy().copy()
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        lambda m: {"x": TEXTS, "y": NAMES},
+        lambda m: {"x": np.array(TEXTS), "y": NUMBERS},
+        lambda m: {"x": np.array(TEXTS, object), "y": NUMBERS.tolist()},
+        lambda m: {"x": pd.Series(TEXTS), "y": pd.Series(NAMES)},
+        lambda m: {"x": tf.constant(TEXTS), "y": tf.constant(NUMBERS)},
+        lambda m: {"x": sz.TextTable.from_texts(TEXTS, NAMES)},
+        lambda m: {"x": tf.data.Dataset.from_tensor_slices((TEXTS, NUMBERS)).batch(4)},
+        lambda m: {"x": sz.make_dataset(sz.TextTable.from_texts(TEXTS, NAMES), m, 4)},
+        lambda m: {"x": {k: v.numpy() for k, v in m.preprocessor(TEXTS).items()}, "y": NUMBERS},
+        lambda m: {"x": {k: v.numpy() for k, v in m.preprocessor(TEXTS).items()}, "y": NAMES},
+    ],
+)
+def test_fit_and_evaluate_take_text_in_any_form(model: Any, inputs: Any) -> None:
+    model.optimizer.learning_rate = 0.05
+    history = model.fit(**inputs(model), epochs=12, batch_size=4, shuffle=False, verbose=0).history
+    assert history["loss"][-1] < 0.7 * history["loss"][0]
+    loss, accuracy = model.evaluate(**inputs(model), verbose=0)
+    assert accuracy > 0.8
+    assert loss == pytest.approx(model.evaluate(TEXTS, NAMES, verbose=0)[0], abs=1e-4)
+
+
+def test_validation_takes_the_same_forms(model: Any) -> None:
+    table = sz.TextTable.from_texts(TEXTS, NAMES)
+    losses = [
+        model.fit(TEXTS, NAMES, validation_data=data, epochs=1, verbose=0, shuffle=False,
+                  batch_size=16, sample_weight=np.zeros(16)).history["val_loss"][0]  # fmt: skip
+        for data in (
+            (TEXTS, NAMES),
+            (TEXTS, NUMBERS, np.ones(16)),
+            table,
+            sz.make_dataset(table, model),
+            tf.data.Dataset.from_tensors((TEXTS, NUMBERS)),
+        )
+    ]
+    assert losses == pytest.approx([losses[0]] * 5, abs=1e-5)
+
+
+def test_validation_split_takes_the_last_rows(model: Any) -> None:
+    history = model.fit(TEXTS, NAMES, validation_split=0.25, epochs=1, verbose=0).history
+    assert history["val_loss"][0] == pytest.approx(
+        model.evaluate(TEXTS[12:], NAMES[12:], verbose=0)[0], abs=1e-5
+    )
+
+
+def test_weights_of_rows_and_classes_count(model: Any) -> None:
+    before = first_weights(model)
+    model.fit(TEXTS, NAMES, sample_weight=[0.0] * 16, epochs=1, verbose=0)
+    np.testing.assert_array_equal(first_weights(model), before)
+    model.fit(TEXTS, NAMES, class_weight={0: 0.0, 1: 0.0}, epochs=1, verbose=0)
+    np.testing.assert_array_equal(first_weights(model), before)
+    model.fit(TEXTS, NAMES, class_weight={0: 0.0, 1: 1.0}, epochs=1, verbose=0)
+    assert (first_weights(model) != before).any()
+
+
+def test_training_repeats_for_a_seed(tiny_table: Any) -> None:
+    losses = []
+    for _ in range(2):
+        keras.utils.set_random_seed(7)
+        model = sz.build_model("bigru", tiny_table, units=4, embedding_dim=8, dropout=0.5)
+        losses.append(model.fit(TEXTS, NAMES, epochs=3, batch_size=4, verbose=0).history["loss"])
+    assert losses[0] == losses[1]
+
+
+def test_predict_keeps_the_order_of_the_texts(tiny_model: Any) -> None:
+    texts = ["a good film " * n for n in (9, 1, 30, 2, 1, 17)]
+    alone = np.concatenate([tiny_model.predict([text], verbose=0) for text in texts])
+    for inputs in (texts, tf.data.Dataset.from_tensor_slices(texts).batch(4)):
+        together = tiny_model.predict(inputs, batch_size=2 if inputs is texts else None, verbose=0)
+        np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
+def test_on_batch_methods_take_text(model: Any) -> None:
+    model.optimizer.learning_rate = 0.05
+    losses = [float(model.train_on_batch(TEXTS, NAMES)[0]) for _ in range(20)]
+    assert losses[-1] < losses[0]
+    tested = model.test_on_batch(TEXTS, NAMES)
+    assert float(tested[0]) == pytest.approx(model.evaluate(TEXTS, NAMES, verbose=0)[0], abs=1e-4)
+    assert model.predict_on_batch(TEXTS).shape == (16, 2)
+
+
+def test_no_texts_give_no_answers(tiny_model: Any) -> None:
+    assert tiny_model.predict([], verbose=0).shape == (0, 2)
+
+
+def test_recompiled_model_trains(model: Any) -> None:
+    model.compile(keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy")
+    assert model.fit(TEXTS, NAMES, epochs=2, verbose=0).history["loss"][1] > 0
+
+
+def test_loss_of_a_certain_wrong_answer_stays_finite(model: Any) -> None:
+    # The loss is computed from the logits below the softmax, not from a probability of 0.
+    model.get_layer("logits").bias.assign([200.0, 0.0])
+    history = model.fit(TEXTS[:8], NAMES[:8], epochs=1, verbose=0, batch_size=8).history
+    assert history["loss"][0] == pytest.approx(200, rel=0.02)
+
+
+def test_fit_with_a_dataset_warns_of_nothing(
+    model: Any, tiny_table: Any, recwarn: pytest.WarningsRecorder
+) -> None:
+    data = sz.make_dataset(tiny_table, model, 4, shuffle=True)
+    model.fit(data, validation_data=data, epochs=2, verbose=0)
+    assert [str(w.message) for w in recwarn if w.category is UserWarning] == []
+
+
+def test_fit_learns_under_two_replicas(tiny_table: Any) -> None:
+    # Two logical CPUs would have to be set up before TensorFlow starts; one replica is enough to
+    # see that the pipeline is distributed at all.
+    with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
+        model = sz.build_model("gru", tiny_table, units=4, embedding_dim=8)
+    data = sz.make_dataset(tiny_table, model, batch_size=8, shuffle=True)
+    assert len(model.fit(data, epochs=2, verbose=0).history["loss"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"x": "one text", "y": ["positive"]}, TypeError, "list or array"),
+        ({"x": ["a", None], "y": NAMES[:2]}, TypeError, "must be a string"),
+        ({"x": TEXTS, "y": NAMES[:3]}, ValueError, "as many labels as texts"),
+        ({"x": TEXTS, "y": ["fine"] * 16}, ValueError, r"classes of the model.*'fine'"),
+        ({"x": TEXTS, "y": [2] * 16}, ValueError, "from 0 to 1"),
+        ({"x": TEXTS, "y": [-1] * 16}, ValueError, "from 0 to 1"),
+        ({"x": TEXTS, "y": NAMES, "sample_weight": [1.0]}, ValueError, "sample_weights as texts"),
+        ({"x": TEXTS, "y": NAMES, "validation_split": 1.5}, ValueError, "between 0 and 1"),
+        ({"x": TEXTS[:1], "y": NAMES[:1], "validation_split": 0.5}, ValueError, "need a row"),
+        ({"x": tf.data.Dataset.from_tensor_slices((TEXTS, NUMBERS))}, ValueError, "Batch it first"),
+        ({"x": sz.TextTable.from_texts(["a", "b"], ["x", "y"])}, ValueError, "classes=model"),
+    ],
+)
+def test_wrong_input_is_explained(
+    model: Any, arguments: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        model.fit(**arguments, verbose=0)
+
+
+def test_padding_has_no_part_in_any_pooling(tiny_table: Any) -> None:
+    for pooling in ("last", "mean", "max"):
+        model = sz.build_model("bilstm", tiny_table, units=4, pooling=pooling)
+        features = {k: v.numpy() for k, v in model.preprocessor(["a good film"]).items()}
+        padded = {k: np.pad(v, ((0, 0), (0, 5))) for k, v in features.items()}
+        np.testing.assert_allclose(
+            model.predict(padded, verbose=0), model.predict(features, verbose=0), atol=1e-6
+        )

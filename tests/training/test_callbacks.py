@@ -1,0 +1,88 @@
+"""Callbacks: what each choice does to a training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+import keras_seqzoo as sz
+from keras_seqzoo.training.callbacks import class_weights, set_schedule, training_callbacks
+
+
+@pytest.fixture
+def model(tiny_table: Any) -> Any:
+    keras.utils.set_random_seed(0)
+    return sz.build_model("gru", tiny_table, units=4, embedding_dim=8, dropout=0.0)
+
+
+def test_early_stopping_brings_back_the_best_weights(model: Any, tiny_table: Any) -> None:
+    model.optimizer.learning_rate = 0.5
+    wrong = sz.TextTable.from_texts(tiny_table.texts, 1 - tiny_table.labels, tiny_table.classes)
+    history = model.fit(
+        tiny_table, validation_data=wrong, epochs=20, verbose=0,
+        callbacks=training_callbacks(patience=2),
+    ).history["val_loss"]  # fmt: skip
+    assert len(history) < 20
+    assert model.evaluate(wrong, verbose=0)[0] == pytest.approx(min(history), abs=1e-5)
+
+
+def test_without_patience_training_goes_through(model: Any, tiny_table: Any) -> None:
+    kinds = [type(c).__name__ for c in training_callbacks(patience=None)]
+    assert "EarlyStopping" not in kinds
+
+
+def test_checkpoint_holds_the_best_model(model: Any, tiny_table: Any, tmp_path: Path) -> None:
+    file = tmp_path / "new" / "best.keras"
+    callbacks = training_callbacks(checkpoint=file, validated=False)
+    model.fit(tiny_table, epochs=2, verbose=0, callbacks=callbacks)
+    assert keras.models.load_model(file).classes == model.classes
+
+
+def test_tensorboard_logs(model: Any, tiny_table: Any, tmp_path: Path) -> None:
+    callbacks = training_callbacks(tensorboard=tmp_path, validated=False)
+    model.fit(tiny_table, epochs=1, verbose=0, callbacks=callbacks)
+    assert list(tmp_path.rglob("events.out.*"))
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+def test_schedules_fall_to_zero(model: Any, tiny_table: Any, schedule: str) -> None:
+    set_schedule(model, schedule, total_steps=8)
+    before = float(model.optimizer.learning_rate)
+    model.fit(tiny_table, batch_size=4, epochs=1, verbose=0)
+    halfway = float(model.optimizer.learning_rate)
+    model.fit(tiny_table, batch_size=4, epochs=1, verbose=0)
+    assert before == pytest.approx(1e-3)
+    assert halfway == pytest.approx(5e-4, rel=1e-3)
+    assert float(model.optimizer.learning_rate) == pytest.approx(0, abs=1e-9)
+
+
+def test_plateau_halves_the_rate(model: Any, tiny_table: Any) -> None:
+    wrong = sz.TextTable.from_texts(tiny_table.texts, 1 - tiny_table.labels, tiny_table.classes)
+    model.optimizer.learning_rate = 0.2
+    model.fit(
+        tiny_table, validation_data=wrong, epochs=4, verbose=0,
+        callbacks=training_callbacks(patience=None, plateau=True),
+    )  # fmt: skip
+    assert float(model.optimizer.learning_rate) < 0.2
+
+
+def test_balanced_weights_are_scikit_learn_s() -> None:
+    from sklearn.utils.class_weight import compute_class_weight
+
+    table = sz.TextTable.from_texts(["t"] * 10, ["a"] * 9 + ["b"])
+    expected = compute_class_weight("balanced", classes=np.array([0, 1]), y=table.labels)
+    assert class_weights("balanced", table) == pytest.approx(dict(enumerate(expected)))
+    assert class_weights("none", table) is None
+
+
+def test_wrong_choices_are_explained(model: Any, tiny_table: Any) -> None:
+    with pytest.raises(ValueError, match="`schedule` must be one of"):
+        set_schedule(model, "sawtooth", 5)
+    with pytest.raises(ValueError, match="`patience` must be a whole number"):
+        training_callbacks(patience=0)
+    with pytest.raises(ValueError, match="`mode` must be one of"):
+        class_weights("inverse", tiny_table)
