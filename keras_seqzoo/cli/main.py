@@ -52,7 +52,8 @@ def main() -> None:
     warnings.showwarning = _show_warning
     sys.excepthook = _report_defect
     try:
-        app()
+        # Calling `app` itself would put Typer's excepthook in the place of ours.
+        typer.main.get_command(app)()
     except KeyboardInterrupt:
         problem("Interrupted. Nothing was written.")
         sys.exit(INTERRUPTED)

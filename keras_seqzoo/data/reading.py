@@ -1,50 +1,30 @@
-"""Files to pandas frames, a block of rows at a time: format, encoding, columns.
+"""Files to pandas frames, a block of rows at a time.
 
-Nothing here knows about classes or splits. `keras_seqzoo.data.stream` checks the rows and maps the
-labels; `keras_seqzoo.data.table` is what users call.
+Nothing here knows about labels or splits: `keras_seqzoo.data.rows` checks the rows,
+`keras_seqzoo.data.labels` names the classes.
 """
 
 from __future__ import annotations
 
-import bz2
-import codecs
 import csv
 import difflib
 import glob
-import gzip
-import lzma
 import os
 import re
-import warnings
-import zlib
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 import pandas as pd
 from pyarrow import parquet
 
+from keras_seqzoo.data.encoding import COMPRESSIONS
+
 READ_ROWS = 16_384
 """Rows pandas parses at a time. Fixed, so that every pass over a file sees the same blocks."""
 
-_BLOCK_BYTES = 1 << 20
-_OPENERS: dict[str, Callable[..., Any]] = {"gzip": gzip.open, "bz2": bz2.open, "xz": lzma.open}
-_COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zip": "zip", ".zst": "zstd"}
 _FORMATS = {".jsonl": "json", ".ndjson": "json", ".json": "json", ".parquet": "parquet"}
-# UTF-32 first: its little-endian mark begins with UTF-16's.
-_BYTE_ORDER_MARKS = (
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
-# Latin-1 has only control characters at 0x80-0x9f; cp1252 has curly quotes, dashes and the euro
-# there, and five holes.
-_C1_BYTES = frozenset(range(0x80, 0xA0))
-_CP1252_HOLES = frozenset({0x81, 0x8D, 0x8F, 0x90, 0x9D})
-_NOT_C1 = bytes(sorted(set(range(256)) - _C1_BYTES))
 _LARGEST_FIELD = 2**31 - 1
 
 NUMBER = re.compile(r"\s*[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?\s*")
@@ -110,125 +90,9 @@ def file_format(path: Path) -> str:
 
 def _data_suffix(path: Path) -> str:
     suffixes = [suffix.lower() for suffix in path.suffixes]
-    if suffixes and suffixes[-1] in _COMPRESSIONS:
+    if suffixes and suffixes[-1] in COMPRESSIONS:
         suffixes.pop()
     return suffixes[-1] if suffixes else ""
-
-
-def choose_encoding(path: Path, encoding: str | None, options: Mapping[str, Any]) -> str:
-    """Finds the text encoding of a whole file and checks that all of it decodes.
-
-    Without `encoding`: a byte order mark decides; else UTF-8 where every byte of the file is
-    valid UTF-8; else cp1252 where the bytes 0x80-0x9f that occur all have a meaning in it and at
-    least one occurs; else latin-1. The file is read in blocks, through gzip, bz2 or xz; other
-    compressions are not looked into and taken as UTF-8.
-
-    Args:
-        path: a text file, at least one byte long.
-        encoding: a Python codec name, or `None` to detect.
-        options: the user's pandas options; `compression` and `encoding_errors` matter here.
-
-    Returns:
-        The codec name for pandas.
-
-    Raises:
-        ValueError: unknown codec, bytes the given codec cannot decode, NUL characters, or a
-            damaged compressed file.
-
-    Warns:
-        UserWarning: no encoding was given and the file is not UTF-8.
-    """
-    errors = options.get("encoding_errors", "strict")
-    compression = _compression(path, options)
-    if compression is not None and compression not in _OPENERS:
-        return encoding or "utf-8"
-    try:
-        chosen = encoding or _byte_order_mark(path, compression)
-        failure = _first_bad_byte(path, compression, chosen or "utf-8", errors)
-        if failure is None:
-            return chosen or "utf-8"
-        if chosen:
-            raise ValueError(
-                f"The whole file must decode with its encoding. Leave encoding out to have it "
-                f"detected, or pass encoding_errors='replace' to accept the damage. "
-                f"Received: encoding={chosen!r} for {str(path)!r}, which has {failure}"
-            )
-        guess = _single_byte_encoding(path, compression)
-        _first_bad_byte(path, compression, guess, errors)
-    except LookupError as error:
-        raise ValueError(
-            f"encoding must be a codec that Python knows, such as 'utf-8', 'cp1252' or 'utf-16'; "
-            f"leave it out to have it detected. Received: encoding={encoding!r}"
-        ) from error
-    except (EOFError, OSError, lzma.LZMAError, zlib.error) as error:
-        if isinstance(error, OSError) and error.errno is not None:  # not about the content
-            raise
-        raise ValueError(
-            f"A compressed file must be complete. Download or write it again. "
-            f"Received: {str(path)!r} ({error})"
-        ) from error
-    warnings.warn(
-        f"{path} is not UTF-8 ({failure}) and was read as {guess}. Pass encoding=... if letters "
-        f"come out wrong; for UTF-8 with a few damaged bytes pass encoding='utf-8', "
-        f"encoding_errors='replace'.",
-        UserWarning,
-        stacklevel=4,
-    )
-    return guess
-
-
-def _compression(path: Path, options: Mapping[str, Any]) -> str | None:
-    asked = options.get("compression", "infer")
-    if isinstance(asked, Mapping):
-        asked = asked.get("method", "infer")
-    return _COMPRESSIONS.get(path.suffix.lower()) if asked == "infer" else asked
-
-
-def _blocks(path: Path, compression: str | None) -> Iterator[bytes]:
-    with cast(BinaryIO, _OPENERS.get(compression or "", open)(path, "rb")) as file:
-        block = b"-"
-        while block:  # the last one is empty: it marks the end
-            block = file.read(_BLOCK_BYTES)
-            yield block
-
-
-def _byte_order_mark(path: Path, compression: str | None) -> str | None:
-    start = next(_blocks(path, compression))
-    return next((name for mark, name in _BYTE_ORDER_MARKS if start.startswith(mark)), None)
-
-
-def _first_bad_byte(path: Path, compression: str | None, codec: str, errors: str) -> str | None:
-    """Describes the first byte that `codec` cannot decode; `None` if all decode. Raises on NUL."""
-    decoder = codecs.getincrementaldecoder(codec)(errors)
-    offset, line = 0, 1
-    for block in _blocks(path, compression):
-        pending = len(decoder.getstate()[0])
-        try:
-            # The empty last block tells the decoder to complain about a cut-off character.
-            text = decoder.decode(block, final=not block)
-        except UnicodeDecodeError as error:
-            line += error.object.count(b"\n", 0, error.start)
-            bad = error.object[error.start]
-            return f"byte 0x{bad:02x} at offset {offset - pending + error.start}, line {line}"
-        nul = text.find("\0")
-        if nul >= 0:
-            raise ValueError(
-                f"A text file must hold no NUL characters: parsers may cut a field short there. "
-                f"If it is UTF-16 pass encoding='utf-16' ('utf-16-le' or 'utf-16-be' without a "
-                f"byte order mark); if it is a spreadsheet or another binary file read it with "
-                f"pandas and pass the DataFrame; otherwise remove them. "
-                f"Received: {str(path)!r}, NUL in line {line + text.count(chr(10), 0, nul)}"
-            )
-        line += text.count("\n")
-        offset += len(block)
-    return None
-
-
-def _single_byte_encoding(path: Path, compression: str | None) -> str:
-    present: set[int] = set()
-    for block in _blocks(path, compression):
-        present.update(block.translate(None, _NOT_C1))
-    return "cp1252" if present and not present & _CP1252_HOLES else "latin-1"
 
 
 def pick_column(columns: Sequence[Hashable], wanted: str | int, role: str, where: str) -> Hashable:

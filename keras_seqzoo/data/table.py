@@ -4,40 +4,26 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any, Literal, overload
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pandas.api.types import infer_dtype
-from sklearn.model_selection import train_test_split
 
-from keras_seqzoo.data.reading import (
-    NUMBER,
-    READ_ROWS,
-    choose_encoding,
-    file_format,
-    find_files,
-    shorten,
-)
-from keras_seqzoo.data.stream import (
-    Rows,
-    TextStream,
-    balanced_weights,
+from keras_seqzoo.data.encoding import choose_encoding
+from keras_seqzoo.data.labels import Classes
+from keras_seqzoo.data.reading import file_format, find_files, shorten
+from keras_seqzoo.data.rows import Rows
+from keras_seqzoo.data.splitting import (
     check_seed,
-    fingerprint,
+    count_in_several,
+    rows_in,
+    stratified_parts,
+    text_ids,
 )
-
-_KINDS = {
-    "string": "string",
-    "integer": "number",
-    "floating": "number",
-    "mixed-integer-float": "number",
-    "boolean": "boolean",
-}
+from keras_seqzoo.data.stream import TextStream, balanced_weights, fingerprint
 
 
 @overload
@@ -343,9 +329,9 @@ class TextTable:
         Warns:
             UserWarning: some texts occur with different labels.
         """
-        ids = _text_ids(self._frame["text"])
+        ids = text_ids(self._frame["text"])
         if self.labels is not None:
-            conflicts = _count_in_several(ids, self.labels)
+            conflicts = count_in_several(ids, self.labels)
             if conflicts:
                 warnings.warn(
                     f"{conflicts:,} texts of {self.source} occur with different labels; each "
@@ -375,23 +361,18 @@ class TextTable:
             UserWarning: texts occur in more than one of the tables.
         """
         check_seed(seed)
-        sizes = [self._rows_in("valid", valid), self._rows_in("test", test)]
+        sizes = [rows_in(len(self), "valid", valid), rows_in(len(self), "test", test)]
         sizes.insert(0, len(self) - sum(sizes))
         if sizes[0] < 1:
             raise ValueError(
                 f"valid and test must leave rows to train on. Make them smaller. "
                 f"Received: valid={valid!r}, test={test!r} of {len(self):,} rows"
             )
-        self._check_class_sizes(sizes)
+        order = stratified_parts(sizes, self.labels, self.classes, seed)
         part_of = np.zeros(len(self), np.int8)
-        rest = np.arange(len(self))
-        order = [rest, rest[:0], rest[:0]]
-        for part in (2, 1):
-            if sizes[part]:
-                rest, order[part] = self._draw(rest, sizes[part], seed)
-                part_of[order[part]] = part
-        order[0] = rest
-        shared = _count_in_several(_text_ids(self._frame["text"]), part_of)
+        for part, rows in enumerate(order):
+            part_of[rows] = part
+        shared = count_in_several(text_ids(self._frame["text"]), part_of)
         if shared:
             warnings.warn(
                 f"{shared:,} texts of {self.source} are in more than one part of the split: the "
@@ -402,210 +383,3 @@ class TextTable:
             )
         train, validation, held_out = map(self.take, order)
         return train, validation, held_out
-
-    def _rows_in(self, name: str, size: float) -> int:
-        is_count = isinstance(size, int | np.integer) and not isinstance(size, bool)
-        if is_count and size >= 0:
-            return int(size)
-        if isinstance(size, float) and 0 <= size < 1:
-            return max(1, round(size * len(self))) if size else 0
-        raise ValueError(
-            f"{name} must be a fraction from 0 to below 1, or a number of rows as an integer. "
-            f"Use {name}=0.1, or {name}=0 for none. Received: {name}={size!r}"
-        )
-
-    def _check_class_sizes(self, sizes: Sequence[int]) -> None:
-        present = {name: rows for name, rows in self.class_counts.items() if rows}
-        parts = [size for size in sizes if size]
-        small = [f"{name} ({rows})" for name, rows in present.items() if rows < len(parts)]
-        if small:
-            raise ValueError(
-                f"Each class needs a row for each of the {len(parts)} parts of a split. Merge or "
-                f"drop the small classes, or pass valid=0 or test=0. "
-                f"Received: classes {shorten(small)}"
-            )
-        if len(parts) > 1 and min(parts) < len(present):
-            raise ValueError(
-                f"Each part of a stratified split needs at least as many rows as there are "
-                f"classes. Make valid and test larger, or 0. Received: parts of "
-                f"{', '.join(map(str, sizes))} rows, {len(present)} classes"
-            )
-
-    def _draw(
-        self, rows: npt.NDArray[np.intp], size: int, seed: int
-    ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-        strata = None if self.labels is None else self.labels[rows]
-        if strata is not None:
-            counts = np.bincount(strata, minlength=len(self.classes))
-            single = [self.classes[label] for label in np.flatnonzero(counts == 1)]
-            if single:
-                raise ValueError(
-                    f"Test rows must leave two rows of each class for training and validation. "
-                    f"Make test smaller, or merge or drop the small classes. "
-                    f"Received: one row left of {shorten(single)}"
-                )
-        rest, drawn = train_test_split(rows, test_size=size, random_state=seed, stratify=strata)
-        return rest, drawn
-
-
-def _text_ids(texts: pd.Series) -> npt.NDArray[np.uint64]:
-    """Numbers texts so that those which differ in case or surrounding space only are equal.
-
-    The numbers are 64-bit hashes, so that only they, not the folded texts, are in memory at once.
-    """
-    ids = np.zeros(len(texts), np.uint64)
-    for start in range(0, len(texts), READ_ROWS):
-        block = texts.iloc[start : start + READ_ROWS].str.strip().str.casefold()
-        ids[start : start + READ_ROWS] = pd.util.hash_pandas_object(block, index=False)
-    return ids
-
-
-def _count_in_several(ids: npt.NDArray[np.uint64], groups: npt.NDArray[Any]) -> int:
-    """Counts the ids that occur in more than one group."""
-    pairs = pd.DataFrame({"id": ids, "group": groups}).drop_duplicates()
-    return int(pairs.loc[pairs["id"].duplicated(), "id"].nunique())
-
-
-class Classes:
-    """Class names in label order, and the values in the data that stand for each.
-
-    Attributes:
-        names: class names.
-        counts: int64 `(num_classes,)`, rows of each class.
-    """
-
-    def __init__(
-        self,
-        names: tuple[str, ...],
-        positions: Mapping[Hashable, int],
-        rows: Mapping[Hashable, int],
-    ) -> None:
-        self.names = names
-        self.counts = np.zeros(len(names), np.int64)
-        for value, position in positions.items():
-            self.counts[position] += rows[value]
-        self._positions = positions
-
-    @classmethod
-    def learn(
-        cls, labels: Iterable[pd.Series], given: Sequence[str] | None, untyped: bool, where: str
-    ) -> Classes:
-        """Reads all labels, a block at a time, and names their classes.
-
-        Strings are sorted as strings, numbers as numbers, and `False` comes before `True`.
-
-        Args:
-            labels: the label column in blocks, no value missing.
-            given: class names in label order, instead of sorting those in the data.
-            untyped: whether strings that all look like numbers are numbers, as in CSV.
-            where: the table's source, for messages.
-
-        Raises:
-            ValueError: labels of several or unsuitable types, fewer than two classes, or labels
-                outside `given`.
-
-        Warns:
-            UserWarning: more than 50 classes, with fewer than two rows each on average.
-        """
-        known = None if given is None else _checked_names(given)
-        rows: Counter[Hashable] = Counter()
-        kinds: set[str] = set()
-        for block in labels:
-            kind = infer_dtype(block)
-            kinds.add(_KINDS.get(kind, kind))
-            if len(kinds) > 1 or kind not in _KINDS:
-                raise ValueError(
-                    f"Labels must be all strings, all whole numbers or all booleans. Convert the "
-                    f"label column to str. Received: {where!r} with labels of type "
-                    f"{' and '.join(sorted(kinds))}, such as {shorten(block.tolist(), 3)}"
-                )
-            rows.update(block.value_counts(sort=False).to_dict())
-        keys = _class_keys(rows, kinds.pop(), untyped, known or (), where)
-        if known is not None:
-            return cls(known, _positions_in(known, keys, where), rows)
-        ordered = sorted(set(keys.values()))
-        if len(ordered) < 2:
-            raise ValueError(
-                f"A classifier needs at least two classes. Check the label column, or pass "
-                f"classes= for a part of a larger table. "
-                f"Received: {where!r} with one class, {shorten(ordered)}"
-            )
-        if len(ordered) > 50 and 2 * len(ordered) > rows.total():
-            warnings.warn(
-                f"{where} has {len(ordered):,} classes in {rows.total():,} rows: is label= the "
-                f"right column? The first are {shorten(ordered, 3)}.",
-                UserWarning,
-                stacklevel=4,
-            )
-        places = {key: position for position, key in enumerate(ordered)}
-        positions = {value: places[key] for value, key in keys.items()}
-        return cls(tuple(map(str, ordered)), positions, rows)
-
-    def encode(self, labels: pd.Series) -> npt.NDArray[np.int32]:
-        """Maps labels, all of them learnt from, to int32 positions `(rows,)`."""
-        codes, values = pd.factorize(labels)
-        try:
-            positions = [self._positions[value] for value in values]
-        except KeyError as error:
-            raise ValueError(
-                f"A file must not change while it is streamed. Call read_table again. "
-                f"Received: a label that was not there before, {error}"
-            ) from error
-        return np.array(positions, np.int32)[codes]
-
-
-def _checked_names(given: Sequence[str]) -> tuple[str, ...]:
-    names = () if isinstance(given, str) else tuple(given)
-    if not names or len(set(names)) < len(names) or not all(isinstance(n, str) for n in names):
-        raise ValueError(
-            f"classes must be distinct names in label order, such as ['negative', 'positive']. "
-            f"Pass a list of strings. Received: classes={given!r}"
-        )
-    return names
-
-
-def _class_keys(
-    values: Iterable[Any], kind: str, untyped: bool, known: Sequence[str], where: str
-) -> dict[Hashable, Any]:
-    """Maps each label value to what its class is sorted by; `str` of that is the class name."""
-    values = list(values)
-    if kind == "boolean":
-        return {value: bool(value) for value in values}
-    if kind == "string":
-        numeric = untyped and all(NUMBER.fullmatch(value) for value in values)
-        if not numeric or set(values) <= set(known):
-            return {value: value for value in values}
-    keys = {value: _whole_number(value) for value in values}
-    fractions = [value for value, number in keys.items() if number is None]
-    if fractions:
-        raise ValueError(
-            f"Labels must be classes, not measurements. Bin the numbers, for example with "
-            f"pandas.cut, or pass another column; if they are names of classes, convert the "
-            f"column to str. Received: {where!r} with labels such as {shorten(fractions, 3)}"
-        )
-    return keys
-
-
-def _whole_number(value: Any) -> int | None:
-    try:
-        return int(str(value))  # exact; float would make one of two long identifiers
-    except ValueError:
-        number = float(value)
-        return int(number) if number.is_integer() else None
-
-
-def _positions_in(
-    known: Sequence[str], keys: Mapping[Hashable, Any], where: str
-) -> dict[Hashable, int]:
-    places = {name: position for position, name in enumerate(known)}
-    unknown = {key for key in keys.values() if str(key) not in places}
-    numbers = all(type(key) is int and 0 <= key < len(known) for key in keys.values())
-    if numbers and not any(NUMBER.fullmatch(name) for name in known):
-        return dict(keys)
-    if unknown:
-        raise ValueError(
-            f"Every label must be one of classes. Add the missing names to classes, or leave "
-            f"those rows out. Received: {where!r} with unknown labels "
-            f"{shorten(sorted(map(str, unknown)))}; classes={tuple(known)}"
-        )
-    return {value: places[str(key)] for value, key in keys.items()}

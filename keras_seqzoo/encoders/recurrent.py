@@ -58,7 +58,7 @@ def recurrent(
     units: int = 64,
     num_layers: int = 1,
     bidirectional: bool = False,
-    dropout: float = 0.3,
+    dropout: float = 0.5,
     recurrent_dropout: float = 0.0,
     vocabulary_size: int = 20_000,
     vocabulary: Sequence[str] | None = None,
@@ -132,7 +132,7 @@ def recurrent(
     return EncoderParts(
         encoder,
         preprocessor,
-        pooling="max",
+        pooling="mean",
         dropout=dropout,
         optimizer=partial(keras.optimizers.Adam, 1e-3, clipnorm=1.0),
     )

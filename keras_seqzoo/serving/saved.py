@@ -44,7 +44,7 @@ class SavedClassifier:
         self.classes: tuple[str, ...] = tuple(json.loads(card.read_text("utf-8"))["classes"])
         try:
             self._module = tf.saved_model.load(str(self.path))
-        except (OSError, ValueError, tf.errors.OpError) as error:
+        except (OSError, ValueError, IndexError, tf.errors.OpError) as error:
             raise ValueError(
                 "The SavedModel can not be loaded: a file in it is damaged or missing. Export it "
                 f"again. Received: {self.path}: {str(error).splitlines()[0]}"

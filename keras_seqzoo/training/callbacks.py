@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import keras
@@ -33,7 +34,7 @@ def training_callbacks(
         validated: whether `fit` gets validation data; the training loss is watched otherwise.
 
     Raises:
-        ValueError: `patience` below 1.
+        ValueError: `patience` below 1, or TensorBoard is asked for and not installed.
     """
     watched = "val_loss" if validated else "loss"
     callbacks: list[keras.callbacks.Callback] = []
@@ -45,6 +46,11 @@ def training_callbacks(
             keras.callbacks.ModelCheckpoint(str(checkpoint), watched, save_best_only=True)
         )
     if tensorboard is not None:
+        if find_spec("tensorboard") is None:
+            raise ValueError(
+                "TensorBoard is not installed. Run pip install 'keras-seqzoo[tensorboard]'. "
+                f"Received: tensorboard={str(tensorboard)!r}"
+            )
         callbacks.append(keras.callbacks.TensorBoard(str(tensorboard)))
     if patience is not None:
         check_whole(patience=patience)

@@ -48,6 +48,12 @@ def test_tensorboard_logs(model: Any, tiny_table: Any, tmp_path: Path) -> None:
     assert list(tmp_path.rglob("events.out.*"))
 
 
+def test_missing_tensorboard_is_told_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("keras_seqzoo.training.callbacks.find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"pip install 'keras-seqzoo\[tensorboard\]'"):
+        training_callbacks(tensorboard="logs")
+
+
 @pytest.mark.parametrize("schedule", ["linear", "cosine"])
 def test_schedules_fall_to_zero(model: Any, tiny_table: Any, schedule: str) -> None:
     set_schedule(model, schedule, total_steps=8)

@@ -1,0 +1,50 @@
+# `make demo` and `make test` need Python ≥ 3.11 and make; everything else is installed in .venv.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+REVIEWS := saved_models/reviews
+
+.PHONY: help demo test lint format lock clean
+
+help: ## Show what can be made
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
+
+demo: $(VENV)/installed ## Train an LSTM on the bundled reviews, export it, and ask the SavedModel
+	$(BIN)/keras-seqzoo train examples/data/reviews.csv --model lstm --text review --label sentiment \
+	  --epochs 5 --seed 0 --out $(REVIEWS)
+	$(BIN)/python examples/ask_saved_model.py $(REVIEWS) \
+	  "The waiter was never rude and the soup was lovely." \
+	  "Great cast, but the story fell flat." \
+	  "We came on a Tuesday. Nobody could call the rooms superb."
+
+test: $(VENV)/installed-dev ## Run all tests
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed-dev ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/installed-dev ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: $(VENV)/installed-dev ## Write requirements.lock anew from pyproject.toml
+	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --all-extras --upgrade \
+	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements.lock
+
+clean: ## Remove the virtual environment
+	rm -rf $(VENV)
+
+$(VENV)/installed: pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed: make PYTHON=python3.11 …"; exit 1; }
+	@echo "Installing TensorFlow and the package into $(VENV): about 700 MB, some minutes the first time"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e .
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	@echo "Installing what tests and checks need"
+	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev,tensorboard]'
+	@touch $@

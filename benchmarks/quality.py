@@ -1,0 +1,146 @@
+"""Test accuracy and macro-F1 of the zoo's models on real data sets, at default settings.
+
+    python benchmarks/quality.py --models lstm gru bilstm bigru --sets sst2 trec sms_spam imdb_sample
+
+The data sets are looked for in ../shared/data, beside the clone; see `--data`. Every model is
+trained as `keras-seqzoo train` trains it: at most 10 epochs, batch 32, stopped two epochs after
+the best validation loss, the best weights kept. The test rows have no part in that. A TF-IDF
+(1-2-grams, sublinear) + logistic regression (C=10) is fitted on the same training rows, for
+comparison.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import keras
+import pandas as pd
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+import keras_seqzoo as sz
+from keras_seqzoo.training.callbacks import training_callbacks
+
+ROOT = Path(__file__).parents[1]
+Split = tuple[sz.TextTable, sz.TextTable, sz.TextTable]
+
+
+def sst2(data: Path) -> Split:
+    """SST-2 with its own three parts."""
+    read = {"names": ["text", "label"], "quoting": csv.QUOTE_NONE}
+    train, valid, test = (
+        sz.read_table(data / "sst2" / f"{part}.tsv", classes=["0", "1"], **read)
+        for part in ("train", "dev", "test")
+    )
+    return train, valid, test
+
+
+def trec(data: Path) -> Split:
+    """TREC's six coarse classes; a tenth of the training questions validates."""
+
+    def read(part: str) -> pd.DataFrame:
+        lines = (data / "trec" / f"TREC.{part}").read_text("latin-1").splitlines()
+        return pd.Series(lines).str.extract(r"^(?P<label>\w+):\S+ (?P<text>.*)$")
+
+    whole = sz.read_table(read("train"))
+    train, valid, _ = whole.split(valid=0.1, test=0, seed=0)
+    return train, valid, sz.read_table(read("test"), classes=whole.classes)
+
+
+def sms_spam(data: Path) -> Split:
+    """SMS spam without its repeated messages, split 80 / 10 / 10."""
+    table = sz.read_table(
+        data / "sms_spam" / "spam.tsv", text="message", label="label", quoting=csv.QUOTE_NONE
+    )
+    return table.drop_duplicates().split(valid=0.1, test=0.1, seed=0)
+
+
+def imdb_sample(data: Path) -> Split:
+    """The IMDB sample; its own 200 test reviews, a tenth of the other 800 validates."""
+    frame = pd.read_csv(data / "imdb_sample" / "texts.csv")
+    whole = sz.read_table(frame[~frame["is_valid"]])
+    train, valid, _ = whole.split(valid=0.1, test=0, seed=0)
+    return train, valid, sz.read_table(frame[frame["is_valid"]], classes=whole.classes)
+
+
+SETS: dict[str, Callable[[Path], Split]] = {
+    f.__name__: f for f in (sst2, trec, sms_spam, imdb_sample)
+}
+
+
+def train_model(name: str, parts: Split, seed: int) -> tuple[sz.Report, float, int]:
+    """Trains and tests one model; returns its report, seconds of `fit`, and epochs."""
+    train, valid, test = parts
+    keras.utils.set_random_seed(seed)
+    model = sz.build_model(name, train)
+    begun = time.monotonic()
+    history = model.fit(
+        sz.make_dataset(train, model, 32, shuffle=True, seed=seed),
+        validation_data=sz.make_dataset(valid, model, 256),
+        epochs=10,
+        callbacks=training_callbacks(patience=2),
+        verbose=0,
+    )
+    return sz.evaluate(model, test), time.monotonic() - begun, len(history.epoch)
+
+
+def main() -> None:
+    """Trains all asked for; prints a Markdown row each and writes the CSV."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
+    parser.add_argument("--models", nargs="+", default=["lstm", "gru", "bilstm", "bigru"])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/quality.csv")
+    arguments = parser.parse_args()
+    rows = []
+    print("| data | model | seed | accuracy | macro-F1 | log loss | epochs | training, s |")
+    print("|---|---|---|---|---|---|---|---|")
+    for set_name in arguments.sets:
+        parts = SETS[set_name](arguments.data)
+        begun = time.monotonic()
+        linear = make_pipeline(
+            TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True),
+            LogisticRegression(C=10, max_iter=1000),
+        )
+        linear.fit(parts[0].texts, parts[0].labels)
+        seconds = time.monotonic() - begun
+        baseline = sz.Report.from_predictions(
+            parts[2].labels, linear.predict_proba(parts[2].texts), parts[2].classes
+        )
+        rows.append(report_row(set_name, "TF-IDF + LR", "", baseline, "", seconds))
+        for name in arguments.models:
+            for seed in arguments.seeds:
+                report, seconds, epochs = train_model(name, parts, seed)
+                rows.append(report_row(set_name, name, seed, report, epochs, seconds))
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    pd.DataFrame(rows).to_csv(arguments.out, index=False)
+    print(f"\nwritten to {arguments.out.name}")
+
+
+def report_row(
+    set_name: str, model: str, seed: object, report: sz.Report, epochs: object, seconds: float
+) -> dict[str, object]:
+    """Prints one result as a Markdown row and returns it."""
+    row = {
+        "data": set_name,
+        "model": model,
+        "seed": seed,
+        "accuracy": f"{report.accuracy:.4f}",
+        "macro_f1": f"{report.macro_f1:.4f}",
+        "log_loss": f"{report.log_loss:.4f}",
+        "epochs": epochs,
+        "seconds": f"{seconds:.1f}",
+    }
+    print("| " + " | ".join(str(value) for value in row.values()) + " |", flush=True)
+    return {**row, "date": datetime.now(UTC).date().isoformat(), "keras": keras.__version__}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,213 @@
+"""The checked rows of a frame or of files: texts that are text, and nothing missing."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pandas.api.types import infer_dtype
+
+from keras_seqzoo.data.reading import (
+    declares_type,
+    file_format,
+    pick_column,
+    read_frames,
+    separator,
+    shorten,
+)
+
+# Backed by pyarrow where it is installed: a text takes its bytes, not a Python object.
+TEXT_DTYPE = pd.StringDtype(na_value=np.nan)
+_SHOWN_ROWS = 5
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The checked rows of a frame or of files; can be iterated any number of times.
+
+    Iterating gives frames in the order of the rows: column `"text"` (str) and, unless `label` is
+    `None`, `"label"` with the values as they were read. A fault is raised where it is found,
+    missing values after the last row, when all of them have been counted.
+
+    Attributes:
+        name: what the user passed, for messages.
+        text, label: column names or positions.
+        drop_missing: leave rows without text or label out; otherwise they are an error.
+        frame: the rows, or `None` to read `files`.
+        files, encodings: the files in order, and the codec of each.
+        options: the user's options for the pandas reader.
+        stream: whether memory must stay constant.
+    """
+
+    name: str
+    text: str | int
+    label: str | int | None
+    drop_missing: bool
+    frame: pd.DataFrame | None = None
+    files: tuple[Path, ...] = ()
+    encodings: tuple[str | None, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    stream: bool = False
+
+    def is_untyped(self, column: str | int | None) -> bool:
+        """Returns whether the column comes as written in CSV, where "2" may be a number."""
+        return (
+            self.frame is None
+            and file_format(self.files[0]) == "csv"
+            and not declares_type(self.options, column)
+        )
+
+    def __iter__(self) -> Iterator[pd.DataFrame]:
+        tally = _Tally()
+        likely: str | None = None
+        for whole, picked in self._blocks():
+            block = whole.reindex(columns=picked) if self.files else whole[picked]
+            block = tally.without_missing(block)
+            if block.empty:
+                continue
+            likely = _likely_text_column(whole, picked) if likely is None else likely
+            columns = {"text": self._as_text(block.iloc[:, 0], likely)}
+            if self.is_untyped(self.text):
+                tally.look_at(columns["text"])
+            if self.label is not None:
+                columns["label"] = _without_categories(block.iloc[:, 1])
+            yield pd.DataFrame(columns)
+        self._check(tally, likely or "")
+
+    def _check(self, tally: _Tally, likely: str) -> None:
+        complete = tally.rows - tally.missing
+        if complete and tally.only_numbers and self.is_untyped(self.text):
+            raise self._not_text("only numbers", likely)
+        if tally.missing and not self.drop_missing:
+            raise ValueError(
+                f"Every row must have a text{'' if self.label is None else ' and a label'}. Pass "
+                f"na='drop' to leave the others out. Received: {self.name!r}, where "
+                f"{tally.missing:,} of {tally.rows:,} rows are incomplete: row "
+                f"{shorten(tally.first_missing)}{', …' if tally.missing > _SHOWN_ROWS else ''} "
+                f"(counted from 1, without the header)"
+            )
+        if not complete:
+            raise ValueError(
+                f"A table needs at least one row. Check the file, and its header. "
+                f"Received: {self.name!r} with {tally.rows:,} rows, {tally.missing:,} of them "
+                f"incomplete"
+            )
+        by_tabs = bool(self.files) and separator(self.files[0], self.options) == "\t"
+        if tally.merged and by_tabs and "quoting" not in self.options:
+            warnings.warn(
+                f"{tally.merged:,} texts of {self.name} hold tabs and line breaks: a quotation "
+                f"mark has probably hidden the rows after it. If quotes are part of the texts "
+                f"pass quoting=3; if such texts are right pass quoting=0.",
+                UserWarning,
+                stacklevel=5,
+            )
+
+    def _blocks(self) -> Iterator[tuple[pd.DataFrame, list[Hashable]]]:
+        if self.frame is not None:
+            yield self.frame, self._pick(list(self.frame.columns), self.name)
+            return
+        shared: list[Hashable] | None = None
+        for path, encoding in zip(self.files, self.encodings, strict=True):
+            pick = partial(self._pick, where=str(path))
+            picked: list[Hashable] | None = None
+            for columns, frame in read_frames(path, pick, encoding, self.options, self.stream):
+                shared = columns if shared is None else shared
+                # JSON lines may leave keys out, so that two files rarely have the same columns.
+                if columns != shared and file_format(path) != "json":
+                    raise ValueError(
+                        f"All files of a table must have the same columns in the same order. "
+                        f"Write them alike, or narrow the pattern. Received: {str(path)!r} with "
+                        f"{shorten(columns)}; the files before it have {shorten(shared)}"
+                    )
+                picked = pick(columns) if picked is None else picked
+                yield frame, picked
+
+    def _pick(self, columns: Sequence[Hashable], where: str) -> list[Hashable]:
+        picked = [pick_column(columns, self.text, "text", where)]
+        if self.label is not None:
+            picked.append(pick_column(columns, self.label, "label", where))
+            if picked[0] == picked[1]:
+                raise ValueError(
+                    f"Text and label must be two columns. Pass label=None for rows without "
+                    f"labels. Received: text={self.text!r}, label={self.label!r}"
+                )
+        return picked
+
+    def _as_text(self, values: pd.Series, likely: str) -> pd.Series:
+        values = _without_categories(values)
+        kind = "string" if values.dtype == TEXT_DTYPE else infer_dtype(values)
+        if kind != "string":
+            raise self._not_text(f"{kind} values such as {shorten(values.tolist(), 3)}", likely)
+        try:
+            return values.astype(TEXT_DTYPE)
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"Texts must be valid Unicode. Replace halves of surrogate pairs, as in "
+                f"text.encode('utf-8', 'replace').decode(). Received: {self.name!r}: {error}"
+            ) from error
+
+    def _not_text(self, found: str, likely: str) -> ValueError:
+        return ValueError(
+            f"The text column must hold strings. {likely}If these are texts, convert the column "
+            f"to str (for a CSV file pass dtype={{{self.text!r}: str}}). "
+            f"Received: text={self.text!r} of {self.name!r} with {found}"
+        )
+
+
+def _without_categories(values: pd.Series) -> pd.Series:
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        return values.astype(values.dtype.categories.dtype)
+    return values
+
+
+def _all_numbers(texts: pd.Series) -> bool:
+    # Nearly every column shows within a few rows that it is not one of numbers.
+    return all(
+        bool(pd.to_numeric(part, errors="coerce").notna().all()) for part in (texts[:32], texts)
+    )
+
+
+def _likely_text_column(frame: pd.DataFrame, picked: Sequence[Hashable]) -> str:
+    """Suggests the column with the longest strings for a message; empty if there is none."""
+    best, longest = "", 0.0
+    for position, name in enumerate(frame.columns):
+        values = frame.iloc[:100, position].dropna()
+        if name in picked or infer_dtype(values) != "string" or _all_numbers(values):
+            continue
+        length = float(values.str.len().mean())
+        if length > longest:
+            best, longest = f"Did you mean text={name!r}? ", length
+    return best
+
+
+class _Tally:
+    """What one pass over the rows has found."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.missing = 0
+        self.first_missing: list[int] = []
+        self.only_numbers = True
+        self.merged = 0
+
+    def without_missing(self, block: pd.DataFrame) -> pd.DataFrame:
+        """Counts the rows of a block, and returns those that are complete."""
+        absent = block.isna().any(axis=1).to_numpy()
+        found = np.flatnonzero(absent)
+        room = _SHOWN_ROWS - len(self.first_missing)
+        self.first_missing += (self.rows + 1 + found[:room]).tolist()
+        self.missing += len(found)
+        self.rows += len(block)
+        return block[~absent] if len(found) else block
+
+    def look_at(self, texts: pd.Series) -> None:
+        """Looks for texts that are numbers, and for texts that hold the rows after them."""
+        self.only_numbers = self.only_numbers and _all_numbers(texts)
+        with_tabs = texts[texts.str.contains("\t", regex=False)]
+        self.merged += int(with_tabs.str.contains("\n", regex=False).sum())
