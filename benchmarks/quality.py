@@ -1,6 +1,6 @@
 """Test accuracy and macro-F1 of the zoo's models on real data sets, at default settings.
 
-    python benchmarks/quality.py --models lstm gru bilstm bigru --sets sst2 trec sms_spam imdb_sample
+    python benchmarks/quality.py --seeds 0 1 2
 
 The data sets are looked for in ../shared/data, beside the clone; see `--data`. Every model is
 trained as `keras-seqzoo train` trains it: at most 10 epochs, batch 32, stopped two epochs after

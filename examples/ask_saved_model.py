@@ -1,9 +1,8 @@
 """Asks an exported SavedModel, as any program may: with TensorFlow alone, neither Keras nor us.
 
-    python examples/ask_saved_model.py saved_models/reviews "a lovely film" "a dull one"
+python examples/ask_saved_model.py saved_models/reviews "a lovely film" "a dull one"
 """
 
-import contextlib
 import os
 import sys
 from pathlib import Path

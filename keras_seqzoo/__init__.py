@@ -5,7 +5,7 @@ In the order in which data passes through:
 1. `data.table`, `data.stream`: `read_table` → labelled texts, split.
 2. `preprocessing`: text → ids, one graph for training, `predict` and serving.
 3. `data.pipeline`: `make_dataset` → batches of ids, bucketed by length.
-4. `zoo`: `list_models`, `model_card`, `build_model` = encoder × task.
+4. `zoo`: `list_models`, `model_card`, `build_model` = an encoder and a task.
 5. `encoders`: ids → vectors, one file a family.
 6. `tasks`: vectors → answers, one file a task.
 7. `training`: Keras callbacks, arranged for the command line.

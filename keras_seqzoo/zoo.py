@@ -110,8 +110,7 @@ def model_card(name: str) -> ModelCard:
     _import_encoders()
     if name not in _cards:
         raise ValueError(
-            f"`name` must be a registered model. {_suggest(name, _cards)} "
-            f"Received: name={name!r}"
+            f"`name` must be a registered model. {_suggest(name, _cards)} Received: name={name!r}"
         )
     return _cards[name]
 

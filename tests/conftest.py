@@ -15,6 +15,7 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
 
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Real data sets that lie beside a developer's clone."""

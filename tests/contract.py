@@ -170,7 +170,9 @@ def test_file_brings_back_the_model(name: str, trained: dict[str, Trained], relo
     )
 
 
-def test_saved_model_answers_as_predict(name: str, trained: dict[str, Trained], served: Any) -> None:
+def test_saved_model_answers_as_predict(
+    name: str, trained: dict[str, Trained], served: Any
+) -> None:
     expected = trained[name].model.predict(TEXTS, verbose=0)
     answer = served[name]
     np.testing.assert_allclose(answer["probabilities"], expected, atol=1e-5)

@@ -30,7 +30,5 @@ def list_command(
     table = Table("model", "family", "architecture", "parameters", "weights", box=None)
     table.columns[3].justify = "right"
     for card in cards:
-        table.add_row(
-            card.name, card.family, card.description, f"{card.parameters:,}", card.source
-        )
+        table.add_row(card.name, card.family, card.description, f"{card.parameters:,}", card.source)
     results.print(table)

@@ -29,7 +29,8 @@ Names = Annotated[
     ),
 ]
 Separator = Annotated[
-    str | None, typer.Option("--sep", help=r"Separator, such as ';' or '\t'.", rich_help_panel=READING)
+    str | None,
+    typer.Option("--sep", help=r"Separator, such as ';' or '\t'.", rich_help_panel=READING),
 ]
 Quoting = Annotated[
     str | None,
@@ -37,12 +38,12 @@ Quoting = Annotated[
         help="'minimal' (default) or 'none', where quotes are text.", rich_help_panel=READING
     ),
 ]
-Encoding = Annotated[
-    str | None, typer.Option(help="Detected by default.", rich_help_panel=READING)
-]
+Encoding = Annotated[str | None, typer.Option(help="Detected by default.", rich_help_panel=READING)]
 Missing = Annotated[
     str,
-    typer.Option("--na", help="'error' or 'drop' rows that lack a text or label.", rich_help_panel=READING),
+    typer.Option(
+        "--na", help="'error' or 'drop' rows that lack a text or label.", rich_help_panel=READING
+    ),
 ]
 Stream = Annotated[
     bool, typer.Option("--stream", help="Read a file larger than memory.", rich_help_panel=READING)
@@ -50,7 +51,10 @@ Stream = Annotated[
 ReadOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--read", metavar="NAME=VALUE", help="Any further option of pandas.", rich_help_panel=READING
+        "--read",
+        metavar="NAME=VALUE",
+        help="Any further option of pandas.",
+        rich_help_panel=READING,
     ),
 ]
 BatchSize = Annotated[int, typer.Option(min=1, help="Texts a batch.")]

@@ -14,7 +14,8 @@ from typing import Annotated, Any
 import typer
 
 from keras_seqzoo.cli import options as o
-from keras_seqzoo.cli.console import load_tensorflow, messages, results, say
+from keras_seqzoo.cli.console import load_tensorflow, results, say
+from keras_seqzoo.encoders.parts import text_chunks
 
 _CHUNK = 2048
 
@@ -65,15 +66,10 @@ def _chunks(source: str, reading: o.Reading, quiet: bool) -> Iterator[Sequence[A
             say("Type a text a line; end with Ctrl-D.", quiet)
         yield from _lines(sys.stdin.buffer)
     elif Path(source).suffix == ".txt":
-        with open(source, "rb") as file:
+        with Path(source).open("rb") as file:
             yield from _lines(file)
     else:
-        table = reading.read(source)
-        if hasattr(table, "chunks"):
-            yield from (texts for texts, _ in table.chunks(_CHUNK))
-        else:
-            for start in range(0, len(table), _CHUNK):
-                yield table.texts[start : start + _CHUNK]
+        yield from text_chunks(reading.read(source), _CHUNK)
 
 
 def _lines(file: Any) -> Iterator[list[bytes]]:

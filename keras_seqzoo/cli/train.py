@@ -50,9 +50,7 @@ def train_command(
     ] = None,
     schedule: Annotated[
         str,
-        typer.Option(
-            help="'constant', 'linear', 'cosine' or 'plateau'.", rich_help_panel=TRAINING
-        ),
+        typer.Option(help="'constant', 'linear', 'cosine' or 'plateau'.", rich_help_panel=TRAINING),
     ] = "constant",
     patience: Annotated[
         int,
@@ -111,7 +109,9 @@ def train_command(
     out = out or o.default_out(data)
     reading = o.Reading(text, label, names, separator, quoting, encoding, missing, stream, read)
     say(f"Reading {data}", quiet)
-    train, valid_table, test_table = _tables(reading, data, valid_data, test_data, valid, test, seed)
+    train, valid_table, test_table = _tables(
+        reading, data, valid_data, test_data, valid, test, seed
+    )
     say(_describe(train, valid_table, test_table), quiet)
 
     load_tensorflow()

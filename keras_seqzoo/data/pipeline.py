@@ -18,11 +18,11 @@ import numpy as np
 import tensorflow as tf
 
 from keras_seqzoo.checks import check_whole
+from keras_seqzoo.data.stream import TextStream
+from keras_seqzoo.data.table import TextTable
 from keras_seqzoo.preprocessing.base import Preprocessor, as_strings
 
 if TYPE_CHECKING:
-    from keras_seqzoo.data.stream import TextStream
-    from keras_seqzoo.data.table import TextTable
     from keras_seqzoo.tasks.base import TextModel
 
 # Rows are sorted by length within pools of this many batches: enough to make the lengths in a
@@ -78,7 +78,7 @@ def make_dataset(
         (TensorShape([2, 8]), [1, 0])
     """
     check_whole(batch_size=batch_size)
-    if not hasattr(table, "split") or not hasattr(table, "classes"):
+    if not isinstance(table, TextTable | TextStream):
         raise TypeError(
             "`table` must be a TextTable or a TextStream. Use read_table(source) first. "
             f"Received: {type(table).__name__}"
@@ -86,9 +86,7 @@ def make_dataset(
     preprocessor = model if isinstance(model, Preprocessor) else model.preprocessor
     if not isinstance(model, Preprocessor):
         model.check_table(table)
-    streamed = hasattr(table, "chunks")
-    rows = len(table)
-    if streamed:
+    if isinstance(table, TextStream):
         window_rows = max(1, _STREAM_WINDOW_ROWS // batch_size) * batch_size
         windows = _stream_windows(table, preprocessor, window_rows)
     else:
@@ -100,7 +98,7 @@ def make_dataset(
         windows,
         preprocessor,
         batch_size,
-        rows=rows,
+        rows=len(table),
         shuffle=shuffle,
         bucket=shuffle if bucket is None else bucket,
         seed=seed,
@@ -171,9 +169,7 @@ def window_batches(
     seeds = seeds.batch(2, drop_remainder=True)
 
     def draw(window: dict[str, tf.Tensor], seed: tf.Tensor) -> tf.data.Dataset:
-        tokens = tf.RaggedTensor.from_row_splits(
-            window["values"], window["splits"], validate=False
-        )
+        tokens = tf.RaggedTensor.from_row_splits(window["values"], window["splits"], validate=False)
         columns = [column for key, column in window.items() if key not in ("values", "splits")]
         order, starts = _plan(tokens.row_lengths(), batch_size, shuffle, bucket, seed)
 
@@ -234,9 +230,7 @@ def _stream_windows(
     signature = (text_spec, label_spec) if labelled else (text_spec,)
     source = tf.data.Dataset.from_generator(chunks, output_signature=signature)
     return source.map(
-        lambda texts, *labels: _window(
-            texts, {"labels": labels[0]} if labels else {}, preprocessor
-        )
+        lambda texts, *labels: _window(texts, {"labels": labels[0]} if labels else {}, preprocessor)
     ).prefetch(1)
 
 

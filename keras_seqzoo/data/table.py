@@ -54,6 +54,20 @@ def read_table(
 ) -> TextStream: ...
 
 
+@overload
+def read_table(
+    source: str | os.PathLike[str] | pd.DataFrame,
+    text: str | int = "text",
+    label: str | int | None = "label",
+    *,
+    classes: Sequence[str] | None = None,
+    na: str = "error",
+    encoding: str | None = None,
+    stream: bool,
+    **read_options: Any,
+) -> TextTable | TextStream: ...
+
+
 def read_table(
     source: str | os.PathLike[str] | pd.DataFrame,
     text: str | int = "text",

@@ -96,7 +96,9 @@ def recurrent(
     check_whole(embedding_dim=embedding_dim, units=units, num_layers=num_layers)
     check_rate(dropout=dropout, recurrent_dropout=recurrent_dropout)
     dtype = check_dtype(dtype)
-    preprocessor = _learn_words(data, sequence_length or 512, vocabulary, vocabulary_size, min_count)
+    preprocessor = _learn_words(
+        data, sequence_length or 512, vocabulary, vocabulary_size, min_count
+    )
 
     token_ids = keras.Input((None,), dtype="int32", name="token_ids")
     padding_mask = keras.Input((None,), dtype="int32", name="padding_mask")

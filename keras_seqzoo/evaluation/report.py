@@ -10,15 +10,16 @@ import numpy as np
 import pandas as pd
 from sklearn import metrics
 
+from keras_seqzoo.data.table import TextTable
+
 if TYPE_CHECKING:
     from keras_seqzoo.data.stream import TextStream
-    from keras_seqzoo.data.table import TextTable
 
 
 class Classifier(Protocol):
     """What can be evaluated: a Keras model of this package, or a SavedModel it exported."""
 
-    classes: Sequence[str]
+    classes: tuple[str, ...]
 
     def predict(self, x: Any, batch_size: int | None = None, verbose: Any = "auto") -> Any:
         """Returns probabilities, float `(rows, classes)`."""
@@ -55,9 +56,7 @@ class Report:
     confusion: pd.DataFrame = field(repr=False)
 
     @classmethod
-    def from_predictions(
-        cls, labels: Any, probabilities: Any, classes: Sequence[str]
-    ) -> Report:
+    def from_predictions(cls, labels: Any, probabilities: Any, classes: Sequence[str]) -> Report:
         """Scores predictions.
 
         Args:
@@ -127,7 +126,9 @@ class Report:
         occurs = self.confusion.to_numpy().sum(axis=0) + self.confusion.to_numpy().sum(axis=1) > 0
         averages = {
             "macro average": scores[occurs].mean(),
-            "weighted average": scores.mul(self.per_class["support"] / len(self.labels), axis=0).sum(),
+            "weighted average": scores.mul(
+                self.per_class["support"] / len(self.labels), axis=0
+            ).sum(),
         }
         rows = pd.DataFrame(averages).T.assign(support=len(self.labels))
         return pd.concat([self.per_class, rows]).rename_axis("class")
@@ -190,10 +191,10 @@ def evaluate(
             "read_table(…, classes=model.classes). "
             f"Received: table.classes={tuple(table.classes)}, model.classes={tuple(model.classes)}"
         )
-    chunks = table.chunks() if hasattr(table, "chunks") else [(table.texts, table.labels)]
+    chunks = [(table.texts, table.labels)] if isinstance(table, TextTable) else table.chunks()
     labels, probabilities = [], []
     for texts, chunk_labels in chunks:
-        if len(texts):
+        if len(texts) and chunk_labels is not None:
             labels.append(chunk_labels)
             probabilities.append(model.predict(texts, batch_size=batch_size, verbose=verbose))
     if not labels:

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_seqzoo.data.pipeline import text_windows, window_batches
+from keras_seqzoo.data.table import TextTable
 from keras_seqzoo.preprocessing.base import Preprocessor, as_strings
 
 
@@ -183,7 +184,7 @@ class TextModel(keras.Model):
         return self.preprocessor(x) if _is_text(x) else x
 
     def _table_columns(self, x: Any, y: Any) -> tuple[Any, Any]:
-        if not (hasattr(x, "texts") and hasattr(x, "labels")):
+        if not isinstance(x, TextTable):
             return x, y
         self.check_table(x)
         return x.texts, x.labels
@@ -217,11 +218,13 @@ class TextModel(keras.Model):
             return None
         if isinstance(data, tf.data.Dataset):
             return self._with_features(data)
-        x, y, *weight = data if isinstance(data, (tuple, list)) else (data, None)
+        x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
         x, y = self._table_columns(x, y)
-        if not _is_text(x):
-            return data if y is None else (x, self.encode_targets(y), *weight)
-        return self._text_dataset(x, y, *(weight or [None]), batch_size, shuffle=False)
+        if _is_text(x):
+            return self._text_dataset(x, y, weight, batch_size, shuffle=False)
+        if y is None:
+            return data
+        return keras.utils.pack_x_y_sample_weight(x, self.encode_targets(y), weight)
 
     def _with_features(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
         """Tokenises and packs the texts of a dataset of string batches."""

@@ -121,9 +121,7 @@ class TextClassifier(TextModel):
     ):
         check_rate(dropout=dropout)
         if pooling not in POOLINGS:
-            raise ValueError(
-                f"`pooling` must be one of {POOLINGS}. Received: pooling={pooling!r}"
-            )
+            raise ValueError(f"`pooling` must be one of {POOLINGS}. Received: pooling={pooling!r}")
         inputs = {name: keras.Input((None,), dtype="int32", name=name) for name in FEATURES}
         vectors = encoder(inputs)
         if pooling == "last":
@@ -156,12 +154,13 @@ class TextClassifier(TextModel):
             unknown = sorted({str(label) for label in labels.tolist()} - set(number))
             if unknown:
                 raise ValueError(
-                    f"Labels must be classes of the model, {self.classes}. "
-                    f"Received: {unknown[:5]}"
+                    f"Labels must be classes of the model, {self.classes}. Received: {unknown[:5]}"
                 )
             return np.array([number[str(label)] for label in labels.tolist()], np.int32)
-        if labels.ndim == 1 and labels.size and not 0 <= labels.min() <= labels.max() < len(
-            self.classes
+        if (
+            labels.ndim == 1
+            and labels.size
+            and not 0 <= labels.min() <= labels.max() < len(self.classes)
         ):
             raise ValueError(
                 f"Label numbers must lie from 0 to {len(self.classes) - 1}. "

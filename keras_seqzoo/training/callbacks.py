@@ -72,9 +72,7 @@ def set_schedule(model: keras.Model, schedule: str, total_steps: int) -> None:
         ValueError: an unknown schedule, or `total_steps` below 1.
     """
     if schedule not in SCHEDULES:
-        raise ValueError(
-            f"`schedule` must be one of {SCHEDULES}. Received: schedule={schedule!r}"
-        )
+        raise ValueError(f"`schedule` must be one of {SCHEDULES}. Received: schedule={schedule!r}")
     check_whole(total_steps=total_steps)
     initial = float(model.optimizer.learning_rate)
     schedules = keras.optimizers.schedules

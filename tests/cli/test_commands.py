@@ -158,9 +158,7 @@ def test_train_streams(command: Any, reviews_csv: Path, tmp_path: Path) -> None:
 
 
 def test_file_without_header(command: Any, tmp_path: Path) -> None:
-    (tmp_path / "a.tsv").write_text(
-        "".join(f'so "good {i}\t1\nbad {i}\t0\n' for i in range(20))
-    )
+    (tmp_path / "a.tsv").write_text("".join(f'so "good {i}\t1\nbad {i}\t0\n' for i in range(20)))
     done = command(
         "train", tmp_path / "a.tsv", "--names", "text,label", "--quoting", "none", "--test", "0",
         "--read", "skiprows=2", *SMALL, "--epochs", "1", "--out", tmp_path / "out",

@@ -81,7 +81,7 @@ def test_evaluate_scores_tables_and_streams_alike(
 def test_wrong_input_is_explained(tiny_model: Any, tiny_table: Any) -> None:
     with pytest.raises(ValueError, match="Only labelled texts"):
         sz.evaluate(tiny_model, sz.TextTable.from_texts(["a"]))
-    with pytest.raises(ValueError, match="classes=model.classes"):
+    with pytest.raises(ValueError, match=r"classes=model\.classes"):
         sz.evaluate(tiny_model, sz.TextTable.from_texts(["a", "b"], ["x", "y"]))
     with pytest.raises(ValueError, match="nothing to evaluate"):
         sz.evaluate(tiny_model, tiny_table.take([]))

@@ -120,8 +120,9 @@ def test_fingerprint_tells_different_ids_apart() -> None:
 def test_as_strings_takes_what_people_have() -> None:
     import pandas as pd
 
-    for texts in (["a", "b"], ("a", "b"), np.array(["a", "b"]), np.array([b"a", "b"], object),
-                  pd.Series(["a", "b"]), tf.constant(["a", "b"]), tf.constant([["a"], ["b"]])):  # fmt: skip
+    columns = [np.array(["a", "b"]), np.array([b"a", "b"], object), pd.Series(["a", "b"])]
+    tensors = [tf.constant(["a", "b"]), tf.constant([["a"], ["b"]])]
+    for texts in (["a", "b"], ("a", "b"), *columns, *tensors):
         assert as_strings(texts).numpy().tolist() == [b"a", b"b"]
     assert as_strings([]).shape == (0,)
     assert as_strings(["\ud83d"]).numpy().tolist() == [b"?"]

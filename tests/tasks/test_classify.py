@@ -55,8 +55,16 @@ def test_fit_and_evaluate_take_text_in_any_form(model: Any, inputs: Any) -> None
 def test_validation_takes_the_same_forms(model: Any) -> None:
     table = sz.TextTable.from_texts(TEXTS, NAMES)
     losses = [
-        model.fit(TEXTS, NAMES, validation_data=data, epochs=1, verbose=0, shuffle=False,
-                  batch_size=16, sample_weight=np.zeros(16)).history["val_loss"][0]  # fmt: skip
+        model.fit(
+            TEXTS,
+            NAMES,
+            validation_data=data,
+            epochs=1,
+            verbose=0,
+            shuffle=False,
+            batch_size=16,
+            sample_weight=np.zeros(16),
+        ).history["val_loss"][0]
         for data in (
             (TEXTS, NAMES),
             (TEXTS, NUMBERS, np.ones(16)),
