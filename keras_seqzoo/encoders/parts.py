@@ -6,10 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from keras_seqzoo.checks import check_whole
+
 if TYPE_CHECKING:
     import keras
 
     from keras_seqzoo.preprocessing.base import Preprocessor
+    from keras_seqzoo.preprocessing.words import WordPreprocessor
 
 
 @dataclass
@@ -42,6 +45,45 @@ def text_chunks(data: Any, rows: int = 16384) -> Iterator[Sequence[str]]:
     texts = data.texts if hasattr(data, "texts") else data
     for start in range(0, len(texts), rows):
         yield texts[start : start + rows]
+
+
+def learn_words(
+    data: Any,
+    sequence_length: int,
+    vocabulary: Sequence[str] | None,
+    vocabulary_size: int,
+    min_count: int = 1,
+) -> WordPreprocessor:
+    """Makes the preprocessor of a model that learns its words from the training texts.
+
+    Args:
+        data: training texts; may be None where `vocabulary` is given.
+        sequence_length: most tokens read of a text.
+        vocabulary: the words, where they are not to be learnt.
+        vocabulary_size: most entries of a learnt vocabulary, two special ones included.
+        min_count: words seen less often are left out of a learnt vocabulary.
+
+    Raises:
+        ValueError: neither texts nor a vocabulary, or a value out of its range.
+    """
+    from keras_seqzoo.preprocessing.words import WordPreprocessor
+
+    if vocabulary is not None:
+        return WordPreprocessor(sequence_length, vocabulary)
+    check_whole(vocabulary_size=vocabulary_size, min_count=min_count)
+    if vocabulary_size < 3:
+        raise ValueError(
+            "`vocabulary_size` must be at least 3: [PAD], [UNK] and one word. "
+            f"Received: vocabulary_size={vocabulary_size!r}"
+        )
+    if data is None:
+        raise ValueError(
+            "A model trained from scratch learns its vocabulary from texts. Pass the training "
+            "table as `data`, or the words as `vocabulary`. Received: data=None"
+        )
+    words = WordPreprocessor(sequence_length)
+    words.learn(text_chunks(data), vocabulary_size, min_count)
+    return words
 
 
 def saved_parts(path: str, name: str) -> EncoderParts:

@@ -7,14 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from keras_seqzoo.checks import check_dtype, check_rate, check_whole
-from keras_seqzoo.encoders.parts import EncoderParts, text_chunks
+from keras_seqzoo.encoders.parts import EncoderParts, learn_words
 from keras_seqzoo.zoo import ModelCard, register
-
-if TYPE_CHECKING:
-    from keras_seqzoo.preprocessing.words import WordPreprocessor
 
 _LSTM_PAPER = "Hochreiter and Schmidhuber (1997), Long Short-Term Memory"
 _GRU_PAPER = (
@@ -96,7 +93,7 @@ def recurrent(
     check_whole(embedding_dim=embedding_dim, units=units, num_layers=num_layers)
     check_rate(dropout=dropout, recurrent_dropout=recurrent_dropout)
     dtype = check_dtype(dtype)
-    preprocessor = _learn_words(
+    preprocessor = learn_words(
         data, sequence_length or 512, vocabulary, vocabulary_size, min_count
     )
 
@@ -138,30 +135,3 @@ def recurrent(
         dropout=dropout,
         optimizer=partial(keras.optimizers.Adam, 1e-3, clipnorm=1.0),
     )
-
-
-def _learn_words(
-    data: Any,
-    sequence_length: int,
-    vocabulary: Sequence[str] | None,
-    vocabulary_size: int,
-    min_count: int,
-) -> WordPreprocessor:
-    from keras_seqzoo.preprocessing.words import WordPreprocessor
-
-    if vocabulary is not None:
-        return WordPreprocessor(sequence_length, vocabulary)
-    check_whole(vocabulary_size=vocabulary_size, min_count=min_count)
-    if vocabulary_size < 3:
-        raise ValueError(
-            "`vocabulary_size` must be at least 3: [PAD], [UNK] and one word. "
-            f"Received: vocabulary_size={vocabulary_size!r}"
-        )
-    if data is None:
-        raise ValueError(
-            "A model trained from scratch learns its vocabulary from texts. Pass the training "
-            "table as `data`, or the words as `vocabulary`. Received: data=None"
-        )
-    words = WordPreprocessor(sequence_length)
-    words.learn(text_chunks(data), vocabulary_size, min_count)
-    return words

@@ -1,0 +1,57 @@
+"""The documents' code runs: README's snippet, CONTRIBUTING's encoder, the docstrings' examples."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import pkgutil
+import re
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+import keras_seqzoo as sz
+from keras_seqzoo import zoo
+
+
+def code_in(document: str, number: int = 0) -> str:
+    """The Python blocks of a document."""
+    text = (ROOT / document).read_text(encoding="utf-8")
+    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)[number]
+
+
+def test_contributing_s_encoder_is_one_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(zoo, "_cards", dict(zoo._cards))
+    monkeypatch.setattr(zoo, "_builders", dict(zoo._builders))
+    exec(code_in("CONTRIBUTING.md"), {"__name__": "bag"})
+    assert "bag" in sz.list_models()
+    words = [f"w{i}" for i in range(sz.model_card("bag").size["vocabulary_size"] - 2)]
+    model = sz.build_model("bag", vocabulary=words, classes=["no", "yes"])
+    assert model.count_params() == sz.model_card("bag").parameters
+    model.fit(["w1 w2", "w3"], ["no", "yes"], verbose=0)
+    assert sz.export_model(model, tmp_path).name == "1"
+    with pytest.raises(ValueError, match="no such option"):
+        sz.build_model("bag", vocabulary=words, classes=["no", "yes"], units=3)
+
+
+def test_readme_s_snippet_works_as_written(
+    monkeypatch: pytest.MonkeyPatch, reviews_csv: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(reviews_csv.parent)
+    exec(code_in("README.md"), {})
+    assert (reviews_csv.parent / "saved_models" / "reviews" / "1" / "saved_model.pb").is_file()
+    assert "accuracy" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "module",
+    [m.name for m in pkgutil.walk_packages(sz.__path__, "keras_seqzoo.") if "__main__" not in m.name],
+)
+def test_docstrings_examples(module: str) -> None:
+    failed, _ = doctest.testmod(
+        importlib.import_module(module), extraglobs={"sz": sz}, optionflags=doctest.ELLIPSIS
+    )
+    assert failed == 0
