@@ -77,7 +77,8 @@ def _register_classes(keras: Any) -> None:
     if keras.config.backend() == "tensorflow":
         for task in list_tasks():
             importlib.import_module(f"{__name__}.tasks.{task}")
-        importlib.import_module(f"{__name__}.preprocessing.words")
+        for shared in ("preprocessing.words", "encoders.subwords"):
+            importlib.import_module(f"{__name__}.{shared}")
 
 
 # Not before somebody imports Keras, and never if nobody does: listing models stays cheap.

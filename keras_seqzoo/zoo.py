@@ -56,6 +56,9 @@ class ModelCard:
         return {k: v for k, v in asdict(self).items() if k not in ("options", "tiny")}
 
 
+# Modules of `encoders` that others share; some of them import Keras.
+_NO_BUILDERS = ("parts", "subwords")
+
 _cards: dict[str, ModelCard] = {}
 _builders: dict[str, Builder] = {}
 
@@ -193,7 +196,7 @@ def _import_encoders() -> None:
     from keras_seqzoo import encoders
 
     for module in pkgutil.iter_modules(encoders.__path__):
-        if module.name != "parts":
+        if module.name not in _NO_BUILDERS:
             importlib.import_module(f"{encoders.__name__}.{module.name}")
 
 
