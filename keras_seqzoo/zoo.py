@@ -36,7 +36,8 @@ class ModelCard:
         source: where the weights come from.
         paper: the paper that introduced the architecture.
         licence: licence of the weights; for a model trained from scratch, of its code.
-        options: further fixed arguments of the encoder's builder.
+        options: what this name changes in the defaults of its builder.
+        fixed: arguments of the builder that make this model what it is; no user sets them.
         tiny: options of the smallest model worth having: for tests and trials.
     """
 
@@ -49,11 +50,12 @@ class ModelCard:
     paper: str
     licence: str
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    fixed: Mapping[str, Any] = field(default_factory=dict, repr=False)
     tiny: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def as_dict(self) -> dict[str, Any]:
         """Returns the card as a plain dict, ready for JSON."""
-        return {k: v for k, v in asdict(self).items() if k not in ("options", "tiny")}
+        return {k: v for k, v in asdict(self).items() if k not in ("options", "fixed", "tiny")}
 
 
 # Modules of `encoders` that others share; some of them import Keras.
@@ -66,9 +68,10 @@ _builders: dict[str, Builder] = {}
 def register(*cards: ModelCard) -> Callable[[Builder], Builder]:
     """Registers the decorated encoder builder under the name of each card.
 
-    The builder is called as `builder(data, sequence_length=..., weights=..., **card.options,
-    **options)` and returns `keras_seqzoo.encoders.parts.EncoderParts`. A module that holds
-    builders must import Keras inside the builder, so that listing models stays cheap.
+    The builder is called as `builder(data, sequence_length=..., weights=..., **options)`, with the
+    card's own options beside the user's, and returns `keras_seqzoo.encoders.parts.EncoderParts`. A
+    module that holds builders must import Keras inside the builder, so that listing models stays
+    cheap.
 
     Args:
         *cards: one card a name.
@@ -187,7 +190,10 @@ def build_model(
         parts = saved_parts(str(weights), name)
     else:
         parts = _builders[name](
-            data, sequence_length=sequence_length, weights=weights, **{**card.options, **options}
+            data,
+            sequence_length=sequence_length,
+            weights=weights,
+            **{**card.options, **options, **card.fixed},
         )
     return task_module.build(parts, data, classes=classes, name=name, **head_options)
 
@@ -231,7 +237,7 @@ def _options_of(builder: Callable[..., Any]) -> list[str]:
 
 
 def _check_options(card: ModelCard, options: Mapping[str, Any], head: Callable[..., Any]) -> None:
-    allowed = [o for o in _options_of(_builders[card.name]) if o not in card.options]
+    allowed = [o for o in _options_of(_builders[card.name]) if o not in card.fixed]
     unknown = [o for o in options if o not in allowed]
     if unknown:
         allowed += _options_of(head)

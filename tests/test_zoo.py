@@ -85,6 +85,14 @@ def test_wrong_arguments_are_explained(
         sz.build_model("lstm", tiny_table, **arguments)
 
 
+def test_direction_is_an_option(tiny_table: Any) -> None:
+    one, two = (
+        sz.build_model("gru", tiny_table, units=3, bidirectional=both) for both in (False, True)
+    )
+    assert one.encoder.output["pooled_output"].shape == (None, 3)
+    assert two.encoder.output["pooled_output"].shape == (None, 6)
+
+
 def test_texts_or_vocabulary_are_needed() -> None:
     with pytest.raises(ValueError, match=r"learns its vocabulary from texts.*data=None"):
         sz.build_model("gru", classes=["a", "b"])

@@ -34,7 +34,8 @@ def _card(name: str, cell: str, bidirectional: bool, parameters: int, paper: str
         source="none: trained from scratch on your data",
         paper=paper + _BOTH_WAYS * bidirectional,
         licence="Apache-2.0",
-        options={"cell": cell, "bidirectional": bidirectional},
+        options={"bidirectional": bidirectional},
+        fixed={"cell": cell},
         tiny=_TINY,
     )
 

@@ -9,7 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_seqzoo.data.pipeline import text_windows, window_batches
+from keras_seqzoo.data.pipeline import make_dataset, text_windows, window_batches
+from keras_seqzoo.data.stream import TextStream
 from keras_seqzoo.data.table import TextTable
 from keras_seqzoo.preprocessing.base import Preprocessor, as_strings
 
@@ -27,8 +28,8 @@ class TextModel(keras.Model):
 
     `fit`, `evaluate`, `predict` and the `…_on_batch` methods take what Keras takes, with the
     features of `make_dataset` as input, and also raw text: a list or array of strings, a
-    `TextTable`, or a `tf.data.Dataset` of strings. Text always passes through the model's own
-    preprocessor, the graph that is also exported.
+    `TextTable`, a `TextStream`, or a `tf.data.Dataset` of strings. Text always passes through the
+    model's own preprocessor, the graph that is also exported.
 
     Why not `keras_hub.models.Task`: its `fit` hands strings to Grain and to Python tokenizers
     where `grain` happens to be installed, so that ids would depend on what else is installed,
@@ -71,7 +72,7 @@ class TextModel(keras.Model):
         """Trains the model; `keras.Model.fit` that also takes raw text.
 
         Args:
-            x: raw text, features, or a dataset of either.
+            x: raw text, a table or stream, features, or a dataset of either.
             y: labels `(rows,)`: numbers or, for a classifier, class names.
             batch_size: rows a batch; 32 by default.
             epochs: passes over the data.
@@ -87,7 +88,7 @@ class TextModel(keras.Model):
         Returns:
             The `keras.callbacks.History`.
         """
-        x, y = self._table_columns(x, y)
+        x, y = self._columns(x, y, batch_size, shuffle)
         if _is_text(x):
             if validation_split and validation_data is None:
                 (x, y, sample_weight), validation_data = _split_end(
@@ -97,7 +98,7 @@ class TextModel(keras.Model):
             y = sample_weight = batch_size = None
             validation_split = 0.0
         elif isinstance(x, tf.data.Dataset):
-            x = self._with_features(x)
+            x, batch_size = self._with_features(x), None
         elif y is not None:
             y = self.encode_targets(y)
         return super().fit(
@@ -126,12 +127,12 @@ class TextModel(keras.Model):
         **kwargs: Any,
     ) -> Any:
         """Computes the loss and the compiled metrics; takes raw text as `fit` does."""
-        x, y = self._table_columns(x, y)
+        x, y = self._columns(x, y, batch_size)
         if _is_text(x):
             x = self._text_dataset(x, y, sample_weight, batch_size, shuffle=False)
             y = sample_weight = batch_size = None
         elif isinstance(x, tf.data.Dataset):
-            x = self._with_features(x)
+            x, batch_size = self._with_features(x), None
         elif y is not None:
             y = self.encode_targets(y)
         return super().evaluate(
@@ -148,9 +149,9 @@ class TextModel(keras.Model):
         Returns:
             What the task answers; for a classifier, float32 probabilities `(rows, classes)`.
         """
-        x, _ = self._table_columns(x, None)
+        x, _ = self._columns(x, None, batch_size)
         if isinstance(x, tf.data.Dataset):
-            x = self._with_features(x)
+            x, batch_size = self._with_features(x), None
         if not _is_text(x):
             return super().predict(x, batch_size=batch_size, verbose=verbose, **kwargs)
         strings = as_strings(x)
@@ -183,7 +184,12 @@ class TextModel(keras.Model):
     def _features(self, x: Any) -> Any:
         return self.preprocessor(x) if _is_text(x) else x
 
-    def _table_columns(self, x: Any, y: Any) -> tuple[Any, Any]:
+    def _columns(
+        self, x: Any, y: Any, batch_size: int | None, shuffle: bool = False
+    ) -> tuple[Any, Any]:
+        """Takes a table apart; a stream becomes its dataset."""
+        if isinstance(x, TextStream):
+            return make_dataset(x, self, batch_size or 32, shuffle=shuffle), None
         if not isinstance(x, TextTable):
             return x, y
         self.check_table(x)
@@ -219,7 +225,9 @@ class TextModel(keras.Model):
         if isinstance(data, tf.data.Dataset):
             return self._with_features(data)
         x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
-        x, y = self._table_columns(x, y)
+        x, y = self._columns(x, y, batch_size)
+        if isinstance(x, tf.data.Dataset):
+            return x
         if _is_text(x):
             return self._text_dataset(x, y, weight, batch_size, shuffle=False)
         if y is None:

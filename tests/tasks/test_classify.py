@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -50,6 +51,16 @@ def test_fit_and_evaluate_take_text_in_any_form(model: Any, inputs: Any) -> None
     loss, accuracy = model.evaluate(**inputs(model), verbose=0)
     assert accuracy > 0.8
     assert loss == pytest.approx(model.evaluate(TEXTS, NAMES, verbose=0)[0], abs=1e-4)
+
+
+def test_streams_are_taken_too(model: Any, tiny_table: Any, tmp_path: Path) -> None:
+    tiny_table.frame.assign(label=NAMES).to_csv(tmp_path / "t.csv", index=False)
+    stream = sz.read_table(tmp_path / "t.csv", stream=True)
+    history = model.fit(stream, validation_data=stream, batch_size=4, epochs=1, verbose=0).history
+    assert model.evaluate(stream, verbose=0)[0] == pytest.approx(history["val_loss"][0], abs=1e-5)
+    np.testing.assert_allclose(
+        model.predict(stream, verbose=0), model.predict(TEXTS, verbose=0), atol=1e-5
+    )
 
 
 def test_validation_takes_the_same_forms(model: Any) -> None:
