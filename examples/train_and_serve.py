@@ -1,6 +1,6 @@
 """From a CSV to a served prediction in Python: the README's snippet, with your own `fit`.
 
-    python examples/train_and_serve.py examples/data/reviews.csv --epochs 5
+python examples/train_and_serve.py examples/data/reviews.csv --epochs 5
 """
 
 import argparse

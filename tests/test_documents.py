@@ -48,7 +48,11 @@ def test_readme_s_snippet_works_as_written(
 
 @pytest.mark.parametrize(
     "module",
-    [m.name for m in pkgutil.walk_packages(sz.__path__, "keras_seqzoo.") if "__main__" not in m.name],
+    [
+        m.name
+        for m in pkgutil.walk_packages(sz.__path__, "keras_seqzoo.")
+        if "__main__" not in m.name
+    ],
 )
 def test_docstrings_examples(module: str) -> None:
     failed, _ = doctest.testmod(

@@ -97,9 +97,9 @@ def saved_parts(path: str, name: str) -> EncoderParts:
         FileNotFoundError: no such file.
         ValueError: the file holds something else.
     """
-    from keras_seqzoo.serving.saved import load_keras_file
+    from keras_seqzoo.tasks.base import load_keras_file
 
-    model = load_keras_file(path)
+    model: Any = load_keras_file(path)
     if model.name != name:
         raise ValueError(
             f"The file must hold the model that is asked for. Build {model.name!r} instead. "

@@ -19,7 +19,13 @@ _GRU_PAPER = (
     "Statistical Machine Translation"
 )
 _BOTH_WAYS = "; Schuster and Paliwal (1997), Bidirectional Recurrent Neural Networks"
-_SIZE = {"embedding_dim": 128, "units": 64, "num_layers": 1, "vocabulary_size": 20_000, "subword_buckets": 20_000}
+_SIZE = {
+    "embedding_dim": 128,
+    "units": 64,
+    "num_layers": 1,
+    "vocabulary_size": 20_000,
+    "subword_buckets": 20_000,
+}
 _TINY = {"embedding_dim": 16, "units": 8, "dropout": 0.0, "subword_buckets": 50}
 
 
@@ -99,9 +105,7 @@ def recurrent(
     if subword_buckets != 0:
         check_whole(subword_buckets=subword_buckets)
     dtype = check_dtype(dtype)
-    preprocessor = learn_words(
-        data, sequence_length or 512, vocabulary, vocabulary_size, min_count
-    )
+    preprocessor = learn_words(data, sequence_length or 512, vocabulary, vocabulary_size, min_count)
 
     token_ids = keras.Input((None,), dtype="int32", name="token_ids")
     padding_mask = keras.Input((None,), dtype="int32", name="padding_mask")

@@ -6,16 +6,15 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from keras_seqzoo.preprocessing.base import as_strings
 from keras_seqzoo.serving.export import versions
-
-if TYPE_CHECKING:
-    from keras_seqzoo.tasks.classify import TextClassifier
+from keras_seqzoo.tasks.base import load_keras_file
+from keras_seqzoo.tasks.classify import TextClassifier
 
 
 class SavedClassifier:
@@ -78,33 +77,10 @@ def load_classifier(path: str | os.PathLike[str]) -> TextClassifier | SavedClass
     """
     if Path(path).suffix != ".keras":
         return SavedClassifier(path)
-    return load_keras_file(path)
-
-
-def load_keras_file(path: str | os.PathLike[str]) -> TextClassifier:
-    """Loads a `.keras` file that a model of this package was saved to.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: damaged, or a model of something else.
-    """
-    import zipfile
-
-    import keras
-
-    from keras_seqzoo.tasks.classify import TextClassifier
-
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"There is no such file. Check the path. Received: {path}")
-    if not zipfile.is_zipfile(path):
-        raise ValueError(
-            f"This is not a .keras file, or it is damaged. Save the model again. Received: {path}"
-        )
-    model = keras.models.load_model(path)
+    model = load_keras_file(path)
     if not isinstance(model, TextClassifier):
         raise ValueError(
-            "This .keras file does not hold a classifier of keras_seqzoo. "
-            f"Received: {path} with a {type(model).__name__}"
+            f"The file must hold a classifier. Received: {path} with a {type(model).__name__}"
         )
     return model
 

@@ -158,7 +158,7 @@ def test_loading_explains_what_is_wrong(exported: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="damaged"):
         load_classifier(tmp_path / "a.keras")
     keras.Sequential([keras.layers.Dense(1)]).save(tmp_path / "other.keras")
-    with pytest.raises(ValueError, match="not hold a classifier of keras_seqzoo"):
+    with pytest.raises(ValueError, match="not hold a model of keras_seqzoo"):
         load_classifier(tmp_path / "other.keras")
     tf.saved_model.save(tf.Module(), str(tmp_path / "foreign"))
     with pytest.raises(ValueError, match="not exported by keras_seqzoo"):
