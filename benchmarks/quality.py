@@ -1,6 +1,6 @@
 """Test accuracy and macro-F1 of the zoo's models on real data sets, at default settings.
 
-    python benchmarks/quality.py --seeds 0 1 2
+    python benchmarks/quality.py --seeds 0 1 2 --plain lstm gru
 
 The data sets are looked for in ../shared/data, beside the clone; see `--data`. Every model is
 trained as `keras-seqzoo train` trains it: at most 10 epochs, batch 32, stopped two epochs after
@@ -20,6 +20,7 @@ from pathlib import Path
 
 import keras
 import pandas as pd
+import tensorflow as tf
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -90,12 +91,51 @@ def train_model(name: str, parts: Split, seed: int) -> tuple[sz.Report, float, i
     return sz.evaluate(model, test), time.monotonic() - begun, len(history.epoch)
 
 
+def train_plain_keras(name: str, parts: Split, seed: int) -> tuple[sz.Report, float, int]:
+    """The recipe of the Keras guides at the same sizes, trained and stopped in the same way."""
+    train, valid, test = parts
+    keras.utils.set_random_seed(seed)
+    vectorize = keras.layers.TextVectorization(20_000, output_sequence_length=512)
+    vectorize.adapt(tf.constant(train.texts.tolist()))
+    recurrent = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU}[name.removeprefix("bi")](64)
+    if name.startswith("bi"):
+        recurrent = keras.layers.Bidirectional(recurrent)
+    model = keras.Sequential(
+        [
+            keras.layers.Embedding(20_000, 128, mask_zero=True),
+            recurrent,
+            keras.layers.Dropout(0.5),
+            keras.layers.Dense(len(train.classes), activation="softmax"),
+        ]
+    )
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    ids = [vectorize(tf.constant(part.texts.tolist())).numpy() for part in parts]
+    # The constant length is that of the longest text here, which only spares time.
+    longest = max(int((part != 0).sum(axis=1).max()) for part in ids)
+    ids = [part[:, :longest] for part in ids]
+    begun = time.monotonic()
+    history = model.fit(
+        ids[0],
+        train.labels,
+        validation_data=(ids[1], valid.labels),
+        epochs=10,
+        batch_size=32,
+        callbacks=training_callbacks(patience=2),
+        verbose=0,
+    )
+    seconds = time.monotonic() - begun
+    answers = model.predict(ids[2], verbose=0)
+    report = sz.Report.from_predictions(test.labels, answers, test.classes)
+    return report, seconds, len(history.epoch)
+
+
 def main() -> None:
     """Trains all asked for; prints a Markdown row each and writes the CSV."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
     parser.add_argument("--models", nargs="+", default=["lstm", "gru", "bilstm", "bigru"])
+    parser.add_argument("--plain", nargs="*", default=[], help="plain Keras models beside ours")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/quality.csv")
     arguments = parser.parse_args()
@@ -119,6 +159,12 @@ def main() -> None:
             for seed in arguments.seeds:
                 report, seconds, epochs = train_model(name, parts, seed)
                 rows.append(report_row(set_name, name, seed, report, epochs, seconds))
+        for name in arguments.plain:
+            for seed in arguments.seeds:
+                report, seconds, epochs = train_plain_keras(name, parts, seed)
+                rows.append(
+                    report_row(set_name, f"plain Keras {name}", seed, report, epochs, seconds)
+                )
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     pd.DataFrame(rows).to_csv(arguments.out, index=False)
     print(f"\nwritten to {arguments.out.name}")

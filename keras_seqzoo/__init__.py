@@ -77,8 +77,7 @@ def _register_classes(keras: Any) -> None:
     if keras.config.backend() == "tensorflow":
         for task in list_tasks():
             importlib.import_module(f"{__name__}.tasks.{task}")
-        for shared in ("preprocessing.words", "encoders.subwords"):
-            importlib.import_module(f"{__name__}.{shared}")
+        importlib.import_module(f"{__name__}.preprocessing.words")
 
 
 # Not before somebody imports Keras, and never if nobody does: listing models stays cheap.

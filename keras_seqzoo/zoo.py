@@ -58,9 +58,6 @@ class ModelCard:
         return {k: v for k, v in asdict(self).items() if k not in ("options", "fixed", "tiny")}
 
 
-# Modules of `encoders` that others share; some of them import Keras.
-_NO_BUILDERS = ("parts", "subwords")
-
 _cards: dict[str, ModelCard] = {}
 _builders: dict[str, Builder] = {}
 
@@ -202,7 +199,7 @@ def _import_encoders() -> None:
     from keras_seqzoo import encoders
 
     for module in pkgutil.iter_modules(encoders.__path__):
-        if module.name not in _NO_BUILDERS:
+        if module.name != "parts":
             importlib.import_module(f"{encoders.__name__}.{module.name}")
 
 

@@ -19,14 +19,8 @@ _GRU_PAPER = (
     "Statistical Machine Translation"
 )
 _BOTH_WAYS = "; Schuster and Paliwal (1997), Bidirectional Recurrent Neural Networks"
-_SIZE = {
-    "embedding_dim": 128,
-    "units": 64,
-    "num_layers": 1,
-    "vocabulary_size": 20_000,
-    "subword_buckets": 20_000,
-}
-_TINY = {"embedding_dim": 16, "units": 8, "dropout": 0.0, "subword_buckets": 50}
+_SIZE = {"embedding_dim": 128, "units": 64, "num_layers": 1, "vocabulary_size": 20_000}
+_TINY = {"embedding_dim": 16, "units": 8, "dropout": 0.0}
 
 
 def _card(name: str, cell: str, bidirectional: bool, parameters: int, paper: str) -> ModelCard:
@@ -47,10 +41,10 @@ def _card(name: str, cell: str, bidirectional: bool, parameters: int, paper: str
 
 
 @register(
-    _card("lstm", "LSTM", False, 5_169_538, _LSTM_PAPER),
-    _card("gru", "GRU", False, 5_157_378, _GRU_PAPER),
-    _card("bilstm", "LSTM", True, 5_219_074, _LSTM_PAPER),
-    _card("bigru", "GRU", True, 5_194_754, _GRU_PAPER),
+    _card("lstm", "LSTM", False, 2_609_538, _LSTM_PAPER),
+    _card("gru", "GRU", False, 2_597_378, _GRU_PAPER),
+    _card("bilstm", "LSTM", True, 2_659_074, _LSTM_PAPER),
+    _card("bigru", "GRU", True, 2_634_754, _GRU_PAPER),
 )
 def recurrent(
     data: Any,
@@ -66,7 +60,6 @@ def recurrent(
     recurrent_dropout: float = 0.0,
     vocabulary_size: int = 20_000,
     vocabulary: Sequence[str] | None = None,
-    subword_buckets: int = 20_000,
     min_count: int = 1,
     dtype: Any = None,
 ) -> EncoderParts:
@@ -85,8 +78,6 @@ def recurrent(
         recurrent_dropout: the same for the recurrent state. Above 0 a layer cannot use cuDNN.
         vocabulary_size: most entries of the vocabulary, two special ones included.
         vocabulary: the words, where they are not to be learnt from `data`.
-        subword_buckets: number of character n-gram vectors that help rare words, added to the
-            word vectors; 0 for words alone.
         min_count: words seen less often in `data` are left out.
         dtype: Keras dtype policy; the global one by default.
 
@@ -102,8 +93,6 @@ def recurrent(
         )
     check_whole(embedding_dim=embedding_dim, units=units, num_layers=num_layers)
     check_rate(dropout=dropout, recurrent_dropout=recurrent_dropout)
-    if subword_buckets != 0:
-        check_whole(subword_buckets=subword_buckets)
     dtype = check_dtype(dtype)
     preprocessor = learn_words(data, sequence_length or 512, vocabulary, vocabulary_size, min_count)
 
@@ -114,16 +103,6 @@ def recurrent(
     x = keras.layers.Embedding(
         len(preprocessor.vocabulary), embedding_dim, dtype=dtype, name="token_embedding"
     )(token_ids)
-    if subword_buckets:
-        from keras_seqzoo.encoders.subwords import SubwordEmbedding
-
-        x = x + SubwordEmbedding(
-            subword_buckets,
-            embedding_dim,
-            preprocessor.vocabulary,
-            dtype=dtype,
-            name="subword_embedding",
-        )(token_ids)
     x = keras.layers.Dropout(dropout, dtype=dtype, name="embedding_dropout")(x)
     mask = padding_mask != 0
     for index in range(num_layers):
