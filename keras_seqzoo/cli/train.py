@@ -105,7 +105,10 @@ def train_command(
     Writes OUT/<version> (SavedModel), OUT/<version>.keras and OUT/<version>.json (how it was
     trained, and its report).
     """
-    zoo.model_card(model)  # An unknown name is told before anything is read.
+    # What can be told before anything is read is told now.
+    zoo.model_card(model)
+    if learning_rate is not None and learning_rate <= 0:
+        raise ValueError(f"--learning-rate must be above 0. Received: {learning_rate}")
     out = out or o.default_out(data)
     reading = o.Reading(text, label, names, separator, quoting, encoding, missing, stream, read)
     say(f"Reading {data}", quiet)

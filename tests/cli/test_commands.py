@@ -245,6 +245,7 @@ def test_invalid_utf8_is_read_with_a_warning(command: Any, tmp_path: Path) -> No
         (["train", "{data}"], "text column must be in the table"),
         (["train", "{data}", "--text", "review"], "label column must be in the table"),
         (["train", "{data}", "-m", "lsmt"], "Did you mean 'lstm'"),
+        (["train", "{data}", "{columns}", "--learning-rate", "0"], "must be above 0"),
         (["train", "{data}", "{columns}", "-o", "unit=3"], "Did you mean 'units'"),
         (["train", "{data}", "{columns}", "-o", "units"], "takes NAME=VALUE"),
         (["train", "{data}", "{columns}", "-o", "dtype=float99"], "dtype policy"),
