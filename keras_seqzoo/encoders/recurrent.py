@@ -109,18 +109,20 @@ def recurrent(
         layer = getattr(keras.layers, cell)(
             units,
             return_sequences=True,
-            return_state=True,
             recurrent_dropout=recurrent_dropout,
             dtype=dtype,
             name=f"{cell.lower()}_{index}",
         )
         if bidirectional:
             layer = keras.layers.Bidirectional(layer, dtype=dtype, name=f"bidirectional_{index}")
-        x, *states = layer(x, mask=mask)
-    # A direction's state is h alone for a GRU, h and c for an LSTM: h, the output, comes first.
-    directions = 2 if bidirectional else 1
-    last = states[:: len(states) // directions]
-    pooled = keras.layers.Concatenate(dtype=dtype)(last) if bidirectional else last[0]
+        # Read forwards, padding on the right comes after every real token and changes nothing
+        # before it; to leave the mask out spares a choice between two states at every step.
+        x = layer(x, mask=mask if bidirectional else None)
+    last_token = keras.ops.sum(padding_mask, axis=1)[:, None, None] - 1
+    pooled = keras.ops.take_along_axis(x, last_token, axis=1)[:, 0]
+    if bidirectional:
+        # A direction ends where the other begins: forwards at the last token, backwards at 0.
+        pooled = keras.ops.concatenate([pooled[:, :units], x[:, 0, units:]], axis=-1)
 
     encoder = keras.Model(
         {"token_ids": token_ids, "padding_mask": padding_mask, "segment_ids": segment_ids},
