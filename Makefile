@@ -15,7 +15,7 @@ demo: $(VENV)/installed ## Train an LSTM on the bundled reviews, export it, and 
 	$(BIN)/python examples/ask_saved_model.py $(REVIEWS) \
 	  "The waiter was never rude and the soup was lovely." \
 	  "Great cast, but the story fell flat." \
-	  "We came on a Tuesday. Nobody could call the rooms superb."
+	  "The phone was not bad at all."
 
 test: $(VENV)/installed-dev ## Run all tests
 	$(BIN)/python -m pytest
