@@ -39,7 +39,7 @@ clean: ## Remove the virtual environment
 $(VENV)/installed: pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed: make PYTHON=python3.11 …"; exit 1; }
-	@echo "Installing TensorFlow and the package into $(VENV): about 700 MB, some minutes the first time"
+	@echo "Installing TensorFlow and the package into $(VENV): 2 to 3 GB, some minutes the first time"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e .
 	@touch $@
