@@ -176,21 +176,27 @@ def test_list(command: Any) -> None:
 
 
 def test_interrupted_training_keeps_what_was_learnt(reviews_csv: Path, tmp_path: Path) -> None:
+    columns = ["--text", "review", "--label", "sentiment", *SMALL]
+    out = ["--epochs", "100000", "--patience", "0", "--out", tmp_path / "out"]
     training = subprocess.Popen(
-        [sys.executable, "-m", "keras_seqzoo", "train", reviews_csv, "--text", "review",
-         "--label", "sentiment", *SMALL, "--epochs", "100000", "--patience", "0",
-         "--out", tmp_path / "out"],
-        stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        [sys.executable, "-m", "keras_seqzoo", "train", reviews_csv, *columns, *out],
+        stderr=subprocess.PIPE,
+        text=True,
+        # Started in the background, as by some CI, a process inherits that SIGINT is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     assert training.stderr is not None
-    err = ""
-    while "epoch 2/" not in err:
-        line = training.stderr.readline()
-        assert line, err
-        err += line
-    training.send_signal(signal.SIGINT)
-    err += training.stderr.read()
-    assert training.wait() == 130
+    try:
+        err = ""
+        while "epoch 2/" not in err:
+            line = training.stderr.readline()
+            assert line, err
+            err += line
+        training.send_signal(signal.SIGINT)
+        err += training.communicate(timeout=120)[1]
+    finally:
+        training.kill()
+    assert training.returncode == 130
     kept = tmp_path / "out" / "interrupted-1.keras"
     assert f"What was learnt so far is kept in {kept}" in " ".join(err.split())
     assert "Traceback" not in err
