@@ -13,15 +13,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 ROOT = Path(__file__).parents[1]
-SHARED = ROOT.parent / "shared"
-
-
-@pytest.fixture(scope="session")
-def shared_data() -> Path:
-    """Real data sets that lie beside a developer's clone."""
-    if not (SHARED / "data").is_dir():
-        pytest.skip("needs the real data sets in ../shared/data, which this clone does not have")
-    return SHARED / "data"
 
 
 @pytest.fixture(scope="session")
