@@ -72,12 +72,24 @@ def __dir__() -> list[str]:
     return __all__
 
 
+# Modules of classes that a `.keras` file may name, beside the tasks.
+_CLASSES = (
+    "hub.backbone",
+    "hub.encoder",
+    "preprocessing.hub",
+    "preprocessing.wordpiece",
+    "preprocessing.words",
+    "training.optimizers",
+)
+
+
 def _register_classes(keras: Any) -> None:
     """Makes our layers known to `keras.models.load_model`, which looks them up by name."""
     if keras.config.backend() == "tensorflow":
         for task in list_tasks():
             importlib.import_module(f"{__name__}.tasks.{task}")
-        importlib.import_module(f"{__name__}.preprocessing.words")
+        for module in _CLASSES:
+            importlib.import_module(f"{__name__}.{module}")
 
 
 # Not before somebody imports Keras, and never if nobody does: listing models stays cheap.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
@@ -60,6 +61,7 @@ class ModelCard:
 
 _cards: dict[str, ModelCard] = {}
 _builders: dict[str, Builder] = {}
+_sources: list[tuple[Callable[[str], bool], Builder]] = []
 
 
 def register(*cards: ModelCard) -> Callable[[Builder], Builder]:
@@ -86,6 +88,23 @@ def register(*cards: ModelCard) -> Callable[[Builder], Builder]:
                 )
             _cards[card.name] = card
             _builders[card.name] = builder
+        return builder
+
+    return decorate
+
+
+def register_source(matches: Callable[[str], bool]) -> Callable[[Builder], Builder]:
+    """Registers the decorated builder for names that are no models but lead to one.
+
+    Such are handles, addresses and folders. The builder is called as `register` tells, with the
+    name as `source`.
+
+    Args:
+        matches: whether a name is of this kind; it must cost next to nothing.
+    """
+
+    def decorate(builder: Builder) -> Builder:
+        _sources.append((matches, builder))
         return builder
 
     return decorate
@@ -118,6 +137,11 @@ def model_card(name: str) -> ModelCard:
     return _cards[name]
 
 
+def check_model(name: str) -> None:
+    """Raises a ValueError where `build_model` knows no such name, at no cost."""
+    _find(name)
+
+
 def list_tasks() -> list[str]:
     """Lists the tasks that `build_model` takes: one module of `keras_seqzoo.tasks` each."""
     from keras_seqzoo import tasks
@@ -138,16 +162,20 @@ def build_model(
     """Builds a compiled functional Keras model that takes raw text.
 
     Args:
-        name: a name of `list_models()`.
+        name: a name of `list_models()`; or a TF Hub or Kaggle handle, a KerasHub preset, `hf://…`,
+            or a local folder with a SavedModel of TF Hub's text-encoder API or a checkpoint of
+            KerasHub or transformers. What lies there is loaded, and a SavedModel is a program:
+            name only what you trust.
         data: the training data, from which the vocabulary and the classes are taken: a
             `TextTable`, a `TextStream`, or a sequence of strings together with `classes`. May be
             left out where `vocabulary` and `classes` are given.
         classes: class names in label order. Defaults to `data.classes`.
         task: what the model is for; one of `list_tasks()`.
-        weights: `"pretrained"` (default) takes the card's pretrained weights; the recurrent
-            models have none and always start from scratch. `None` asks for that outright. The
-            path of a `.keras` file that this package wrote starts from that model's encoder and
-            vocabulary, with a new head.
+        weights: `"pretrained"` (default) takes the card's pretrained weights, downloading them
+            where they are not cached; the recurrent models have none and always start from
+            scratch. `None` asks for that outright. A handle, preset or folder takes those instead.
+            The path of a `.keras` file that this package wrote starts from that model's encoder
+            and vocabulary, with a new head.
         sequence_length: most tokens read of a text, the rest is cut. Defaults to the encoder's
             own (512 for the recurrent ones).
         **options: options of the encoder (`units`, `dropout`, …) and of the task's head.
@@ -156,6 +184,9 @@ def build_model(
         A compiled `keras_seqzoo.tasks.base.TextModel`, which may be compiled again.
 
     Raises:
+        ConnectionError: pretrained weights that can not be downloaded; never are random ones
+            taken instead.
+        FileNotFoundError: no such folder.
         ValueError: an unknown name, task or option, or a value out of its range.
 
     Example:
@@ -165,7 +196,7 @@ def build_model(
         >>> model.predict(["good"], verbose=0).shape
         (1, 2)
     """
-    card = model_card(name)
+    card, builder = _find(str(name))
     if task not in list_tasks():
         raise ValueError(
             f"`task` must be one of {list_tasks()}. {_suggest(task, list_tasks())} "
@@ -173,26 +204,58 @@ def build_model(
         )
     _check_backend()
     task_module = importlib.import_module(f"keras_seqzoo.tasks.{task}")
-    head_options = {k: options.pop(k) for k in list(options) if k in _options_of(task_module.build)}
-    _check_options(card, options, task_module.build)
+    head_options = {k: options[k] for k in options if k in _options_of(task_module.build)}
+    # An option of both, such as the dropout, is meant for both.
+    allowed = [o for o in _options_of(builder) if o not in card.fixed]
+    encoder_options = {k: options[k] for k in options if k in allowed or k not in head_options}
+    _check_options(card.name, encoder_options, allowed, _options_of(task_module.build))
     _check_sequence_length(sequence_length)
     if str(weights).endswith(".keras"):
         from keras_seqzoo.encoders.parts import saved_parts
 
-        if options or sequence_length:
+        sizes = {k: v for k, v in encoder_options.items() if k not in head_options}
+        if sizes or sequence_length:
             raise ValueError(
                 "The encoder's size is that of the saved model. Leave its options out. "
-                f"Received: sequence_length={sequence_length!r}, {options}"
+                f"Received: sequence_length={sequence_length!r}, {sizes}"
             )
-        parts = saved_parts(str(weights), name)
+        parts = saved_parts(str(weights), card.name)
     else:
-        parts = _builders[name](
+        parts = builder(
             data,
             sequence_length=sequence_length,
             weights=weights,
-            **{**card.options, **options, **card.fixed},
+            **{**card.options, **encoder_options, **card.fixed},
         )
-    return task_module.build(parts, data, classes=classes, name=name, **head_options)
+    return task_module.build(parts, data, classes=classes, name=card.name, **head_options)
+
+
+def _find(name: str) -> tuple[ModelCard, Builder]:
+    """The card and the builder of a model's name, or of what leads to a model."""
+    _import_encoders()
+    if name not in _cards:
+        for matches, builder in _sources:
+            if matches(name):
+                return _card_of_source(name), builder
+    card = model_card(name)
+    return card, _builders[name]
+
+
+def _card_of_source(source: str) -> ModelCard:
+    parts = [part for part in source.split("/") if part]
+    # The last part of a handle is its version: https://tfhub.dev/google/electra_small/2
+    last = parts[-2] if parts[-1].isdecimal() and len(parts) > 1 else parts[-1]
+    return ModelCard(
+        name=re.sub(r"[^A-Za-z0-9_.-]", "_", last),
+        family="given by its source",
+        description="given by its source",
+        parameters=0,
+        size={},
+        source=source,
+        paper="",
+        licence="",
+        fixed={"source": source},
+    )
 
 
 def _import_encoders() -> None:
@@ -233,13 +296,13 @@ def _options_of(builder: Callable[..., Any]) -> list[str]:
     ]
 
 
-def _check_options(card: ModelCard, options: Mapping[str, Any], head: Callable[..., Any]) -> None:
-    allowed = [o for o in _options_of(_builders[card.name]) if o not in card.fixed]
+def _check_options(
+    name: str, options: Mapping[str, Any], allowed: Sequence[str], head: Sequence[str]
+) -> None:
     unknown = [o for o in options if o not in allowed]
     if unknown:
-        allowed += _options_of(head)
         raise ValueError(
-            f"{card.name!r} has no such option. {_suggest(unknown[0], allowed)} "
+            f"{name!r} has no such option. {_suggest(unknown[0], [*allowed, *head])} "
             f"Received: {', '.join(f'{o}={options[o]!r}' for o in unknown)}"
         )
 

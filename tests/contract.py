@@ -1,10 +1,12 @@
 """What every registered model must do. Registering a model enrols it here.
 
-A model is built at the size of its card's `tiny` options.
+A model is built at the size of its card's `tiny` options, from scratch. Names that differ in their
+default size or their pretrained weights alone are one model then, which is trained once.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import sys
@@ -28,10 +30,15 @@ TEXTS = [
     b"invalid \xff\xfe bytes and a \x00 byte".decode("latin-1"),
 ]
 
-# Answers with neither Keras nor keras_seqzoo: importing either fails.
+# Rates at which forty passes over sixteen texts are enough.
+RATES = {"recurrent": 0.02, "BERT": 0.005, "ELECTRA": 0.005}
+
+# Answers with neither Keras nor keras_seqzoo: importing either fails. TensorFlow Text brings the
+# ops of WordPiece, which TensorFlow Serving has.
 SERVE = """
 import json, sys
 import tensorflow as tf
+import tensorflow_text
 sys.modules["keras"] = sys.modules["keras_seqzoo"] = None
 folders, texts = json.load(sys.stdin)
 answers = {}
@@ -89,12 +96,15 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Trained]:
     """Every registered model, trained on sixteen texts, saved and exported."""
     folder = tmp_path_factory.mktemp("contract")
     table = _sixteen()
-    models = {}
+    models: dict[str, Trained] = {}
     for name in sz.list_models():
+        if _twin(name) != name:
+            models[name] = models[_twin(name)]
+            continue
         keras.utils.set_random_seed(1)
         model = sz.build_model(name, table, weights=None, **sz.model_card(name).tiny)
         data = sz.make_dataset(table, model, batch_size=8, shuffle=True, seed=0)
-        model.optimizer.learning_rate = 0.02
+        model.optimizer.learning_rate = RATES.get(sz.model_card(name).family, 0.005)
         history = model.fit(data, epochs=40, verbose=0).history["loss"]
         model.save(folder / f"{name}.keras")
         exported = sz.export_model(model, folder / name)
@@ -191,10 +201,26 @@ def test_saved_model_knows_its_classes(name: str, trained: dict[str, Trained], s
 
 def test_card_tells_the_size(name: str) -> None:
     card = sz.model_card(name)
-    if "vocabulary_size" in card.size and card.source.startswith("none"):
-        words = [f"w{i}" for i in range(card.size["vocabulary_size"] - 2)]
-        model = sz.build_model(name, vocabulary=words, classes=["no", "yes"])
-        assert model.count_params() == card.parameters
+    if card.parameters > 20_000_000:
+        pytest.skip("its weights would fill gigabytes; smaller models of its family are counted")
+    words = [f"w{i}" for i in range(card.size["vocabulary_size"] - 2)]
+    if card.family != "recurrent":
+        words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *words[2:]]
+    model = sz.build_model(name, vocabulary=words, classes=["no", "yes"], weights=None)
+    assert model.count_params() == card.parameters
+
+
+@functools.cache
+def _twin(name: str) -> str:
+    """The first name that is the same model when it is built tiny and from scratch."""
+    return next(other for other in sz.list_models() if _essence(other) == _essence(name))
+
+
+def _essence(name: str) -> str:
+    card = sz.model_card(name)
+    elsewhere = ("handle", "hub_preprocessor", "size")
+    fixed = {k: v for k, v in card.fixed.items() if k not in elsewhere}
+    return repr((card.family, sorted(card.tiny.items()), card.options, fixed))
 
 
 def _sixteen() -> sz.TextTable:
@@ -203,12 +229,14 @@ def _sixteen() -> sz.TextTable:
 
 
 def _in_fresh_process(script: str, paths: dict[str, str]) -> Any:
+    once = {name: path for name, path in paths.items() if _twin(name) == name}
     done = subprocess.run(
         [sys.executable, "-c", script],
-        input=json.dumps([paths, TEXTS]),
+        input=json.dumps([once, TEXTS]),
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    return json.loads(done.stdout.splitlines()[-1])
+    answers = json.loads(done.stdout.splitlines()[-1])
+    return {name: answers[_twin(name)] for name in paths}

@@ -26,6 +26,7 @@ def evaluate_command(
     read: o.ReadOption = None,
     batch_size: o.BatchSize = 256,
     output: Annotated[str, typer.Option("--format", help="'table', 'csv' or 'json'.")] = "table",
+    trust: o.Trust = False,
     quiet: o.Quiet = False,
 ) -> None:
     """Score a model on labelled texts."""
@@ -33,6 +34,7 @@ def evaluate_command(
         raise ValueError(f"--format must be 'table', 'csv' or 'json'. Received: {output!r}")
     reading = o.Reading(text, label, names, separator, quoting, encoding, missing, stream, read)
     load_tensorflow()
+    o.trust_graphs(trust)
     from keras_seqzoo.evaluation.report import evaluate
     from keras_seqzoo.serving.saved import load_classifier
 

@@ -17,10 +17,12 @@ def export_command(
     version: Annotated[
         int | None, typer.Option(min=1, help="Version number; by default the next free one.")
     ] = None,
+    trust: o.Trust = False,
     quiet: o.Quiet = False,
 ) -> None:
     """Export a model for TensorFlow Serving; prints the folder of the new version."""
     load_tensorflow()
+    o.trust_graphs(trust)
     from keras_seqzoo.serving.export import export_model
     from keras_seqzoo.tasks.base import load_keras_file
 

@@ -58,6 +58,10 @@ ReadOption = Annotated[
     ),
 ]
 BatchSize = Annotated[int, typer.Option(min=1, help="Texts a batch.")]
+Trust = Annotated[
+    bool,
+    typer.Option("--trust", help="Load a .keras file that holds a TF Hub graph: it is a program."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results only.")]
 
 _QUOTING = {"minimal": csv.QUOTE_MINIMAL, "none": csv.QUOTE_NONE}
@@ -128,6 +132,14 @@ def parse_assignments(assignments: Sequence[str], option: str) -> dict[str, Any]
         except (ValueError, SyntaxError):
             parsed[name.replace("-", "_")] = value
     return parsed
+
+
+def trust_graphs(trust: bool) -> None:
+    """Switches Keras's safe mode off where the user says so."""
+    if trust:
+        import keras
+
+        keras.config.enable_unsafe_deserialization()
 
 
 def default_out(data: str) -> Path:

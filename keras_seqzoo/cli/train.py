@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from keras_seqzoo import zoo
+from keras_seqzoo.checks import check_rate
 from keras_seqzoo.cli import options as o
 from keras_seqzoo.cli.console import load_tensorflow, messages, problem, say
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     Table = TextTable | TextStream
 
+SCHEDULES = ("constant", "linear", "cosine", "plateau")
 TRAINING = "How the model is trained"
 
 
@@ -49,9 +51,20 @@ def train_command(
         float | None, typer.Option(help="The model's own by default.", rich_help_panel=TRAINING)
     ] = None,
     schedule: Annotated[
-        str,
-        typer.Option(help="'constant', 'linear', 'cosine' or 'plateau'.", rich_help_panel=TRAINING),
-    ] = "constant",
+        str | None,
+        typer.Option(
+            help="'constant', 'linear', 'cosine' or 'plateau'; the model's own by default.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
+    warmup: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of the steps over which the learning rate rises; the model's own by "
+            "default.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
     patience: Annotated[
         int,
         typer.Option(
@@ -106,9 +119,13 @@ def train_command(
     trained, and its report).
     """
     # What can be told before anything is read is told now.
-    zoo.model_card(model)
+    zoo.check_model(model)
     if learning_rate is not None and learning_rate <= 0:
         raise ValueError(f"--learning-rate must be above 0. Received: {learning_rate}")
+    if schedule not in (None, *SCHEDULES):
+        raise ValueError(f"--schedule must be one of {SCHEDULES}. Received: {schedule!r}")
+    if warmup is not None:
+        check_rate(warmup=warmup)
     out = out or o.default_out(data)
     reading = o.Reading(text, label, names, separator, quoting, encoding, missing, stream, read)
     say(f"Reading {data}", quiet)
@@ -131,8 +148,10 @@ def train_command(
     )
     if learning_rate is not None:
         built.optimizer.learning_rate = learning_rate
-    steps = -(-len(train) // batch_size) * epochs
-    training.set_schedule(built, "constant" if schedule == "plateau" else schedule, steps)
+    if schedule is not None:
+        built.schedule = "constant" if schedule == "plateau" else schedule
+    if warmup is not None:
+        built.warmup = warmup
     say(
         f"{model}: {built.count_params():,} parameters, "
         f"{len(built.preprocessor.vocabulary):,} words",

@@ -27,6 +27,9 @@ class EncoderParts:
         pooling: how a head should pool, where the user does not say.
         optimizer: makes the optimizer this family trains well with.
         dropout: dropout before a head, where the user does not say.
+        poolings: the poolings that make sense for this family.
+        schedule: learning-rate schedule of `fit`, see `TextModel.compile`.
+        warmup: share of the steps over which the learning rate rises.
     """
 
     encoder: keras.Model
@@ -34,6 +37,9 @@ class EncoderParts:
     pooling: str
     optimizer: Callable[[], keras.optimizers.Optimizer]
     dropout: float = 0.0
+    poolings: Sequence[str] = ("pooled", "mean", "max")
+    schedule: str = "constant"
+    warmup: float = 0.0
 
 
 def text_chunks(data: Any, rows: int = 16384) -> Iterator[Sequence[str]]:
@@ -112,4 +118,7 @@ def saved_parts(path: str, name: str) -> EncoderParts:
         pooling=model.pooling,
         optimizer=lambda: type(optimizer).from_config(optimizer.get_config()),
         dropout=model.dropout,
+        poolings=model.poolings,
+        schedule=model.schedule,
+        warmup=model.warmup,
     )

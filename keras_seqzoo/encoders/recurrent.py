@@ -133,6 +133,7 @@ def recurrent(
         encoder,
         preprocessor,
         pooling="mean",
+        poolings=("mean", "max", "last"),
         dropout=dropout,
         optimizer=partial(keras.optimizers.Adam, 1e-3, clipnorm=1.0),
     )

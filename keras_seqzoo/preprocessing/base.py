@@ -72,7 +72,9 @@ class Preprocessor(keras.layers.Layer):
             `token_ids`, `padding_mask` (1 for real tokens) and `segment_ids`, int32
             `(batch, length)`, with `length` that of the longest row.
         """
-        tokens = self.truncate(tokens)
+        return self._pad(self.truncate(tokens), multiple)
+
+    def _pad(self, tokens: tf.RaggedTensor, multiple: int) -> dict[str, tf.Tensor]:
         lengths = tf.maximum(tf.cast(tokens.row_lengths(), tf.int32), 1)
         longest = tf.maximum(tf.reduce_max(lengths), 1)
         length = tf.minimum(-(-longest // multiple) * multiple, self.sequence_length)

@@ -40,6 +40,8 @@ class SavedClassifier:
                 "This SavedModel was not exported by keras_seqzoo: it lacks "
                 f"assets.extra/model_card.json. Received: {self.path}"
             )
+        import tensorflow_text  # noqa: F401 - the graph may hold its ops
+
         self.classes: tuple[str, ...] = tuple(json.loads(card.read_text("utf-8"))["classes"])
         try:
             self._module = tf.saved_model.load(str(self.path))

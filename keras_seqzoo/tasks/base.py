@@ -12,10 +12,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_seqzoo.checks import check_rate
 from keras_seqzoo.data.pipeline import make_dataset, text_windows, window_batches
 from keras_seqzoo.data.stream import TextStream
 from keras_seqzoo.data.table import TextTable
 from keras_seqzoo.preprocessing.base import Preprocessor, as_strings
+from keras_seqzoo.training.schedules import LearningRateOverFit, check_schedule
 
 
 class ServingFunction(NamedTuple):
@@ -41,10 +43,14 @@ class TextModel(keras.Model):
     Attributes:
         encoder: the functional model from features to vectors.
         preprocessor: text to features.
+        schedule: how `fit` lets the learning rate change over its steps, see `compile`.
+        warmup: share of the steps over which it rises first.
     """
 
     encoder: keras.Model
     preprocessor: Preprocessor
+    schedule = "constant"
+    warmup = 0.0
 
     def encode_targets(self, targets: Any) -> Any:
         """Turns what a user passes as `y` into what the loss takes; a task may override it."""
@@ -56,6 +62,40 @@ class TextModel(keras.Model):
     def serving_functions(self) -> Mapping[str, ServingFunction]:
         """The signatures that `export_model` writes, by name."""
         raise NotImplementedError
+
+    def compile(
+        self, *args: Any, schedule: str = "constant", warmup: float = 0.0, **kwargs: Any
+    ) -> None:
+        """Configures training; `keras.Model.compile` with a learning-rate schedule for `fit`.
+
+        A model of `build_model` comes compiled with what its family trains well with. To compile
+        it again drops that, schedule included.
+
+        Args:
+            *args: as in Keras.
+            schedule: `"constant"`, or `"linear"` or `"cosine"`: the optimizer's learning rate is
+                the peak, from which it falls to zero over the real number of steps of `fit`.
+            warmup: share of the steps over which it rises linearly from zero first.
+            **kwargs: as in Keras.
+
+        Raises:
+            ValueError: an unknown schedule, or `warmup` out of its range.
+        """
+        check_schedule(schedule)
+        check_rate(warmup=warmup)
+        super().compile(*args, **kwargs)
+        self.schedule = schedule
+        self.warmup = warmup
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """Returns the arguments of `compile`, serialised."""
+        config = super().get_compile_config()
+        return {**config, "schedule": self.schedule, "warmup": self.warmup} if config else config
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compiles the model as `get_compile_config` tells (Keras calls this in `load_model`)."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
 
     def fit(
         self,
@@ -110,7 +150,7 @@ class TextModel(keras.Model):
             batch_size=batch_size,
             epochs=epochs,
             verbose=verbose,
-            callbacks=callbacks,
+            callbacks=self._with_schedule(callbacks),
             validation_split=validation_split,
             validation_data=self._validation_data(validation_data, batch_size),
             # Keras warns where it is asked to shuffle a dataset, and its default asks.
@@ -183,6 +223,16 @@ class TextModel(keras.Model):
     def predict_on_batch(self, x: Any) -> Any:
         """Predicts one batch; takes raw text as `predict` does."""
         return super().predict_on_batch(self._features(x))
+
+    def _with_schedule(self, callbacks: Any) -> Any:
+        if self.schedule == "constant" and not self.warmup:
+            return callbacks
+        scheduler = LearningRateOverFit(self.schedule, self.warmup)
+        if isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks.append(scheduler)
+            return callbacks
+        given = callbacks if isinstance(callbacks, (list, tuple)) else [callbacks]
+        return [scheduler, *(callback for callback in given if callback is not None)]
 
     def _features(self, x: Any) -> Any:
         return self.preprocessor(x) if _is_text(x) else x

@@ -16,7 +16,7 @@ from keras_seqzoo.tasks.base import ServingFunction, TextModel
 if TYPE_CHECKING:
     from keras_seqzoo.encoders.parts import EncoderParts
 
-POOLINGS = ("last", "mean", "max")
+POOLINGS = ("pooled", "last", "cls", "mean", "max")
 
 
 def build(
@@ -35,18 +35,24 @@ def build(
         data: training data; its classes are taken where `classes` is None.
         classes: class names in label order.
         name: name of the model.
-        pooling: one of `POOLINGS`; the family's default if None.
+        pooling: one of the family's poolings; its default if None.
         dropout: rate before the last layer; the family's default if None.
 
     Raises:
         ValueError: fewer than two classes, a repeated name, or a value out of its range.
     """
+    if pooling is not None and pooling not in parts.poolings:
+        raise ValueError(
+            f"`pooling` of this model must be one of {tuple(parts.poolings)}. "
+            f"Received: pooling={pooling!r}"
+        )
     model = TextClassifier(
         encoder=parts.encoder,
         preprocessor=parts.preprocessor,
         classes=_check_class_names(classes or getattr(data, "classes", None)),
         pooling=pooling or parts.pooling,
         dropout=parts.dropout if dropout is None else dropout,
+        poolings=parts.poolings,
         name=name,
     )
     model.compile(
@@ -55,6 +61,8 @@ def build(
         metrics=["accuracy"],
         # Batches come in many lengths, and XLA would compile anew for each.
         jit_compile=False,
+        schedule=parts.schedule,
+        warmup=parts.warmup,
     )
     return model
 
@@ -93,6 +101,15 @@ class Pooling(keras.layers.Layer):
         return {**super().get_config(), "mode": self.mode}
 
 
+def pool(vectors: Mapping[str, Any], padding_mask: Any, pooling: str) -> Any:
+    """Pools what an encoder returns to `(batch, hidden)`; see `TextClassifier`."""
+    if pooling in ("pooled", "last"):
+        return vectors["pooled_output"]
+    if pooling == "cls":
+        return vectors["sequence_output"][:, 0]
+    return Pooling(pooling, name=f"{pooling}_pooling")(vectors["sequence_output"], padding_mask)
+
+
 @keras.saving.register_keras_serializable("keras_seqzoo")
 class TextClassifier(TextModel):
     """A classifier of texts into named classes.
@@ -104,9 +121,11 @@ class TextClassifier(TextModel):
             and `pooled_output` `(batch, hidden)`.
         preprocessor: text to features.
         classes: class names in label order.
-        pooling: `"last"` takes the encoder's own `pooled_output` (a recurrent layer's last
-            state), `"mean"` and `"max"` pool its `sequence_output` over the real tokens.
+        pooling: `"pooled"` takes the encoder's own `pooled_output`, which for recurrent layers is
+            their last state and goes by `"last"` too; `"cls"` takes the first token's vector of
+            `sequence_output`; `"mean"` and `"max"` pool it over the real tokens.
         dropout: rate before the last layer.
+        poolings: what else `pooling` may be for this encoder.
         **kwargs: arguments of `keras.Model`.
     """
 
@@ -115,21 +134,18 @@ class TextClassifier(TextModel):
         encoder: keras.Model,
         preprocessor: Preprocessor,
         classes: Sequence[str],
-        pooling: str = "last",
+        pooling: str = "pooled",
         dropout: float = 0.0,
+        poolings: Sequence[str] = POOLINGS,
         **kwargs: Any,
     ):
         check_rate(dropout=dropout)
         if pooling not in POOLINGS:
             raise ValueError(f"`pooling` must be one of {POOLINGS}. Received: pooling={pooling!r}")
         inputs = {name: keras.Input((None,), dtype="int32", name=name) for name in FEATURES}
-        vectors = encoder(inputs)
-        if pooling == "last":
-            x = vectors["pooled_output"]
-        else:
-            x = Pooling(pooling, name=f"{pooling}_pooling")(
-                vectors["sequence_output"], inputs["padding_mask"]
-            )
+        x = pool(encoder(inputs), inputs["padding_mask"], pooling)
+        if pooling not in ("pooled", "last"):
+            _rest_pooler(encoder)
         x = keras.layers.Dropout(dropout, name="dropout")(x)
         # Float32 whatever the encoder's precision, so that probabilities sum to 1.
         logits = keras.layers.Dense(len(classes), dtype="float32", name="logits")(x)
@@ -141,6 +157,7 @@ class TextClassifier(TextModel):
         self.classes = tuple(classes)
         self.pooling = pooling
         self.dropout = dropout
+        self.poolings = tuple(poolings)
 
     def encode_targets(self, targets: Any) -> Any:
         """Turns class names into label numbers; leaves numbers as they are.
@@ -212,6 +229,7 @@ class TextClassifier(TextModel):
             "classes": list(self.classes),
             "pooling": self.pooling,
             "dropout": self.dropout,
+            "poolings": list(self.poolings),
         }
 
     @classmethod
@@ -231,6 +249,13 @@ class TextClassifier(TextModel):
             "probability": tf.reduce_max(probabilities, axis=-1),
             "probabilities": probabilities,
         }
+
+
+def _rest_pooler(encoder: keras.Model) -> None:
+    """A pooler that nothing reads gets no gradient, of which Keras would warn."""
+    for weight in encoder.weights:
+        if "pool" in weight.path:
+            weight.trainable = False
 
 
 def _check_class_names(classes: Sequence[str] | None) -> tuple[str, ...]:

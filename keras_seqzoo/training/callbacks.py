@@ -1,4 +1,4 @@
-"""Early stopping, schedules, checkpoints and TensorBoard, from a few plain choices."""
+"""Early stopping, checkpoints and TensorBoard, from a few plain choices."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from pathlib import Path
 import keras
 
 from keras_seqzoo.checks import check_whole
-
-SCHEDULES = ("constant", "linear", "cosine")
 
 
 def training_callbacks(
@@ -58,28 +56,6 @@ def training_callbacks(
             keras.callbacks.EarlyStopping(watched, patience=patience, restore_best_weights=True)
         )
     return callbacks
-
-
-def set_schedule(model: keras.Model, schedule: str, total_steps: int) -> None:
-    """Lets the learning rate fall from what the optimizer has to zero.
-
-    Args:
-        model: a compiled model.
-        schedule: `"constant"` (nothing is changed), `"linear"` or `"cosine"`.
-        total_steps: batches in the whole training.
-
-    Raises:
-        ValueError: an unknown schedule, or `total_steps` below 1.
-    """
-    if schedule not in SCHEDULES:
-        raise ValueError(f"`schedule` must be one of {SCHEDULES}. Received: schedule={schedule!r}")
-    check_whole(total_steps=total_steps)
-    initial = float(model.optimizer.learning_rate)
-    schedules = keras.optimizers.schedules
-    if schedule == "cosine":
-        model.optimizer.learning_rate = schedules.CosineDecay(initial, total_steps)
-    elif schedule == "linear":
-        model.optimizer.learning_rate = schedules.PolynomialDecay(initial, total_steps, 0.0)
 
 
 def class_weights(mode: str, table: object) -> dict[int, float] | None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import keras_seqzoo as sz
-from keras_seqzoo.training.callbacks import class_weights, set_schedule, training_callbacks
+from keras_seqzoo.training.callbacks import class_weights, training_callbacks
 
 
 @pytest.fixture
@@ -54,18 +54,6 @@ def test_missing_tensorboard_is_told_before_training(monkeypatch: pytest.MonkeyP
         training_callbacks(tensorboard="logs")
 
 
-@pytest.mark.parametrize("schedule", ["linear", "cosine"])
-def test_schedules_fall_to_zero(model: Any, tiny_table: Any, schedule: str) -> None:
-    set_schedule(model, schedule, total_steps=8)
-    before = float(model.optimizer.learning_rate)
-    model.fit(tiny_table, batch_size=4, epochs=1, verbose=0)
-    halfway = float(model.optimizer.learning_rate)
-    model.fit(tiny_table, batch_size=4, epochs=1, verbose=0)
-    assert before == pytest.approx(1e-3)
-    assert halfway == pytest.approx(5e-4, rel=1e-3)
-    assert float(model.optimizer.learning_rate) == pytest.approx(0, abs=1e-9)
-
-
 def test_plateau_halves_the_rate(model: Any, tiny_table: Any) -> None:
     wrong = sz.TextTable.from_texts(tiny_table.texts, 1 - tiny_table.labels, tiny_table.classes)
     model.optimizer.learning_rate = 0.2
@@ -85,9 +73,7 @@ def test_balanced_weights_are_scikit_learn_s() -> None:
     assert class_weights("none", table) is None
 
 
-def test_wrong_choices_are_explained(model: Any, tiny_table: Any) -> None:
-    with pytest.raises(ValueError, match="`schedule` must be one of"):
-        set_schedule(model, "sawtooth", 5)
+def test_wrong_choices_are_explained(tiny_table: Any) -> None:
     with pytest.raises(ValueError, match="`patience` must be a whole number"):
         training_callbacks(patience=0)
     with pytest.raises(ValueError, match="`mode` must be one of"):

@@ -1,0 +1,435 @@
+"""BERT and ELECTRA: pretrained from TF Hub, KerasHub or a folder, or from scratch.
+
+Pretrained, they are TF Hub's own graph (`HubEncoder`) or KerasHub's (`BackboneEncoder`); from
+scratch, KerasHub's with a WordPiece vocabulary learnt from the user's texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from keras_seqzoo.checks import check_dtype, check_rate, check_whole
+from keras_seqzoo.encoders.parts import EncoderParts, text_chunks
+from keras_seqzoo.hub.resolve import is_checkpoint, is_source, module_folder
+from keras_seqzoo.zoo import ModelCard, register, register_source
+
+if TYPE_CHECKING:
+    import keras
+
+    from keras_seqzoo.preprocessing.wordpiece import ClsSepPreprocessor
+
+_BERT = "Devlin et al. (2019), BERT: Pre-training of Deep Bidirectional Transformers"
+_SMALL = "Turc et al. (2019), Well-Read Students Learn Better"
+_ELECTRA = "Clark et al. (2020), ELECTRA: Pre-training Text Encoders as Discriminators"
+_HUB = "https://tfhub.dev/tensorflow"
+_UNCASED, _CASED = 30_522, 28_996
+_POSITIONS = 512
+
+
+def _parameters(size: Mapping[str, int]) -> int:
+    """Weights of an encoder, its pooler and a head for two classes; a test counts them."""
+    hidden, inner = size["hidden_dim"], size["intermediate_dim"]
+    width = size.get("embedding_dim", hidden)
+    embeddings = (size["vocabulary_size"] + _POSITIONS + 2 + 2) * width
+    if width != hidden:
+        embeddings += (width + 1) * hidden
+    layer = 4 * (hidden + 1) * hidden + 4 * hidden + (2 * hidden + 1) * inner + hidden
+    return embeddings + size["num_layers"] * layer + (hidden + 1) * (hidden + 2)
+
+
+def _card(
+    name: str,
+    handle: str,
+    layers: int,
+    hidden: int,
+    *,
+    architecture: str = "bert",
+    paper: str = _BERT,
+    kind: str = "en_uncased",
+    vocabulary_size: int = _UNCASED,
+    heads: int | None = None,
+    embedding_dim: int | None = None,
+) -> ModelCard:
+    size = {
+        "num_layers": layers,
+        "num_heads": heads or hidden // 64,
+        "hidden_dim": hidden,
+        "intermediate_dim": 4 * hidden,
+        "vocabulary_size": vocabulary_size,
+    }
+    tiny = {"num_layers": 2, "num_heads": 2, "hidden_dim": 16, "intermediate_dim": 32}
+    if embedding_dim:
+        size["embedding_dim"] = embedding_dim
+        tiny["embedding_dim"] = 8
+    title = {"bert": "BERT", "electra": "ELECTRA"}[architecture]
+    return ModelCard(
+        name=name,
+        family=title,
+        description=f"{title}, {layers} layers of {hidden}, {kind.replace('_', ' ')} → Dense",
+        parameters=_parameters(size),
+        size=size,
+        source=handle,
+        paper=paper,
+        licence="Apache-2.0",
+        fixed={
+            "architecture": architecture,
+            "handle": handle,
+            "hub_preprocessor": f"{_HUB}/bert_{kind}_preprocess/3",
+            "size": size,
+        },
+        tiny={**tiny, "dropout": 0.0},
+    )
+
+
+def _small_berts() -> list[ModelCard]:
+    return [
+        _card(
+            f"small_bert_l{layers}_h{hidden}",
+            f"{_HUB}/small_bert/bert_en_uncased_L-{layers}_H-{hidden}_A-{hidden // 64}/2",
+            layers,
+            hidden,
+            paper=_SMALL,
+        )
+        for layers in (2, 4, 6, 8, 10, 12)
+        for hidden in (128, 256, 512, 768)
+    ]
+
+
+_google = "https://tfhub.dev/google"
+_electra = partial(_card, architecture="electra", paper=_ELECTRA)
+
+
+@register(
+    _electra("electra_small", f"{_google}/electra_small/2", 12, 256, heads=4, embedding_dim=128),
+    _electra("electra_base", f"{_google}/electra_base/2", 12, 768, embedding_dim=768),
+    _electra("electra_large", f"{_google}/electra_large/2", 24, 1024, embedding_dim=1024),
+    _card("bert_base", f"{_HUB}/bert_en_uncased_L-12_H-768_A-12/4", 12, 768),
+    _card("bert_large", f"{_HUB}/bert_en_uncased_L-24_H-1024_A-16/4", 24, 1024),
+    _card(
+        "bert_base_cased",
+        f"{_HUB}/bert_en_cased_L-12_H-768_A-12/4",
+        12,
+        768,
+        kind="en_cased",
+        vocabulary_size=_CASED,
+    ),
+    _card(
+        "bert_large_cased",
+        f"{_HUB}/bert_en_cased_L-24_H-1024_A-16/4",
+        24,
+        1024,
+        kind="en_cased",
+        vocabulary_size=_CASED,
+    ),
+    _card(
+        "bert_base_multilingual",
+        f"{_HUB}/bert_multi_cased_L-12_H-768_A-12/4",
+        12,
+        768,
+        kind="multi_cased",
+        vocabulary_size=119_547,
+    ),
+    _card(
+        "bert_base_chinese",
+        f"{_HUB}/bert_zh_L-12_H-768_A-12/4",
+        12,
+        768,
+        kind="zh",
+        vocabulary_size=21_128,
+    ),
+    _card("bert_expert_wiki_books", f"{_google}/experts/bert/wiki_books/2", 12, 768),
+    _card("bert_expert_pubmed", f"{_google}/experts/bert/pubmed/2", 12, 768),
+    *_small_berts(),
+)
+def bert(
+    data: Any,
+    *,
+    architecture: str,
+    handle: str,
+    hub_preprocessor: str,
+    size: Mapping[str, int],
+    sequence_length: int | None = None,
+    weights: str | None = "pretrained",
+    trainable: bool | str = True,
+    preprocessor: Any = None,
+    num_layers: int | None = None,
+    num_heads: int | None = None,
+    hidden_dim: int | None = None,
+    intermediate_dim: int | None = None,
+    embedding_dim: int | None = None,
+    dropout: float = 0.1,
+    vocabulary_size: int | None = None,
+    vocabulary: Sequence[str] | None = None,
+    lowercase: bool | None = None,
+    dtype: Any = None,
+) -> EncoderParts:
+    """Builds BERT or ELECTRA.
+
+    Args:
+        data: training texts, from which a model from scratch learns its vocabulary; else unused.
+        architecture: `"bert"` or `"electra"`.
+        handle: where the pretrained weights are.
+        hub_preprocessor: handle of the preprocessor that belongs to them.
+        size: the sizes of the card.
+        sequence_length: most tokens read of a text, the two special ones included; 512 by default.
+        weights: `"pretrained"`, None (from scratch), or what `build_from_source` takes.
+        trainable: True, False, or `"last:N"` for the last N layers and the pooler.
+        preprocessor: a TF Hub preprocessor's handle or folder, or one of this package's, in place
+            of the one that belongs to the weights.
+        num_layers: transformer layers. This and what follows is for `weights=None`.
+        num_heads: attention heads.
+        hidden_dim: width of a token's vector.
+        intermediate_dim: width of the feed-forward layers.
+        embedding_dim: width of ELECTRA's token embedding.
+        dropout: rate inside the encoder and before the head. A TF Hub graph keeps its own inside.
+        vocabulary_size: most entries of a learnt vocabulary, the five special ones included.
+        vocabulary: the word pieces, where they are not to be learnt.
+        lowercase: whether case is folded and accents are stripped; as the card's name says by
+            default.
+        dtype: Keras dtype policy; the global one by default. A TF Hub graph computes in float32
+            whatever it is.
+
+    Raises:
+        ConnectionError: the weights can not be downloaded.
+        FileNotFoundError: no such folder.
+        ValueError: a value out of its range, or one for `weights=None` with pretrained weights.
+    """
+    scratch = {
+        "num_layers": num_layers,
+        "num_heads": num_heads,
+        "hidden_dim": hidden_dim,
+        "intermediate_dim": intermediate_dim,
+        "embedding_dim": embedding_dim,
+        "vocabulary_size": vocabulary_size,
+        "vocabulary": vocabulary,
+        "lowercase": lowercase,
+    }
+    given = {name: value for name, value in scratch.items() if value is not None}
+    check_rate(dropout=dropout)
+    if weights is not None:
+        if given:
+            raise ValueError(
+                "Pretrained weights have their sizes and their vocabulary. Leave these options "
+                f"out, or start from scratch with weights=None. Received: {given}"
+            )
+        source = handle if weights == "pretrained" else str(weights)
+        return build_from_source(
+            data,
+            source=source,
+            sequence_length=sequence_length,
+            trainable=trainable,
+            preprocessor=preprocessor or (hub_preprocessor if source == handle else None),
+            dropout=dropout,
+            dtype=dtype,
+        )
+    if architecture == "bert" and embedding_dim is not None:
+        raise ValueError(
+            "BERT's token embedding is as wide as its layers: set `hidden_dim`. Only ELECTRA has "
+            f"`embedding_dim`. Received: embedding_dim={embedding_dim!r}"
+        )
+    if preprocessor is not None:
+        raise ValueError(
+            "A model from scratch has a preprocessor of its own. Pass its `vocabulary` instead. "
+            f"Received: preprocessor={preprocessor!r}"
+        )
+    uncased = "_cased" not in hub_preprocessor if lowercase is None else lowercase
+    length = sequence_length or _POSITIONS
+    pieces = _learn(data, length, vocabulary, vocabulary_size or size["vocabulary_size"], uncased)
+    layer = _from_scratch(
+        architecture, {**size, **given}, pieces, length, trainable, dropout, dtype
+    )
+    # Nothing is learnt yet that small steps would keep, and a pooler is one more layer to learn.
+    return _parts(layer, pieces, "mean", 5e-4, dropout)
+
+
+@register_source(is_source)
+def build_from_source(
+    data: Any,
+    *,
+    source: str,
+    sequence_length: int | None = None,
+    weights: str | None = "pretrained",
+    trainable: bool | str = True,
+    preprocessor: Any = None,
+    dropout: float = 0.1,
+    dtype: Any = None,
+) -> EncoderParts:
+    """Builds an encoder from a TF Hub module or a KerasHub checkpoint.
+
+    Args:
+        data: unused: the vocabulary comes with the weights.
+        source: a handle, a KerasHub preset, `hf://…`, or a folder.
+        sequence_length: most tokens read of a text; as many as the encoder has positions by
+            default.
+        weights: `"pretrained"`: those of `source`.
+        trainable: True, False, or `"last:N"` for the last N layers and the pooler.
+        preprocessor: a TF Hub preprocessor's handle or folder, or one of this package's, where the
+            encoder carries no vocabulary or another is wanted.
+        dropout: rate before the head, and inside a KerasHub backbone as it was saved.
+        dtype: Keras dtype policy of a KerasHub backbone.
+
+    Raises:
+        ConnectionError: `source` can not be downloaded.
+        FileNotFoundError: no such folder.
+        ValueError: not an encoder; no vocabulary, or one that does not fit; `sequence_length`
+            beyond the positions.
+    """
+    from keras_seqzoo.hub.encoder import HubEncoder
+    from keras_seqzoo.preprocessing.hub import preprocessor_of_encoder
+    from keras_seqzoo.preprocessing.wordpiece import WordPiecePreprocessor
+
+    if weights != "pretrained":
+        raise ValueError(
+            "The weights are those of the handle or folder that you named. Leave `weights` out, or "
+            f"name a model of list_models(). Received: weights={weights!r}, name={source!r}"
+        )
+    check_rate(dropout=dropout)
+    layer: Any
+    own: Any
+    if is_checkpoint(source):
+        from keras_seqzoo.hub.backbone import BackboneEncoder, load_backbone
+
+        backbone, vocabulary, uncased = load_backbone(source, check_dtype(dtype))
+        layer = BackboneEncoder(backbone, trainable, dtype=check_dtype(dtype), name="backbone")
+        length = _check_positions(sequence_length, layer.sequence_length)
+        own = WordPiecePreprocessor(length, vocabulary, uncased)
+    else:
+        folder = module_folder(source)
+        layer = HubEncoder(folder, trainable, dtype=dtype, name="hub_encoder")
+        length = _check_positions(sequence_length, layer.sequence_length)
+        own = preprocessor_of_encoder(folder, length)
+    return _parts(
+        layer,
+        _choose_preprocessor(preprocessor, own, layer, length, source),
+        "pooled",
+        _learning_rate(layer.hidden_dim),
+        dropout,
+    )
+
+
+def _parts(
+    layer: Any, preprocessor: ClsSepPreprocessor, pooling: str, rate: float, dropout: float
+) -> EncoderParts:
+    import keras
+
+    from keras_seqzoo.training.optimizers import TransformerAdamW
+
+    inputs = {
+        name: keras.Input((None,), dtype="int32", name=name)
+        for name in ("token_ids", "padding_mask", "segment_ids")
+    }
+    return EncoderParts(
+        keras.Model(inputs, layer(inputs), name="encoder"),
+        preprocessor,
+        pooling=pooling,
+        poolings=("pooled", "cls", "mean", "max"),
+        optimizer=partial(TransformerAdamW, rate),
+        dropout=dropout,
+        schedule="linear",
+        warmup=0.1,
+    )
+
+
+def _from_scratch(
+    architecture: str,
+    sizes: Mapping[str, Any],
+    preprocessor: ClsSepPreprocessor,
+    length: int,
+    trainable: bool | str,
+    dropout: float,
+    dtype: Any,
+) -> Any:
+    import keras_hub
+
+    from keras_seqzoo.hub.backbone import BackboneEncoder
+
+    names = ("num_layers", "num_heads", "hidden_dim", "intermediate_dim")
+    arguments: dict[str, Any] = {name: sizes[name] for name in names}
+    backbone = keras_hub.models.BertBackbone
+    vocabulary = "vocabulary_size"
+    if architecture == "electra":
+        backbone = keras_hub.models.ElectraBackbone
+        arguments["embedding_dim"] = sizes["embedding_dim"]
+        vocabulary = "vocab_size"
+    check_whole(**arguments)
+    if sizes["hidden_dim"] % sizes["num_heads"]:
+        raise ValueError(
+            "`hidden_dim` is shared out among the heads: make it a multiple of `num_heads`. "
+            f"Received: hidden_dim={sizes['hidden_dim']}, num_heads={sizes['num_heads']}"
+        )
+    arguments[vocabulary] = len(preprocessor.vocabulary)
+    policy = check_dtype(dtype)
+    built = backbone(**arguments, dropout=dropout, max_sequence_length=length, dtype=policy)
+    return BackboneEncoder(built, trainable, dtype=policy, name="backbone")
+
+
+def _learn(
+    data: Any,
+    length: int,
+    vocabulary: Sequence[str] | None,
+    vocabulary_size: int,
+    lowercase: bool,
+) -> ClsSepPreprocessor:
+    from keras_seqzoo.preprocessing.wordpiece import WordPiecePreprocessor, learn_word_pieces
+
+    if vocabulary is None:
+        check_whole(vocabulary_size=vocabulary_size)
+        if data is None:
+            raise ValueError(
+                "A model trained from scratch learns its vocabulary from texts. Pass the training "
+                "table as `data`, or the word pieces as `vocabulary`. Received: data=None"
+            )
+        vocabulary = learn_word_pieces(text_chunks(data), vocabulary_size, lowercase=lowercase)
+    return WordPiecePreprocessor(length, vocabulary, lowercase)
+
+
+def _choose_preprocessor(
+    given: Any, own: ClsSepPreprocessor | None, layer: keras.layers.Layer, length: int, source: str
+) -> ClsSepPreprocessor:
+    from keras_seqzoo.preprocessing.base import Preprocessor
+    from keras_seqzoo.preprocessing.hub import hub_preprocessor
+
+    if isinstance(given, Preprocessor):
+        chosen: Any = given
+    elif own is not None and (given is None or str(given).startswith("http")):
+        # A card's preprocessor would give the same ids: it reads the same vocabulary.
+        chosen = own
+    elif given is not None:
+        chosen = hub_preprocessor(given, length)
+    else:
+        raise ValueError(
+            "The encoder carries no vocabulary. Pass the preprocessor that belongs to it: "
+            "build_model(…, preprocessor='handle or folder of its SavedModel'). "
+            f"Received: {source}"
+        )
+    size, rows = len(chosen.vocabulary), layer.vocabulary_size
+    if size and rows and size != rows:
+        raise ValueError(
+            "The preprocessor's vocabulary must be the encoder's. Take the preprocessor that "
+            f"belongs to it. Received: {size:,} tokens for an encoder of {rows:,}"
+        )
+    return chosen
+
+
+def _check_positions(sequence_length: int | None, positions: int | None) -> int:
+    if sequence_length and positions and sequence_length > positions:
+        raise ValueError(
+            f"The encoder has {positions} positions. Set `sequence_length` to {positions} or less. "
+            f"Received: sequence_length={sequence_length!r}"
+        )
+    return sequence_length or positions or _POSITIONS
+
+
+def _learning_rate(hidden_dim: int) -> float:
+    """Narrow models want larger steps.
+
+    Source: 3e-4, 1e-4 and 5e-5 for ELECTRA's widths of 256, 768 and 1024 (Clark et al. 2020, table
+    7); 5e-5 to 2e-5 for BERT's 768 and 1024 (Devlin et al. 2019, section A.3), of which the
+    cautious ones are taken here as one rate serves both.
+    """
+    for width, rate in ((256, 3e-4), (512, 1e-4), (768, 5e-5)):
+        if hidden_dim <= width:
+            return rate
+    return 2e-5

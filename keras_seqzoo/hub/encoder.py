@@ -1,0 +1,192 @@
+"""`HubEncoder`: a TF Hub text encoder as a Keras 3 layer."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_seqzoo.hub.archive import pack_module, require_trust, unpack_module
+from keras_seqzoo.hub.freezing import freeze
+from keras_seqzoo.hub.resolve import module_folder
+
+INPUTS = {
+    "input_word_ids": "token_ids",
+    "input_mask": "padding_mask",
+    "input_type_ids": "segment_ids",
+}
+_OUTPUTS = ("sequence_output", "pooled_output")
+
+
+@keras.saving.register_keras_serializable("keras_seqzoo")
+class HubEncoder(keras.layers.Layer):
+    """A SavedModel that follows TF Hub's text-encoder API, as a layer that trains.
+
+    Takes the features of a preprocessor, `token_ids`, `padding_mask` and `segment_ids`, int32
+    `(batch, length)`, and returns a dict of `sequence_output` `(batch, length, hidden)` and
+    `pooled_output` `(batch, hidden)`, float32. The variables of the module are the weights of the
+    layer. In a `tf.distribute` scope they are created by the strategy.
+
+    The API: https://www.tensorflow.org/hub/common_saved_model_apis/text, "Text embeddings with
+    preprocessed inputs".
+
+    Its graph is part of the layer's config, its weights are saved as those of any layer: a
+    `.keras` file needs no other. Such a file is refused in Keras's safe mode, as a graph from
+    elsewhere is a program.
+
+    Args:
+        folder: the SavedModel, or a handle of TF Hub or Kaggle.
+        tune: which weights are trainable: True, False, or `"last:N"` for the last N transformer
+            layers and the pooler. A frozen encoder also runs without its dropout.
+        archive: the graph, in place of a folder, as `get_config` returned it.
+        **kwargs: arguments of `keras.layers.Layer`. The graph computes in float32 whatever the
+            dtype policy is; another policy draws a warning that says so.
+
+    Raises:
+        ConnectionError: the handle can not be reached.
+        FileNotFoundError: no such folder.
+        ValueError: not a SavedModel, a damaged one, or one of another kind than a text encoder;
+            the message lists what was found.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path | None = None,
+        tune: bool | str = True,
+        archive: str | None = None,
+        dtype: Any = None,
+        **kwargs: Any,
+    ):
+        _tell_precision(dtype)
+        super().__init__(dtype="float32", **kwargs)
+        if folder is None:
+            with tempfile.TemporaryDirectory() as unpacked:
+                unpack_module(archive or "", unpacked)
+                module = tf.saved_model.load(unpacked)
+        else:
+            path = module_folder(folder)
+            module = _load_encoder(path, folder)
+            archive = pack_module(path)
+        self.archive = archive
+        self.tune = tune
+        self._function = module.__call__
+        self._weights = [_as_keras(variable) for variable in _variables_of(module.__call__)]
+        self.built = True
+        freeze(self.weights, tune)
+
+    @property
+    def hidden_dim(self) -> int:
+        """Width of its vectors."""
+        outputs = self._function.concrete_functions[0].structured_outputs
+        return int(outputs["sequence_output"].shape[-1])
+
+    @property
+    def vocabulary_size(self) -> int | None:
+        """Rows of the module's word embedding; None where it can not be told."""
+        return self._rows("word_embedding")
+
+    @property
+    def sequence_length(self) -> int | None:
+        """Rows of the module's position embedding; None where it can not be told."""
+        return self._rows("position_embedding")
+
+    def call(self, features: Any, training: bool | None = None) -> dict[str, Any]:
+        """Encodes features; see the class."""
+        inputs = {theirs: features[ours] for theirs, ours in INPUTS.items()}
+        training = bool(training) and self.tune is not False and self.trainable
+        outputs = self._function(inputs, training=training)
+        return {name: outputs[name] for name in _OUTPUTS}
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor, the graph in place of the folder."""
+        return {"name": self.name, "tune": self.tune, "archive": self.archive}
+
+    @classmethod
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: Any = None, safe_mode: bool | None = None
+    ) -> HubEncoder:
+        """Makes the layer again, weights zero until they are loaded; refused in safe mode.
+
+        Raises:
+            ValueError: in safe mode.
+        """
+        if safe_mode is not False:
+            require_trust(config["name"])
+        return cls(**config)
+
+    def _rows(self, name: str) -> int | None:
+        return next((int(w.shape[0]) for w in self.weights if name in w.name), None)
+
+
+def _tell_precision(dtype: Any) -> None:
+    policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
+    if policy.compute_dtype != "float32":
+        warnings.warn(
+            "The graph of a TF Hub module has its precision written in: it computes in float32, "
+            f"whatever the dtype policy. Received: dtype={policy.name!r}",
+            stacklevel=4,
+        )
+
+
+def _load_encoder(path: Path, name: object) -> Any:
+    import tensorflow_text  # noqa: F401 - a module may hold its ops
+
+    try:
+        module = tf.saved_model.load(str(path))
+    except (OSError, ValueError, KeyError, RuntimeError, tf.errors.OpError) as error:
+        raise ValueError(
+            "The SavedModel can not be read: it is damaged or not wholly downloaded. Download it "
+            f"again. Received: {name}, which gave {type(error).__name__}: {error}"
+        ) from error
+    if not callable(module) or not _takes_features(module.__call__):
+        raise ValueError(
+            "This is not a text encoder: the module must be callable with a dict of "
+            f"{', '.join(INPUTS)} and return a dict with {' and '.join(_OUTPUTS)}. Take an encoder "
+            "of BERT's kind (a text embedding of whole strings, an image module or a preprocessor "
+            f"is none). Received: {name}, which has {_describe(module)}"
+        )
+    return module
+
+
+def _variables_of(function: Any) -> list[tf.Variable]:
+    """The variables that a loaded function reads, each once, in a fixed order."""
+    seen = {id(v): v for concrete in function.concrete_functions for v in concrete.variables}
+    return sorted(seen.values(), key=lambda variable: variable.name)
+
+
+def _as_keras(variable: tf.Variable) -> keras.Variable:
+    """A Keras variable that is the given one, not a copy."""
+    name = variable.name.split(":")[0].replace("/", "_")
+    return keras.Variable(variable, trainable=variable.trainable, dtype=variable.dtype, name=name)
+
+
+def _takes_features(function: Any) -> bool:
+    for concrete in function.concrete_functions:
+        (inputs, *_), _ = concrete.structured_input_signature
+        outputs = concrete.structured_outputs
+        if (
+            isinstance(inputs, dict)
+            and set(inputs) == set(INPUTS)
+            and isinstance(outputs, dict)
+            and set(_OUTPUTS) <= set(outputs)
+        ):
+            return True
+    return False
+
+
+def _describe(module: Any) -> str:
+    found = []
+    calls = module.__call__.concrete_functions if callable(module) else ()
+    for concrete in calls[:1]:
+        inputs = tf.nest.flatten(concrete.structured_input_signature)
+        shapes = [f"{s.dtype.name}{list(s.shape)}" for s in inputs if isinstance(s, tf.TensorSpec)]
+        found.append(f"a call of {', '.join(shapes)}")
+    signatures = getattr(module, "signatures", {})
+    for key in signatures:
+        takes = sorted(signatures[key].structured_input_signature[1])
+        found.append(f"the signature {key!r} of {', '.join(takes)}")
+    return "; ".join(found) or "neither a call nor a signature"

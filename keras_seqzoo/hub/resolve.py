@@ -1,0 +1,87 @@
+"""What a name that is no model of the zoo may be: a handle, a folder, a KerasHub preset."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+GRAPH_FILES = ("saved_model.pb", "saved_model.pbtxt")
+
+_PRESET = re.compile(r"(bert|electra|distil_bert|all_minilm|bge)_\w*(en|multi|zh)(_\w+)?")
+
+
+def is_source(name: str) -> bool:
+    """Whether a name is an address, a path or a KerasHub preset, rather than a model's name."""
+    is_path = os.sep in name or name.startswith(".") or Path(name).is_dir()
+    return is_handle(name) or is_path or is_checkpoint(name)
+
+
+def is_checkpoint(name: str) -> bool:
+    """Whether a name is a KerasHub preset, its address, or the folder of a checkpoint.
+
+    A folder is one in the layout of KerasHub or of Hugging Face's transformers.
+    """
+    if name.startswith(("hf://", "kaggle://", "modelscope://")):
+        return True
+    return bool(_PRESET.fullmatch(name)) or (Path(name) / "config.json").is_file()
+
+
+def is_handle(name: str) -> bool:
+    """Whether a name is the address of a module on TF Hub or Kaggle."""
+    return name.startswith(("https://", "http://", "gs://"))
+
+
+def is_saved_model(name: str | os.PathLike[str]) -> bool:
+    """Whether a path is a folder that holds a SavedModel."""
+    return any((Path(name) / graph).is_file() for graph in GRAPH_FILES)
+
+
+def module_folder(name: str | os.PathLike[str]) -> Path:
+    """Returns the folder of a SavedModel, downloading a handle's where it is not cached.
+
+    Downloads go through the `tensorflow_hub` library, into its cache: the folder that the
+    environment variable `TFHUB_CACHE_DIR` names.
+
+    Args:
+        name: a handle (`https://tfhub.dev/…`, `https://www.kaggle.com/models/…`) or a local folder.
+
+    Raises:
+        ConnectionError: the handle can not be reached; the message says what to do offline.
+        FileNotFoundError: no such folder.
+        ValueError: the folder holds no SavedModel, or the handle leads to none.
+    """
+    folder = _download(str(name)) if is_handle(str(name)) else Path(name)
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"There is no such folder. Check the path of the SavedModel. Received: {name}"
+        )
+    if not is_saved_model(folder):
+        found = sorted(entry.name for entry in folder.iterdir())[:8]
+        if "tfhub_module.pb" in found:
+            raise ValueError(
+                "This is a module in TF Hub's old format for TensorFlow 1, which TensorFlow 2 can "
+                "not train. Take a newer version of it, in the SavedModel format. "
+                f"Received: {name}"
+            )
+        raise ValueError(
+            f"The folder must hold a SavedModel, with {GRAPH_FILES[0]} in it. Unpack the download "
+            f"there, or name the folder below. Received: {name}, which holds {found or 'nothing'}"
+        )
+    return folder
+
+
+def _download(handle: str) -> Path:
+    import tensorflow_hub
+
+    try:
+        return Path(tensorflow_hub.resolve(handle))
+    except (OSError, RuntimeError, ValueError) as error:
+        cache = os.environ.get("TFHUB_CACHE_DIR", "not set")
+        raise ConnectionError(
+            "The module can not be downloaded. Check the address and the network; or download it "
+            "on another machine (its page on kaggle.com offers a .tar.gz), unpack it, and pass "
+            "the folder instead: build_model('path/to/folder', …) or weights='path/to/folder'. "
+            f"To share a cache, set TFHUB_CACHE_DIR (now {cache}). "
+            f"Received: {handle}, which gave {type(error).__name__}: {error}"
+        ) from error
