@@ -6,9 +6,9 @@ In the order in which data passes through:
 2. `preprocessing`: text → ids, one graph for training, `predict` and serving.
 3. `data.pipeline`: `make_dataset` → batches of ids, bucketed by length.
 4. `zoo`: `list_models`, `model_card`, `build_model` = an encoder and a task.
-5. `encoders`: ids → vectors, one file a family.
-6. `tasks`: vectors → answers, one file a task.
-7. `training`: Keras callbacks, arranged for the command line.
+5. `encoders`: ids → vectors, one file a family; `hub` holds those that come from elsewhere.
+6. `tasks`: vectors → answers, one file a task; `pooling` makes one vector of a text's many.
+7. `training`: the schedules and optimizers of `fit`, and callbacks for the command line.
 8. `evaluation`: `evaluate` → accuracy, F1, per class, confusion, calibration.
 9. `serving`: `export_model` → a versioned SavedModel that takes text.
 10. `cli`: the same functions as the `keras-seqzoo` command.
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from keras_seqzoo.data.table import TextTable, read_table
     from keras_seqzoo.evaluation.report import Report, evaluate
     from keras_seqzoo.serving.export import export_model
+    from keras_seqzoo.tasks.embed import embed
 
 __version__ = "0.1.0"
 
@@ -42,6 +43,7 @@ _homes = {
     "Report": "evaluation.report",
     "evaluate": "evaluation.report",
     "export_model": "serving.export",
+    "embed": "tasks.embed",
 }
 
 __all__ = [
@@ -51,6 +53,7 @@ __all__ = [
     "TextTable",
     "__version__",
     "build_model",
+    "embed",
     "evaluate",
     "export_model",
     "list_models",
@@ -74,6 +77,7 @@ def __dir__() -> list[str]:
 
 # Modules of classes that a `.keras` file may name, beside the tasks.
 _CLASSES = (
+    "pooling",
     "hub.backbone",
     "hub.encoder",
     "preprocessing.hub",

@@ -137,7 +137,7 @@ def _load_encoder(path: Path, name: object) -> Any:
 
     try:
         module = tf.saved_model.load(str(path))
-    except (OSError, ValueError, KeyError, RuntimeError, tf.errors.OpError) as error:
+    except (OSError, ValueError, LookupError, RuntimeError, tf.errors.OpError) as error:
         raise ValueError(
             "The SavedModel can not be read: it is damaged or not wholly downloaded. Download it "
             f"again. Received: {name}, which gave {type(error).__name__}: {error}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from pathlib import Path
 
 GRAPH_FILES = ("saved_model.pb", "saved_model.pbtxt")
@@ -72,7 +73,10 @@ def module_folder(name: str | os.PathLike[str]) -> Path:
 
 
 def _download(handle: str) -> Path:
-    import tensorflow_hub
+    with warnings.catch_warnings():
+        # It imports pkg_resources, which warns that it is deprecated.
+        warnings.filterwarnings("ignore", "pkg_resources", UserWarning)
+        import tensorflow_hub
 
     try:
         return Path(tensorflow_hub.resolve(handle))

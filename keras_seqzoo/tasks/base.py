@@ -16,6 +16,7 @@ from keras_seqzoo.checks import check_rate
 from keras_seqzoo.data.pipeline import make_dataset, text_windows, window_batches
 from keras_seqzoo.data.stream import TextStream
 from keras_seqzoo.data.table import TextTable
+from keras_seqzoo.pooling import pool
 from keras_seqzoo.preprocessing.base import Preprocessor, as_strings
 from keras_seqzoo.training.schedules import LearningRateOverFit, check_schedule
 
@@ -43,12 +44,14 @@ class TextModel(keras.Model):
     Attributes:
         encoder: the functional model from features to vectors.
         preprocessor: text to features.
+        pooling: how one vector is made of those of a text's tokens.
         schedule: how `fit` lets the learning rate change over its steps, see `compile`.
         warmup: share of the steps over which it rises first.
     """
 
     encoder: keras.Model
     preprocessor: Preprocessor
+    pooling: str
     schedule = "constant"
     warmup = 0.0
 
@@ -201,14 +204,52 @@ class TextModel(keras.Model):
         if strings.shape[0] == 0:
             shapes = keras.tree.map_structure(lambda t: (0, *t.shape[1:]), self.output)
             return keras.tree.map_shape_structure(lambda s: np.zeros(s, np.float32), shapes)
+        batches, back = self.batches_by_length(strings, batch_size or 32)
+        answers = super().predict(batches, verbose=verbose, **kwargs)
+        return keras.tree.map_structure(lambda answer: answer[back], answers)
+
+    def batches_by_length(
+        self, strings: tf.Tensor, batch_size: int
+    ) -> tuple[tf.data.Dataset, np.ndarray]:
+        """Tokenises texts and makes batches of the features of texts of like length.
+
+        Args:
+            strings: texts `(rows,)`, at least one.
+            batch_size: rows a batch.
+
+        Returns:
+            The batches, and the index `(rows,)` that puts their rows back in the texts' order.
+        """
         windows = text_windows(strings, self.preprocessor, {})
         lengths = np.diff(next(iter(windows))["splits"].numpy())
         batches = window_batches(
-            windows, self.preprocessor, batch_size or 32, rows=len(lengths), bucket=True
+            windows, self.preprocessor, batch_size, rows=len(lengths), bucket=True
         )
-        answers = super().predict(batches, verbose=verbose, **kwargs)
-        back = np.argsort(np.argsort(lengths, kind="stable"), kind="stable")
-        return keras.tree.map_structure(lambda answer: answer[back], answers)
+        return batches, np.argsort(np.argsort(lengths, kind="stable"), kind="stable")
+
+    def vectors(self, features: Any) -> Any:
+        """Encodes and pools features, without dropout: float32 `(batch, hidden)`.
+
+        This is what the head of the model reads.
+        """
+        encoded = self.encoder(features, training=False)
+        return tf.cast(pool(encoded, features["padding_mask"], self.pooling), tf.float32)
+
+    def serialized_parts(self) -> dict[str, Any]:
+        """The encoder and the preprocessor, for `get_config`."""
+        return {
+            "encoder": keras.saving.serialize_keras_object(self.encoder),
+            "preprocessor": keras.saving.serialize_keras_object(self.preprocessor),
+        }
+
+    @staticmethod
+    def restored_parts(config: Mapping[str, Any], custom_objects: Any = None) -> dict[str, Any]:
+        """A config with what `serialized_parts` put there made again, for `from_config`."""
+        parts = {
+            part: keras.saving.deserialize_keras_object(config[part], custom_objects=custom_objects)
+            for part in ("encoder", "preprocessor")
+        }
+        return {**config, **parts}
 
     def train_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Trains on one batch; takes raw text as `fit` does."""

@@ -10,13 +10,12 @@ import numpy as np
 import tensorflow as tf
 
 from keras_seqzoo.checks import check_rate
+from keras_seqzoo.pooling import POOLINGS, choose_pooling, pooled_vectors
 from keras_seqzoo.preprocessing.base import FEATURES, Preprocessor
 from keras_seqzoo.tasks.base import ServingFunction, TextModel
 
 if TYPE_CHECKING:
     from keras_seqzoo.encoders.parts import EncoderParts
-
-POOLINGS = ("pooled", "last", "cls", "mean", "max")
 
 
 def build(
@@ -41,16 +40,11 @@ def build(
     Raises:
         ValueError: fewer than two classes, a repeated name, or a value out of its range.
     """
-    if pooling is not None and pooling not in parts.poolings:
-        raise ValueError(
-            f"`pooling` of this model must be one of {tuple(parts.poolings)}. "
-            f"Received: pooling={pooling!r}"
-        )
     model = TextClassifier(
         encoder=parts.encoder,
         preprocessor=parts.preprocessor,
         classes=_check_class_names(classes or getattr(data, "classes", None)),
-        pooling=pooling or parts.pooling,
+        pooling=choose_pooling(pooling, parts),
         dropout=parts.dropout if dropout is None else dropout,
         poolings=parts.poolings,
         name=name,
@@ -65,49 +59,6 @@ def build(
         warmup=parts.warmup,
     )
     return model
-
-
-@keras.saving.register_keras_serializable("keras_seqzoo")
-class Pooling(keras.layers.Layer):
-    """Makes one vector of the vectors of a text's real tokens.
-
-    Args:
-        mode: `"mean"` or `"max"` over the real tokens.
-    """
-
-    def __init__(self, mode: str, **kwargs: Any):
-        super().__init__(**kwargs)
-        self.mode = mode
-        self.supports_masking = True
-
-    def compute_mask(self, *_: Any) -> None:
-        """Ends the mask that recurrent layers hand on: a pooled vector has no length."""
-
-    def call(self, vectors: Any, padding_mask: Any) -> Any:
-        """Pools `(batch, length, hidden)` under an int mask `(batch, length)`."""
-        is_real = keras.ops.expand_dims(padding_mask, -1) != 0
-        if self.mode == "max":
-            lowest = keras.ops.cast(np.finfo(np.float16).min, vectors.dtype)
-            return keras.ops.max(keras.ops.where(is_real, vectors, lowest), axis=1)
-        weights = keras.ops.cast(is_real, vectors.dtype)
-        return keras.ops.sum(vectors * weights, axis=1) / keras.ops.sum(weights, axis=1)
-
-    def compute_output_shape(self, vectors_shape: Any, *_: Any) -> tuple[Any, ...]:
-        """Drops the length axis."""
-        return (vectors_shape[0], vectors_shape[-1])
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the arguments of the constructor."""
-        return {**super().get_config(), "mode": self.mode}
-
-
-def pool(vectors: Mapping[str, Any], padding_mask: Any, pooling: str) -> Any:
-    """Pools what an encoder returns to `(batch, hidden)`; see `TextClassifier`."""
-    if pooling in ("pooled", "last"):
-        return vectors["pooled_output"]
-    if pooling == "cls":
-        return vectors["sequence_output"][:, 0]
-    return Pooling(pooling, name=f"{pooling}_pooling")(vectors["sequence_output"], padding_mask)
 
 
 @keras.saving.register_keras_serializable("keras_seqzoo")
@@ -140,12 +91,8 @@ class TextClassifier(TextModel):
         **kwargs: Any,
     ):
         check_rate(dropout=dropout)
-        if pooling not in POOLINGS:
-            raise ValueError(f"`pooling` must be one of {POOLINGS}. Received: pooling={pooling!r}")
         inputs = {name: keras.Input((None,), dtype="int32", name=name) for name in FEATURES}
-        x = pool(encoder(inputs), inputs["padding_mask"], pooling)
-        if pooling not in ("pooled", "last"):
-            _rest_pooler(encoder)
+        x = pooled_vectors(encoder, inputs, pooling)
         x = keras.layers.Dropout(dropout, name="dropout")(x)
         # Float32 whatever the encoder's precision, so that probabilities sum to 1.
         logits = keras.layers.Dense(len(classes), dtype="float32", name="logits")(x)
@@ -195,7 +142,7 @@ class TextClassifier(TextModel):
             )
 
     def serving_functions(self) -> Mapping[str, ServingFunction]:
-        """`serving_default` (text), `classify` (tf.Example) and `tokens` (ids)."""
+        """`serving_default` (text), `classify` (tf.Example), `tokens` (ids) and `embed` (text)."""
 
         def serving_default(text: tf.Tensor) -> dict[str, tf.Tensor]:
             return self._answer(self(self.preprocessor(text), training=False))
@@ -210,6 +157,9 @@ class TextClassifier(TextModel):
         def tokens(**features: tf.Tensor) -> dict[str, tf.Tensor]:
             return self._answer(self(features, training=False))
 
+        def embed(text: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"embedding": self.vectors(self.preprocessor(text))}
+
         strings = tf.TensorSpec([None], tf.string)
         ids = tf.TensorSpec([None, None], tf.int32)
         return {
@@ -218,14 +168,14 @@ class TextClassifier(TextModel):
                 classify, {"inputs": strings}, "tensorflow/serving/classify"
             ),
             "tokens": ServingFunction(tokens, dict.fromkeys(FEATURES, ids)),
+            "embed": ServingFunction(embed, {"text": strings}),
         }
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments of the constructor, encoder and preprocessor serialised."""
         return {
             "name": self.name,
-            "encoder": keras.saving.serialize_keras_object(self.encoder),
-            "preprocessor": keras.saving.serialize_keras_object(self.preprocessor),
+            **self.serialized_parts(),
             "classes": list(self.classes),
             "pooling": self.pooling,
             "dropout": self.dropout,
@@ -235,12 +185,7 @@ class TextClassifier(TextModel):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> TextClassifier:
         """Makes the model again from what `get_config` returned."""
-        config = dict(config)
-        for part in ("encoder", "preprocessor"):
-            config[part] = keras.saving.deserialize_keras_object(
-                config[part], custom_objects=custom_objects
-            )
-        return cls(**config)
+        return cls(**cls.restored_parts(config, custom_objects))
 
     def _answer(self, probabilities: tf.Tensor) -> dict[str, tf.Tensor]:
         best = tf.argmax(probabilities, axis=-1)
@@ -249,13 +194,6 @@ class TextClassifier(TextModel):
             "probability": tf.reduce_max(probabilities, axis=-1),
             "probabilities": probabilities,
         }
-
-
-def _rest_pooler(encoder: keras.Model) -> None:
-    """A pooler that nothing reads gets no gradient, of which Keras would warn."""
-    for weight in encoder.weights:
-        if "pool" in weight.path:
-            weight.trainable = False
 
 
 def _check_class_names(classes: Sequence[str] | None) -> tuple[str, ...]:

@@ -39,7 +39,8 @@ class LearningRateOverFit(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Takes the optimizer's learning rate as the peak."""
-        self._peak = float(self.model.optimizer.learning_rate)
+        # A strategy's variable can be read as an array alone.
+        self._peak = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         self._epoch = 0
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:

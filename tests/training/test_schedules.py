@@ -86,9 +86,7 @@ def test_compiling_again_drops_the_schedule(model: Any, tiny_table: Any) -> None
     assert set(watch.rates) == {0.5}
 
 
-def test_schedule_and_optimizer_survive_a_file(
-    model: Any, tiny_table: Any, tmp_path: Path
-) -> None:
+def test_schedule_and_optimizer_survive_a_file(model: Any, tiny_table: Any, tmp_path: Path) -> None:
     model.compile(
         TransformerAdamW(1e-2, no_decay=("bias",)), "sparse_categorical_crossentropy",
         schedule="cosine", warmup=0.2,

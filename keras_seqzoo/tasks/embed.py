@@ -1,0 +1,161 @@
+"""Embedding: a text to one vector, and `embed`, which does so with any model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_seqzoo.pooling import choose_pooling, pooled_vectors
+from keras_seqzoo.preprocessing.base import FEATURES, Preprocessor, as_strings
+from keras_seqzoo.tasks.base import ServingFunction, TextModel
+
+if TYPE_CHECKING:
+    from keras_seqzoo.encoders.parts import EncoderParts
+
+
+def build(
+    parts: EncoderParts,
+    data: Any = None,
+    *,
+    classes: Sequence[str] | None = None,
+    name: str,
+    pooling: str | None = None,
+) -> TextEmbedder:
+    """Builds a model that returns vectors. It has no loss: a pretrained encoder, as it is.
+
+    Args:
+        parts: the encoder and its preprocessor.
+        data: unused.
+        classes: None; vectors have no classes.
+        name: name of the model.
+        pooling: one of the family's poolings; its default if None.
+
+    Raises:
+        ValueError: `classes` are given, or a pooling that the family does not have.
+    """
+    if classes is not None:
+        raise ValueError(
+            "Vectors have no classes. Leave `classes` out, or build with task='classify'. "
+            f"Received: classes={classes!r}"
+        )
+    return TextEmbedder(
+        parts.encoder, parts.preprocessor, choose_pooling(pooling, parts), name=name
+    )
+
+
+@keras.saving.register_keras_serializable("keras_seqzoo")
+class TextEmbedder(TextModel):
+    """A model from texts to vectors, float32 `(batch, hidden)`.
+
+    Args:
+        encoder: functional model from the features to `sequence_output` and `pooled_output`.
+        preprocessor: text to features.
+        pooling: as in `TextClassifier`.
+        **kwargs: arguments of `keras.Model`.
+    """
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        preprocessor: Preprocessor,
+        pooling: str = "mean",
+        **kwargs: Any,
+    ):
+        inputs = {name: keras.Input((None,), dtype="int32", name=name) for name in FEATURES}
+        super().__init__(inputs, pooled_vectors(encoder, inputs, pooling), **kwargs)
+        self.encoder = encoder
+        self.preprocessor = preprocessor
+        self.pooling = pooling
+
+    def serving_functions(self) -> Mapping[str, ServingFunction]:
+        """`serving_default` and `embed` (text), `tokens` (ids)."""
+
+        def of_text(text: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"embedding": self.vectors(self.preprocessor(text))}
+
+        def of_tokens(**features: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"embedding": self.vectors(features)}
+
+        strings = {"text": tf.TensorSpec([None], tf.string)}
+        ids = tf.TensorSpec([None, None], tf.int32)
+        return {
+            "serving_default": ServingFunction(of_text, strings),
+            "embed": ServingFunction(of_text, strings),
+            "tokens": ServingFunction(of_tokens, dict.fromkeys(FEATURES, ids)),
+        }
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor, encoder and preprocessor serialised."""
+        return {"name": self.name, **self.serialized_parts(), "pooling": self.pooling}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> TextEmbedder:
+        """Makes the model again from what `get_config` returned."""
+        return cls(**cls.restored_parts(config, custom_objects))
+
+
+def embed(
+    model: TextModel, texts: Any, *, tokens: bool = False, batch_size: int = 32
+) -> np.ndarray | tf.RaggedTensor:
+    """Turns texts into vectors with the encoder of any model of this package.
+
+    Args:
+        model: any model: of a classifier, its fine-tuned encoder is used.
+        texts: strings `(rows,)`: a list, an array, or the `texts` of a table.
+        tokens: whether to return the encoder's vector of every token instead.
+        batch_size: texts a batch; texts of like length share one.
+
+    Returns:
+        Float32 `(rows, hidden)`, pooled as the model pools, in the order of the texts. With
+        `tokens`, a ragged float32 tensor `(rows, None, hidden)`: of each text as many vectors as
+        it has tokens, those of `[CLS]` and `[SEP]` included where the model has them.
+
+    Raises:
+        TypeError: not a model of this package, or not strings.
+
+    Example:
+        >>> import keras_seqzoo as sz
+        >>> model = sz.build_model("gru", ["good film"], task="embed", units=8)
+        >>> sz.embed(model, ["a good film", "bad"]).shape
+        (2, 8)
+        >>> sz.embed(model, ["a good film", "bad"], tokens=True).row_lengths().numpy().tolist()
+        [3, 1]
+    """
+    if not isinstance(model, TextModel):
+        raise TypeError(
+            "`embed` takes a model of keras_seqzoo. Build it with build_model(…, task='embed'), or "
+            f"pass a classifier. Received: {type(model).__name__}"
+        )
+    strings = as_strings(texts)
+    rows = int(strings.shape[0])
+    if rows == 0:
+        return _nothing(model, tokens)
+    batches, back = model.batches_by_length(strings, batch_size)
+
+    @tf.function(reduce_retracing=True)
+    def encode(features: dict[str, tf.Tensor]) -> Any:
+        if not tokens:
+            return model.vectors(features)
+        vectors = model.encoder(features, training=False)["sequence_output"]
+        lengths = tf.reduce_sum(features["padding_mask"], axis=1)
+        return tf.RaggedTensor.from_tensor(tf.cast(vectors, tf.float32), lengths)
+
+    encoded = [encode(_features(batch)) for batch in batches]
+    if tokens:
+        return tf.gather(tf.concat(encoded, axis=0), back)
+    return np.concatenate([batch.numpy() for batch in encoded])[back]
+
+
+def _features(batch: Any) -> dict[str, tf.Tensor]:
+    return batch[0] if isinstance(batch, tuple) else batch
+
+
+def _nothing(model: TextModel, tokens: bool) -> np.ndarray | tf.RaggedTensor:
+    hidden = model.encoder.output["sequence_output" if tokens else "pooled_output"].shape[-1]
+    if not tokens:
+        return np.zeros((0, hidden), np.float32)
+    return tf.RaggedTensor.from_row_splits(tf.zeros([0, hidden]), tf.constant([0], tf.int64))

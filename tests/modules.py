@@ -1,0 +1,131 @@
+"""Small SavedModels in the formats of TF Hub, written by the tests themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_text
+
+PIECES = [
+    "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "good", "bad", "great", "awful", "film",
+    "story", "cast", "book", "i", "loved", "hated", "it", "the", "was", "fun", "and", "dull", "!",
+    ",", "such", "lovely", "##ly", "##ness", "never", "seen", "words",
+]  # fmt: skip
+HIDDEN, POSITIONS, LAYERS = 8, 16, 3
+
+
+class Encoder(tf.Module):
+    """Embeddings, three layers that mix each token with the mean of all, and a pooler."""
+
+    def __init__(self, vocabulary: Path | None, rows: int = len(PIECES)):
+        super().__init__()
+        random = tf.random.Generator.from_seed(7)
+
+        def variable(name: str, *shape: int) -> tf.Variable:
+            return tf.Variable(random.normal(shape) * 0.2, name=name)
+
+        self.words = variable("word_embeddings/embeddings", rows, HIDDEN)
+        self.positions = variable("position_embedding/embeddings", POSITIONS, HIDDEN)
+        self.kernels = [
+            variable(f"transformer/layer_{i}/kernel", HIDDEN, HIDDEN) for i in range(LAYERS)
+        ]
+        self.pooler = variable("pooler_transform/kernel", HIDDEN, HIDDEN)
+        self.do_lower_case = tf.Variable(True, trainable=False)
+        if vocabulary is not None:
+            self.vocab_file = tf.saved_model.Asset(str(vocabulary))
+
+    @tf.function
+    def __call__(self, inputs: Any, training: bool = False, mask: Any = None) -> Any:
+        length = tf.shape(inputs["input_word_ids"])[1]
+        x = tf.gather(self.words, inputs["input_word_ids"]) + self.positions[:length]
+        real = tf.cast(inputs["input_mask"], tf.float32)[:, :, None]
+        for kernel in self.kernels:
+            mean = tf.reduce_sum(x * real, axis=1, keepdims=True) / tf.reduce_sum(
+                real, axis=1, keepdims=True
+            )
+            x = x + tf.tanh((x + mean) @ kernel)
+            if training:
+                x = tf.nn.dropout(x, 0.1)
+        pooled = tf.tanh(x[:, 0] @ self.pooler)
+        return {"sequence_output": x, "pooled_output": pooled, "default": pooled}
+
+
+class Preprocessor(tf.Module):
+    """WordPiece and BERT's packing; `fold` tells whether case is folded."""
+
+    def __init__(self, vocabulary: Path, fold: bool = True, odd: bool = False):
+        super().__init__()
+        self.vocab_file = tf.saved_model.Asset(str(vocabulary))
+        table = tf.lookup.StaticVocabularyTable(
+            tf.lookup.TextFileInitializer(
+                self.vocab_file, tf.string, tf.lookup.TextFileIndex.WHOLE_LINE,
+                tf.int64, tf.lookup.TextFileIndex.LINE_NUMBER,
+            ), 1,
+        )  # fmt: skip
+        self.tokenize = _Tokenize(table, fold, odd)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    def __call__(self, sentences: tf.Tensor) -> Any:
+        tokens = self.tokenize(sentences).merge_dims(1, 2)[:, :6]
+        ends = tf.ones([tokens.nrows(), 1], tf.int32)
+        ids = tf.concat([2 * ends, tokens, 3 * ends], axis=1).to_tensor(shape=[None, 8])
+        return {
+            "input_word_ids": ids,
+            "input_mask": tf.cast(ids != 0, tf.int32),
+            "input_type_ids": tf.zeros_like(ids),
+        }
+
+
+class _Tokenize(tf.Module):
+    def __init__(self, table: Any, fold: bool, odd: bool):
+        super().__init__()
+        self.tokenizer = tensorflow_text.BertTokenizer(
+            table, token_out_type=tf.int32, lower_case=fold
+        )
+        self.odd = odd
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    def __call__(self, sentences: tf.Tensor) -> tf.RaggedTensor:
+        # What no fast tokenizer does: one that reads "film" as "movie" would be odd.
+        if self.odd:
+            sentences = tf.strings.regex_replace(sentences, "quick", "good")
+        return self.tokenizer.tokenize(sentences)
+
+
+class Nnlm(tf.Module):
+    """A text embedding of whole strings, as nnlm and the Universal Sentence Encoder are."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    def __call__(self, sentences: tf.Tensor) -> tf.Tensor:
+        return tf.zeros([tf.shape(sentences)[0], 4])
+
+
+class Image(tf.Module):
+    """An image feature vector."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 4, 4, 3], tf.float32)])
+    def __call__(self, images: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_mean(images, axis=[1, 2])
+
+
+def write_vocabulary(folder: Path, pieces: list[str] | None = None) -> Path:
+    """Writes a `vocab.txt`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "vocab.txt"
+    path.write_text("".join(f"{piece}\n" for piece in pieces or PIECES))
+    return path
+
+
+def write_encoder(folder: Path, vocabulary: Path | None, rows: int = len(PIECES)) -> Path:
+    """Writes an encoder's SavedModel, traced with and without training as TF Hub's are."""
+    module = Encoder(vocabulary, rows)
+    ids = {
+        name: tf.TensorSpec([None, None], tf.int32, name)
+        for name in ("input_word_ids", "input_mask", "input_type_ids")
+    }
+    for training in (True, False):
+        module.__call__.get_concrete_function(ids, training, None)
+    tf.saved_model.save(module, str(folder))
+    return folder
