@@ -2,10 +2,11 @@
 
     python benchmarks/quality.py --seeds 0 1 2 --plain lstm gru
 
-The data sets are looked for in ../shared/data, beside the clone; see `--data`. Every model is
-trained as `keras-seqzoo train` trains it: at most 10 epochs, batch 32 (8 below 1,000 training
-rows), stopped two epochs after the best validation loss, the best weights kept. The test rows have
-no part in that. A TF-IDF
+The data sets are looked for in ../shared/data, beside the clone; see `--data`. Every recurrent
+model is trained as `keras-seqzoo train` trains it: at most 10 epochs, batch 32 (8 below 1,000
+training rows), stopped two epochs after the best validation loss, the best weights kept. The
+transformers of `RECIPES` train for a fixed number of epochs at batch 32, their learning rate
+falling to zero, and keep the last weights. The test rows have no part in any of that. A TF-IDF
 (1-2-grams, sublinear) + logistic regression (C=10) is fitted on the same training rows, for
 comparison.
 """
@@ -15,9 +16,11 @@ from __future__ import annotations
 import argparse
 import csv
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import keras
 import pandas as pd
@@ -76,22 +79,52 @@ SETS: dict[str, Callable[[Path], Split]] = {
 }
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is built and trained."""
+
+    model: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    epochs: int = 10
+    patience: int | None = 2
+
+
+SCRATCH = {
+    "weights": None,
+    "num_layers": 2,
+    "num_heads": 2,
+    "hidden_dim": 128,
+    "intermediate_dim": 512,
+}
+RECIPES = {name: Recipe(name) for name in ("lstm", "gru", "bilstm", "bigru")} | {
+    # "hub" stands for the encoder that --hub names.
+    "minilm": Recipe("hub", {}, epochs=3, patience=None),
+    "minilm-frozen": Recipe("hub", {"trainable": False}, epochs=10, patience=None),
+    "electra-scratch": Recipe(
+        "electra_small", {**SCRATCH, "embedding_dim": 128}, epochs=5, patience=None
+    ),
+    "bert-scratch": Recipe("bert_base", SCRATCH, epochs=5, patience=None),
+}
+
+
 def batch_size_for(table: sz.TextTable) -> int:
     """Few rows need small batches: 23 steps an epoch teach little."""
     return 32 if len(table) >= 1000 else 8
 
 
-def train_model(name: str, parts: Split, seed: int) -> tuple[sz.Report, float, int]:
+def train_model(recipe: Recipe, hub: Path, parts: Split, seed: int) -> tuple[sz.Report, float, int]:
     """Trains and tests one model; returns its report, seconds of `fit`, and epochs."""
     train, valid, test = parts
     keras.utils.set_random_seed(seed)
-    model = sz.build_model(name, train)
+    name = str(hub) if recipe.model == "hub" else recipe.model
+    model = sz.build_model(name, train, **recipe.options)
+    batch_size = batch_size_for(train) if recipe.patience else 32
     begun = time.monotonic()
     history = model.fit(
-        sz.make_dataset(train, model, batch_size_for(train), shuffle=True, seed=seed),
-        validation_data=sz.make_dataset(valid, model, 256),
-        epochs=10,
-        callbacks=training_callbacks(patience=2),
+        sz.make_dataset(train, model, batch_size, shuffle=True, seed=seed),
+        validation_data=sz.make_dataset(valid, model, 64),
+        epochs=recipe.epochs,
+        callbacks=training_callbacks(patience=recipe.patience),
         verbose=0,
     )
     return sz.evaluate(model, test), time.monotonic() - begun, len(history.epoch)
@@ -140,7 +173,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
-    parser.add_argument("--models", nargs="+", default=["lstm", "gru", "bilstm", "bigru"])
+    parser.add_argument(
+        "--models", nargs="+", default=["lstm", "gru", "bilstm", "bigru"], choices=list(RECIPES)
+    )
+    parser.add_argument(
+        "--hub", type=Path, default=ROOT.parent / "shared" / "hub" / "minilm_L-6_H-384_A-12"
+    )
     parser.add_argument("--plain", nargs="*", default=[], help="plain Keras models beside ours")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/quality.csv")
@@ -163,7 +201,7 @@ def main() -> None:
         rows.append(report_row(set_name, "TF-IDF + LR", "", baseline, "", seconds))
         for name in arguments.models:
             for seed in arguments.seeds:
-                report, seconds, epochs = train_model(name, parts, seed)
+                report, seconds, epochs = train_model(RECIPES[name], arguments.hub, parts, seed)
                 rows.append(report_row(set_name, name, seed, report, epochs, seconds))
         for name in arguments.plain:
             for seed in arguments.seeds:

@@ -1,8 +1,9 @@
-"""Asks an exported SavedModel, as any program may: with TensorFlow alone, neither Keras nor us.
+"""Asks an exported SavedModel, as any program may: with neither Keras nor us.
 
 python examples/ask_saved_model.py saved_models/reviews "a lovely film" "a dull one"
 """
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -13,6 +14,9 @@ with open(os.devnull, "w") as nowhere:  # noqa: PTH123
     kept = os.dup(2)
     os.dup2(nowhere.fileno(), 2)
     import tensorflow as tf
+
+    with contextlib.suppress(ImportError):
+        import tensorflow_text  # noqa: F401 - the ops of BERT's word pieces; others need it not
 
     os.dup2(kept, 2)
 

@@ -13,19 +13,17 @@ from samples import NEGATIVE, POSITIVE
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
+import tensorflow as tf
+
+# Two logical CPUs stand in for two GPUs. This must come before TensorFlow runs its first op.
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+)
+
 ROOT = Path(__file__).parents[1]
 
 
 SHARED = ROOT.parent / "shared"
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _two_logical_cpus() -> None:
-    """Two logical CPUs stand in for two GPUs where a test needs replicas."""
-    import tensorflow as tf
-
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
 
 @pytest.fixture(scope="session")

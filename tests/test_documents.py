@@ -6,13 +6,17 @@ import doctest
 import importlib
 import pkgutil
 import re
+import runpy
+import sys
 from pathlib import Path
 
+import modules
 import pytest
-from conftest import ROOT
 
 import keras_seqzoo as sz
 from keras_seqzoo import zoo
+
+ROOT = Path(__file__).parents[1]
 
 
 def code_in(document: str, number: int = 0) -> str:
@@ -45,6 +49,41 @@ def test_readme_s_snippet_works_as_written(
     exec(code_in("README.md"), {})
     assert (reviews_csv.parent / "saved_models" / "reviews" / "1" / "saved_model.pb").is_file()
     assert "accuracy" in capsys.readouterr().out
+
+
+def _run_example(
+    name: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    monkeypatch.setattr(sys, "argv", [name, *arguments])
+    monkeypatch.chdir(folder)
+    runpy.run_path(str(ROOT / "examples" / name), run_name="__main__")
+
+
+def test_example_train_and_serve(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    reviews_csv: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = [str(reviews_csv), "--epochs", "1", "--out", str(tmp_path / "out")]
+    _run_example("train_and_serve.py", arguments, monkeypatch, tmp_path)
+    assert "says" in capsys.readouterr().out
+    assert (tmp_path / "out" / "1" / "saved_model.pb").is_file()
+
+
+def test_example_fine_tune_bert(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    reviews_csv: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = modules.write_encoder(tmp_path / "bert", modules.write_vocabulary(tmp_path))
+    arguments = [str(folder), str(reviews_csv), "--epochs", "1"]
+    _run_example("fine_tune_bert.py", arguments, monkeypatch, tmp_path)
+    printed = capsys.readouterr().out
+    assert re.search(r"frozen: .*accuracy", printed)
+    assert re.search(r"fine-tuned: .*accuracy", printed)
+    assert "nearest to" in printed
 
 
 @pytest.mark.parametrize(

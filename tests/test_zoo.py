@@ -64,7 +64,7 @@ def test_name_can_be_registered_once() -> None:
         ({"embedding_dim": True}, "`embedding_dim` must be a whole number"),
         ({"dropout": 1.0}, "`dropout` must be a rate"),
         ({"recurrent_dropout": -0.1}, "`recurrent_dropout` must be a rate"),
-        ({"pooling": "median"}, "`pooling` must be one of"),
+        ({"pooling": "median"}, "`pooling` of this model must be one of"),
         ({"dtype": "float17"}, "`dtype` must be a Keras dtype policy"),
         ({"sequence_length": 0}, "`sequence_length` must be a whole number"),
         ({"sequence_length": 2.5}, "`sequence_length` must be a whole number"),

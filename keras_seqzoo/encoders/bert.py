@@ -304,7 +304,8 @@ def build_from_source(
         layer,
         _choose_preprocessor(preprocessor, own, layer, length, source),
         "pooled",
-        _learning_rate(layer.hidden_dim),
+        # A head alone, over vectors that stay, may take larger steps.
+        _learning_rate(layer.hidden_dim) if trainable is not False else 1e-3,
         dropout,
     )
 

@@ -24,15 +24,18 @@ def export_model(
     """Writes a model as the next version of a SavedModel that takes raw text.
 
     The version is written beside its place and renamed into it, so that a server watching
-    `directory` never sees half a model. The SavedModel needs TensorFlow alone: neither Keras nor
-    this package is imported to run it. Signatures of a classifier:
+    `directory` never sees half a model. The SavedModel needs TensorFlow alone, or with TensorFlow
+    Text where the model reads word pieces: neither Keras nor this package is imported to run it.
+    Signatures of a classifier:
 
     | signature | takes | gives |
     |---|---|---|
     | `serving_default` | `text`: string `(batch,)` | `label`: string `(batch,)`, `probability`: float32 `(batch,)`, `probabilities`: float32 `(batch, classes)` |
     | `classify` | `inputs`: serialised `tf.Example`s with a string feature `text` | `classes`, `scores`: `(batch, classes)`, as TF Serving's Classify API has it |
     | `tokens` | `token_ids`, `padding_mask`, `segment_ids`: int32 `(batch, length)` | as `serving_default` |
+    | `embed` | `text` | `embedding`: float32 `(batch, hidden)`, what the head reads |
 
+    A model of the task `embed` answers `serving_default` and `tokens` with an `embedding` too.
     `assets.extra/model_card.json` tells what the model is.
 
     Args:

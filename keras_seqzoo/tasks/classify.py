@@ -1,4 +1,4 @@
-"""Classification: pooling → dropout → Dense → softmax over named classes."""
+"""Classification: pooling → dropout → Dense, one or two → softmax over named classes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_seqzoo.checks import check_rate
+from keras_seqzoo.checks import check_rate, check_whole
 from keras_seqzoo.pooling import POOLINGS, choose_pooling, pooled_vectors
 from keras_seqzoo.preprocessing.base import FEATURES, Preprocessor
 from keras_seqzoo.tasks.base import ServingFunction, TextModel
@@ -26,6 +26,7 @@ def build(
     name: str,
     pooling: str | None = None,
     dropout: float | None = None,
+    head_dim: int | None = None,
 ) -> TextClassifier:
     """Builds and compiles a classifier over an encoder.
 
@@ -35,7 +36,8 @@ def build(
         classes: class names in label order.
         name: name of the model.
         pooling: one of the family's poolings; its default if None.
-        dropout: rate before the last layer; the family's default if None.
+        dropout: rate before every layer of the head; the family's default if None.
+        head_dim: width of a ReLU layer before the last one; none if None.
 
     Raises:
         ValueError: fewer than two classes, a repeated name, or a value out of its range.
@@ -47,6 +49,7 @@ def build(
         pooling=choose_pooling(pooling, parts),
         dropout=parts.dropout if dropout is None else dropout,
         poolings=parts.poolings,
+        head_dim=head_dim,
         name=name,
     )
     model.compile(
@@ -75,8 +78,9 @@ class TextClassifier(TextModel):
         pooling: `"pooled"` takes the encoder's own `pooled_output`, which for recurrent layers is
             their last state and goes by `"last"` too; `"cls"` takes the first token's vector of
             `sequence_output`; `"mean"` and `"max"` pool it over the real tokens.
-        dropout: rate before the last layer.
+        dropout: rate before every layer of the head.
         poolings: what else `pooling` may be for this encoder.
+        head_dim: width of a ReLU layer before the last one; none if None.
         **kwargs: arguments of `keras.Model`.
     """
 
@@ -88,11 +92,16 @@ class TextClassifier(TextModel):
         pooling: str = "pooled",
         dropout: float = 0.0,
         poolings: Sequence[str] = POOLINGS,
+        head_dim: int | None = None,
         **kwargs: Any,
     ):
         check_rate(dropout=dropout)
         inputs = {name: keras.Input((None,), dtype="int32", name=name) for name in FEATURES}
         x = pooled_vectors(encoder, inputs, pooling)
+        if head_dim is not None:
+            check_whole(head_dim=head_dim)
+            x = keras.layers.Dropout(dropout, name="head_dropout")(x)
+            x = keras.layers.Dense(head_dim, activation="relu", name="head")(x)
         x = keras.layers.Dropout(dropout, name="dropout")(x)
         # Float32 whatever the encoder's precision, so that probabilities sum to 1.
         logits = keras.layers.Dense(len(classes), dtype="float32", name="logits")(x)
@@ -105,6 +114,7 @@ class TextClassifier(TextModel):
         self.pooling = pooling
         self.dropout = dropout
         self.poolings = tuple(poolings)
+        self.head_dim = head_dim
 
     def encode_targets(self, targets: Any) -> Any:
         """Turns class names into label numbers; leaves numbers as they are.
@@ -180,6 +190,7 @@ class TextClassifier(TextModel):
             "pooling": self.pooling,
             "dropout": self.dropout,
             "poolings": list(self.poolings),
+            "head_dim": self.head_dim,
         }
 
     @classmethod

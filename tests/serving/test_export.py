@@ -37,7 +37,7 @@ def test_signatures_are_those_of_the_contract(exported: Path) -> None:
         name: (f.structured_input_signature[1], f.structured_outputs)
         for name, f in loaded.signatures.items()
     }
-    assert set(forms) == {"serving_default", "classify", "tokens"}
+    assert set(forms) == {"serving_default", "classify", "tokens", "embed"}
     inputs, outputs = forms["serving_default"]
     assert {k: (v.dtype, v.shape.rank) for k, v in inputs.items()} == {"text": (tf.string, 1)}
     assert {k: (v.dtype, v.shape.as_list()) for k, v in outputs.items()} == {
@@ -47,6 +47,7 @@ def test_signatures_are_those_of_the_contract(exported: Path) -> None:
     }
     assert set(forms["tokens"][0]) == {"token_ids", "padding_mask", "segment_ids"}
     assert set(forms["classify"][1]) == {"classes", "scores"}
+    assert forms["embed"][1]["embedding"].shape.as_list() == [None, 8]
 
 
 def test_classify_is_marked_for_the_classify_api(exported: Path) -> None:
@@ -82,7 +83,7 @@ def test_card_tells_what_the_model_is(exported: Path) -> None:
     card = json.loads((exported / "assets.extra" / "model_card.json").read_text())
     assert card["classes"] == ["negative", "positive"]
     assert card["card"]["name"] == card["model"] == "gru"
-    assert card["signatures"] == ["classify", "serving_default", "tokens"]
+    assert card["signatures"] == ["classify", "embed", "serving_default", "tokens"]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="folder modes are POSIX's")

@@ -194,3 +194,20 @@ def test_padding_has_no_part_in_any_pooling(tiny_table: Any) -> None:
         np.testing.assert_allclose(
             model.predict(padded, verbose=0), model.predict(features, verbose=0), atol=1e-6
         )
+
+
+def test_head_may_have_a_layer_of_its_own(tiny_table: Any, tmp_path: Path) -> None:
+    model = sz.build_model("gru", tiny_table, units=4, head_dim=6)
+    assert model.get_layer("head").kernel.shape == (4, 6)
+    model.save(tmp_path / "m.keras")
+    loaded = keras.models.load_model(tmp_path / "m.keras")
+    expected = model.predict(["a good film"], verbose=0)
+    np.testing.assert_allclose(loaded.predict(["a good film"], verbose=0), expected, atol=1e-6)
+    with pytest.raises(ValueError, match="`head_dim` must be a whole number"):
+        sz.build_model("gru", tiny_table, head_dim=0)
+
+
+def test_dropout_reaches_encoder_and_head(tiny_table: Any) -> None:
+    model = sz.build_model("gru", tiny_table, units=4, dropout=0.25)
+    assert model.encoder.get_layer("embedding_dropout").rate == 0.25
+    assert model.get_layer("dropout").rate == 0.25
