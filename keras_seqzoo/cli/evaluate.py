@@ -34,11 +34,10 @@ def evaluate_command(
         raise ValueError(f"--format must be 'table', 'csv' or 'json'. Received: {output!r}")
     reading = o.Reading(text, label, names, separator, quoting, encoding, missing, stream, read)
     load_tensorflow()
-    o.trust_graphs(trust)
     from keras_seqzoo.evaluation.report import evaluate
     from keras_seqzoo.serving.saved import load_classifier
 
-    classifier = load_classifier(model)
+    classifier = load_classifier(model, trust)
     table = reading.read(data, classes=classifier.classes)
     say(f"Scoring {len(table):,} texts of {data} with {model}", quiet)
     report = evaluate(classifier, table, batch_size=batch_size)

@@ -22,9 +22,8 @@ def export_command(
 ) -> None:
     """Export a model for TensorFlow Serving; prints the folder of the new version."""
     load_tensorflow()
-    o.trust_graphs(trust)
     from keras_seqzoo.serving.export import export_model
     from keras_seqzoo.tasks.base import load_keras_file
 
     say(f"Exporting {model}", quiet)
-    typer.echo(export_model(load_keras_file(model), directory, version))
+    typer.echo(export_model(load_keras_file(model, trust), directory, version))

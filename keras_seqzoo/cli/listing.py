@@ -27,8 +27,15 @@ def list_command(
         return
     from rich.table import Table
 
-    table = Table("model", "family", "architecture", "parameters", "weights", box=None)
-    table.columns[3].justify = "right"
-    for card in cards:
-        table.add_row(card.name, card.family, card.description, f"{card.parameters:,}", card.source)
+    table = Table("model", "parameters", "weights", "architecture", box=None)
+    for column in table.columns[:3]:
+        column.no_wrap = True
+    table.columns[1].justify = "right"
+    for card in sorted(cards, key=_order):
+        weights = "TF Hub" if "tfhub.dev" in card.source else "from scratch"
+        table.add_row(card.name, f"{card.parameters:,}", weights, card.description)
     results.print(table)
+
+
+def _order(card: zoo.ModelCard) -> tuple[bool, str, int]:
+    return (card.family != "recurrent", card.family, card.parameters)

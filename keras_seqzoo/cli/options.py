@@ -134,14 +134,6 @@ def parse_assignments(assignments: Sequence[str], option: str) -> dict[str, Any]
     return parsed
 
 
-def trust_graphs(trust: bool) -> None:
-    """Switches Keras's safe mode off where the user says so."""
-    if trust:
-        import keras
-
-        keras.config.enable_unsafe_deserialization()
-
-
 def default_out(data: str) -> Path:
     """The export folder for a table where the user names none."""
     stem = Path(data).name.split(".")[0]

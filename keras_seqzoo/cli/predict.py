@@ -39,6 +39,7 @@ def predict_command(
     stream: o.Stream = False,
     read: o.ReadOption = None,
     batch_size: o.BatchSize = 256,
+    trust: o.Trust = False,
     quiet: o.Quiet = False,
 ) -> None:
     """Predict labels for texts: arguments, a file, or lines of standard input."""
@@ -51,7 +52,7 @@ def predict_command(
     load_tensorflow()
     from keras_seqzoo.serving.saved import load_classifier
 
-    classifier = load_classifier(model)
+    classifier = load_classifier(model, trust)
     write = _WRITERS[output]
     for number, chunk in enumerate(chunks):
         probabilities = classifier.predict(chunk, batch_size=batch_size, verbose=0)

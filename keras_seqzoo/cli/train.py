@@ -35,7 +35,9 @@ TRAINING = "How the model is trained"
 
 def train_command(
     data: o.Data,
-    model: Annotated[str, typer.Option("--model", "-m", help="A name of `list`.")] = "lstm",
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="A name of `list`, a handle or a folder.")
+    ] = "lstm",
     text: o.Text = "text",
     label: o.Label = "label",
     out: Annotated[
@@ -154,7 +156,7 @@ def train_command(
         built.warmup = warmup
     say(
         f"{model}: {built.count_params():,} parameters, "
-        f"{len(built.preprocessor.vocabulary):,} words",
+        f"{len(built.preprocessor.vocabulary):,} {built.preprocessor.unit}",
         quiet,
     )
     history = _fit(

@@ -25,6 +25,12 @@ _SMALL = "Turc et al. (2019), Well-Read Students Learn Better"
 _ELECTRA = "Clark et al. (2020), ELECTRA: Pre-training Text Encoders as Discriminators"
 _HUB = "https://tfhub.dev/tensorflow"
 _UNCASED, _CASED = 30_522, 28_996
+_KINDS = {
+    "en_uncased": "uncased",
+    "en_cased": "cased",
+    "multi_cased": "104 languages",
+    "zh": "Chinese",
+}
 _POSITIONS = 512
 
 
@@ -67,7 +73,7 @@ def _card(
     return ModelCard(
         name=name,
         family=title,
-        description=f"{title}, {layers} layers of {hidden}, {kind.replace('_', ' ')} → Dense",
+        description=f"{title} {layers} x {hidden}, {_KINDS[kind]}",
         parameters=_parameters(size),
         size=size,
         source=handle,

@@ -24,11 +24,11 @@ _TINY = {"embedding_dim": 16, "units": 8, "dropout": 0.0}
 
 
 def _card(name: str, cell: str, bidirectional: bool, parameters: int, paper: str) -> ModelCard:
-    layer = f"Bidirectional {cell}" if bidirectional else cell
+    layer = f"Bi{cell}" if bidirectional else cell
     return ModelCard(
         name=name,
         family="recurrent",
-        description=f"Embedding → {layer} → pooling → Dense",
+        description=f"Embedding → {layer} → Dense",
         parameters=parameters,
         size=_SIZE,
         source="none: trained from scratch on your data",

@@ -26,6 +26,7 @@ class Preprocessor(keras.layers.Layer):
 
     pad_id = 0
     unknown_id = 1
+    unit = "words"
 
     def __init__(self, sequence_length: int, **kwargs: Any):
         super().__init__(trainable=False, dtype="int32", **kwargs)

@@ -30,6 +30,7 @@ class ClsSepPreprocessor(Preprocessor):
 
     cls_id: int
     sep_id: int
+    unit = "word pieces"
 
     def __init__(self, sequence_length: int, **kwargs: Any):
         if sequence_length < 3:

@@ -70,16 +70,22 @@ class SavedClassifier:
         return answers
 
 
-def load_classifier(path: str | os.PathLike[str]) -> TextClassifier | SavedClassifier:
+def load_classifier(
+    path: str | os.PathLike[str], trust: bool = False
+) -> TextClassifier | SavedClassifier:
     """Loads a classifier from a `.keras` file or from an export folder.
+
+    Args:
+        path: the file or folder.
+        trust: whether a `.keras` file may hold a TensorFlow graph, which is a program.
 
     Raises:
         FileNotFoundError: nothing there.
-        ValueError: something else there.
+        ValueError: something else there, or a graph that is not trusted.
     """
     if Path(path).suffix != ".keras":
         return SavedClassifier(path)
-    model = load_keras_file(path)
+    model = load_keras_file(path, trust)
     if not isinstance(model, TextClassifier):
         raise ValueError(
             f"The file must hold a classifier. Received: {path} with a {type(model).__name__}"

@@ -347,12 +347,17 @@ class TextModel(keras.Model):
         return dataset.map(convert, num_parallel_calls=tf.data.AUTOTUNE).prefetch(1)
 
 
-def load_keras_file(path: str | os.PathLike[str]) -> TextModel:
+def load_keras_file(path: str | os.PathLike[str], trust: bool = False) -> TextModel:
     """Loads a `.keras` file that a model of this package was saved to.
+
+    Args:
+        path: the file.
+        trust: whether it may hold a TensorFlow graph, as models of TF Hub's encoders do. A graph
+            is a program.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: damaged, or a model of something else.
+        ValueError: damaged, a model of something else, or a graph that is not trusted.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"There is no such file. Check the path. Received: {path}")
@@ -360,7 +365,7 @@ def load_keras_file(path: str | os.PathLike[str]) -> TextModel:
         raise ValueError(
             f"This is not a .keras file, or it is damaged. Save the model again. Received: {path}"
         )
-    model = keras.models.load_model(path)
+    model = keras.models.load_model(path, safe_mode=not trust)
     if not isinstance(model, TextModel):
         raise ValueError(
             "This .keras file does not hold a model of keras_seqzoo. "

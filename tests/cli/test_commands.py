@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import modules
 import pytest
 
 from keras_seqzoo.cli.main import main
@@ -157,6 +158,26 @@ def test_train_streams(command: Any, reviews_csv: Path, tmp_path: Path) -> None:
     assert (tmp_path / "out" / "1").is_dir()
 
 
+def test_hub_encoder_from_table_to_answer(command: Any, reviews_csv: Path, tmp_path: Path) -> None:
+    encoder = modules.write_encoder(tmp_path / "tiny_bert", modules.write_vocabulary(tmp_path))
+    columns = ["--text", "review", "--label", "sentiment"]
+    done = command(
+        "train", reviews_csv, *columns, "--model", encoder, "--epochs", 1, "--warmup", 0.2,
+        "-o", "trainable=last:2", "-o", "pooling=mean", "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert done.code == 0
+    assert "tiny_bert: 658 parameters, 32 word pieces" in done.err
+    answers = command("predict", tmp_path / "out", "a good film", "--format", "jsonl")
+    assert json.loads(answers.out)["label"] in ("positive", "negative")
+    file = tmp_path / "out" / "1.keras"
+    refused = command("evaluate", file, reviews_csv, *columns)
+    assert refused.code == 2
+    assert "A graph is a program" in refused.err
+    assert command("evaluate", file, reviews_csv, *columns, "--trust").code == 0
+    assert command("export", file, tmp_path / "again", "--trust").code == 0
+    assert command("evaluate", file, reviews_csv, *columns).code == 2, "trust is not for good"
+
+
 def test_file_without_header(command: Any, tmp_path: Path) -> None:
     (tmp_path / "a.tsv").write_text("".join(f'so "good {i}\t1\nbad {i}\t0\n' for i in range(20)))
     done = command(
@@ -256,7 +277,7 @@ def test_invalid_utf8_is_read_with_a_warning(command: Any, tmp_path: Path) -> No
         (["train", "{data}", "{columns}", "-o", "units"], "takes NAME=VALUE"),
         (["train", "{data}", "{columns}", "-o", "dtype=float99"], "dtype policy"),
         (["train", "{data}", "{columns}", "--sequence-length", "0"], "sequence_length"),
-        (["train", "{data}", "{columns}", "--schedule", "spiral"], "`schedule` must be one of"),
+        (["train", "{data}", "{columns}", "--schedule", "spiral"], "--schedule must be one of"),
         (["train", "{data}", "{columns}", "--class-weight", "x"], "`mode` must be one of"),
         (["train", "{data}", "{columns}", "--valid", "0.6", "--test", "0.6"], "valid and test"),
         (["train", "{data}", "{columns}", "--quoting", "some"], "--quoting must be one of"),
