@@ -23,7 +23,7 @@ def export_command(
     """Export a model for TensorFlow Serving; prints the folder of the new version."""
     load_tensorflow()
     from keras_seqzoo.serving.export import export_model
-    from keras_seqzoo.tasks.base import load_keras_file
+    from keras_seqzoo.serving.saved import load_keras_file
 
     say(f"Exporting {model}", quiet)
     typer.echo(export_model(load_keras_file(model, trust), directory, version))

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from keras_seqzoo.checks import check_dtype, check_rate, check_whole
 from keras_seqzoo.encoders.parts import EncoderParts, text_chunks
-from keras_seqzoo.hub.resolve import is_checkpoint, is_source, module_folder
-from keras_seqzoo.zoo import ModelCard, register, register_source
+from keras_seqzoo.encoders.sources import build_from_source, transformer_parts
+from keras_seqzoo.hub.resolve import POSITIONS
+from keras_seqzoo.zoo import ModelCard, register
 
 if TYPE_CHECKING:
-    import keras
-
     from keras_seqzoo.preprocessing.wordpiece import ClsSepPreprocessor
 
 _BERT = "Devlin et al. (2019), BERT: Pre-training of Deep Bidirectional Transformers"
@@ -31,14 +30,13 @@ _KINDS = {
     "multi_cased": "104 languages",
     "zh": "Chinese",
 }
-_POSITIONS = 512
 
 
 def _parameters(size: Mapping[str, int]) -> int:
     """Weights of an encoder, its pooler and a head for two classes; a test counts them."""
     hidden, inner = size["hidden_dim"], size["intermediate_dim"]
     width = size.get("embedding_dim", hidden)
-    embeddings = (size["vocabulary_size"] + _POSITIONS + 2 + 2) * width
+    embeddings = (size["vocabulary_size"] + POSITIONS + 2 + 2) * width
     if width != hidden:
         embeddings += (width + 1) * hidden
     layer = 4 * (hidden + 1) * hidden + 4 * hidden + (2 * hidden + 1) * inner + hidden
@@ -241,102 +239,13 @@ def bert(
             f"Received: preprocessor={preprocessor!r}"
         )
     uncased = "_cased" not in hub_preprocessor if lowercase is None else lowercase
-    length = sequence_length or _POSITIONS
+    length = sequence_length or POSITIONS
     pieces = _learn(data, length, vocabulary, vocabulary_size or size["vocabulary_size"], uncased)
     layer = _from_scratch(
         architecture, {**size, **given}, pieces, length, trainable, dropout, dtype
     )
     # Nothing is learnt yet that small steps would keep, and a pooler is one more layer to learn.
-    return _parts(layer, pieces, "mean", 5e-4, dropout)
-
-
-@register_source(is_source)
-def build_from_source(
-    data: Any,
-    *,
-    source: str,
-    sequence_length: int | None = None,
-    weights: str | None = "pretrained",
-    trainable: bool | str = True,
-    preprocessor: Any = None,
-    dropout: float = 0.1,
-    dtype: Any = None,
-) -> EncoderParts:
-    """Builds an encoder from a TF Hub module or a KerasHub checkpoint.
-
-    Args:
-        data: unused: the vocabulary comes with the weights.
-        source: a handle, a KerasHub preset, `hf://…`, or a folder.
-        sequence_length: most tokens read of a text; as many as the encoder has positions by
-            default.
-        weights: `"pretrained"`: those of `source`.
-        trainable: True, False, or `"last:N"` for the last N layers and the pooler.
-        preprocessor: a TF Hub preprocessor's handle or folder, or one of this package's, where the
-            encoder carries no vocabulary or another is wanted.
-        dropout: rate before the head, and inside a KerasHub backbone as it was saved.
-        dtype: Keras dtype policy of a KerasHub backbone.
-
-    Raises:
-        ConnectionError: `source` can not be downloaded.
-        FileNotFoundError: no such folder.
-        ValueError: not an encoder; no vocabulary, or one that does not fit; `sequence_length`
-            beyond the positions.
-    """
-    from keras_seqzoo.hub.encoder import HubEncoder
-    from keras_seqzoo.preprocessing.hub import preprocessor_of_encoder
-    from keras_seqzoo.preprocessing.wordpiece import WordPiecePreprocessor
-
-    if weights != "pretrained":
-        raise ValueError(
-            "The weights are those of the handle or folder that you named. Leave `weights` out, or "
-            f"name a model of list_models(). Received: weights={weights!r}, name={source!r}"
-        )
-    check_rate(dropout=dropout)
-    layer: Any
-    own: Any
-    if is_checkpoint(source):
-        from keras_seqzoo.hub.backbone import BackboneEncoder, load_backbone
-
-        backbone, vocabulary, uncased = load_backbone(source, check_dtype(dtype))
-        layer = BackboneEncoder(backbone, trainable, dtype=check_dtype(dtype), name="backbone")
-        length = _check_positions(sequence_length, layer.sequence_length)
-        own = WordPiecePreprocessor(length, vocabulary, uncased)
-    else:
-        folder = module_folder(source)
-        layer = HubEncoder(folder, trainable, dtype=dtype, name="hub_encoder")
-        length = _check_positions(sequence_length, layer.sequence_length)
-        own = preprocessor_of_encoder(folder, length)
-    return _parts(
-        layer,
-        _choose_preprocessor(preprocessor, own, layer, length, source),
-        "pooled",
-        # A head alone, over vectors that stay, may take larger steps.
-        _learning_rate(layer.hidden_dim) if trainable is not False else 1e-3,
-        dropout,
-    )
-
-
-def _parts(
-    layer: Any, preprocessor: ClsSepPreprocessor, pooling: str, rate: float, dropout: float
-) -> EncoderParts:
-    import keras
-
-    from keras_seqzoo.training.optimizers import TransformerAdamW
-
-    inputs = {
-        name: keras.Input((None,), dtype="int32", name=name)
-        for name in ("token_ids", "padding_mask", "segment_ids")
-    }
-    return EncoderParts(
-        keras.Model(inputs, layer(inputs), name="encoder"),
-        preprocessor,
-        pooling=pooling,
-        poolings=("pooled", "cls", "mean", "max"),
-        optimizer=partial(TransformerAdamW, rate),
-        dropout=dropout,
-        schedule="linear",
-        warmup=0.1,
-    )
+    return transformer_parts(layer, pieces, "mean", 5e-4, dropout)
 
 
 def _from_scratch(
@@ -390,53 +299,3 @@ def _learn(
             )
         vocabulary = learn_word_pieces(text_chunks(data), vocabulary_size, lowercase=lowercase)
     return WordPiecePreprocessor(length, vocabulary, lowercase)
-
-
-def _choose_preprocessor(
-    given: Any, own: ClsSepPreprocessor | None, layer: keras.layers.Layer, length: int, source: str
-) -> ClsSepPreprocessor:
-    from keras_seqzoo.preprocessing.base import Preprocessor
-    from keras_seqzoo.preprocessing.hub import hub_preprocessor
-
-    if isinstance(given, Preprocessor):
-        chosen: Any = given
-    elif own is not None and (given is None or str(given).startswith("http")):
-        # A card's preprocessor would give the same ids: it reads the same vocabulary.
-        chosen = own
-    elif given is not None:
-        chosen = hub_preprocessor(given, length)
-    else:
-        raise ValueError(
-            "The encoder carries no vocabulary. Pass the preprocessor that belongs to it: "
-            "build_model(…, preprocessor='handle or folder of its SavedModel'). "
-            f"Received: {source}"
-        )
-    size, rows = len(chosen.vocabulary), layer.vocabulary_size
-    if size and rows and size != rows:
-        raise ValueError(
-            "The preprocessor's vocabulary must be the encoder's. Take the preprocessor that "
-            f"belongs to it. Received: {size:,} tokens for an encoder of {rows:,}"
-        )
-    return chosen
-
-
-def _check_positions(sequence_length: int | None, positions: int | None) -> int:
-    if sequence_length and positions and sequence_length > positions:
-        raise ValueError(
-            f"The encoder has {positions} positions. Set `sequence_length` to {positions} or less. "
-            f"Received: sequence_length={sequence_length!r}"
-        )
-    return sequence_length or positions or _POSITIONS
-
-
-def _learning_rate(hidden_dim: int) -> float:
-    """Narrow models want larger steps.
-
-    Source: 3e-4, 1e-4 and 5e-5 for ELECTRA's widths of 256, 768 and 1024 (Clark et al. 2020, table
-    7); 5e-5 to 2e-5 for BERT's 768 and 1024 (Devlin et al. 2019, section A.3), of which the
-    cautious ones are taken here as one rate serves both.
-    """
-    for width, rate in ((256, 3e-4), (512, 1e-4), (768, 5e-5)):
-        if hidden_dim <= width:
-            return rate
-    return 2e-5

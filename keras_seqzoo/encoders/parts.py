@@ -103,7 +103,7 @@ def saved_parts(path: str, name: str) -> EncoderParts:
         FileNotFoundError: no such file.
         ValueError: the file holds something else.
     """
-    from keras_seqzoo.tasks.base import load_keras_file
+    from keras_seqzoo.serving.saved import load_keras_file
 
     model: Any = load_keras_file(path)
     if model.name != name:

@@ -7,6 +7,8 @@ import re
 import warnings
 from pathlib import Path
 
+# Of BERT and ELECTRA, and taken where an encoder does not tell.
+POSITIONS = 512
 GRAPH_FILES = ("saved_model.pb", "saved_model.pbtxt")
 
 _PRESET = re.compile(r"(bert|electra|distil_bert|all_minilm|bge)_\w*(en|multi|zh)(_\w+)?")

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_seqzoo.preprocessing.base import as_strings
 from keras_seqzoo.serving.export import versions
-from keras_seqzoo.tasks.base import load_keras_file
+from keras_seqzoo.tasks.base import TextModel
 from keras_seqzoo.tasks.classify import TextClassifier
 
 
@@ -68,6 +70,33 @@ class SavedClassifier:
             rows = order[start : start + (batch_size or 256)]
             answers[rows] = self._answer(text=tf.gather(texts, rows))["probabilities"].numpy()
         return answers
+
+
+def load_keras_file(path: str | os.PathLike[str], trust: bool = False) -> TextModel:
+    """Loads a `.keras` file that a model of this package was saved to.
+
+    Args:
+        path: the file.
+        trust: whether it may hold a TensorFlow graph, as models of TF Hub's encoders do. A graph
+            is a program.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: damaged, a model of something else, or a graph that is not trusted.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"There is no such file. Check the path. Received: {path}")
+    if not zipfile.is_zipfile(path):
+        raise ValueError(
+            f"This is not a .keras file, or it is damaged. Save the model again. Received: {path}"
+        )
+    model = keras.models.load_model(path, safe_mode=not trust)
+    if not isinstance(model, TextModel):
+        raise ValueError(
+            "This .keras file does not hold a model of keras_seqzoo. "
+            f"Received: {path} with a {type(model).__name__}"
+        )
+    return model
 
 
 def load_classifier(

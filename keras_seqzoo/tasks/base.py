@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import zipfile
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
@@ -345,33 +342,6 @@ class TextModel(keras.Model):
             return (features, *rest) if rest else features
 
         return dataset.map(convert, num_parallel_calls=tf.data.AUTOTUNE).prefetch(1)
-
-
-def load_keras_file(path: str | os.PathLike[str], trust: bool = False) -> TextModel:
-    """Loads a `.keras` file that a model of this package was saved to.
-
-    Args:
-        path: the file.
-        trust: whether it may hold a TensorFlow graph, as models of TF Hub's encoders do. A graph
-            is a program.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: damaged, a model of something else, or a graph that is not trusted.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"There is no such file. Check the path. Received: {path}")
-    if not zipfile.is_zipfile(path):
-        raise ValueError(
-            f"This is not a .keras file, or it is damaged. Save the model again. Received: {path}"
-        )
-    model = keras.models.load_model(path, safe_mode=not trust)
-    if not isinstance(model, TextModel):
-        raise ValueError(
-            "This .keras file does not hold a model of keras_seqzoo. "
-            f"Received: {path} with a {type(model).__name__}"
-        )
-    return model
 
 
 def _is_text(x: Any) -> bool:
