@@ -99,7 +99,7 @@ SCRATCH = {
 RECIPES = {name: Recipe(name) for name in ("lstm", "gru", "bilstm", "bigru")} | {
     # "hub" stands for the encoder that --hub names.
     "minilm": Recipe("hub", {}, epochs=3, patience=None),
-    "minilm-frozen": Recipe("hub", {"trainable": False}, epochs=10, patience=None),
+    "minilm-frozen": Recipe("hub", {"trainable": False}, epochs=3, patience=None),
     "electra-scratch": Recipe(
         "electra_small", {**SCRATCH, "embedding_dim": 128}, epochs=5, patience=None
     ),

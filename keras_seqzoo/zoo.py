@@ -37,6 +37,8 @@ class ModelCard:
         source: where the weights come from.
         paper: the paper that introduced the architecture.
         licence: licence of the weights; for a model trained from scratch, of its code.
+        preprocessor: where the preprocessor that belongs to the weights comes from, if they are
+            pretrained.
         options: what this name changes in the defaults of its builder.
         fixed: arguments of the builder that make this model what it is; no user sets them.
         tiny: options of the smallest model worth having: for tests and trials.
@@ -50,6 +52,7 @@ class ModelCard:
     source: str
     paper: str
     licence: str
+    preprocessor: str = ""
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     fixed: Mapping[str, Any] = field(default_factory=dict, repr=False)
     tiny: Mapping[str, Any] = field(default_factory=dict, repr=False)

@@ -6,7 +6,6 @@ default size or their pretrained weights alone are one model then, which is trai
 
 from __future__ import annotations
 
-import functools
 import json
 import subprocess
 import sys
@@ -81,6 +80,18 @@ print(json.dumps(answers))
 """
 
 
+def _essence(name: str) -> str:
+    """What a model is when it is built tiny and from scratch."""
+    card = sz.model_card(name)
+    elsewhere = ("handle", "hub_preprocessor", "size")
+    fixed = {k: v for k, v in card.fixed.items() if k not in elsewhere}
+    return repr((card.family, sorted(card.tiny.items()), card.options, fixed))
+
+
+# One name of each kind: the others differ in default size or in pretrained weights alone.
+MODELS = list({_essence(name): name for name in reversed(sz.list_models())}.values())
+
+
 @dataclass
 class Trained:
     """A trained model with what was saved of it."""
@@ -97,10 +108,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Trained]:
     folder = tmp_path_factory.mktemp("contract")
     table = _sixteen()
     models: dict[str, Trained] = {}
-    for name in sz.list_models():
-        if _twin(name) != name:
-            models[name] = models[_twin(name)]
-            continue
+    for name in MODELS:
         keras.utils.set_random_seed(1)
         model = sz.build_model(name, table, weights=None, **sz.model_card(name).tiny)
         data = sz.make_dataset(table, model, batch_size=8, shuffle=True, seed=0)
@@ -124,7 +132,7 @@ def reloaded(trained: dict[str, Trained]) -> Any:
     return _in_fresh_process(RELOAD, {n: str(t.keras_file) for n, t in trained.items()})
 
 
-@pytest.fixture(params=sz.list_models())
+@pytest.fixture(params=MODELS)
 def name(request: pytest.FixtureRequest) -> str:
     """The name of a registered model."""
     return request.param
@@ -199,6 +207,7 @@ def test_saved_model_knows_its_classes(name: str, trained: dict[str, Trained], s
     assert served[name]["label"] == [classes[i] for i in best]
 
 
+@pytest.mark.parametrize("name", sz.list_models())
 def test_card_tells_the_size(name: str) -> None:
     card = sz.model_card(name)
     if card.parameters > 20_000_000:
@@ -210,33 +219,18 @@ def test_card_tells_the_size(name: str) -> None:
     assert model.count_params() == card.parameters
 
 
-@functools.cache
-def _twin(name: str) -> str:
-    """The first name that is the same model when it is built tiny and from scratch."""
-    return next(other for other in sz.list_models() if _essence(other) == _essence(name))
-
-
-def _essence(name: str) -> str:
-    card = sz.model_card(name)
-    elsewhere = ("handle", "hub_preprocessor", "size")
-    fixed = {k: v for k, v in card.fixed.items() if k not in elsewhere}
-    return repr((card.family, sorted(card.tiny.items()), card.options, fixed))
-
-
 def _sixteen() -> sz.TextTable:
     labels = ["positive"] * len(POSITIVE) + ["negative"] * len(NEGATIVE)
     return sz.TextTable.from_texts(POSITIVE + NEGATIVE, labels)
 
 
 def _in_fresh_process(script: str, paths: dict[str, str]) -> Any:
-    once = {name: path for name, path in paths.items() if _twin(name) == name}
     done = subprocess.run(
         [sys.executable, "-c", script],
-        input=json.dumps([once, TEXTS]),
+        input=json.dumps([paths, TEXTS]),
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    answers = json.loads(done.stdout.splitlines()[-1])
-    return {name: answers[_twin(name)] for name in paths}
+    return json.loads(done.stdout.splitlines()[-1])

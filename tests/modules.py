@@ -94,6 +94,19 @@ class _Tokenize(tf.Module):
         return self.tokenizer.tokenize(sentences)
 
 
+class Calm(tf.Module):
+    """An encoder whose call takes its inputs alone, without `training`."""
+
+    def __init__(self, vocabulary: Path):
+        super().__init__()
+        self.encoder = Encoder(vocabulary)
+        self.vocab_file = self.encoder.vocab_file
+
+    @tf.function
+    def __call__(self, inputs: Any) -> Any:
+        return self.encoder(inputs, False, None)
+
+
 class Nnlm(tf.Module):
     """A text embedding of whole strings, as nnlm and the Universal Sentence Encoder are."""
 
@@ -110,6 +123,12 @@ class Image(tf.Module):
         return tf.reduce_mean(images, axis=[1, 2])
 
 
+def specs() -> dict[str, tf.TensorSpec]:
+    """What an encoder takes."""
+    names = ("input_word_ids", "input_mask", "input_type_ids")
+    return {name: tf.TensorSpec([None, None], tf.int32, name) for name in names}
+
+
 def write_vocabulary(folder: Path, pieces: list[str] | None = None) -> Path:
     """Writes a `vocab.txt`."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -121,10 +140,7 @@ def write_vocabulary(folder: Path, pieces: list[str] | None = None) -> Path:
 def write_encoder(folder: Path, vocabulary: Path | None, rows: int = len(PIECES)) -> Path:
     """Writes an encoder's SavedModel, traced with and without training as TF Hub's are."""
     module = Encoder(vocabulary, rows)
-    ids = {
-        name: tf.TensorSpec([None, None], tf.int32, name)
-        for name in ("input_word_ids", "input_mask", "input_type_ids")
-    }
+    ids = specs()
     for training in (True, False):
         module.__call__.get_concrete_function(ids, training, None)
     tf.saved_model.save(module, str(folder))

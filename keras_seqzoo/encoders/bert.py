@@ -77,6 +77,7 @@ def _card(
         source=handle,
         paper=paper,
         licence="Apache-2.0",
+        preprocessor=f"{_HUB}/bert_{kind}_preprocess/3",
         fixed={
             "architecture": architecture,
             "handle": handle,

@@ -75,7 +75,7 @@ def build_from_source(
     return transformer_parts(
         layer,
         _choose_preprocessor(preprocessor, own, layer, length, source),
-        "pooled",
+        "mean",
         # A head alone, over vectors that stay, may take larger steps.
         _learning_rate(layer.hidden_dim) if trainable is not False else 1e-3,
         dropout,
@@ -158,7 +158,7 @@ def _learning_rate(hidden_dim: int) -> float:
     768 and 1024 (Devlin et al. 2019, section A.3). ELECTRA's own 1e-4 for 768 is left out: one
     rate serves both.
     """
-    for width, rate in ((256, 3e-4), (768, 5e-5)):
+    for width, rate in ((256, 3e-4), (512, 1e-4), (768, 5e-5)):
         if hidden_dim <= width:
             return rate
     return 2e-5

@@ -29,7 +29,8 @@ class HubEncoder(keras.layers.Layer):
     Takes the features of a preprocessor, `token_ids`, `padding_mask` and `segment_ids`, int32
     `(batch, length)`, and returns a dict of `sequence_output` `(batch, length, hidden)` and
     `pooled_output` `(batch, hidden)`, float32. The variables of the module are the weights of the
-    layer. In a `tf.distribute` scope they are created by the strategy.
+    layer. In a `tf.distribute` scope they are created by the strategy. `training` is passed on to
+    a module that takes it.
 
     The API: https://www.tensorflow.org/hub/common_saved_model_apis/text, "Text embeddings with
     preprocessed inputs".
@@ -66,7 +67,7 @@ class HubEncoder(keras.layers.Layer):
         if folder is None:
             with tempfile.TemporaryDirectory() as unpacked:
                 unpack_module(archive or "", unpacked)
-                module = tf.saved_model.load(unpacked)
+                module = _load_encoder(Path(unpacked), "the graph in the file")
         else:
             path = module_folder(folder)
             module = _load_encoder(path, folder)
@@ -74,6 +75,7 @@ class HubEncoder(keras.layers.Layer):
         self.archive = archive
         self.tune = tune
         self._function = module.__call__
+        self._takes_training = _takes_training(module.__call__)
         self._weights = [_as_keras(variable) for variable in _variables_of(module.__call__)]
         self.built = True
         freeze(self.weights, tune)
@@ -97,8 +99,11 @@ class HubEncoder(keras.layers.Layer):
     def call(self, features: Any, training: bool | None = None) -> dict[str, Any]:
         """Encodes features; see the class."""
         inputs = {theirs: features[ours] for theirs, ours in INPUTS.items()}
-        training = bool(training) and self.tune is not False and self.trainable
-        outputs = self._function(inputs, training=training)
+        if self._takes_training:
+            training = bool(training) and self.tune is not False and self.trainable
+            outputs = self._function(inputs, training=training)
+        else:
+            outputs = self._function(inputs)
         return {name: outputs[name] for name in _OUTPUTS}
 
     def get_config(self) -> dict[str, Any]:
@@ -176,6 +181,15 @@ def _takes_features(function: Any) -> bool:
         ):
             return True
     return False
+
+
+def _takes_training(function: Any) -> bool:
+    """Whether a loaded function tells training from inference."""
+    signatures = [concrete.structured_input_signature for concrete in function.concrete_functions]
+    return any(
+        "training" in named or any(isinstance(argument, bool) for argument in rest)
+        for (_, *rest), named in signatures
+    )
 
 
 def _describe(module: Any) -> str:

@@ -57,6 +57,7 @@ def test_public_encoders_are_listed() -> None:
     for name in NAMES:
         card = sz.model_card(name)
         assert card.source.startswith("https://tfhub.dev/")
+        assert card.as_dict()["preprocessor"].endswith("bert_en_uncased_preprocess/3")
         assert card.licence == "Apache-2.0"
 
 

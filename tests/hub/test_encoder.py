@@ -97,6 +97,15 @@ def test_training_reaches_the_module(folder: Path) -> None:
     np.testing.assert_array_equal(frozen(features, training=True)["pooled_output"], calm)
 
 
+def test_module_without_training_is_taken(tmp_path: Path, tiny_table: Any) -> None:
+    module = modules.Calm(modules.write_vocabulary(tmp_path))
+    module.__call__.get_concrete_function(modules.specs())
+    tf.saved_model.save(module, str(tmp_path / "calm"))
+    model = sz.build_model(str(tmp_path / "calm"), tiny_table)
+    assert len(model.encoder.trainable_weights) == 2 + modules.LAYERS + 1
+    assert model.fit(tiny_table, epochs=1, verbose=0).history["loss"][0] > 0
+
+
 @pytest.mark.parametrize("trainable", ["last:9", "last:0", "first:1", "none"])
 def test_wrong_trainable_is_explained(folder: Path, tiny_table: Any, trainable: str) -> None:
     with pytest.raises(ValueError, match=r"'last:N' with N from 1 to 3.*Received: trainable="):
@@ -232,3 +241,11 @@ def test_real_graph_trains(shared: Any, tiny_table: Any) -> None:
     assert loss[-1] < 0.5 * loss[0]
     for old, weight in zip(before, model.trainable_weights, strict=True):
         assert np.abs(weight.numpy() - old).max() > 0, weight.path
+
+
+def test_real_graph_does_not_care_for_padding_and_batch_mates(shared: Any) -> None:
+    model = sz.build_model(str(shared("hub", RANDOM_BERT)), classes=["a", "b"])
+    texts = ["a good film", "", "such a long and winding story that others are padded to it"]
+    together = model.predict_on_batch(texts)
+    alone = np.concatenate([model.predict_on_batch([text]) for text in texts])
+    np.testing.assert_allclose(together, alone, atol=1e-5)
