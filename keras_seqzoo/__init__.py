@@ -6,8 +6,8 @@ In the order in which data passes through:
 2. `preprocessing`: text → ids, one graph for training, `predict` and serving.
 3. `data.pipeline`: `make_dataset` → batches of ids, bucketed by length.
 4. `zoo`: `list_models`, `model_card`, `build_model` = an encoder and a task.
-5. `encoders`: ids → vectors, one file a family; `hub` holds those that come from elsewhere.
-6. `tasks`: vectors → answers, one file a task; `pooling` makes one vector of a text's many.
+5. `encoders`: ids → vectors, one file a family; `layers` and `hub` hold what they are made of.
+6. `tasks`: vectors → answers, one file a task; `layers.pooling` makes one vector of a text's many.
 7. `training`: the schedules and optimizers of `fit`, and callbacks for the command line.
 8. `evaluation`: `evaluate` → accuracy, F1, per class, confusion, calibration.
 9. `serving`: `export_model` → a versioned SavedModel that takes text.
@@ -77,9 +77,10 @@ def __dir__() -> list[str]:
 
 # Modules of classes that a `.keras` file may name, beside the tasks.
 _CLASSES = (
-    "pooling",
     "hub.backbone",
     "hub.encoder",
+    "layers.recurrent",
+    "layers.pooling",
     "preprocessing.hub",
     "preprocessing.wordpiece",
     "preprocessing.words",

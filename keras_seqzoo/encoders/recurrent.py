@@ -86,6 +86,8 @@ def recurrent(
     """
     import keras
 
+    from keras_seqzoo.layers.recurrent import FastGRU, FastLSTM
+
     if weights not in (None, "pretrained"):
         raise ValueError(
             "A recurrent model starts from scratch (`weights=None`) or from a .keras file of this "
@@ -106,7 +108,7 @@ def recurrent(
     x = keras.layers.Dropout(dropout, dtype=dtype, name="embedding_dropout")(x)
     mask = padding_mask != 0
     for index in range(num_layers):
-        layer = getattr(keras.layers, cell)(
+        layer: keras.layers.Layer = {"LSTM": FastLSTM, "GRU": FastGRU}[cell](
             units,
             return_sequences=True,
             recurrent_dropout=recurrent_dropout,

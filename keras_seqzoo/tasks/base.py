@@ -13,7 +13,7 @@ from keras_seqzoo.checks import check_rate
 from keras_seqzoo.data.pipeline import make_dataset, text_windows, window_batches
 from keras_seqzoo.data.stream import TextStream
 from keras_seqzoo.data.table import TextTable
-from keras_seqzoo.pooling import pool
+from keras_seqzoo.layers.pooling import pool
 from keras_seqzoo.preprocessing.base import Preprocessor, as_strings
 from keras_seqzoo.training.schedules import LearningRateOverFit, check_schedule
 

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_seqzoo.checks import check_rate, check_whole
-from keras_seqzoo.pooling import POOLINGS, choose_pooling, pooled_vectors
+from keras_seqzoo.layers.pooling import POOLINGS, choose_pooling, pooled_vectors
 from keras_seqzoo.preprocessing.base import FEATURES, Preprocessor
 from keras_seqzoo.tasks.base import ServingFunction, TextModel
 

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_seqzoo.pooling import choose_pooling, pooled_vectors
+from keras_seqzoo.layers.pooling import choose_pooling, pooled_vectors
 from keras_seqzoo.preprocessing.base import FEATURES, Preprocessor, as_strings
 from keras_seqzoo.tasks.base import ServingFunction, TextModel
 
