@@ -153,7 +153,7 @@ def _is_plain(layer: Any) -> bool:
         and not (layer.dropout or layer.recurrent_dropout or layer.unroll)
         and getattr(layer, "reset_after", True)
         and layer.compute_dtype == layer.variable_dtype == "float32"
-        and not tf.config.list_physical_devices("GPU")
+        and not tf.config.list_logical_devices("GPU")
     )
 
 

@@ -164,5 +164,5 @@ def test_a_gpu_is_left_to_keras(kind: str, monkeypatch: pytest.MonkeyPatch) -> N
     layer = PAIRS[kind][1](4)
     layer.build((None, None, 3))
     assert recurrent._is_plain(layer)
-    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: ["a GPU"])
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind=None: ["a GPU"])
     assert not recurrent._is_plain(layer)
