@@ -6,7 +6,7 @@ depend on the step before, the gradients of the weights among it, is one larger 
 them, which the runtime does beside the steps that follow. `benchmarks/recurrent_speed.py` says what
 that gains.
 
-With a GPU, and for whatever is not the plain layer, these are Keras's own.
+With a GPU, under XLA, and for whatever is not the plain layer, these are Keras's own.
 """
 
 from __future__ import annotations
@@ -144,10 +144,24 @@ def _inner_loop(steps: Any, layer: Any, x: Any, states: Any, mask: Any, training
     return y[-1], tf.ensure_shape(tf.transpose(y, [1, 0, 2]), shape), states
 
 
+def set_xla(encoder: keras.Model, xla: bool) -> None:
+    """Tells an encoder's recurrent layers whether XLA will compile them, which Keras's own need.
+
+    Args:
+        encoder: a functional model.
+        xla: whether its model is compiled with `jit_compile=True`.
+    """
+    for layer in encoder.layers:
+        for part in ("forward_layer", "backward_layer"):
+            if isinstance(getattr(layer, part, layer), FastLSTM | FastGRU):
+                getattr(layer, part, layer).xla = xla
+
+
 def _is_plain(layer: Any) -> bool:
     """Whether `layer` computes what is written here, on a machine without a GPU."""
     return (
-        layer.activation is keras.activations.tanh
+        not layer.xla
+        and layer.activation is keras.activations.tanh
         and layer.recurrent_activation is keras.activations.sigmoid
         and layer.use_bias
         and not (layer.dropout or layer.recurrent_dropout or layer.unroll)
@@ -161,6 +175,8 @@ def _is_plain(layer: Any) -> bool:
 class FastLSTM(keras.layers.LSTM):
     """`keras.layers.LSTM`, faster to train on CPU; same arguments, weights and results."""
 
+    xla = False
+
     def inner_loop(
         self, sequences: Any, initial_state: Any, mask: Any, training: bool = False
     ) -> Any:
@@ -173,6 +189,8 @@ class FastLSTM(keras.layers.LSTM):
 @keras.saving.register_keras_serializable("keras_seqzoo")
 class FastGRU(keras.layers.GRU):
     """`keras.layers.GRU`, faster to train on CPU; same arguments, weights and results."""
+
+    xla = False
 
     def inner_loop(
         self, sequences: Any, initial_state: Any, mask: Any, training: bool = False

@@ -14,6 +14,7 @@ from keras_seqzoo.data.pipeline import make_dataset, text_windows, window_batche
 from keras_seqzoo.data.stream import TextStream
 from keras_seqzoo.data.table import TextTable
 from keras_seqzoo.layers.pooling import pool
+from keras_seqzoo.layers.recurrent import set_xla
 from keras_seqzoo.preprocessing.base import Preprocessor, as_strings
 from keras_seqzoo.training.schedules import LearningRateOverFit, check_schedule
 
@@ -84,6 +85,7 @@ class TextModel(keras.Model):
         check_schedule(schedule)
         check_rate(warmup=warmup)
         super().compile(*args, **kwargs)
+        set_xla(self.encoder, kwargs.get("jit_compile") is True)
         self.schedule = schedule
         self.warmup = warmup
 

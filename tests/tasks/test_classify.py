@@ -211,3 +211,13 @@ def test_dropout_reaches_encoder_and_head(tiny_table: Any) -> None:
     model = sz.build_model("gru", tiny_table, units=4, dropout=0.25)
     assert model.encoder.get_layer("embedding_dropout").rate == 0.25
     assert model.get_layer("dropout").rate == 0.25
+
+
+@pytest.mark.parametrize("name", ["lstm", "bigru"])
+def test_xla_may_compile_it(tiny_table: Any, name: str) -> None:
+    model = sz.build_model(name, tiny_table, units=3, dropout=0.0)
+    before = model.predict(TEXTS, verbose=0)
+    loss = "sparse_categorical_crossentropy"
+    model.compile(keras.optimizers.SGD(0.0), loss, jit_compile=True)
+    model.fit(tiny_table, batch_size=16, verbose=0)
+    np.testing.assert_allclose(model.predict(TEXTS, verbose=0), before, atol=1e-5)
