@@ -81,6 +81,7 @@ _CLASSES = (
     "hub.encoder",
     "layers.recurrent",
     "layers.pooling",
+    "preprocessing.bytepair",
     "preprocessing.hub",
     "preprocessing.wordpiece",
     "preprocessing.words",

@@ -1,0 +1,299 @@
+"""Byte-level byte-pair encoding: the tokens of GPT-2, exact and fast, as one TensorFlow graph."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_seqzoo.preprocessing.base import Preprocessor, as_strings
+
+END = "<|endoftext|>"
+
+# The classes of GPT-2's expression. `\s` is Unicode's White_Space. RE2 knows Unicode 15.0; what
+# 15.1 and 16.0 added is listed, so that every code point is classed as in `tokenizers` 0.23.
+_SPACE = r"\t-\r\x{85}\p{Z}"
+_LETTER = (
+    r"\p{L}\x{1c89}-\x{1c8a}\x{a7cb}-\x{a7cd}\x{a7da}-\x{a7dc}\x{105c0}-\x{105f3}\x{10d4a}-\x{10d65}"
+    r"\x{10d6f}-\x{10d85}\x{10ec2}-\x{10ec4}\x{11380}-\x{11389}\x{1138b}\x{1138e}\x{11390}-\x{113b5}"
+    r"\x{113b7}\x{113d1}\x{113d3}\x{11bc0}-\x{11be0}\x{13460}-\x{143fa}\x{16100}-\x{1611d}"
+    r"\x{16d40}-\x{16d6c}\x{18cff}\x{1e5d0}-\x{1e5ed}\x{1e5f0}\x{2ebf0}-\x{2ee5d}"
+)
+_NUMBER = (
+    r"\p{N}\x{10d40}-\x{10d49}\x{116d0}-\x{116e3}\x{11bf0}-\x{11bf9}\x{16130}-\x{16139}"
+    r"\x{16d70}-\x{16d79}\x{1ccf0}-\x{1ccf9}\x{1e5f1}-\x{1e5fa}"
+)
+
+# GPT-2 splits by `'s|…|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`. RE2 can not look
+# ahead, so the texts are first cut before every space that has something else after it: a word
+# always begins there. Inside the pieces `\s+` alone does what the look-ahead did.
+_CUT = rf"[{_SPACE}][^{_SPACE}]"
+_WORD = (
+    rf"'s|'t|'re|'ve|'m|'ll|'d| ?[{_LETTER}]+| ?[{_NUMBER}]+"
+    rf"| ?[^{_SPACE}{_LETTER}{_NUMBER}]+|[{_SPACE}]+"
+)
+_MARK = b"\xff"  # a byte that UTF-8 does not use
+
+
+@keras.saving.register_keras_serializable("keras_seqzoo")
+class BytePairPreprocessor(Preprocessor):
+    """GPT-2's byte-level byte-pair encoding.
+
+    The ids are those of Hugging Face's `tokenizers`, text by text; the tests say on which texts
+    that was seen. No special token is added, and one that a user writes out is read as text.
+    Bytes that are not UTF-8 are read as `bytes.decode(errors="replace")` reads them.
+
+    GPT-2 has no padding token: `<|endoftext|>` (id 0 where the vocabulary lacks it) fills the
+    rows under the mask, and stands as the one token of a text that has none.
+
+    Args:
+        sequence_length: most tokens that the encoder reads.
+        vocabulary: ids of the tokens, written as in GPT-2's `vocab.json` (a space is "Ġ"), or
+            the path of such a file. None where `load_assets` will bring it.
+        merges: the merges in the order learnt, such as "Ġ t", or the path of a `merges.txt`.
+
+    Raises:
+        ValueError: only one of `vocabulary` and `merges`; ids that are not 0, 1, 2, …; a byte
+            without token; a merge of unknown tokens, or listed twice.
+
+    Example:
+        >>> vocabulary = {sign: i for i, sign in enumerate([*byte_signs(), "go", "Ġgo"])}
+        >>> pairs = BytePairPreprocessor(8, vocabulary, merges=["g o", "Ġ go"])
+        >>> pairs.tokenize(["go go", ""]).to_list()
+        [[256, 257], []]
+    """
+
+    unit = "byte pairs"
+
+    def __init__(
+        self,
+        sequence_length: int,
+        vocabulary: Mapping[str, int] | str | Path | None = None,
+        merges: Sequence[str] | str | Path | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(sequence_length, **kwargs)
+        # Plain tuple attributes would be wrapped and watched by Keras's tracker, item by item.
+        object.__setattr__(self, "_tokens", ())
+        object.__setattr__(self, "_merges", ())
+        if (vocabulary is None) != (merges is None):
+            raise ValueError(
+                "A vocabulary and its merges come together. Pass both or neither. Received: "
+                f"{'merges' if vocabulary is None else 'vocabulary'} alone"
+            )
+        if vocabulary is not None and merges is not None:
+            self._set_vocabulary(vocabulary, merges)
+
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        """The tokens as in `vocab.json`, in the order of their ids."""
+        return self._tokens
+
+    @property
+    def resources(self) -> Sequence[Any]:
+        """The lookup table that a SavedModel must hold."""
+        return (self._ranks,)
+
+    @tf.autograph.experimental.do_not_convert  # it has no Python control flow to convert
+    def tokenize(self, texts: Any) -> tf.RaggedTensor:
+        """Strings `(batch,)` to int32 ids, ragged `(batch, None)`, without special tokens."""
+        texts = as_strings(texts)
+        with tf.device("CPU:0"):
+            texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace")
+            texts = tf.strings.regex_replace(texts, _CUT, _MARK + rb"\0")
+            pieces = tf.strings.split(texts, _MARK)
+            unique, which = tf.unique(pieces.flat_values, out_idx=tf.int64)
+            words = tf.strings.regex_replace(unique, _WORD, rb"\0" + _MARK)
+            data = tf.io.decode_raw(tf.strings.reduce_join(words), tf.uint8)
+            ids = self._merge(tf.cast(data, tf.int32))
+            is_token = ids >= 0
+            before = tf.pad(tf.cumsum(tf.cast(is_token, tf.int64)), [[1, 0]])
+            splits = tf.gather(before, tf.pad(tf.cumsum(tf.strings.length(words)), [[1, 0]]))
+            rows = tf.RaggedTensor.from_row_splits(ids[is_token], splits, validate=False)
+            rows = tf.gather(rows, which)
+            splits = tf.gather(rows.row_splits, pieces.row_splits)
+            return tf.RaggedTensor.from_row_splits(rows.values, splits, validate=False)
+
+    def fingerprint(self) -> str:
+        """A digest of everything that decides the ids: equal digests give equal ids."""
+        content = json.dumps([super().fingerprint(), self._merges])
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+    def save_assets(self, dir_path: str) -> None:
+        """Writes `vocab.json` and `merges.txt` (Keras calls this in `model.save`)."""
+        ids = json.dumps({token: i for i, token in enumerate(self._tokens)}, ensure_ascii=False)
+        (Path(dir_path) / "vocab.json").write_text(ids, encoding="utf-8", newline="")
+        lines = "".join(f"{merge}\n" for merge in ("#version: 0.2", *self._merges))
+        (Path(dir_path) / "merges.txt").write_text(lines, encoding="utf-8", newline="")
+
+    def load_assets(self, dir_path: str) -> None:
+        """Reads what `save_assets` wrote (Keras calls this in `load_model`)."""
+        self._set_vocabulary(Path(dir_path) / "vocab.json", Path(dir_path) / "merges.txt")
+
+    def _set_vocabulary(
+        self, ids: Mapping[str, int] | str | Path, merges: Sequence[str] | str | Path
+    ) -> None:
+        if isinstance(ids, (str, Path)):
+            ids = cast(dict[str, int], json.loads(Path(ids).read_text(encoding="utf-8")))
+        if isinstance(merges, (str, Path)):
+            merges = read_merges(Path(merges))
+        tokens = tuple(sorted(ids, key=ids.__getitem__))
+        if [ids[token] for token in tokens] != list(range(len(tokens))):
+            raise ValueError(
+                "The ids of a vocabulary are 0, 1, 2, … without gaps. Number the tokens anew. "
+                f"Received: {len(tokens)} tokens, ids {sorted(ids.values())[:5]} first"
+            )
+        signs = byte_signs()
+        if missing := [sign for sign in signs if sign not in ids]:
+            raise ValueError(
+                "A byte-level vocabulary has a token for each of the 256 bytes. Add "
+                f"{missing[:5]}. Received: {len(tokens)} tokens"
+            )
+        pairs = [tuple(merge.split(" ")) for merge in merges]
+        parts = [(*pair, "".join(pair)) for pair in pairs]
+        wrong = [part for part in parts if len(part) != 3 or not ids.keys() >= {*part}]
+        wrong += [(*pair, "") for pair, n in Counter(pairs).items() if n > 1]
+        if wrong:
+            raise ValueError(
+                "A merge is listed once and joins two tokens into a third, all in the vocabulary. "
+                f"Take both from one model. Received: merge {' '.join(wrong[0][:-1])!r}, "
+                f"{len(tokens)} tokens"
+            )
+        object.__setattr__(self, "_tokens", tokens)
+        object.__setattr__(self, "_merges", tuple(merges))
+        self.pad_id = self.unknown_id = ids.get(END, 0)
+
+        never, mark = len(pairs), len(tokens)
+        flat = (ids[token] for part in parts for token in part)
+        left, right, merged = np.fromiter(flat, np.int64).reshape(-1, 3).T
+        ranks = np.arange(never + 1, dtype=np.int32)
+        # A table can not be empty: it has one key, -1, that is never looked up.
+        keys = np.append(left * (mark + 1) + right, -1)
+        used = np.full(mark, never, np.int32)  # the lowest rank of a merge that uses the token
+        np.minimum.at(used, left, ranks[:-1])
+        np.minimum.at(used, right, ranks[:-1])
+        # By rank: the lowest rank among the merges that use what this one makes.
+        follow = np.append(used[merged], never + 1)
+        byte_ids = np.array([ids[sign] for sign in signs])
+        byte_ids[0xFF] = mark
+        self._is_ordered = bool((follow > ranks).all())
+        with tf.init_scope(), tf.device("CPU:0"):
+            self._byte_ids = tf.constant(byte_ids, tf.int32)
+            self._merged = tf.constant(merged, tf.int32)
+            self._next = tf.constant(follow, tf.int32)
+            self._ranks = tf.lookup.StaticHashTable(
+                tf.lookup.KeyValueTensorInitializer(keys, ranks), default_value=never
+            )
+
+    def _merge(self, data: tf.Tensor) -> tf.Tensor:
+        """Merges the bytes of words, each closed by a mark.
+
+        The reference merges the pair of lowest rank in a word, the leftmost if there are several,
+        and again. Here a round merges many pairs at once, those that no other merge can reach:
+        a pair whose neighbours rank higher, and whose own rank lies below `bound`, the lowest
+        rank of a pair that the merges of its word can newly form. A learnt list names a token's
+        parts before it, so the lowest pair of a word lies below its bound; in a list in another
+        order it may not, and then it is merged alone.
+
+        Args:
+            data: int32 bytes `(n,)`.
+
+        Returns:
+            int32 `(n,)`: the id of a token where its first byte is, -1 elsewhere.
+        """
+        never, mark = len(self._merges), len(self._tokens)
+
+        def merge(ids, rank, place, done_ids, done_places):  # type: ignore[no-untyped-def]
+            word = tf.cumsum(tf.cast(ids == mark, tf.int32), exclusive=True)
+            bound = tf.gather(tf.math.segment_min(tf.gather(self._next, rank), word), word)
+            is_active = bound <= never
+            is_done = ~is_active & (ids != mark)
+            done_ids = tf.concat([done_ids, ids[is_done]], axis=0)
+            done_places = tf.concat([done_places, place[is_done]], axis=0)
+            active = tf.where(is_active)[:, 0]
+            ids, rank, place, bound = (tf.gather(x, active) for x in (ids, rank, place, bound))
+
+            before = tf.concat([[never], rank[:-1]], axis=0)
+            after = tf.concat([rank[1:], [never]], axis=0)
+            is_safe = rank < bound
+            if not self._is_ordered:
+                size = tf.size(rank, tf.int64)
+                order = tf.cast(rank, tf.int64) * size + tf.range(size)
+                word = tf.gather(word, active)
+                is_safe |= order == tf.gather(tf.math.segment_min(order, word), word)
+            best = tf.where((rank <= before) & (rank <= after) & is_safe)[:, 0]
+            # In a run of one sign ("aaaa"), every second pair is merged, from the left.
+            is_first = tf.concat([best[:1] >= 0, best[1:] != best[:-1] + 1], axis=0)
+            first = tf.gather(best[is_first], tf.cumsum(tf.cast(is_first, tf.int32)) - 1)
+            is_free = tf.gather(before, first) > tf.gather(rank, first)
+            best = best[is_free & ((best - first) % 2 == 0)]
+
+            merged = tf.gather(self._merged, tf.gather(rank, best))
+            ids = tf.tensor_scatter_nd_update(ids, best[:, None], merged)
+            is_gone = tf.scatter_nd(best[:, None] + 1, best >= 0, tf.shape(ids, tf.int64))
+            kept = tf.where(~is_gone)[:, 0]
+            ids, rank, place = (tf.gather(x, kept) for x in (ids, rank, place))
+            # Each merge moved what follows by one; the pairs on both sides of it are new.
+            best -= tf.range(tf.size(best, tf.int64))
+            new = tf.concat([best, tf.maximum(best - 1, 0)], axis=0)
+            rank = tf.tensor_scatter_nd_update(rank, new[:, None], look_up(ids, new))
+            return ids, rank, place, done_ids, done_places
+
+        def look_up(ids: tf.Tensor, left: tf.Tensor) -> tf.Tensor:
+            pair = tf.cast(tf.gather(ids, left), tf.int64) * (mark + 1)
+            return self._ranks.lookup(pair + tf.cast(tf.gather(ids, left + 1), tf.int64))
+
+        ids = tf.gather(self._byte_ids, data)
+        rank = tf.concat([look_up(ids, tf.range(tf.size(ids))[:-1]), [never]], axis=0)
+        state = (ids, rank, tf.range(tf.size(data)), data[:0], data[:0])
+        shapes = (tf.TensorShape([None]),) * len(state)
+        *_, ids, places = tf.while_loop(lambda ids, *_: tf.size(ids) > 0, merge, state, shapes)
+        return tf.tensor_scatter_nd_update(tf.fill(tf.shape(data), -1), places[:, None], ids)
+
+
+def byte_signs() -> list[str]:
+    """The signs by which GPT-2 writes the 256 bytes: printable ones as they are, others shifted."""
+    plain = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    shifted = iter(range(0x100, 0x200))
+    return [chr(byte) if byte in plain else chr(next(shifted)) for byte in range(256)]
+
+
+def read_merges(path: Path) -> list[str]:
+    """Reads a `merges.txt`: a merge a line, in the order learnt."""
+    lines = path.read_text(encoding="utf-8").split("\n")
+    return [line for line in lines if line and not line.startswith("#version")]
+
+
+def learn_byte_pairs(
+    chunks: Iterable[Sequence[str]], vocabulary_size: int, min_count: int = 2
+) -> tuple[dict[str, int], list[str]]:
+    """Learns a byte-level vocabulary with the trainer of Hugging Face's `tokenizers`.
+
+    Args:
+        chunks: the training texts, some thousands at a time.
+        vocabulary_size: most tokens, the 256 bytes and `<|endoftext|>` (id 0) included.
+        min_count: a pair seen less often is not merged.
+
+    Returns:
+        The ids of the tokens, and the merges in the order learnt: the constructor's arguments.
+    """
+    from tokenizers import ByteLevelBPETokenizer
+
+    trained = ByteLevelBPETokenizer(add_prefix_space=False)
+    trained.train_from_iterator(
+        # A lone surrogate (half of a broken emoji) is a legal Python string without UTF-8 form.
+        (text.encode("utf-8", "replace").decode() for texts in chunks for text in texts),
+        vocab_size=vocabulary_size,
+        min_frequency=min_count,
+        special_tokens=[END],
+        show_progress=False,
+    )
+    model = json.loads(trained.to_str())["model"]
+    return model["vocab"], [" ".join(pair) for pair in model["merges"]]
