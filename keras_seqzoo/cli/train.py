@@ -258,10 +258,13 @@ def _keep_interrupted(model: TextModel, out: Path, epoch: int, epochs: int) -> N
         while (path := out / f"interrupted-{number}.keras").exists():
             number += 1
         model.save(path)
+    # A graph of TF Hub in the file has to be trusted by name.
+    parts = [*model.encoder.layers, model.preprocessor]
+    trust = " --trust" if any(hasattr(part, "archive") for part in parts) else ""
     problem(
         f"Interrupted in epoch {epoch} of {epochs}. What was learnt so far is kept in {path}\n"
-        f"  keras-seqzoo evaluate {path} DATA     how good it is\n"
-        f"  keras-seqzoo export {path} {out}     serve it all the same"
+        f"  keras-seqzoo evaluate {path} DATA{trust}     how good it is\n"
+        f"  keras-seqzoo export {path} {out}{trust}     serve it all the same"
     )
     sys.exit(130)
 
