@@ -153,7 +153,7 @@ def set_xla(encoder: keras.Model, xla: bool) -> None:
     """
     for layer in encoder.layers:
         for part in ("forward_layer", "backward_layer"):
-            if isinstance(getattr(layer, part, layer), FastLSTM | FastGRU):
+            if isinstance(getattr(layer, part, layer), _FastLoop):
                 getattr(layer, part, layer).xla = xla
 
 
@@ -171,31 +171,30 @@ def _is_plain(layer: Any) -> bool:
     )
 
 
+class _FastLoop(keras.layers.Layer):
+    """Takes the place of a recurrent layer's loop over time, where it may."""
+
+    steps: type[LSTMSteps] | type[GRUSteps]
+    xla = False
+
+    def inner_loop(
+        self, sequences: Any, initial_state: Any, mask: Any, training: bool = False
+    ) -> Any:
+        """Called by `call` with the initial states made ready."""
+        if _is_plain(self):
+            return _inner_loop(self.steps, self, sequences, initial_state, mask, training)
+        return super().inner_loop(sequences, initial_state, mask, training)
+
+
 @keras.saving.register_keras_serializable("keras_seqzoo")
-class FastLSTM(keras.layers.LSTM):
+class FastLSTM(_FastLoop, keras.layers.LSTM):
     """`keras.layers.LSTM`, faster to train on CPU; same arguments, weights and results."""
 
-    xla = False
-
-    def inner_loop(
-        self, sequences: Any, initial_state: Any, mask: Any, training: bool = False
-    ) -> Any:
-        """Called by `call` with the initial states made ready."""
-        if _is_plain(self):
-            return _inner_loop(LSTMSteps, self, sequences, initial_state, mask, training)
-        return super().inner_loop(sequences, initial_state, mask, training)
+    steps = LSTMSteps
 
 
 @keras.saving.register_keras_serializable("keras_seqzoo")
-class FastGRU(keras.layers.GRU):
+class FastGRU(_FastLoop, keras.layers.GRU):
     """`keras.layers.GRU`, faster to train on CPU; same arguments, weights and results."""
 
-    xla = False
-
-    def inner_loop(
-        self, sequences: Any, initial_state: Any, mask: Any, training: bool = False
-    ) -> Any:
-        """Called by `call` with the initial states made ready."""
-        if _is_plain(self):
-            return _inner_loop(GRUSteps, self, sequences, initial_state, mask, training)
-        return super().inner_loop(sequences, initial_state, mask, training)
+    steps = GRUSteps
