@@ -5,8 +5,8 @@
 The data sets are looked for in ../shared/data, beside the clone; see `--data`. Every recurrent
 model is trained as `keras-seqzoo train` trains it: at most 10 epochs, batch 32 (8 below 1,000
 training rows), stopped two epochs after the best validation loss, the best weights kept. The
-transformers of `RECIPES` train for a fixed number of epochs at batch 32, their learning rate
-falling to zero, and keep the last weights. The test rows have no part in any of that. A TF-IDF
+transformers of `RECIPES` train for a fixed number of epochs at the same batch sizes, their learning
+rate falling to zero, and keep the last weights. The test rows have no part in any of that. A TF-IDF
 (1-2-grams, sublinear) + logistic regression (C=10) is fitted on the same training rows, for
 comparison.
 """
@@ -118,10 +118,9 @@ def train_model(recipe: Recipe, hub: Path, parts: Split, seed: int) -> tuple[sz.
     keras.utils.set_random_seed(seed)
     name = str(hub) if recipe.model == "hub" else recipe.model
     model = sz.build_model(name, train, **recipe.options)
-    batch_size = batch_size_for(train) if recipe.patience else 32
     begun = time.monotonic()
     history = model.fit(
-        sz.make_dataset(train, model, batch_size, shuffle=True, seed=seed),
+        sz.make_dataset(train, model, batch_size_for(train), shuffle=True, seed=seed),
         validation_data=sz.make_dataset(valid, model, 64),
         epochs=recipe.epochs,
         callbacks=training_callbacks(patience=recipe.patience),
