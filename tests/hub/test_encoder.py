@@ -30,7 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def model(folder: Path, tiny_table: Any) -> Any:
     keras.utils.set_random_seed(0)
-    return sz.build_model(str(folder), tiny_table, dropout=0.0)
+    return sz.build_model(str(folder), tiny_table, pooling="pooled", dropout=0.0)
 
 
 def _features(rows: int = 2, length: int = 5) -> dict[str, np.ndarray]:
@@ -81,7 +81,7 @@ def test_fifty_steps_lower_the_loss_and_move_all_weights(model: Any, tiny_table:
 def test_frozen_weights_stay(
     folder: Path, tiny_table: Any, trainable: Any, moved: set[str]
 ) -> None:
-    model = sz.build_model(str(folder), tiny_table, trainable=trainable)
+    model = sz.build_model(str(folder), tiny_table, trainable=trainable, pooling="pooled")
     layer = model.encoder.get_layer("hub_encoder")
     before = {w.name: w.numpy() for w in layer.weights}
     model.fit(tiny_table, batch_size=8, epochs=2, verbose=0)
@@ -101,7 +101,7 @@ def test_module_without_training_is_taken(tmp_path: Path, tiny_table: Any) -> No
     module = modules.Calm(modules.write_vocabulary(tmp_path))
     module.__call__.get_concrete_function(modules.specs())
     tf.saved_model.save(module, str(tmp_path / "calm"))
-    model = sz.build_model(str(tmp_path / "calm"), tiny_table)
+    model = sz.build_model(str(tmp_path / "calm"), tiny_table, pooling="pooled")
     assert len(model.encoder.trainable_weights) == 2 + modules.LAYERS + 1
     assert model.fit(tiny_table, epochs=1, verbose=0).history["loss"][0] > 0
 
@@ -147,7 +147,7 @@ def test_file_needs_no_folder_and_is_refused_in_safe_mode(
 def test_two_replicas_train_the_module(folder: Path, tiny_table: Any) -> None:
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     with strategy.scope():
-        model = sz.build_model(str(folder), tiny_table, dropout=0.0)
+        model = sz.build_model(str(folder), tiny_table, pooling="pooled", dropout=0.0)
     layer = model.encoder.get_layer("hub_encoder")
     before = [w.numpy() for w in layer.weights]
     model.optimizer.learning_rate = 0.01
@@ -234,7 +234,8 @@ def test_cased_text_is_folded_for_an_uncased_model(model: Any) -> None:
 def test_real_graph_trains(shared: Any, tiny_table: Any) -> None:
     """A graph that TF Hub's own exporter wrote, with random weights."""
     keras.utils.set_random_seed(0)
-    model = sz.build_model(str(shared("hub", RANDOM_BERT)), tiny_table, dropout=0.0)
+    name = str(shared("hub", RANDOM_BERT))
+    model = sz.build_model(name, tiny_table, pooling="pooled", dropout=0.0)
     before = [w.numpy() for w in model.trainable_weights]
     model.optimizer.learning_rate = 1e-3
     loss = model.fit(tiny_table, batch_size=8, epochs=25, verbose=0).history["loss"]
