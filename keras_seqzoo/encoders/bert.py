@@ -225,7 +225,7 @@ def bert(
             source=source,
             sequence_length=sequence_length,
             trainable=trainable,
-            preprocessor=preprocessor or (hub_preprocessor if source == handle else None),
+            preprocessor=preprocessor,
             dropout=dropout,
             dtype=dtype,
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from keras_seqzoo.checks import check_dtype, check_rate
 from keras_seqzoo.encoders.parts import EncoderParts
 from keras_seqzoo.hub.resolve import POSITIONS, is_checkpoint, is_source, module_folder
-from keras_seqzoo.zoo import register_source
+from keras_seqzoo.zoo import list_models, model_card, register_source
 
 if TYPE_CHECKING:
     import keras
@@ -120,13 +120,18 @@ def _choose_preprocessor(
     from keras_seqzoo.preprocessing.base import Preprocessor
     from keras_seqzoo.preprocessing.hub import hub_preprocessor
 
+    cards = [model_card(name) for name in list_models()]
+    of_card = next((card.preprocessor for card in cards if card.source == source), None)
     if isinstance(given, Preprocessor):
         chosen: Any = given
-    elif own is not None and (given is None or str(given).startswith("http")):
-        # A card's preprocessor would give the same ids: it reads the same vocabulary.
-        chosen = own
+        _check_positions(given.sequence_length, layer.sequence_length)
     elif given is not None:
         chosen = hub_preprocessor(given, length)
+    elif own is not None:
+        # A card's preprocessor would give the same ids: it reads the same vocabulary.
+        chosen = own
+    elif of_card is not None:
+        chosen = hub_preprocessor(of_card, length)
     else:
         raise ValueError(
             "The encoder carries no vocabulary. Pass the preprocessor that belongs to it: "

@@ -137,6 +137,24 @@ def test_preprocessor_may_be_given(
     assert sz.build_model(str(without_words), tiny_table, preprocessor=own).preprocessor is own
 
 
+def test_preprocessor_that_was_asked_for_is_never_replaced(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, tiny_table: Any
+) -> None:
+    import tensorflow_hub
+
+    def fail(handle: str) -> str:
+        raise urllib.error.URLError("no network")
+
+    monkeypatch.setattr(tensorflow_hub, "resolve", fail)
+    with pytest.raises(ConnectionError, match="some_preprocess/3"):
+        sz.build_model(
+            str(folder), tiny_table, preprocessor="https://tfhub.dev/x/some_preprocess/3"
+        )
+    long = WordPiecePreprocessor(modules.POSITIONS + 1, modules.PIECES)
+    with pytest.raises(ValueError, match="has 16 positions"):
+        sz.build_model(str(folder), tiny_table, preprocessor=long)
+
+
 def test_odd_preprocessor_travels_along(
     without_words: Path, vocabulary: Path, tmp_path: Path, tiny_table: Any
 ) -> None:
