@@ -83,6 +83,7 @@ _CLASSES = (
     "layers.pooling",
     "preprocessing.bytepair",
     "preprocessing.hub",
+    "preprocessing.sentencepiece",
     "preprocessing.wordpiece",
     "preprocessing.words",
     "training.optimizers",

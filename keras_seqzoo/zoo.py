@@ -71,8 +71,8 @@ def register(*cards: ModelCard) -> Callable[[Builder], Builder]:
     """Registers the decorated encoder builder under the name of each card.
 
     The builder is called as `builder(data, sequence_length=..., weights=..., **options)`, with the
-    card's own options beside the user's, and returns `keras_seqzoo.encoders.parts.EncoderParts`. A
-    module that holds builders must import Keras inside the builder, so that listing models stays
+    card's own options beside the user's, and with `task=...` where it takes that. It returns
+    `keras_seqzoo.encoders.parts.EncoderParts`. A module that holds builders must import Keras inside the builder, so that listing models stays
     cheap.
 
     Args:
@@ -224,11 +224,12 @@ def build_model(
             )
         parts = saved_parts(str(weights), card.name)
     else:
+        for_task = {"task": task} if "task" in inspect.signature(builder).parameters else {}
         parts = builder(
             data,
             sequence_length=sequence_length,
             weights=weights,
-            **{**card.options, **encoder_options, **card.fixed},
+            **{**card.options, **encoder_options, **card.fixed, **for_task},
         )
     return task_module.build(parts, data, classes=classes, name=card.name, **head_options)
 
@@ -291,7 +292,7 @@ def _check_sequence_length(sequence_length: object) -> None:
 
 
 def _options_of(builder: Callable[..., Any]) -> list[str]:
-    reserved = {"sequence_length", "weights", "classes", "name"}
+    reserved = {"sequence_length", "weights", "classes", "name", "task"}
     return [
         p.name
         for p in inspect.signature(builder).parameters.values()

@@ -246,7 +246,7 @@ def bert(
         architecture, {**size, **given}, pieces, length, trainable, dropout, dtype
     )
     # Nothing is learnt yet that small steps would keep, and a pooler is one more layer to learn.
-    return transformer_parts(layer, pieces, "mean", 5e-4, dropout)
+    return transformer_parts(layer, pieces, 5e-4, dropout)
 
 
 def _from_scratch(

@@ -41,6 +41,17 @@ class EncoderParts:
     schedule: str = "constant"
     warmup: float = 0.0
 
+    @property
+    def causal(self) -> bool:
+        """Whether a token's vector depends on it and the tokens before it alone."""
+        import keras
+
+        layers = self.encoder.layers
+        recurrent = any(isinstance(layer, keras.layers.RNN) for layer in layers)
+        both_ways = any(isinstance(layer, keras.layers.Bidirectional) for layer in layers)
+        marked = any(getattr(layer, "causal", False) for layer in layers)
+        return marked or (recurrent and not both_ways)
+
 
 def text_chunks(data: Any, rows: int = 16384) -> Iterator[Sequence[str]]:
     """Yields the texts of a table, a stream or a sequence, `rows` at a time."""

@@ -13,7 +13,7 @@ from keras_seqzoo.zoo import list_models, model_card, register_source
 if TYPE_CHECKING:
     import keras
 
-    from keras_seqzoo.preprocessing.wordpiece import ClsSepPreprocessor
+    from keras_seqzoo.preprocessing.base import Preprocessor
 
 
 @register_source(is_source)
@@ -26,6 +26,7 @@ def build_from_source(
     trainable: bool | str = True,
     preprocessor: Any = None,
     dropout: float = 0.1,
+    lora_rank: int | None = None,
     dtype: Any = None,
 ) -> EncoderParts:
     """Builds an encoder from a TF Hub module or a KerasHub checkpoint.
@@ -40,17 +41,18 @@ def build_from_source(
         preprocessor: a TF Hub preprocessor's handle or folder, or one of this package's, where the
             encoder carries no vocabulary or another is wanted.
         dropout: rate before the head, and inside a KerasHub backbone as it was saved.
+        lora_rank: trains low-rank matrices of this rank (8 is usual) inside a KerasHub backbone
+            instead of its weights.
         dtype: Keras dtype policy of a KerasHub backbone.
 
     Raises:
         ConnectionError: `source` can not be downloaded.
         FileNotFoundError: no such folder.
         ValueError: not an encoder; no vocabulary, or one that does not fit; `sequence_length`
-            beyond the positions.
+            beyond the positions; `lora_rank` with a TF Hub module.
     """
     from keras_seqzoo.hub.encoder import HubEncoder
     from keras_seqzoo.preprocessing.hub import preprocessor_of_encoder
-    from keras_seqzoo.preprocessing.wordpiece import WordPiecePreprocessor
 
     if weights != "pretrained":
         raise ValueError(
@@ -62,35 +64,44 @@ def build_from_source(
     own: Any
     if is_checkpoint(source):
         from keras_seqzoo.hub.backbone import BackboneEncoder, load_backbone
+        from keras_seqzoo.preprocessing.kerashub import preprocessor_of_tokenizer
 
-        backbone, vocabulary, uncased = load_backbone(source, check_dtype(dtype))
-        layer = BackboneEncoder(backbone, trainable, dtype=check_dtype(dtype), name="backbone")
+        policy = check_dtype(dtype)
+        backbone, tokenizer, causal = load_backbone(source, policy)
+        layer = BackboneEncoder(
+            backbone, trainable, causal, lora_rank, dtype=policy, name="backbone"
+        )
         length = _check_positions(sequence_length, layer.sequence_length)
-        own = WordPiecePreprocessor(length, vocabulary, uncased)
+        own = preprocessor_of_tokenizer(tokenizer, length, causal)
     else:
+        if lora_rank is not None:
+            raise ValueError(
+                "The graph of a TF Hub module can not be taken apart for low-rank training. Take "
+                "the same encoder as a KerasHub preset or in transformers' layout, or "
+                f"trainable='last:2'. Received: lora_rank={lora_rank!r}, {source}"
+            )
         folder = module_folder(source)
         layer = HubEncoder(folder, trainable, dtype=dtype, name="hub_encoder")
         length = _check_positions(sequence_length, layer.sequence_length)
         own = preprocessor_of_encoder(folder, length)
+    rate = _learning_rate(layer.hidden_dim)
+    if trainable is False or lora_rank is not None:
+        # A head alone over vectors that stay, or small matrices that begin at zero, may take
+        # larger steps.
+        rate = 1e-3 if trainable is False else 5e-4
     return transformer_parts(
-        layer,
-        _choose_preprocessor(preprocessor, own, layer, length, source),
-        "mean",
-        # A head alone, over vectors that stay, may take larger steps.
-        _learning_rate(layer.hidden_dim) if trainable is not False else 1e-3,
-        dropout,
+        layer, _choose_preprocessor(preprocessor, own, layer, length, source), rate, dropout
     )
 
 
 def transformer_parts(
-    layer: Any, preprocessor: ClsSepPreprocessor, pooling: str, rate: float, dropout: float
+    layer: Any, preprocessor: Preprocessor, rate: float, dropout: float
 ) -> EncoderParts:
     """Puts a layer that encodes and a preprocessor together, with what fine-tuning needs.
 
     Args:
         layer: from the features to `sequence_output` and `pooled_output`.
         preprocessor: text to features.
-        pooling: the default pooling.
         rate: peak learning rate.
         dropout: rate before the head.
     """
@@ -102,11 +113,12 @@ def transformer_parts(
         name: keras.Input((None,), dtype="int32", name=name)
         for name in ("token_ids", "padding_mask", "segment_ids")
     }
+    causal = getattr(layer, "causal", False)
     return EncoderParts(
         keras.Model(inputs, layer(inputs), name="encoder"),
         preprocessor,
-        pooling=pooling,
-        poolings=("pooled", "cls", "mean", "max"),
+        pooling="last" if causal else "mean",
+        poolings=("last", "mean", "max") if causal else ("pooled", "cls", "mean", "max"),
         optimizer=partial(TransformerAdamW, rate),
         dropout=dropout,
         schedule="linear",
@@ -115,8 +127,8 @@ def transformer_parts(
 
 
 def _choose_preprocessor(
-    given: Any, own: ClsSepPreprocessor | None, layer: keras.layers.Layer, length: int, source: str
-) -> ClsSepPreprocessor:
+    given: Any, own: Preprocessor | None, layer: keras.layers.Layer, length: int, source: str
+) -> Preprocessor:
     from keras_seqzoo.preprocessing.base import Preprocessor
     from keras_seqzoo.preprocessing.hub import hub_preprocessor
 
@@ -139,7 +151,10 @@ def _choose_preprocessor(
             f"Received: {source}"
         )
     size, rows = len(chosen.vocabulary), layer.vocabulary_size
-    if size and rows and size != rows:
+    # KerasHub's backbones may have more rows than there are tokens: to round the number up, or
+    # for tokens that no text has.
+    fits = size <= (rows or size) if hasattr(layer, "backbone") else size == rows
+    if size and rows and not fits:
         raise ValueError(
             "The preprocessor's vocabulary must be the encoder's. Take the preprocessor that "
             f"belongs to it. Received: {size:,} tokens for an encoder of {rows:,}"

@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
+from keras_seqzoo.checks import check_whole
 from keras_seqzoo.hub.freezing import freeze
+from keras_seqzoo.preprocessing.base import FEATURES
 
 
 @keras.saving.register_keras_serializable("keras_seqzoo")
@@ -16,29 +19,55 @@ class BackboneEncoder(keras.layers.Layer):
 
     Takes `token_ids`, `padding_mask` and `segment_ids`, int32 `(batch, length)`, and returns a
     dict of `sequence_output` `(batch, length, hidden)` and `pooled_output` `(batch, hidden)`: the
-    backbone's own, or the first token's vector where it has none (ELECTRA).
+    backbone's own; where it has none, the vector of the first token (ELECTRA, DistilBERT), or of
+    the last real one if it is causal (GPT-2).
 
     Args:
         backbone: a `keras_hub.models.Backbone` of text.
         tune: which weights are trainable: True, False, or `"last:N"` for the last N transformer
             layers and the pooler. A frozen backbone also runs without its dropout.
+        causal: whether a token's vector depends on the tokens before it alone.
+        lora_rank: rank of the low-rank matrices that are trained in place of the backbone's
+            weights, see `keras_hub.models.Backbone.enable_lora`; None trains the weights.
         **kwargs: arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: `tune` is something else.
+        ValueError: `tune` is something else, or partial where there is `lora_rank`.
     """
 
-    def __init__(self, backbone: keras.Model, tune: bool | str = True, **kwargs: Any):
+    def __init__(
+        self,
+        backbone: keras.Model,
+        tune: bool | str = True,
+        causal: bool = False,
+        lora_rank: int | None = None,
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
         self.backbone = backbone
         self.tune = tune
+        self.causal = causal
+        self.lora_rank = lora_rank
+        if lora_rank is not None:
+            check_whole(lora_rank=lora_rank)
+            if tune is not True:
+                raise ValueError(
+                    "With `lora_rank` the backbone's own weights are frozen. Leave `trainable` "
+                    f"out, or `lora_rank`. Received: trainable={tune!r}, lora_rank={lora_rank!r}"
+                )
+            backbone.enable_lora(lora_rank)
+            if not self._lora_weights():
+                raise ValueError(
+                    "KerasHub finds no layer for low-rank training in this backbone. Leave "
+                    f"`lora_rank` out. Received: a {type(backbone).__name__}"
+                )
         freeze(backbone.weights, tune)
         self.built = True
 
     @property
     def hidden_dim(self) -> int:
         """Width of its vectors."""
-        return int(self.backbone.hidden_dim)
+        return int(self.backbone.output_shape[-1] if self.causal else self.backbone.hidden_dim)
 
     @property
     def vocabulary_size(self) -> int:
@@ -57,15 +86,30 @@ class BackboneEncoder(keras.layers.Layer):
         if not isinstance(outputs, dict):
             outputs = {"sequence_output": outputs}
         sequence = outputs["sequence_output"]
-        return {
-            "sequence_output": sequence,
-            "pooled_output": outputs.get("pooled_output", sequence[:, 0]),
-        }
+        pooled = outputs.get("pooled_output", sequence[:, 0])
+        if self.causal:
+            last = keras.ops.sum(features["padding_mask"], axis=1)[:, None, None] - 1
+            pooled = keras.ops.take_along_axis(sequence, last, axis=1)[:, 0]
+        return {"sequence_output": sequence, "pooled_output": pooled}
+
+    def wake_lora(self) -> None:
+        """Makes low-rank matrices that were loaded trainable again.
+
+        Keras saves them merged into the weights and loads both as zeros, of which the gradients
+        are zero for ever. One of each pair is drawn anew; their product, and so every answer,
+        stays zero.
+        """
+        draw = keras.initializers.HeUniform()
+        for weight in self._lora_weights():
+            if not np.any(keras.ops.convert_to_numpy(weight)):
+                weight.assign(draw(weight.shape))
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments of the constructor, the backbone serialised."""
         backbone = keras.saving.serialize_keras_object(self.backbone)
-        return {**super().get_config(), "backbone": backbone, "tune": self.tune}
+        names = ("tune", "causal", "lora_rank")
+        arguments = {name: getattr(self, name) for name in names}
+        return {**super().get_config(), "backbone": backbone, **arguments}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> BackboneEncoder:
@@ -73,9 +117,12 @@ class BackboneEncoder(keras.layers.Layer):
         backbone = keras.saving.deserialize_keras_object(config["backbone"])
         return cls(**{**config, "backbone": backbone})
 
+    def _lora_weights(self) -> list[Any]:
+        return [weight for weight in self.backbone.weights if "lora_kernel_a" in weight.path]
 
-def load_backbone(name: str, dtype: Any = None) -> tuple[keras.Model, list[str], bool]:
-    """Loads a BERT or ELECTRA checkpoint through KerasHub.
+
+def load_backbone(name: str, dtype: Any = None) -> tuple[keras.Model, Any, bool]:
+    """Loads a text encoder or a causal language model through KerasHub.
 
     Args:
         name: a KerasHub preset, `hf://…`, `kaggle://…`, or a folder in KerasHub's layout or in
@@ -83,32 +130,89 @@ def load_backbone(name: str, dtype: Any = None) -> tuple[keras.Model, list[str],
         dtype: Keras dtype policy of the backbone.
 
     Returns:
-        The backbone, its WordPiece vocabulary in the order of ids, and whether it is uncased.
+        The backbone, its KerasHub tokenizer, and whether it is causal.
 
     Raises:
         ConnectionError: a preset that is not at hand can not be downloaded.
-        ValueError: no checkpoint, a damaged one, or one of another family.
+        FileNotFoundError: a folder without its vocabulary.
+        ValueError: no checkpoint, a damaged one, or one of something else than text.
     """
     import keras_hub
 
+    _check_preset(name)
     try:
         backbone = keras_hub.models.Backbone.from_preset(name, dtype=dtype)
+    except (OSError, ValueError, KeyError) as error:
+        raise _explained(name, error) from error
+    inputs = set(backbone.input) if isinstance(backbone.input, dict) else set()
+    if "token_ids" not in inputs or not inputs <= {*FEATURES}:
+        raise ValueError(_not_text(name, type(backbone).__name__, sorted(inputs)))
+    if "padding_mask" not in inputs:
+        raise ValueError(
+            "The backbone takes no padding mask, so its answers would depend on the other texts of "
+            f"a batch. Take another family. Received: {name}, a {type(backbone).__name__}"
+        )
+    try:
         tokenizer = keras_hub.models.Tokenizer.from_preset(name)
     except (OSError, ValueError, KeyError) as error:
         if Path(name).is_dir():
-            raise ValueError(
-                "The folder must hold a checkpoint in the layout of KerasHub (config.json, "
-                "model.weights.h5) or of transformers (config.json, model.safetensors), complete. "
-                f"Download it again. Received: {name}, which gave {type(error).__name__}: {error}"
+            raise FileNotFoundError(
+                "The folder must hold the vocabulary too: vocab.json and merges.txt, vocab.txt, or "
+                "a SentencePiece model, as its family has it. Copy them from where the weights are "
+                f"from. Received: {name}, which gave {type(error).__name__}: {error}"
             ) from error
-        raise ConnectionError(
-            "The checkpoint can not be downloaded. Check the name and the network; or download it "
-            "on another machine and pass its folder instead of the name. "
-            f"Received: {name}, which gave {type(error).__name__}: {error}"
-        ) from error
-    if not isinstance(tokenizer, keras_hub.tokenizers.WordPieceTokenizer):
+        raise _explained(name, error) from error
+    return backbone, tokenizer, _is_causal(backbone)
+
+
+def _is_causal(backbone: keras.Model) -> bool:
+    import keras_hub
+
+    models = vars(keras_hub.models)
+    return any(
+        getattr(models[name], "backbone_cls", None) is type(backbone)
+        for name in models
+        if name.endswith("CausalLM")
+    )
+
+
+def _check_preset(name: str) -> None:
+    """Tells from its name that a preset does not exist, or is of no use, before a download."""
+    import keras_hub
+
+    if Path(name).exists() or "://" in name:
+        return
+    models = vars(keras_hub.models)
+    backbones = [models[m] for m in models if m.endswith("Backbone")]
+    owners = [cls for cls in backbones if name in getattr(cls, "presets", {})]
+    if not owners:
         raise ValueError(
-            "Of KerasHub's families, those with WordPiece are read: BERT, ELECTRA, DistilBERT. "
-            f"Received: {name}, which holds a {type(backbone).__name__}"
+            "There is no such preset in KerasHub, nor a folder of that name. See "
+            f"keras_hub.models.Backbone.presets, or list_models(). Received: {name!r}"
         )
-    return backbone, list(tokenizer.get_vocabulary()), bool(tokenizer.lowercase)
+    # The base class lists the presets of all.
+    cls = min(owners, key=lambda cls: len(cls.presets))
+    if not hasattr(models.get(cls.__name__.replace("Backbone", "Tokenizer")), "backbone_cls"):
+        raise ValueError(_not_text(name, cls.__name__, None))
+
+
+def _not_text(name: str, kind: str, inputs: list[str] | None) -> str:
+    return (
+        "The backbone must read one text: token ids and a padding mask. Images, sound and "
+        "encoder-decoder pairs are something else. Take a text encoder or a causal language "
+        f"model. Received: {name}, a {kind}" + (f" of {', '.join(inputs)}" if inputs else "")
+    )
+
+
+def _explained(name: str, error: Exception) -> Exception:
+    if Path(name).is_dir():
+        return ValueError(
+            "The folder must hold a checkpoint in the layout of KerasHub (config.json, "
+            "model.weights.h5) or of transformers (config.json, model.safetensors), complete. "
+            f"Download it again. Received: {name}, which gave {type(error).__name__}: {error}"
+        )
+    return ConnectionError(
+        "The checkpoint can not be downloaded. Check the name and the network; or download it "
+        "on another machine and pass its folder instead of the name. "
+        f"Received: {name}, which gave {type(error).__name__}: {error}"
+    )

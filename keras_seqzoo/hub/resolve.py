@@ -11,7 +11,8 @@ from pathlib import Path
 POSITIONS = 512
 GRAPH_FILES = ("saved_model.pb", "saved_model.pbtxt")
 
-_PRESET = re.compile(r"(bert|electra|distil_bert|all_minilm|bge)_\w*(en|multi|zh)(_\w+)?")
+# KerasHub's names end in a language, a data set or a number of weights; no model's of ours does.
+_PRESET = re.compile(r"[a-z][\w.]*_(en|multi|zh|imagenet\w*|coco|\d+(\.\d+)?[bm])(_[\w.]+)?")
 
 
 def is_source(name: str) -> bool:

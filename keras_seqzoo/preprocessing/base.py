@@ -22,10 +22,19 @@ class Preprocessor(keras.layers.Layer):
 
     Args:
         sequence_length: most tokens of a text that the encoder reads, special tokens included.
+
+    Attributes:
+        pad_id: fills rows up under the mask.
+        unknown_id: stands for a word outside the vocabulary, and alone in a row without tokens.
+        start_id: the special token before every text; None where there is none.
+        end_id: the special token after every text; None where there is none.
+        unit: what the tokens are called.
     """
 
-    pad_id = 0
-    unknown_id = 1
+    pad_id: int = 0
+    unknown_id: int = 1
+    start_id: int | None = None
+    end_id: int | None = None
     unit = "words"
 
     def __init__(self, sequence_length: int, **kwargs: Any):
@@ -54,15 +63,27 @@ class Preprocessor(keras.layers.Layer):
         """
         raise NotImplementedError
 
+    def detokenize(self, tokens: tf.RaggedTensor) -> tf.Tensor:
+        """Int32 ids, ragged `(batch, None)`, to strings `(batch,)`, special tokens left out.
+
+        Raises:
+            NotImplementedError: the tokens do not tell how a text was written.
+        """
+        raise NotImplementedError(
+            "These tokens do not tell how a text was written, so none can be made of them. Take a "
+            f"model that reads byte pairs. Received: {type(self).__name__}"
+        )
+
     def truncate(self, tokens: tf.RaggedTensor) -> tf.RaggedTensor:
         """Cuts the ids that `pack` would not read, so that they need not be kept."""
-        return tokens[:, : self.sequence_length]
+        special = (self.start_id is not None) + (self.end_id is not None)
+        return tokens[:, : self.sequence_length - special]
 
     def pack(self, tokens: tf.RaggedTensor, multiple: int = 1) -> dict[str, tf.Tensor]:
         """Ragged ids to the features an encoder reads, padded on the right.
 
-        A text without a single token becomes one unknown token: every row has at least one real
-        position, which masks, means and the cuDNN kernels need.
+        A text without a single token, special ones included, becomes one unknown token: every
+        row has at least one real position, which masks, means and the cuDNN kernels need.
 
         Args:
             tokens: int32 ids, ragged `(batch, None)`.
@@ -73,9 +94,12 @@ class Preprocessor(keras.layers.Layer):
             `token_ids`, `padding_mask` (1 for real tokens) and `segment_ids`, int32
             `(batch, length)`, with `length` that of the longest row.
         """
-        return self._pad(self.truncate(tokens), multiple)
-
-    def _pad(self, tokens: tf.RaggedTensor, multiple: int) -> dict[str, tf.Tensor]:
+        tokens = self.truncate(tokens)
+        column = tf.ones([tokens.nrows(), 1], tokens.dtype)
+        first = [] if self.start_id is None else [self.start_id * column]
+        last = [] if self.end_id is None else [self.end_id * column]
+        if first or last:
+            tokens = tf.concat([*first, tokens, *last], axis=1)
         lengths = tf.maximum(tf.cast(tokens.row_lengths(), tf.int32), 1)
         longest = tf.maximum(tf.reduce_max(lengths), 1)
         length = tf.minimum(-(-longest // multiple) * multiple, self.sequence_length)

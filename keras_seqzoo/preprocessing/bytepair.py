@@ -1,4 +1,4 @@
-"""Byte-level byte-pair encoding: the tokens of GPT-2, exact and fast, as one TensorFlow graph."""
+"""Byte-level byte-pair encoding: the tokens of GPT-2 and RoBERTa, exact and fast, as one graph."""
 
 from __future__ import annotations
 
@@ -44,23 +44,27 @@ _MARK = b"\xff"  # a byte that UTF-8 does not use
 
 @keras.saving.register_keras_serializable("keras_seqzoo")
 class BytePairPreprocessor(Preprocessor):
-    """GPT-2's byte-level byte-pair encoding.
+    """GPT-2's byte-level byte-pair encoding, and RoBERTa's, which adds special tokens.
 
     The ids are those of Hugging Face's `tokenizers`, text by text; the tests say on which texts
-    that was seen. No special token is added, and one that a user writes out is read as text.
-    Bytes that are not UTF-8 are read as `bytes.decode(errors="replace")` reads them.
+    that was seen. A special token that a user writes out is read as text. Bytes that are not UTF-8
+    are read as `bytes.decode(errors="replace")` reads them.
 
-    GPT-2 has no padding token: `<|endoftext|>` (id 0 where the vocabulary lacks it) fills the
-    rows under the mask, and stands as the one token of a text that has none.
+    GPT-2 has neither special nor padding tokens: `<|endoftext|>` (id 0 where the vocabulary lacks
+    it) fills the rows under the mask, and stands as the one token of a text that has none.
 
     Args:
         sequence_length: most tokens that the encoder reads.
         vocabulary: ids of the tokens, written as in GPT-2's `vocab.json` (a space is "Ġ"), or
             the path of such a file. None where `load_assets` will bring it.
         merges: the merges in the order learnt, such as "Ġ t", or the path of a `merges.txt`.
+        start_token: the token before every text, such as RoBERTa's "<s>"; none if None.
+        end_token: the token after every text, such as RoBERTa's "</s>"; none if None.
+        pad_token: the token that fills rows; `<|endoftext|>` if None.
 
     Raises:
-        ValueError: only one of `vocabulary` and `merges`; ids that are not 0, 1, 2, …; a byte
+        FileNotFoundError: no such file.
+        ValueError: a special token that is not in the vocabulary; only one of `vocabulary` and `merges`; ids that are not 0, 1, 2, …; a byte
             without token; a merge of unknown tokens, or listed twice.
 
     Example:
@@ -77,9 +81,15 @@ class BytePairPreprocessor(Preprocessor):
         sequence_length: int,
         vocabulary: Mapping[str, int] | str | Path | None = None,
         merges: Sequence[str] | str | Path | None = None,
+        start_token: str | None = None,
+        end_token: str | None = None,
+        pad_token: str | None = None,
         **kwargs: Any,
     ):
         super().__init__(sequence_length, **kwargs)
+        self.start_token = start_token
+        self.end_token = end_token
+        self.pad_token = pad_token
         # Plain tuple attributes would be wrapped and watched by Keras's tracker, item by item.
         object.__setattr__(self, "_tokens", ())
         object.__setattr__(self, "_merges", ())
@@ -121,6 +131,21 @@ class BytePairPreprocessor(Preprocessor):
             splits = tf.gather(rows.row_splits, pieces.row_splits)
             return tf.RaggedTensor.from_row_splits(rows.values, splits, validate=False)
 
+    @tf.autograph.experimental.do_not_convert
+    def detokenize(self, tokens: tf.RaggedTensor) -> tf.Tensor:
+        """Int32 ids, ragged `(batch, None)`, to strings `(batch,)`, special tokens left out.
+
+        What was cut amid a character ends in bytes that are not UTF-8.
+        """
+        with tf.device("CPU:0"):
+            # A table of strings is gathered on CPU alone.
+            return tf.strings.reduce_join(tf.gather(self._spelt, tokens), axis=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor but vocabulary and merges, which are assets."""
+        names = ("start_token", "end_token", "pad_token")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
     def fingerprint(self) -> str:
         """A digest of everything that decides the ids: equal digests give equal ids."""
         content = json.dumps([super().fingerprint(), self._merges])
@@ -140,6 +165,11 @@ class BytePairPreprocessor(Preprocessor):
     def _set_vocabulary(
         self, ids: Mapping[str, int] | str | Path, merges: Sequence[str] | str | Path
     ) -> None:
+        for path, kind in ((ids, "vocab.json"), (merges, "merges.txt")):
+            if isinstance(path, (str, Path)) and not Path(path).is_file():
+                raise FileNotFoundError(
+                    f"There is no such file. Check the path of the {kind}. Received: {path}"
+                )
         if isinstance(ids, (str, Path)):
             ids = cast(dict[str, int], json.loads(Path(ids).read_text(encoding="utf-8")))
         if isinstance(merges, (str, Path)):
@@ -168,7 +198,16 @@ class BytePairPreprocessor(Preprocessor):
             )
         object.__setattr__(self, "_tokens", tokens)
         object.__setattr__(self, "_merges", tuple(merges))
-        self.pad_id = self.unknown_id = ids.get(END, 0)
+        special = (self.start_token, self.end_token, self.pad_token)
+        if unknown := [token for token in special if token is not None and token not in ids]:
+            raise ValueError(
+                "A special token must be in the vocabulary. Add it, or take both from one model. "
+                f"Received: {unknown}, {len(tokens)} tokens"
+            )
+        self.pad_id = self.unknown_id = ids.get(self.pad_token or END, 0)
+        self.start_id, self.end_id = (
+            None if token is None else ids[token] for token in (self.start_token, self.end_token)
+        )
 
         never, mark = len(pairs), len(tokens)
         flat = (ids[token] for part in parts for token in part)
@@ -183,10 +222,17 @@ class BytePairPreprocessor(Preprocessor):
         follow = np.append(used[merged], never + 1)
         byte_ids = np.array([ids[sign] for sign in signs])
         byte_ids[0xFF] = mark
+        byte_of = {sign: byte for byte, sign in enumerate(signs)}
+        silent = {END, *special}
+        spelt = [
+            b"" if token in silent else bytes(byte_of.get(sign, 0x3F) for sign in token)
+            for token in tokens
+        ]
         self._is_ordered = bool((follow > ranks).all())
         with tf.init_scope(), tf.device("CPU:0"):
             self._byte_ids = tf.constant(byte_ids, tf.int32)
             self._merged = tf.constant(merged, tf.int32)
+            self._spelt = tf.constant(spelt)
             self._next = tf.constant(follow, tf.int32)
             self._ranks = tf.lookup.StaticHashTable(
                 tf.lookup.KeyValueTensorInitializer(keys, ranks), default_value=never
@@ -272,14 +318,18 @@ def read_merges(path: Path) -> list[str]:
 
 
 def learn_byte_pairs(
-    chunks: Iterable[Sequence[str]], vocabulary_size: int, min_count: int = 2
+    chunks: Iterable[Sequence[str]],
+    vocabulary_size: int,
+    min_count: int = 2,
+    special_tokens: Sequence[str] = (END,),
 ) -> tuple[dict[str, int], list[str]]:
     """Learns a byte-level vocabulary with the trainer of Hugging Face's `tokenizers`.
 
     Args:
         chunks: the training texts, some thousands at a time.
-        vocabulary_size: most tokens, the 256 bytes and `<|endoftext|>` (id 0) included.
+        vocabulary_size: most tokens, the 256 bytes and the special ones included.
         min_count: a pair seen less often is not merged.
+        special_tokens: the first tokens of the vocabulary.
 
     Returns:
         The ids of the tokens, and the merges in the order learnt: the constructor's arguments.
@@ -292,7 +342,7 @@ def learn_byte_pairs(
         (text.encode("utf-8", "replace").decode() for texts in chunks for text in texts),
         vocab_size=vocabulary_size,
         min_frequency=min_count,
-        special_tokens=[END],
+        special_tokens=list(special_tokens),
         show_progress=False,
     )
     model = json.loads(trained.to_str())["model"]

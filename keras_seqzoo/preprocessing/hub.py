@@ -69,7 +69,7 @@ class HubPreprocessor(ClsSepPreprocessor):
             self._module = load_preprocessor(Path(self._unpacked.name), folder)
             packed = self._module(tf.constant([""]))["input_word_ids"][0]
         # An empty text is packed as [CLS] [SEP] [PAD] …
-        self.cls_id, self.sep_id, self.pad_id = packed[:3].numpy().tolist()
+        self.start_id, self.end_id, self.pad_id = packed[:3].numpy().tolist()
         object.__setattr__(self, "_pieces", _vocabulary_of(Path(self._unpacked.name)))
 
     @property

@@ -28,8 +28,6 @@ class ClsSepPreprocessor(Preprocessor):
         ValueError: `sequence_length` below 3.
     """
 
-    cls_id: int
-    sep_id: int
     unit = "word pieces"
 
     def __init__(self, sequence_length: int, **kwargs: Any):
@@ -39,17 +37,6 @@ class ClsSepPreprocessor(Preprocessor):
                 f"Received: sequence_length={sequence_length!r}"
             )
         super().__init__(sequence_length, **kwargs)
-
-    def truncate(self, tokens: tf.RaggedTensor) -> tf.RaggedTensor:
-        """Cuts the ids that `pack` would not read."""
-        return tokens[:, : self.sequence_length - 2]
-
-    def pack(self, tokens: tf.RaggedTensor, multiple: int = 1) -> dict[str, tf.Tensor]:
-        """Ragged ids to the features an encoder reads; see `Preprocessor.pack`."""
-        tokens = self.truncate(tokens)
-        column = tf.ones([tokens.nrows(), 1], tokens.dtype)
-        tokens = tf.concat([self.cls_id * column, tokens, self.sep_id * column], axis=1)
-        return self._pad(tokens, multiple)
 
 
 @keras.saving.register_keras_serializable("keras_seqzoo")
@@ -128,7 +115,7 @@ class WordPiecePreprocessor(ClsSepPreprocessor):
             )
         # A plain tuple attribute would be wrapped and watched by Keras's tracker, piece by piece.
         object.__setattr__(self, "_pieces", pieces)
-        self.pad_id, self.unknown_id, self.cls_id, self.sep_id = (
+        self.pad_id, self.unknown_id, self.start_id, self.end_id = (
             pieces.index(token) for token in (PAD, UNKNOWN, CLS, SEP)
         )
         with tf.init_scope(), tf.device("CPU:0"):

@@ -1,0 +1,169 @@
+"""SentencePiece: the tokens of DeBERTa-v3, ALBERT, XLM-RoBERTa, Llama and Gemma."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_seqzoo.preprocessing.base import Preprocessor, as_strings
+
+PAD, CLS, SEP, UNKNOWN, MASK = "[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"
+
+
+@keras.saving.register_keras_serializable("keras_seqzoo")
+class SentencePiecePreprocessor(Preprocessor):
+    """SentencePiece by the op of TensorFlow Text, and a start and an end token.
+
+    The op is SentencePiece itself (the C++ library), so the ids are its own. TensorFlow Serving
+    has it. A special token that a user writes out is read as SentencePiece reads it.
+
+    Args:
+        sequence_length: most tokens that the encoder reads, special ones included.
+        proto: the serialised SentencePiece model, or the path of such a `.model` or `.spm` file.
+            None where `load_assets` will bring it.
+        start_id: the id before every text; none if None.
+        end_id: the id after every text; none if None.
+        pad_id: the id that fills rows.
+        offset: what the encoder's ids have over SentencePiece's: 1 for XLM-RoBERTa.
+        unknown_id: the id of what has no piece; SentencePiece's own, by default.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not a SentencePiece model.
+    """
+
+    unit = "pieces"
+
+    def __init__(
+        self,
+        sequence_length: int,
+        proto: bytes | str | Path | None = None,
+        start_id: int | None = None,
+        end_id: int | None = None,
+        pad_id: int = 0,
+        offset: int = 0,
+        unknown_id: int | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(sequence_length, **kwargs)
+        self.start_id = start_id
+        self.end_id = end_id
+        self.pad_id = pad_id
+        self.offset = offset
+        self._unknown = unknown_id
+        object.__setattr__(self, "_pieces", ())
+        if isinstance(proto, (str, Path)):
+            if not Path(proto).is_file():
+                raise FileNotFoundError(
+                    "There is no such file. Check the path of the SentencePiece model. "
+                    f"Received: {proto}"
+                )
+            proto = Path(proto).read_bytes()
+        if proto is not None:
+            self._set_proto(proto)
+
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        """The pieces in the order of SentencePiece's ids."""
+        return self._pieces
+
+    @property
+    def resources(self) -> Sequence[Any]:
+        """The model that a SavedModel must hold."""
+        return (self._tokenizer,)
+
+    def tokenize(self, texts: Any) -> tf.RaggedTensor:
+        """Strings `(batch,)` to int32 ids, ragged `(batch, None)`, without special tokens."""
+        texts = tf.strings.unicode_transcode(as_strings(texts), "UTF-8", "UTF-8", errors="replace")
+        ids = self._tokenizer.tokenize(texts)
+        known = ids.values + self.offset
+        values = tf.where(ids.values == self._unknown_piece, self.unknown_id, known)
+        return ids.with_values(values)
+
+    def detokenize(self, tokens: tf.RaggedTensor) -> tf.Tensor:
+        """Int32 ids, ragged `(batch, None)`, to strings `(batch,)`, special tokens left out."""
+        silent = [i for i in (self.start_id, self.end_id, self.pad_id) if i is not None]
+        is_text = tf.reduce_all(tokens.values[:, None] != tf.constant([silent]), axis=-1)
+        kept = tf.ragged.boolean_mask(tokens, tokens.with_values(is_text))
+        return self._tokenizer.detokenize(kept - self.offset)
+
+    def fingerprint(self) -> str:
+        """A digest of everything that decides the ids: equal digests give equal ids."""
+        return hashlib.sha256(super().fingerprint().encode() + self._proto).hexdigest()[:16]
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor but the model, which is an asset."""
+        names = ("start_id", "end_id", "pad_id", "offset")
+        config = {name: getattr(self, name) for name in names}
+        return {**super().get_config(), **config, "unknown_id": self._unknown}
+
+    def save_assets(self, dir_path: str) -> None:
+        """Writes the SentencePiece model (Keras calls this in `model.save`)."""
+        (Path(dir_path) / "spiece.model").write_bytes(self._proto)
+
+    def load_assets(self, dir_path: str) -> None:
+        """Reads what `save_assets` wrote (Keras calls this in `load_model`)."""
+        self._set_proto((Path(dir_path) / "spiece.model").read_bytes())
+
+    def _set_proto(self, proto: bytes) -> None:
+        import sentencepiece
+        import tensorflow_text
+
+        try:
+            model = sentencepiece.SentencePieceProcessor(model_proto=proto)
+        except (RuntimeError, ValueError) as error:
+            raise ValueError(
+                "This is not a SentencePiece model. Take the .model or .spm file of the encoder. "
+                f"Received: {len(proto)} bytes, which gave {error}"
+            ) from error
+        # Plain attributes would be wrapped and watched by Keras's tracker.
+        object.__setattr__(self, "_proto", proto)
+        object.__setattr__(
+            self, "_pieces", tuple(model.IdToPiece(i) for i in range(model.GetPieceSize()))
+        )
+        self._unknown_piece = model.unk_id()
+        given = self._unknown
+        self.unknown_id = self._unknown_piece + self.offset if given is None else given
+        with tf.init_scope(), tf.device("CPU:0"):
+            self._tokenizer = tensorflow_text.SentencepieceTokenizer(proto, out_type=tf.int32)
+
+
+def learn_sentence_pieces(chunks: Iterable[Sequence[str]], vocabulary_size: int) -> bytes:
+    """Learns a unigram model with the SentencePiece library.
+
+    Args:
+        chunks: the training texts, some thousands at a time.
+        vocabulary_size: most pieces, the special ones `[PAD]` 0, `[CLS]` 1, `[SEP]` 2, `[UNK]` 3
+            and `[MASK]` 4 (DeBERTa-v3's) included. Few texts give fewer.
+
+    Returns:
+        The serialised model.
+    """
+    import sentencepiece
+
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=(
+            # A lone surrogate (half of a broken emoji) is a legal Python string without UTF-8 form.
+            text.encode("utf-8", "replace").decode()
+            for texts in chunks
+            for text in texts
+            if text.strip()
+        ),
+        model_writer=model,
+        vocab_size=vocabulary_size,
+        hard_vocab_limit=False,
+        model_type="unigram",
+        pad_id=0, bos_id=1, eos_id=2, unk_id=3,
+        pad_piece=PAD, bos_piece=CLS, eos_piece=SEP, unk_piece=UNKNOWN,
+        user_defined_symbols=[MASK],
+        max_sentence_length=1 << 20,
+        minloglevel=2,
+    )  # fmt: skip
+    return model.getvalue()
