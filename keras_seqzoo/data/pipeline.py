@@ -33,7 +33,7 @@ _LENGTH_MULTIPLE = 8
 
 
 def make_dataset(
-    table: TextTable | TextStream,
+    table: Any,
     model: TextModel | Preprocessor,
     batch_size: int = 32,
     shuffle: bool = False,
@@ -46,7 +46,8 @@ def make_dataset(
 
     Args:
         table: a `TextTable`, or a `TextStream`, of which only some windows of rows are in memory
-            at a time.
+            at a time. For a model of the task `generate` also a text file or a list of strings:
+            all of it is laid end to end and cut into full rows, with the next tokens as labels.
         model: the model, or its preprocessor, whose vocabulary turns the texts into ids.
         batch_size: rows a batch; over all replicas, where there are several.
         shuffle: whether rows are drawn in a new random order in every epoch. A stream is
@@ -78,6 +79,8 @@ def make_dataset(
         (TensorShape([2, 8]), [1, 0])
     """
     check_whole(batch_size=batch_size)
+    if hasattr(model, "packed"):
+        return model.packed(table, batch_size, shuffle, seed)
     if not isinstance(table, TextTable | TextStream):
         raise TypeError(
             "`table` must be a TextTable or a TextStream. Use read_table(source) first. "
@@ -106,7 +109,12 @@ def make_dataset(
 
 
 def text_windows(
-    texts: Any, preprocessor: Preprocessor, columns: Mapping[str, Any], *, keep: bool = True
+    texts: Any,
+    preprocessor: Preprocessor,
+    columns: Mapping[str, Any],
+    *,
+    keep: bool = True,
+    truncate: bool = True,
 ) -> tf.data.Dataset:
     """Makes one window of ids from texts that are in memory.
 
@@ -116,19 +124,21 @@ def text_windows(
         columns: further arrays `(rows, …)`, such as `labels`, in the order in which batches
             are to hold them.
         keep: whether the ids are made now and kept; otherwise anew in every iteration.
+        truncate: whether ids that `pack` would not read are cut.
 
     Returns:
         A dataset of one element: a dict of `values`, `splits` and the columns.
     """
     strings = as_strings(texts)
     source = tf.data.Dataset.from_tensors((strings, dict(columns)))
-    windows = source.map(lambda texts, columns: _window(texts, columns, preprocessor))
+    windows = source.map(lambda texts, columns: _window(texts, columns, preprocessor, truncate))
     if not keep:
         return windows
     # In parts, so that all cores tokenise; from_tensors then holds the ids outside any graph.
     parts = tf.data.Dataset.from_tensor_slices(strings).batch(4096)
     parts = parts.map(
-        lambda texts: _window(texts, {}, preprocessor), num_parallel_calls=tf.data.AUTOTUNE
+        lambda texts: _window(texts, {}, preprocessor, truncate),
+        num_parallel_calls=tf.data.AUTOTUNE,
     )
     values, lengths = [np.zeros(0, np.int32)], [np.zeros(0, np.int64)]
     for part in parts.as_numpy_iterator():
@@ -207,9 +217,14 @@ def _plan(
 
 
 def _window(
-    texts: tf.Tensor, columns: Mapping[str, tf.Tensor], preprocessor: Preprocessor
+    texts: tf.Tensor,
+    columns: Mapping[str, tf.Tensor],
+    preprocessor: Preprocessor,
+    truncate: bool = True,
 ) -> dict[str, tf.Tensor]:
-    tokens = preprocessor.truncate(preprocessor.tokenize(texts))
+    tokens = preprocessor.tokenize(texts)
+    if truncate:
+        tokens = preprocessor.truncate(tokens)
     return {
         "values": tokens.flat_values,
         "splits": tf.cast(tokens.row_splits, tf.int64),

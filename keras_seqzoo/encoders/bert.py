@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from keras_seqzoo.checks import check_dtype, check_rate, check_whole
-from keras_seqzoo.encoders.parts import EncoderParts, text_chunks
+from keras_seqzoo.encoders.parts import NO_TEXTS, EncoderParts, text_chunks
 from keras_seqzoo.encoders.sources import build_from_source, transformer_parts
 from keras_seqzoo.hub.resolve import POSITIONS
 from keras_seqzoo.zoo import ModelCard, register
@@ -294,9 +294,6 @@ def _learn(
     if vocabulary is None:
         check_whole(vocabulary_size=vocabulary_size)
         if data is None:
-            raise ValueError(
-                "A model trained from scratch learns its vocabulary from texts. Pass the training "
-                "table as `data`, or the word pieces as `vocabulary`. Received: data=None"
-            )
+            raise ValueError(NO_TEXTS)
         vocabulary = learn_word_pieces(text_chunks(data), vocabulary_size, lowercase=lowercase)
     return WordPiecePreprocessor(length, vocabulary, lowercase)

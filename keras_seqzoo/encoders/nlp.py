@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_seqzoo.checks import check_dtype, check_rate, check_whole
-from keras_seqzoo.encoders.parts import EncoderParts, text_chunks
+from keras_seqzoo.encoders.parts import NO_TEXTS, EncoderParts, learn_pairs, text_chunks
 from keras_seqzoo.encoders.sources import build_from_source, transformer_parts
 from keras_seqzoo.zoo import ModelCard, register
 
@@ -23,7 +23,8 @@ _PAPERS = {
 }
 _POSITIONS = {"gpt2": 1024}
 _BUCKETS = 256  # of DeBERTa-v3's relative positions
-_ROBERTA_SPECIAL = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
+_ROBERTA_SPECIAL = {"start_token": "<s>", "pad_token": "<pad>", "end_token": "</s>"}
+_ROBERTA_FURTHER = ("<unk>", "<mask>")
 
 
 def encoder_parameters(architecture: str, size: Mapping[str, int], positions: int) -> int:
@@ -266,10 +267,7 @@ def _preprocessor(
             f"Received: merges={_brief(merges)}"
         )
     if vocabulary is None and data is None:
-        raise ValueError(
-            "A model trained from scratch learns its vocabulary from texts. Pass the training "
-            "table as `data`, or the tokens as `vocabulary`. Received: data=None"
-        )
+        raise ValueError(NO_TEXTS)
     if architecture == "distilbert":
         from keras_seqzoo.preprocessing import wordpiece
 
@@ -286,15 +284,9 @@ def _preprocessor(
             vocabulary = sentencepiece.learn_sentence_pieces(text_chunks(data), vocabulary_size)
         return sentencepiece.SentencePiecePreprocessor(length, vocabulary, start_id=1, end_id=2)
 
-    from keras_seqzoo.preprocessing import bytepair
-
-    special = _ROBERTA_SPECIAL if architecture == "roberta" else (bytepair.END,)
-    start, end, pad = ("<s>", "</s>", "<pad>") if architecture == "roberta" else (None,) * 3
-    if vocabulary is None and merges is None:
-        vocabulary, merges = bytepair.learn_byte_pairs(
-            text_chunks(data), vocabulary_size, special_tokens=special
-        )
-    return bytepair.BytePairPreprocessor(length, vocabulary, merges, start, end, pad)
+    special = _ROBERTA_SPECIAL if architecture == "roberta" else {}
+    further = _ROBERTA_FURTHER if architecture == "roberta" else ()
+    return learn_pairs(data, length, vocabulary, merges, vocabulary_size, special, further)
 
 
 def _existing(path: str | Path) -> Path:

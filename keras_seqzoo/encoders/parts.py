@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,14 @@ if TYPE_CHECKING:
     import keras
 
     from keras_seqzoo.preprocessing.base import Preprocessor
+    from keras_seqzoo.preprocessing.bytepair import BytePairPreprocessor
     from keras_seqzoo.preprocessing.words import WordPreprocessor
+
+
+NO_TEXTS = (
+    "A model trained from scratch learns its vocabulary from texts. Pass the training texts as "
+    "`data`, or the tokens as `vocabulary`. Received: data=None"
+)
 
 
 @dataclass
@@ -54,7 +62,11 @@ class EncoderParts:
 
 
 def text_chunks(data: Any, rows: int = 16384) -> Iterator[Sequence[str]]:
-    """Yields the texts of a table, a stream or a sequence, `rows` at a time."""
+    """Yields the texts of a table, a stream, a sequence or a text file, `rows` at a time."""
+    if isinstance(data, (str, os.PathLike)):
+        from keras_seqzoo.data.packing import read_corpus
+
+        data = read_corpus(data)
     if hasattr(data, "chunks"):
         for texts, _ in data.chunks(rows):
             yield texts
@@ -94,13 +106,49 @@ def learn_words(
             f"Received: vocabulary_size={vocabulary_size!r}"
         )
     if data is None:
-        raise ValueError(
-            "A model trained from scratch learns its vocabulary from texts. Pass the training "
-            "table as `data`, or the words as `vocabulary`. Received: data=None"
-        )
+        raise ValueError(NO_TEXTS)
     words = WordPreprocessor(sequence_length)
     words.learn(text_chunks(data), vocabulary_size, min_count)
     return words
+
+
+def learn_pairs(
+    data: Any,
+    sequence_length: int,
+    vocabulary: Any,
+    merges: Any,
+    vocabulary_size: int,
+    special: Mapping[str, str] | None = None,
+    further: Sequence[str] = (),
+) -> BytePairPreprocessor:
+    """Makes the preprocessor of a model that learns its byte pairs from the training texts.
+
+    Args:
+        data: training texts; may be None where `vocabulary` is given.
+        sequence_length: most tokens read of a text.
+        vocabulary: ids of the tokens or a `vocab.json`, where they are not to be learnt.
+        merges: in order, or a `merges.txt`; with `vocabulary`.
+        vocabulary_size: most entries of a learnt vocabulary.
+        special: `start_token`, `end_token` and `pad_token`, where there are such.
+        further: special tokens that a learnt vocabulary has beside these.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: neither texts nor a vocabulary, or one that does not hold together.
+    """
+    from keras_seqzoo.preprocessing.bytepair import END, BytePairPreprocessor, learn_byte_pairs
+
+    special = special or {}
+    if vocabulary is None and merges is None:
+        check_whole(vocabulary_size=vocabulary_size)
+        if data is None:
+            raise ValueError(NO_TEXTS)
+        vocabulary, merges = learn_byte_pairs(
+            text_chunks(data),
+            vocabulary_size,
+            special_tokens=[*dict.fromkeys([*special.values(), *further])] or [END],
+        )
+    return BytePairPreprocessor(sequence_length, vocabulary, merges, **special)
 
 
 def saved_parts(path: str, name: str) -> EncoderParts:

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from keras_seqzoo.checks import check_dtype, check_rate, check_whole
-from keras_seqzoo.encoders.parts import EncoderParts, learn_words
+from keras_seqzoo.encoders.parts import EncoderParts, learn_pairs, learn_words
 from keras_seqzoo.zoo import ModelCard, register
+
+if TYPE_CHECKING:
+    from keras_seqzoo.preprocessing.base import Preprocessor
 
 _LSTM_PAPER = "Hochreiter and Schmidhuber (1997), Long Short-Term Memory"
 _GRU_PAPER = (
@@ -50,6 +54,7 @@ def recurrent(
     data: Any,
     *,
     cell: str,
+    task: str = "classify",
     sequence_length: int | None = None,
     weights: str | None = None,
     embedding_dim: int = 128,
@@ -58,8 +63,10 @@ def recurrent(
     bidirectional: bool = False,
     dropout: float = 0.5,
     recurrent_dropout: float = 0.0,
+    tokens: str | None = None,
     vocabulary_size: int = 20_000,
-    vocabulary: Sequence[str] | None = None,
+    vocabulary: Any = None,
+    merges: Sequence[str] | str | Path | None = None,
     min_count: int = 1,
     dtype: Any = None,
 ) -> EncoderParts:
@@ -68,7 +75,9 @@ def recurrent(
     Args:
         data: training texts; may be None where `vocabulary` is given.
         cell: `"LSTM"` or `"GRU"`.
-        sequence_length: most tokens read of a text, 512 by default.
+        task: what the model is for.
+        sequence_length: most tokens read of a text, 512 by default; of a language model, tokens
+            of a row, 128 by default.
         weights: None or `"pretrained"`, both from scratch: there are no pretrained ones.
         embedding_dim: width of a word vector.
         units: width of the recurrent state, in each direction.
@@ -76,12 +85,17 @@ def recurrent(
         bidirectional: whether texts are read in both directions.
         dropout: rate at which word vectors, and the head's input, are dropped in training.
         recurrent_dropout: the same for the recurrent state. Above 0 a layer cannot use cuDNN.
-        vocabulary_size: most entries of the vocabulary, two special ones included.
-        vocabulary: the words, where they are not to be learnt from `data`.
+        tokens: `"words"`, lower-cased; or `"byte_pairs"`, of which any text can be made again,
+            the default for the task `generate`.
+        vocabulary_size: most entries of the vocabulary, special ones included.
+        vocabulary: the words, where they are not to be learnt from `data`; for byte pairs the
+            ids of the tokens, or a `vocab.json`.
+        merges: of byte pairs, with `vocabulary`: in order, or a `merges.txt`.
         min_count: words seen less often in `data` are left out.
         dtype: Keras dtype policy; the global one by default.
 
     Raises:
+        FileNotFoundError: no such vocabulary file.
         ValueError: a value out of its range, or neither `data` nor `vocabulary`.
     """
     import keras
@@ -96,7 +110,18 @@ def recurrent(
     check_whole(embedding_dim=embedding_dim, units=units, num_layers=num_layers)
     check_rate(dropout=dropout, recurrent_dropout=recurrent_dropout)
     dtype = check_dtype(dtype)
-    preprocessor = learn_words(data, sequence_length or 512, vocabulary, vocabulary_size, min_count)
+    length = sequence_length or (128 if task == "generate" else 512)
+    tokens = tokens or ("byte_pairs" if task == "generate" else "words")
+    preprocessor: Preprocessor
+    if tokens == "byte_pairs":
+        preprocessor = learn_pairs(data, length, vocabulary, merges, vocabulary_size)
+    elif tokens == "words" and merges is None:
+        preprocessor = learn_words(data, length, vocabulary, vocabulary_size, min_count)
+    else:
+        raise ValueError(
+            "`tokens` must be 'words' or 'byte_pairs', and only byte pairs have `merges`. "
+            f"Received: tokens={tokens!r}, merges={'None' if merges is None else 'given'}"
+        )
 
     token_ids = keras.Input((None,), dtype="int32", name="token_ids")
     padding_mask = keras.Input((None,), dtype="int32", name="padding_mask")

@@ -29,6 +29,7 @@ class Preprocessor(keras.layers.Layer):
         start_id: the special token before every text; None where there is none.
         end_id: the special token after every text; None where there is none.
         unit: what the tokens are called.
+        joint: what stands between a text and the tokens that are added to it.
     """
 
     pad_id: int = 0
@@ -36,6 +37,7 @@ class Preprocessor(keras.layers.Layer):
     start_id: int | None = None
     end_id: int | None = None
     unit = "words"
+    joint = ""
 
     def __init__(self, sequence_length: int, **kwargs: Any):
         super().__init__(trainable=False, dtype="int32", **kwargs)

@@ -44,6 +44,8 @@ class WordPreprocessor(Preprocessor):
         [[2, 3, 4], []]
     """
 
+    joint = " "
+
     def __init__(
         self,
         sequence_length: int,
@@ -82,6 +84,12 @@ class WordPreprocessor(Preprocessor):
         """Strings `(batch,)` to int32 ids, ragged `(batch, None)`."""
         words = self.split(texts)
         return words.with_flat_values(self._table.lookup(words.flat_values))
+
+    def detokenize(self, tokens: tf.RaggedTensor) -> tf.Tensor:
+        """Int32 ids, ragged `(batch, None)`, to strings `(batch,)`: words with spaces between."""
+        with tf.device("CPU:0"):
+            words = tf.gather(tf.constant(["", *self.vocabulary[1:]]), tokens)
+            return tf.strings.reduce_join(words, axis=-1, separator=" ")
 
     def learn(
         self, chunks: Iterable[Sequence[str]], vocabulary_size: int, min_count: int = 1

@@ -109,7 +109,7 @@ def _write(model: TextModel, path: Path) -> None:
     functions = model.serving_functions()
     module = tf.Module()
     module.weights = [weight.value for weight in model.weights]
-    module.resources = list(model.preprocessor.resources)
+    module.resources = list(model.resources)
     signatures = {
         name: tf.function(f.function).get_concrete_function(**_named(f.inputs))
         for name, f in functions.items()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -52,6 +52,11 @@ class TextModel(keras.Model):
     pooling: str
     schedule = "constant"
     warmup = 0.0
+
+    @property
+    def resources(self) -> Sequence[Any]:
+        """The tables and variables that a SavedModel must hold beside the weights."""
+        return self.preprocessor.resources
 
     def encode_targets(self, targets: Any) -> Any:
         """Turns what a user passes as `y` into what the loss takes; a task may override it."""
@@ -133,6 +138,9 @@ class TextModel(keras.Model):
         Returns:
             The `keras.callbacks.History`.
         """
+        for layer in self.encoder.layers:
+            if getattr(layer, "lora_rank", None):
+                layer.wake_lora()
         x, y = self._columns(x, y, batch_size, shuffle)
         if _is_text(x):
             if validation_split and validation_data is None:

@@ -1,0 +1,154 @@
+"""Running text for language models: documents end to end, cut into full rows."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_seqzoo.checks import check_whole
+from keras_seqzoo.data.pipeline import text_windows
+from keras_seqzoo.preprocessing.base import Preprocessor
+
+# No token reaches over the start of a line that begins with a word, so there a text may be cut.
+_LINES = re.compile(r"(?<=\n)(?=\S)")
+_PIECE_CHARACTERS = 4096
+
+
+def read_corpus(source: Any) -> list[str]:
+    """Reads the documents to learn from.
+
+    Args:
+        source: the path of a UTF-8 text file, which is one document; a `TextTable` or `TextStream`,
+            of which every text is one; or a sequence of strings.
+
+    Raises:
+        FileNotFoundError: no such file.
+        TypeError: something else.
+        ValueError: no text in it, or a file that is not UTF-8.
+    """
+    if isinstance(source, (str, os.PathLike)):
+        path = Path(source)
+        if not path.is_file():
+            shown = str(source)[:80]
+            raise FileNotFoundError(
+                "A string is taken as the path of a text file, and there is no such file. Check "
+                f"the path; a text itself goes in a list: [text]. Received: {shown!r}"
+            )
+        try:
+            documents = [path.read_text(encoding="utf-8-sig")]
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                "A text file must be UTF-8. Convert it, such as with "
+                f"iconv -f latin1 -t utf-8. Received: {path}, {error}"
+            ) from error
+    elif hasattr(source, "chunks"):
+        documents = [text for texts, _ in source.chunks(16384) for text in texts]
+    else:
+        documents = list(source.texts if hasattr(source, "texts") else source)
+    wrong = next((d for d in documents if not isinstance(d, (str, bytes))), None)
+    if wrong is not None:
+        raise TypeError(f"Documents are strings. Received: {wrong!r} of {type(wrong).__name__}")
+    if not any(document.strip() for document in documents):
+        raise ValueError(
+            "There is no text to learn from. Check the file or the column. "
+            f"Received: {str(source)[:80]!r}, {len(documents)} documents, all empty"
+        )
+    return documents
+
+
+def pack_tokens(documents: Iterable[str], preprocessor: Preprocessor) -> np.ndarray:
+    """Tokenises documents and lays them end to end.
+
+    Args:
+        documents: the texts.
+        preprocessor: turns them into ids; its `pad_id` stands before the first document and
+            after each.
+
+    Returns:
+        Int32 ids `(tokens,)`.
+    """
+    pieces: list[str] = []
+    ends: list[int] = []
+    for document in documents:
+        pieces.extend(_pieces(document))
+        ends.append(len(pieces))
+    windows = text_windows(pieces, preprocessor, {}, truncate=False)
+    window = next(windows.as_numpy_iterator())
+    at = window["splits"][ends]
+    ids = np.insert(window["values"], at, preprocessor.pad_id)
+    return np.concatenate([[preprocessor.pad_id], ids]).astype(np.int32)
+
+
+def packed_batches(
+    tokens: np.ndarray,
+    length: int,
+    batch_size: int,
+    *,
+    shuffle: bool = False,
+    seed: int | None = None,
+) -> tf.data.Dataset:
+    """Cuts running tokens into rows, each with the tokens that follow as targets.
+
+    Args:
+        tokens: int ids `(tokens,)`.
+        length: tokens a row.
+        batch_size: rows a batch.
+        shuffle: whether rows are drawn in a new random order in every epoch.
+        seed: of these orders; drawn from Python's `random` by default.
+
+    Returns:
+        Batches `(features, targets, weights)`: the features of a preprocessor, int32
+        `(batch, length)`; the next tokens, int32 `(batch, length)`; and float32 `(batch, length)`,
+        0 where the last row is padded, 1 elsewhere. Every token but the first is a target once.
+    """
+    check_whole(length=length, batch_size=batch_size)
+    rows = -(-(len(tokens) - 1) // length)
+    padded = np.pad(tokens, (0, rows * length + 1 - len(tokens)))
+    real = np.arange(rows * length) < len(tokens) - 1
+    columns = {
+        "token_ids": padded[:-1].reshape(rows, length),
+        "targets": padded[1:].reshape(rows, length),
+        "real": real.reshape(rows, length),
+    }
+    if seed is None:
+        seed = random.randrange(2**31)
+    dataset = tf.data.Dataset.range(rows)
+    if shuffle:
+        dataset = dataset.shuffle(rows, seed=seed, reshuffle_each_iteration=True)
+
+    def gather(chosen: tf.Tensor, columns: dict[str, tf.Tensor]) -> tuple[Any, ...]:
+        ids = tf.gather(columns["token_ids"], chosen)
+        is_real = tf.gather(columns["real"], chosen)
+        features = {
+            "token_ids": ids,
+            "padding_mask": tf.cast(is_real, tf.int32),
+            "segment_ids": tf.zeros_like(ids),
+        }
+        return features, tf.gather(columns["targets"], chosen), tf.cast(is_real, tf.float32)
+
+    # The ids lie outside the graph, which may hold two gigabytes at most.
+    held = tf.data.Dataset.from_tensors(columns).repeat()
+    batches = tf.data.Dataset.zip(dataset.batch(batch_size), held)
+    return batches.map(gather, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+
+
+def _pieces(document: str | bytes) -> Sequence[str]:
+    """Cuts a long document where no token reaches across, so that all cores can tokenise it."""
+    if len(document) <= _PIECE_CHARACTERS:
+        return [document]  # type: ignore[list-item]
+    text = document.decode("utf-8", "replace") if isinstance(document, bytes) else document
+    pieces, held, size = [], [], 0
+    for line in _LINES.split(text):
+        held.append(line)
+        size += len(line)
+        if size >= _PIECE_CHARACTERS:
+            pieces.append("".join(held))
+            held, size = [], 0
+    return [*pieces, "".join(held)] if held else pieces

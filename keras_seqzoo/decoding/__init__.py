@@ -1,0 +1,1 @@
+"""Next tokens, one after another: what `generate` and `prompt` have in common."""

@@ -1,0 +1,107 @@
+"""The samplers of KerasHub by name, and the loop that they run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import keras
+import tensorflow as tf
+
+if TYPE_CHECKING:
+    from keras_seqzoo.decoding.recurrent import RecurrentDecoding
+    from keras_seqzoo.decoding.transformer import TransformerDecoding
+
+SAMPLERS = ("greedy", "top_k", "top_p", "beam", "contrastive", "random")
+_NOT_YET = -1  # in the slot of a token to come; no token has this id
+
+
+def make_sampler(name: Any, temperature: float = 1.0, seed: int | None = None) -> Any:
+    """Makes a KerasHub sampler.
+
+    Args:
+        name: one of `SAMPLERS`: `"top_k"` draws among the 40 likeliest tokens (Radford et al.
+            2019), `"top_p"` among the fewest that have 0.9 of the probability together (Holtzman
+            et al. 2020), `"beam"` keeps 5 beams, `"contrastive"` has k = 5 and alpha = 0.6 (Su et
+            al. 2022), `"random"` draws among all, `"greedy"` takes the likeliest. Or a
+            `keras_hub.samplers.Sampler`, as it is.
+        temperature: the scores are divided by it; below 1 is more sure, above more daring.
+        seed: of the draws; a random one by default.
+
+    Raises:
+        ValueError: an unknown name, or a temperature that is not above 0.
+    """
+    from keras_hub import samplers
+
+    if isinstance(name, samplers.Sampler):
+        return name
+    if name not in SAMPLERS:
+        raise ValueError(
+            f"`sampler` must be one of {SAMPLERS}, or a keras_hub.samplers.Sampler. "
+            f"Received: sampler={name!r}"
+        )
+    if not isinstance(temperature, (int, float)) or not temperature > 0:
+        raise ValueError(
+            "`temperature` must be a number above 0; for the likeliest token take "
+            f"sampler='greedy'. Received: temperature={temperature!r}"
+        )
+    if name == "greedy":
+        return samplers.GreedySampler(temperature=temperature)
+    if name == "beam":
+        return samplers.BeamSampler(num_beams=5, temperature=temperature)
+    if name == "contrastive":
+        return samplers.ContrastiveSampler(k=5, alpha=0.6, temperature=temperature)
+    if name == "top_k":
+        return samplers.TopKSampler(k=40, temperature=temperature, seed=seed)
+    if name == "top_p":
+        return samplers.TopPSampler(p=0.9, temperature=temperature, seed=seed)
+    return samplers.RandomSampler(temperature=temperature, seed=seed)
+
+
+def sample_tokens(
+    decoding: TransformerDecoding | RecurrentDecoding,
+    sampler: Any,
+    features: Any,
+    most: tf.Tensor,
+    stop_ids: list[int],
+) -> tf.Tensor:
+    """Lets a sampler write on.
+
+    Args:
+        decoding: the steps of the model.
+        sampler: a `keras_hub.samplers.Sampler`.
+        features: the prompts: `token_ids` and `padding_mask`, int32 `(batch, length)`.
+        most: int32, most new tokens of a row.
+        stop_ids: tokens that end a row; the loop ends when every row has one.
+
+    Returns:
+        The new tokens, int32 `(batch, most)`, what follows a stop token included; -1 in slots
+        that were never reached.
+    """
+    length = tf.shape(features["token_ids"])[1]
+    batch = tf.shape(features["token_ids"])[0]
+    prompt = decoding.begin(features, length + most)
+    ids = tf.concat([prompt.token_ids, tf.fill([batch, most], _NOT_YET)], axis=1)
+    hidden = tf.pad(prompt.hidden, [[0, 0], [0, most], [0, 0]])
+    # A vector of zeros has no direction to compare; the slots to come are filled before they count.
+    hidden = tf.where(tf.range(length + most)[None, :, None] < length, hidden, 1.0)
+
+    def step(ids: tf.Tensor, cache: Any, index: tf.Tensor) -> tuple[Any, Any, Any]:
+        vectors, cache = decoding.extend(ids[:, index - 1, None], cache, index - 1)
+        return decoding.logits(vectors[:, 0]), vectors[:, 0], cache
+
+    ids = sampler(
+        next=step,
+        prompt=ids,
+        cache=prompt.cache,
+        index=length,
+        mask=tf.tile(tf.range(length + most)[None] < length, [batch, 1]),
+        stop_token_ids=stop_ids or None,
+        hidden_states=hidden,
+    )
+    return tf.cast(ids[:, length:], tf.int32)
+
+
+def seed_of(sampler: Any) -> keras.Variable | None:
+    """The variable that a sampler's draws depend on; None where it draws nothing."""
+    generator = getattr(sampler, "seed_generator", None)
+    return None if generator is None else generator.state

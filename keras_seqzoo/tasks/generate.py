@@ -1,0 +1,464 @@
+"""Generation: a language model that learns from running text and writes on from a prompt."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_seqzoo.checks import check_rate, check_whole
+from keras_seqzoo.data.packing import pack_tokens, packed_batches, read_corpus
+from keras_seqzoo.decoding.recurrent import RecurrentDecoding
+from keras_seqzoo.decoding.samplers import make_sampler, sample_tokens, seed_of
+from keras_seqzoo.decoding.transformer import TransformerDecoding
+from keras_seqzoo.preprocessing.base import FEATURES, Preprocessor, as_strings
+from keras_seqzoo.tasks.base import ServingFunction, TextModel
+
+if TYPE_CHECKING:
+    from keras_seqzoo.encoders.parts import EncoderParts
+
+_FEATURES = dict.fromkeys(FEATURES, tf.TensorSpec([None, None], tf.int32))
+
+
+def build(
+    parts: EncoderParts,
+    data: Any = None,
+    *,
+    classes: Sequence[str] | None = None,
+    name: str,
+    sampler: str = "top_p",
+    temperature: float = 1.0,
+    max_length: int | None = None,
+    dropout: float | None = None,
+) -> TextGenerator:
+    """Builds and compiles a language model over a causal encoder.
+
+    Args:
+        parts: the encoder, its preprocessor and its family's defaults.
+        data: unused here; an encoder from scratch learnt its vocabulary from it.
+        classes: None; generated text has no classes.
+        name: name of the model.
+        sampler: how `generate` chooses tokens where the call does not say, and how the exported
+            model does; see `make_sampler`.
+        temperature: the same.
+        max_length: most tokens of prompt and continuation together, where the call does not say;
+            64, or as many as there are positions, by default.
+        dropout: rate before the scores of recurrent models; the family's default if None.
+
+    Raises:
+        ValueError: an encoder that reads both ways, `classes`, or a value out of its range.
+    """
+    if classes is not None:
+        raise ValueError(
+            "Generated text has no classes. Leave `classes` out, or build with task='classify' or "
+            f"'prompt'. Received: classes={classes!r}"
+        )
+    if not parts.causal:
+        raise ValueError(
+            "To predict the next token, a model must read forwards only. Take 'lstm', 'gru' or "
+            f"'gpt2'. Received: {name!r}, which reads both ways"
+        )
+    model = TextGenerator(
+        parts.encoder,
+        parts.preprocessor,
+        sampler=sampler,
+        temperature=temperature,
+        max_length=max_length,
+        dropout=parts.dropout if dropout is None else dropout,
+        name=name,
+    )
+    model.compile(
+        optimizer=parts.optimizer(),
+        # The mean of real tokens, of which the perplexity is the exponential.
+        loss=keras.losses.SparseCategoricalCrossentropy(
+            from_logits=True, reduction="mean_with_sample_weight"
+        ),
+        weighted_metrics=["accuracy", _perplexity()],
+        jit_compile=False,
+        schedule=parts.schedule,
+        warmup=parts.warmup,
+    )
+    return model
+
+
+def _perplexity() -> keras.metrics.Metric:
+    import keras_hub
+
+    return keras_hub.metrics.Perplexity(from_logits=True, name="perplexity")
+
+
+@keras.saving.register_keras_serializable("keras_seqzoo")
+class TextGenerator(TextModel):
+    """A causal language model: the scores of the next token at every token, and `generate`.
+
+    Outputs logits, float32 `(batch, length, vocabulary)`. `fit` and `evaluate` take running text:
+    the path of a UTF-8 file, a list of strings, a `TextTable` or a `TextStream`. Documents are laid
+    end to end with the preprocessor's `pad_id` (for GPT-2 `<|endoftext|>`) between them, and cut
+    into full rows of `sequence_length` tokens. They report the loss in nats a token, the accuracy
+    of the likeliest token, and the perplexity.
+
+    Args:
+        encoder: functional model from the features to `sequence_output`: GPT-2's, whose token
+            embedding also makes the scores, or recurrent layers, under a Dense layer of their own.
+        preprocessor: text to features and back.
+        sampler: name of the sampler where `generate` is not told another.
+        temperature: the same.
+        max_length: the same.
+        dropout: rate before the scores of recurrent layers.
+        **kwargs: arguments of `keras.Model`.
+
+    Raises:
+        ValueError: an encoder that can not be run token by token, an unknown sampler, or
+            `max_length` beyond the positions.
+    """
+
+    pooling = "last"
+    poolings = ("last", "mean", "max")
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        preprocessor: Preprocessor,
+        sampler: str = "top_p",
+        temperature: float = 1.0,
+        max_length: int | None = None,
+        dropout: float = 0.0,
+        **kwargs: Any,
+    ):
+        check_rate(dropout=dropout)
+        make_sampler(sampler, temperature)
+        inputs = {name: keras.Input((None,), dtype="int32", name=name) for name in FEATURES}
+        x = encoder(inputs)["sequence_output"]
+        backbone = next((y.backbone for y in encoder.layers if hasattr(y, "backbone")), None)
+        if backbone is None:
+            x = keras.layers.Dropout(dropout, name="dropout")(x)
+            # A vocabulary that is loaded comes after the layers; the embedding knows its size.
+            rows = encoder.get_layer("token_embedding").input_dim
+            head = keras.layers.Dense(rows, dtype="float32", name="logits")
+            super().__init__(inputs, head(x), **kwargs)
+            self.decoding: Any = RecurrentDecoding(encoder, head)
+        else:
+            decoding = TransformerDecoding(backbone)
+            super().__init__(inputs, decoding.logits(x), **kwargs)
+            self.decoding = decoding
+        self.encoder = encoder
+        self.preprocessor = preprocessor
+        self.sampler = sampler
+        self.temperature = temperature
+        self.max_length = self._check_length(max_length or 64) if max_length else None
+        self.dropout = dropout
+        self._writers: dict[Any, Any] = {}
+        self._served: Any = None
+
+    @property
+    def resources(self) -> Sequence[Any]:
+        """The preprocessor's, and the state of the exported sampler's draws."""
+        state = seed_of(self._served)
+        return [*self.preprocessor.resources, *([] if state is None else [state.value])]
+
+    def packed(
+        self, source: Any, batch_size: int = 32, shuffle: bool = False, seed: int | None = None
+    ) -> tf.data.Dataset:
+        """Makes the dataset that `fit` and `evaluate` read; see `data.packing.packed_batches`.
+
+        Args:
+            source: the path of a text file, a list of strings, a table or a stream.
+            batch_size: rows a batch.
+            shuffle: whether rows are drawn in a new random order in every epoch.
+            seed: of these orders.
+
+        Raises:
+            FileNotFoundError: no such file.
+            ValueError: no text.
+        """
+        tokens = pack_tokens(read_corpus(source), self.preprocessor)
+        length = self.preprocessor.sequence_length
+        return packed_batches(tokens, length, batch_size, shuffle=shuffle, seed=seed)
+
+    def generate(
+        self,
+        prompts: str | Sequence[str],
+        max_length: int | None = None,
+        sampler: Any = None,
+        temperature: float | None = None,
+        seed: int | None = None,
+        stop: str | Sequence[str] = (),
+        batch_size: int = 32,
+    ) -> Any:
+        """Writes on from prompts.
+
+        A text ends at `max_length` tokens, before the first of `stop`, or where the model ends the
+        document. An empty prompt begins a new document. What greedy, beam and contrastive search
+        write does not depend on the other prompts of a call.
+
+        Args:
+            prompts: a string, or a list or array of strings.
+            max_length: most tokens of a prompt and its continuation together.
+            sampler: `"greedy"`, `"top_k"`, `"top_p"`, `"beam"`, `"contrastive"` or `"random"`, see
+                `make_sampler`; or a `keras_hub.samplers.Sampler`.
+            temperature: the scores are divided by it.
+            seed: makes the draws repeatable. By default it is drawn from Python's `random`.
+            stop: strings before which a continuation ends.
+            batch_size: prompts written on at a time.
+
+        Returns:
+            The prompts with their continuations: a string for a string, else a list.
+
+        Raises:
+            TypeError: prompts that are not strings.
+            ValueError: an unknown sampler; `max_length` below the tokens of a prompt, or above the
+                positions.
+
+        Example:
+            >>> import keras_seqzoo as sz
+            >>> model = sz.build_model("gru", ["so it goes"], task="generate", units=8)
+            >>> model.generate("so it", max_length=8, seed=0).startswith("so it")
+            True
+        """
+        if isinstance(prompts, str):
+            return self.generate(
+                [prompts], max_length, sampler, temperature, seed, stop, batch_size
+            )[0]
+        check_whole(batch_size=batch_size)
+        strings = as_strings(prompts)
+        stops = [stop] if isinstance(stop, str) else list(stop)
+        if not all(isinstance(s, str) and s for s in stops):
+            raise ValueError(f"`stop` must be strings that are not empty. Received: stop={stop!r}")
+        if strings.shape[0] == 0:
+            return []
+        tokens = self._begun(self.preprocessor.tokenize(strings))
+        lengths = tokens.row_lengths().numpy()
+        limit = self._limit(max_length, lengths)
+        sampler = self.sampler if sampler is None else sampler
+        write = self._writer(
+            sampler, self.temperature if temperature is None else temperature, stops
+        )
+        state = seed_of(write.sampler)
+        if state is not None:
+            seed = random.randrange(2**31) if seed is None else seed
+            state.assign(np.array([seed, 0], dtype=keras.backend.standardize_dtype(state.dtype)))
+        written: list[bytes] = [b""] * len(lengths)
+        for rows in _groups(lengths, batch_size, alike=_is_beam(write.sampler)):
+            most = limit - lengths[rows].min()
+            if most < 1:
+                continue
+            features = self._features_of(tf.gather(tokens, rows))
+            new = write.run(features, tf.constant(most, tf.int32))
+            texts = self._spelt(new, limit - lengths[rows], write.stop_ids).numpy()
+            for row, text in zip(rows, texts, strict=True):
+                written[row] = text
+        return [
+            _joined(prompt, self.preprocessor.joint, new, stops)
+            for prompt, new in zip(strings.numpy().tolist(), written, strict=True)
+        ]
+
+    def predict(
+        self, x: Any, batch_size: int | None = None, verbose: Any = "auto", **kwargs: Any
+    ) -> Any:
+        """Computes the probabilities of the token that comes after each text.
+
+        Args:
+            x: strings `(rows,)`, or a table; features and datasets go to `keras.Model.predict`,
+                which gives logits.
+            batch_size: texts a batch; 32 by default.
+            verbose: as in Keras, for features and datasets.
+            **kwargs: further arguments of `keras.Model.predict`.
+
+        Returns:
+            Float32 `(rows, vocabulary)`.
+        """
+        x = getattr(x, "texts", x)
+        if isinstance(x, (Mapping, tf.data.Dataset)):
+            return super().predict(x, batch_size=batch_size, verbose=verbose, **kwargs)
+        strings = as_strings(x)
+        answers = np.zeros((strings.shape[0], len(self.preprocessor.vocabulary)), np.float32)
+        if not len(answers):
+            return answers
+        # The end of a text says what comes next.
+        tokens = self._begun(self.preprocessor.tokenize(strings))
+        tokens = tokens[:, -self.preprocessor.sequence_length :]
+        for rows in _groups(tokens.row_lengths().numpy(), batch_size or 32):
+            features = self._features_of(tf.gather(tokens, rows))
+            answers[rows] = self._next(features).numpy()
+        return answers
+
+    def next_tokens(self, prompts: str | Sequence[str], k: int = 5) -> Any:
+        """Lists the likeliest next tokens.
+
+        Args:
+            prompts: a string, or a list or array of strings.
+            k: how many.
+
+        Returns:
+            For a string, a list of `(token, probability)`, the likeliest first; a list of such
+            lists otherwise.
+        """
+        check_whole(k=k)
+        if isinstance(prompts, str):
+            return self.next_tokens([prompts], k)[0]
+        probabilities = self.predict(prompts)
+        best = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
+        spelt = self.preprocessor.detokenize(tf.RaggedTensor.from_tensor(best.reshape(-1, 1)))
+        names = np.array([t.decode("utf-8", "replace") for t in spelt.numpy()]).reshape(best.shape)
+        chances = np.take_along_axis(probabilities, best, axis=1)
+        return [
+            [(str(n), float(p)) for n, p in zip(*row, strict=True)]
+            for row in zip(names, chances, strict=True)
+        ]
+
+    def serving_functions(self) -> Mapping[str, ServingFunction]:
+        """`serving_default` and `generate`: text to text, with the model's own sampler."""
+        self._served = make_sampler(self.sampler, self.temperature)
+        limit = self._check_length(self.max_length or self._usual_length())
+        stop_ids = [self.preprocessor.pad_id]
+
+        def generate(text: tf.Tensor) -> dict[str, tf.Tensor]:
+            tokens = self._begun(self.preprocessor.tokenize(text))
+            # No error can be told here: of a longer prompt the end is read, and nothing is added.
+            lengths = tf.cast(tokens.row_lengths(), tf.int32)
+            features = self._features_of(tokens[:, -limit:])
+            room = tf.maximum(limit - lengths, 0)
+            most = tf.reduce_max(tf.concat([room, [0]], axis=0))
+            new = sample_tokens(self.decoding, self._served, features, most, stop_ids)
+            generated = self._spelt(new, room, stop_ids)
+            joint = tf.constant(self.preprocessor.joint)
+            return {"text": text + joint + generated, "generated": generated}
+
+        strings = {"text": tf.TensorSpec([None], tf.string)}
+        function = ServingFunction(generate, strings)
+        return {"serving_default": function, "generate": function}
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor, encoder and preprocessor serialised."""
+        names = ("sampler", "temperature", "max_length", "dropout")
+        arguments = {name: getattr(self, name) for name in names}
+        return {"name": self.name, **self.serialized_parts(), **arguments}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> TextGenerator:
+        """Makes the model again from what `get_config` returned."""
+        return cls(**cls.restored_parts(config, custom_objects))
+
+    def _columns(
+        self, x: Any, y: Any, batch_size: int | None, shuffle: bool = False
+    ) -> tuple[Any, Any]:
+        if isinstance(x, (Mapping, tf.data.Dataset)) or x is None:
+            return x, y
+        if y is not None:
+            raise ValueError(
+                "Running text is its own target: the next token. Leave `y` out. "
+                f"Received: y of type {type(y).__name__}"
+            )
+        return self.packed(x, batch_size or 32, shuffle), None
+
+    def _validation_data(self, data: Any, batch_size: int | None) -> Any:
+        if isinstance(data, (tuple, Mapping, tf.data.Dataset)) or data is None:
+            return super()._validation_data(data, batch_size)
+        return self.packed(data, batch_size or 32)
+
+    def _usual_length(self) -> int:
+        return min(64, self.decoding.positions or 64)
+
+    def _check_length(self, max_length: int) -> int:
+        check_whole(max_length=max_length)
+        positions = self.decoding.positions
+        if positions is not None and max_length > positions:
+            raise ValueError(
+                f"The model has {positions} positions. Set `max_length` to {positions} or less. "
+                f"Received: max_length={max_length!r}"
+            )
+        return max_length
+
+    def _limit(self, max_length: int | None, lengths: np.ndarray) -> int:
+        """The most tokens of a text, checked against the prompts'."""
+        longest = int(lengths.max())
+        positions = self.decoding.positions
+        if positions is not None and longest >= positions:
+            raise ValueError(
+                f"A prompt must leave room to write: the model has {positions} positions. Shorten "
+                f"the prompt. Received: a prompt of {longest} tokens"
+            )
+        limit = self._check_length(max_length or self.max_length or self._usual_length())
+        if limit < longest:
+            raise ValueError(
+                "`max_length` counts the tokens of the prompt too. Set it above that, or shorten "
+                f"the prompt. Received: max_length={limit}, a prompt of {longest} tokens"
+            )
+        return limit
+
+    def _begun(self, tokens: tf.RaggedTensor) -> tf.RaggedTensor:
+        """Gives texts without tokens the mark that stands before every document."""
+        is_empty = tf.cast(tokens.row_lengths() == 0, tf.int64)
+        marks = tf.fill([tf.reduce_sum(is_empty)], self.preprocessor.pad_id)
+        return tf.concat([tf.RaggedTensor.from_row_lengths(marks, is_empty), tokens], axis=1)
+
+    def _features_of(self, tokens: tf.RaggedTensor) -> dict[str, tf.Tensor]:
+        mask = tf.sequence_mask(tokens.row_lengths(), dtype=tf.int32)
+        ids = tokens.to_tensor()
+        return {"token_ids": ids, "padding_mask": mask, "segment_ids": tf.zeros_like(ids)}
+
+    def _spelt(self, new: tf.Tensor, room: Any, stop_ids: Sequence[int]) -> tf.Tensor:
+        """New tokens `(batch, most)` to strings, up to the first stop and to each row's room."""
+        is_stop = tf.reduce_any(new[:, :, None] == tf.constant(list(stop_ids)), axis=-1)
+        kept = (tf.cumsum(tf.cast(is_stop, tf.int32), axis=1) == 0) & (new >= 0)
+        room = tf.cast(room, tf.int32)[:, None]
+        kept &= tf.range(tf.shape(new)[1])[None] < room
+        return self.preprocessor.detokenize(tf.ragged.boolean_mask(new, kept))
+
+    def _writer(self, sampler: Any, temperature: float, stops: Sequence[str]) -> _Writer:
+        stop_ids = [self.preprocessor.pad_id]
+        if stops:
+            ids = self.preprocessor.tokenize(tf.constant(list(stops))).to_list()
+            # One of several tokens may be written in other tokens; the text is cut in the end.
+            stop_ids += [row[0] for row in ids if len(row) == 1]
+        key = (sampler if isinstance(sampler, str) else id(sampler), temperature, *stop_ids)
+        if key not in self._writers:
+            self._writers[key] = _Writer(self.decoding, make_sampler(sampler, temperature), stop_ids)
+        return self._writers[key]
+
+    @tf.function(input_signature=[_FEATURES])
+    def _next(self, features: Any) -> tf.Tensor:
+        hidden = self.encoder(features, training=False)["pooled_output"]
+        return tf.nn.softmax(self.decoding.logits(tf.cast(hidden, tf.float32)))
+
+
+class _Writer:
+    """A sampler with the graph that runs it."""
+
+    def __init__(self, decoding: Any, sampler: Any, stop_ids: list[int]):
+        self.sampler = sampler
+        self.stop_ids = stop_ids
+
+        @tf.function(input_signature=[_FEATURES, tf.TensorSpec([], tf.int32)])
+        def run(features: Any, most: tf.Tensor) -> tf.Tensor:
+            return sample_tokens(decoding, sampler, features, most, stop_ids)
+
+        self.run = run
+
+
+def _is_beam(sampler: Any) -> bool:
+    # Beams are ranked by the whole of what was written, so rows of a batch must end together.
+    return hasattr(sampler, "num_beams")
+
+
+def _groups(lengths: np.ndarray, batch_size: int, alike: bool = False) -> list[np.ndarray]:
+    """Row numbers, batch by batch: rows of like length, or of equal length where `alike`."""
+    order = np.argsort(lengths, kind="stable")
+    cuts = np.flatnonzero(np.diff(lengths[order])) + 1 if alike else []
+    parts = np.split(order, cuts)
+    return [part[at : at + batch_size] for part in parts for at in range(0, len(part), batch_size)]
+
+
+def _joined(prompt: bytes, joint: str, new: bytes, stops: Sequence[str]) -> str:
+    """Puts a prompt and what was written together, up to the first of `stops`."""
+    begin = prompt + joint.encode() if prompt and new else prompt
+    text = (begin + new).decode("utf-8", "replace")
+    start = len(begin.decode("utf-8", "replace"))
+    ends = [at for stop in stops if (at := text.find(stop, start)) >= 0]
+    return text[: min(ends)] if ends else text
+
+
