@@ -79,10 +79,12 @@ def __dir__() -> list[str]:
 _CLASSES = (
     "hub.backbone",
     "hub.encoder",
-    "layers.recurrent",
+    "layers.labels",
     "layers.pooling",
+    "layers.recurrent",
     "preprocessing.bytepair",
     "preprocessing.hub",
+    "preprocessing.prompt",
     "preprocessing.sentencepiece",
     "preprocessing.wordpiece",
     "preprocessing.words",

@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from safetensors import SafetensorError
 
 from keras_seqzoo.checks import check_whole
 from keras_seqzoo.hub.freezing import freeze
@@ -142,7 +143,7 @@ def load_backbone(name: str, dtype: Any = None) -> tuple[keras.Model, Any, bool]
     _check_preset(name)
     try:
         backbone = keras_hub.models.Backbone.from_preset(name, dtype=dtype)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise _explained(name, error) from error
     inputs = set(backbone.input) if isinstance(backbone.input, dict) else set()
     if "token_ids" not in inputs or not inputs <= {*FEATURES}:

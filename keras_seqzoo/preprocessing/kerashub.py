@@ -39,9 +39,9 @@ def preprocessor_of_tokenizer(tokenizer: Any, length: int, causal: bool) -> Prep
     if kind in _LIKE_GPT2:
         # GPT-2 and GPT-NeoX were trained on texts without a start token.
         start = None if causal and kind != "OPTTokenizer" else start
-        return BytePairPreprocessor(
-            length, dict(tokenizer.vocabulary), list(tokenizer.merges), start, end, pad
-        )
+        # It keeps the head line of a `merges.txt`.
+        merges = [m for m in tokenizer.merges if m and not m.startswith("#version")]
+        return BytePairPreprocessor(length, dict(tokenizer.vocabulary), merges, start, end, pad)
     if isinstance(tokenizer, keras_hub.tokenizers.SentencePieceTokenizer):
         shifted = kind == "XLMRobertaTokenizer"
         return SentencePiecePreprocessor(

@@ -35,7 +35,10 @@ def export_model(
     | `tokens` | `token_ids`, `padding_mask`, `segment_ids`: int32 `(batch, length)` | as `serving_default` |
     | `embed` | `text` | `embedding`: float32 `(batch, hidden)`, what the head reads |
 
-    A model of the task `embed` answers `serving_default` and `tokens` with an `embedding` too.
+    A model of the task `embed` answers `serving_default` and `tokens` with an `embedding` too, one
+    of the task `prompt` has the first three. One of the task `generate` has `generate`, which is
+    its `serving_default`: `text` to `text` (with what was written) and `generated` (that alone).
+    Low-rank matrices are merged into the weights.
     `assets.extra/model_card.json` tells what the model is.
 
     Args:
@@ -105,7 +108,30 @@ def _check_free(target: Path) -> None:
         )
 
 
+def merge_lora(model: TextModel) -> TextModel:
+    """Returns a model whose low-rank matrices are added to its weights; others as they are."""
+    config = model.get_config()
+    layers = [layer for layer in model.encoder.layers if getattr(layer, "lora_rank", None)]
+    if not layers:
+        return model
+    merged = type(model).from_config(_without_rank(config))
+    merged.preprocessor = model.preprocessor
+    with tempfile.TemporaryDirectory() as folder:
+        # Keras merges them when it saves.
+        path = str(Path(folder) / "merged.weights.h5")
+        model.save_weights(path)
+        merged.load_weights(path)
+    return merged
+
+
+def _without_rank(config: Any) -> Any:
+    if isinstance(config, Mapping):
+        return {k: None if k == "lora_rank" else _without_rank(v) for k, v in config.items()}
+    return [_without_rank(v) for v in config] if isinstance(config, list) else config
+
+
 def _write(model: TextModel, path: Path) -> None:
+    model = merge_lora(model)
     functions = model.serving_functions()
     module = tf.Module()
     module.weights = [weight.value for weight in model.weights]

@@ -16,7 +16,7 @@ import tensorflow as tf
 from keras_seqzoo.preprocessing.base import as_strings
 from keras_seqzoo.serving.export import versions
 from keras_seqzoo.tasks.base import TextModel
-from keras_seqzoo.tasks.classify import TextClassifier
+from keras_seqzoo.tasks.classify import Classifier
 
 
 class SavedClassifier:
@@ -45,6 +45,11 @@ class SavedClassifier:
         import tensorflow_text  # noqa: F401 - the graph may hold its ops
 
         self.classes: tuple[str, ...] = tuple(json.loads(card.read_text("utf-8"))["classes"])
+        if not self.classes:
+            raise ValueError(
+                "This SavedModel is no classifier: it has no classes. Ask it with TensorFlow, "
+                f"through its `serving_default`. Received: {self.path}"
+            )
         try:
             self._module = tf.saved_model.load(str(self.path))
         except (OSError, ValueError, IndexError, tf.errors.OpError) as error:
@@ -101,7 +106,7 @@ def load_keras_file(path: str | os.PathLike[str], trust: bool = False) -> TextMo
 
 def load_classifier(
     path: str | os.PathLike[str], trust: bool = False
-) -> TextClassifier | SavedClassifier:
+) -> Classifier | SavedClassifier:
     """Loads a classifier from a `.keras` file or from an export folder.
 
     Args:
@@ -115,7 +120,7 @@ def load_classifier(
     if Path(path).suffix != ".keras":
         return SavedClassifier(path)
     model = load_keras_file(path, trust)
-    if not isinstance(model, TextClassifier):
+    if not isinstance(model, Classifier):
         raise ValueError(
             f"The file must hold a classifier. Received: {path} with a {type(model).__name__}"
         )

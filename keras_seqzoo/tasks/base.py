@@ -97,12 +97,18 @@ class TextModel(keras.Model):
     def get_compile_config(self) -> dict[str, Any]:
         """Returns the arguments of `compile`, serialised."""
         config = super().get_compile_config()
-        return {**config, "schedule": self.schedule, "warmup": self.warmup} if config else config
+        if not config:
+            return config
+        built = bool(self.optimizer and self.optimizer.built)
+        return {**config, "schedule": self.schedule, "warmup": self.warmup, "built": built}
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles the model as `get_compile_config` tells (Keras calls this in `load_model`)."""
-        self.compile(**keras.saving.deserialize_keras_object(config))
-        self.optimizer.build(self.trainable_variables)
+        arguments = keras.saving.deserialize_keras_object(config)
+        built = arguments.pop("built", True)
+        self.compile(**arguments)
+        if built:  # else the file holds no moments, and Keras would warn that it finds none
+            self.optimizer.build(self.trainable_variables)
 
     def fit(
         self,

@@ -45,7 +45,7 @@ def build(
     model = TextClassifier(
         encoder=parts.encoder,
         preprocessor=parts.preprocessor,
-        classes=_check_class_names(classes or getattr(data, "classes", None)),
+        classes=check_class_names(classes or getattr(data, "classes", None)),
         pooling=choose_pooling(pooling, parts),
         dropout=parts.dropout if dropout is None else dropout,
         poolings=parts.poolings,
@@ -64,8 +64,87 @@ def build(
     return model
 
 
+class Classifier(TextModel):
+    """What all classifiers have in common: named classes, and answers of probabilities.
+
+    Attributes:
+        classes: class names in label order.
+    """
+
+    classes: tuple[str, ...]
+
+    def encode_targets(self, targets: Any) -> Any:
+        """Turns class names into label numbers; leaves numbers as they are.
+
+        Raises:
+            ValueError: a name that is not a class, or a number beyond the classes.
+        """
+        labels = np.asarray(targets)
+        if labels.dtype.kind in "OUST":
+            number = {name: i for i, name in enumerate(self.classes)}
+            unknown = sorted({str(label) for label in labels.tolist()} - set(number))
+            if unknown:
+                raise ValueError(
+                    f"Labels must be classes of the model, {self.classes}. Received: {unknown[:5]}"
+                )
+            return np.array([number[str(label)] for label in labels.tolist()], np.int32)
+        if (
+            labels.ndim == 1
+            and labels.size
+            and not 0 <= labels.min() <= labels.max() < len(self.classes)
+        ):
+            raise ValueError(
+                f"Label numbers must lie from 0 to {len(self.classes) - 1}. "
+                f"Received: numbers from {labels.min()} to {labels.max()}"
+            )
+        return targets
+
+    def check_table(self, table: Any) -> None:
+        """Raises where the classes of a table are not those of the model."""
+        if table.classes and tuple(table.classes) != self.classes:
+            raise ValueError(
+                "The table's classes must be the model's, in the same order, else label numbers "
+                "mean something else. Read the table with read_table(…, classes=model.classes). "
+                f"Received: table.classes={tuple(table.classes)}, model.classes={self.classes}"
+            )
+
+    def serving_functions(self) -> Mapping[str, ServingFunction]:
+        """`serving_default` (text), `classify` (tf.Example) and `tokens` (ids)."""
+
+        def serving_default(text: tf.Tensor) -> dict[str, tf.Tensor]:
+            return self._answer(self(self.preprocessor(text), training=False))
+
+        def classify(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+            features = {"text": tf.io.FixedLenFeature([], tf.string)}
+            text = tf.io.parse_example(inputs, features)["text"]
+            scores = self(self.preprocessor(text), training=False)
+            names = tf.tile(tf.constant([self.classes]), [tf.shape(scores)[0], 1])
+            return {"classes": names, "scores": scores}
+
+        def tokens(**features: tf.Tensor) -> dict[str, tf.Tensor]:
+            return self._answer(self(features, training=False))
+
+        strings = tf.TensorSpec([None], tf.string)
+        ids = tf.TensorSpec([None, None], tf.int32)
+        return {
+            "serving_default": ServingFunction(serving_default, {"text": strings}),
+            "classify": ServingFunction(
+                classify, {"inputs": strings}, "tensorflow/serving/classify"
+            ),
+            "tokens": ServingFunction(tokens, dict.fromkeys(FEATURES, ids)),
+        }
+
+    def _answer(self, probabilities: tf.Tensor) -> dict[str, tf.Tensor]:
+        best = tf.argmax(probabilities, axis=-1)
+        return {
+            "label": tf.gather(tf.constant(self.classes), best),
+            "probability": tf.reduce_max(probabilities, axis=-1),
+            "probabilities": probabilities,
+        }
+
+
 @keras.saving.register_keras_serializable("keras_seqzoo")
-class TextClassifier(TextModel):
+class TextClassifier(Classifier):
     """A classifier of texts into named classes.
 
     Outputs float32 probabilities `(batch, num_classes)` that sum to 1.
@@ -116,70 +195,14 @@ class TextClassifier(TextModel):
         self.poolings = tuple(poolings)
         self.head_dim = head_dim
 
-    def encode_targets(self, targets: Any) -> Any:
-        """Turns class names into label numbers; leaves numbers as they are.
-
-        Raises:
-            ValueError: a name that is not a class, or a number beyond the classes.
-        """
-        labels = np.asarray(targets)
-        if labels.dtype.kind in "OUST":
-            number = {name: i for i, name in enumerate(self.classes)}
-            unknown = sorted({str(label) for label in labels.tolist()} - set(number))
-            if unknown:
-                raise ValueError(
-                    f"Labels must be classes of the model, {self.classes}. Received: {unknown[:5]}"
-                )
-            return np.array([number[str(label)] for label in labels.tolist()], np.int32)
-        if (
-            labels.ndim == 1
-            and labels.size
-            and not 0 <= labels.min() <= labels.max() < len(self.classes)
-        ):
-            raise ValueError(
-                f"Label numbers must lie from 0 to {len(self.classes) - 1}. "
-                f"Received: numbers from {labels.min()} to {labels.max()}"
-            )
-        return targets
-
-    def check_table(self, table: Any) -> None:
-        """Raises where the classes of a table are not those of the model."""
-        if table.classes and tuple(table.classes) != self.classes:
-            raise ValueError(
-                "The table's classes must be the model's, in the same order, else label numbers "
-                "mean something else. Read the table with read_table(…, classes=model.classes). "
-                f"Received: table.classes={tuple(table.classes)}, model.classes={self.classes}"
-            )
-
     def serving_functions(self) -> Mapping[str, ServingFunction]:
-        """`serving_default` (text), `classify` (tf.Example), `tokens` (ids) and `embed` (text)."""
-
-        def serving_default(text: tf.Tensor) -> dict[str, tf.Tensor]:
-            return self._answer(self(self.preprocessor(text), training=False))
-
-        def classify(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-            features = {"text": tf.io.FixedLenFeature([], tf.string)}
-            text = tf.io.parse_example(inputs, features)["text"]
-            scores = self(self.preprocessor(text), training=False)
-            names = tf.tile(tf.constant([self.classes]), [tf.shape(scores)[0], 1])
-            return {"classes": names, "scores": scores}
-
-        def tokens(**features: tf.Tensor) -> dict[str, tf.Tensor]:
-            return self._answer(self(features, training=False))
+        """Those of every classifier, and `embed` (text)."""
 
         def embed(text: tf.Tensor) -> dict[str, tf.Tensor]:
             return {"embedding": self.vectors(self.preprocessor(text))}
 
-        strings = tf.TensorSpec([None], tf.string)
-        ids = tf.TensorSpec([None, None], tf.int32)
-        return {
-            "serving_default": ServingFunction(serving_default, {"text": strings}),
-            "classify": ServingFunction(
-                classify, {"inputs": strings}, "tensorflow/serving/classify"
-            ),
-            "tokens": ServingFunction(tokens, dict.fromkeys(FEATURES, ids)),
-            "embed": ServingFunction(embed, {"text": strings}),
-        }
+        strings = {"text": tf.TensorSpec([None], tf.string)}
+        return {**super().serving_functions(), "embed": ServingFunction(embed, strings)}
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments of the constructor, encoder and preprocessor serialised."""
@@ -198,16 +221,13 @@ class TextClassifier(TextModel):
         """Makes the model again from what `get_config` returned."""
         return cls(**cls.restored_parts(config, custom_objects))
 
-    def _answer(self, probabilities: tf.Tensor) -> dict[str, tf.Tensor]:
-        best = tf.argmax(probabilities, axis=-1)
-        return {
-            "label": tf.gather(tf.constant(self.classes), best),
-            "probability": tf.reduce_max(probabilities, axis=-1),
-            "probabilities": probabilities,
-        }
 
+def check_class_names(classes: Sequence[str] | None) -> tuple[str, ...]:
+    """Returns class names as a tuple.
 
-def _check_class_names(classes: Sequence[str] | None) -> tuple[str, ...]:
+    Raises:
+        ValueError: fewer than two, or one twice.
+    """
     if isinstance(classes, str) or classes is None or len(classes) < 2:
         raise ValueError(
             "A classifier needs the names of at least two classes. Pass a labelled table as "

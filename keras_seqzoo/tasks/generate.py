@@ -325,7 +325,8 @@ class TextGenerator(TextModel):
             most = tf.reduce_max(tf.concat([room, [0]], axis=0))
             new = sample_tokens(self.decoding, self._served, features, most, stop_ids)
             generated = self._spelt(new, room, stop_ids)
-            joint = tf.constant(self.preprocessor.joint)
+            joined = (text != "") & (generated != "")
+            joint = tf.where(joined, self.preprocessor.joint, "")
             return {"text": text + joint + generated, "generated": generated}
 
         strings = {"text": tf.TensorSpec([None], tf.string)}
