@@ -1,12 +1,15 @@
-"""Examples per second of fine-tuning a BERT: `fit` beside a plain loop and beside PyTorch.
+"""Examples per second of fine-tuning: `fit` beside a plain loop and beside PyTorch.
 
-    python benchmarks/finetune_speed.py --rounds 5 --torch /path/to/torch-venv/bin/python
+    python benchmarks/finetune_speed.py --rounds 5 --torch PYTHON --checkpoint FOLDER
+    python benchmarks/finetune_speed.py --no-hub --rounds 5 --torch PYTHON --checkpoint FOLDER
 
-All three train the same weights on the same batches of SST-2: 32 texts of like length, drawn once.
+All train the same weights on the same batches of SST-2: 32 texts of like length, drawn once.
 "loop" is a `tf.function` of a dozen lines around the same TF Hub graph, with the same head and
-optimizer. "torch" is transformers' BertModel with the weights of `--checkpoint` in a process of its
-own (`finetune_speed_torch.py`), and is left out where `--torch` is. They take turns, a fixed number
-of steps each a round; the first round warms up; ratios are taken round by round.
+optimizer. "torch" is transformers' model with the weights of `--checkpoint` in a process of its
+own (`finetune_speed_torch.py`), and is left out where `--torch` is. With `--no-hub` ours is the
+checkpoint too, run by KerasHub, and "torch, random" is torch with batches as its users mostly draw
+them: in random order, padded to the longest text of each. They take turns, a fixed number of steps
+each a round; the first round warms up; ratios are taken round by round.
 """
 
 from __future__ import annotations
@@ -31,9 +34,12 @@ ROOT = Path(__file__).parents[1]
 BATCH, RATE = 32, 1e-5
 
 
-def batches_of(table: sz.TextTable, model: keras.Model, steps: int) -> tf.data.Dataset:
+def batches_of(
+    table: sz.TextTable, model: keras.Model, steps: int, bucket: bool = True
+) -> tf.data.Dataset:
     """The first batches of an epoch, kept in memory."""
-    drawn = sz.make_dataset(table, model, BATCH, shuffle=True, seed=0).take(steps).cache()
+    drawn = sz.make_dataset(table, model, BATCH, shuffle=True, seed=0, bucket=bucket)
+    drawn = drawn.take(steps).cache()
     return drawn.apply(tf.data.experimental.assert_cardinality(steps))
 
 
@@ -113,13 +119,20 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--torch", help="Python of an environment with torch and transformers")
     parser.add_argument("--checkpoint", type=Path, help="the same weights for transformers")
+    parser.add_argument("--no-hub", action="store_true", help="ours is the checkpoint too")
     arguments = parser.parse_args()
     table = sst2(arguments.data)[0]
-    model = sz.build_model(str(arguments.hub), table)
+    source = arguments.checkpoint if arguments.no_hub else arguments.hub
+    model = sz.build_model(str(source), table)
     data = batches_of(table, model, arguments.steps)
-    runs = {"ours": ours(model, data), "loop": plain_loop(arguments.hub, data)}
+    runs = {"ours": ours(model, data)}
+    if not arguments.no_hub:
+        runs["loop"] = plain_loop(arguments.hub, data)
     if arguments.torch:
         runs["torch"] = torch_process(arguments.torch, arguments.checkpoint, data)
+    if arguments.torch and arguments.no_hub:
+        drawn = batches_of(table, model, arguments.steps, bucket=False)
+        runs["torch, random"] = torch_process(arguments.torch, arguments.checkpoint, drawn)
     rates: dict[str, list[float]] = {name: [] for name in runs}
     for round_number in range(arguments.rounds + 1):
         for name, run in runs.items():

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import torch
-from transformers import BertModel
+from transformers import AutoModel
 
 
 def main(checkpoint: str, file: str, rate: float) -> None:
@@ -16,7 +16,7 @@ def main(checkpoint: str, file: str, rate: float) -> None:
         [torch.from_numpy(arrays[f"{kind}{i}"]).long() for kind in ("ids", "mask", "labels")]
         for i in range(len(arrays) // 3)
     ]
-    bert = BertModel.from_pretrained(checkpoint)
+    bert = AutoModel.from_pretrained(checkpoint)
     head = torch.nn.Linear(bert.config.hidden_size, 2)
     decayed, spared = [], []
     for name, parameter in [*bert.named_parameters(), *head.named_parameters()]:
@@ -28,7 +28,9 @@ def main(checkpoint: str, file: str, rate: float) -> None:
     bert.train()
     for _ in sys.stdin:
         for ids, mask, labels in batches:
-            pooled = bert(input_ids=ids, attention_mask=mask).pooler_output
+            output = bert(input_ids=ids, attention_mask=mask)
+            # DistilBERT has no pooler.
+            pooled = getattr(output, "pooler_output", output.last_hidden_state[:, 0])
             logits = head(torch.nn.functional.dropout(pooled, 0.1))
             loss = torch.nn.functional.cross_entropy(logits, labels)
             optimizer.zero_grad()

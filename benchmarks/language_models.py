@@ -135,10 +135,8 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
 
     figure, axes = pyplot.subplots(1, 2, figsize=(9, 3.6), sharey=True, layout="constrained")
     names = list(dict.fromkeys(row["model"] for row in rows))
-    for axis, column, label in zip(
-        axes, ("step", "seconds"), (f"training steps ({BATCH} x {LENGTH} tokens)", "seconds of training"),
-        strict=True,
-    ):  # fmt: skip
+    labels = (f"training steps ({BATCH} x {LENGTH} tokens)", "seconds of training")
+    for axis, column, label in zip(axes, ("step", "seconds"), labels, strict=True):
         for name in names:
             mine = [row for row in rows if row["model"] == name][1:]
             ys = [row["bits_per_character"] for row in mine]

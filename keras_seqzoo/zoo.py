@@ -72,8 +72,8 @@ def register(*cards: ModelCard) -> Callable[[Builder], Builder]:
 
     The builder is called as `builder(data, sequence_length=..., weights=..., **options)`, with the
     card's own options beside the user's, and with `task=...` where it takes that. It returns
-    `keras_seqzoo.encoders.parts.EncoderParts`. A module that holds builders must import Keras inside the builder, so that listing models stays
-    cheap.
+    `keras_seqzoo.encoders.parts.EncoderParts`. A module that holds builders must import Keras
+    inside the builder, so that listing models stays cheap.
 
     Args:
         *cards: one card a name.

@@ -32,9 +32,14 @@ def list_command(
         column.no_wrap = True
     table.columns[1].justify = "right"
     for card in sorted(cards, key=_order):
-        weights = "TF Hub" if "tfhub.dev" in card.source else "from scratch"
-        table.add_row(card.name, f"{card.parameters:,}", weights, card.description)
+        table.add_row(card.name, f"{card.parameters:,}", _weights(card), card.description)
     results.print(table)
+
+
+def _weights(card: zoo.ModelCard) -> str:
+    if "tfhub.dev" in card.source:
+        return "TF Hub"
+    return "KerasHub" if card.source.startswith("KerasHub") else "from scratch"
 
 
 def _order(card: zoo.ModelCard) -> tuple[bool, str, int]:

@@ -9,14 +9,14 @@ from types import TracebackType
 import typer
 
 from keras_seqzoo import __version__
-from keras_seqzoo.cli import evaluate, export, listing, predict, train
+from keras_seqzoo.cli import evaluate, export, generate, listing, predict, train
 from keras_seqzoo.cli.console import problem
 
 BAD_INPUT, INTERRUPTED = 2, 130
 
 app = typer.Typer(
     name="keras-seqzoo",
-    help="Text classifiers for TensorFlow and Keras 3: from a table of texts to TF Serving.",
+    help="Text models for TensorFlow and Keras 3: from a table of texts to TF Serving.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -26,6 +26,7 @@ app.command("list")(listing.list_command)
 app.command("train")(train.train_command)
 app.command("evaluate")(evaluate.evaluate_command)
 app.command("predict")(predict.predict_command)
+app.command("generate")(generate.generate_command)
 app.command("export")(export.export_command)
 
 

@@ -64,8 +64,9 @@ class BytePairPreprocessor(Preprocessor):
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: a special token that is not in the vocabulary; only one of `vocabulary` and `merges`; ids that are not 0, 1, 2, …; a byte
-            without token; a merge of unknown tokens, or listed twice.
+        ValueError: a special token that is not in the vocabulary; only one of `vocabulary` and
+            `merges`; ids that are not 0, 1, 2, …; a byte without token; a merge of unknown
+            tokens, or listed twice.
 
     Example:
         >>> vocabulary = {sign: i for i, sign in enumerate([*byte_signs(), "go", "Ġgo"])}

@@ -15,13 +15,23 @@ from keras_seqzoo.data.packing import pack_tokens, packed_batches, read_corpus
 from keras_seqzoo.decoding.recurrent import RecurrentDecoding
 from keras_seqzoo.decoding.samplers import make_sampler, sample_tokens, seed_of
 from keras_seqzoo.decoding.transformer import TransformerDecoding
+from keras_seqzoo.decoding.writing import (
+    FEATURE_SPECS,
+    Writer,
+    batches_of_rows,
+    begun,
+    check_length,
+    check_prompts,
+    features_of,
+    is_beam,
+    put_together,
+    spelt,
+)
 from keras_seqzoo.preprocessing.base import FEATURES, Preprocessor, as_strings
 from keras_seqzoo.tasks.base import ServingFunction, TextModel
 
 if TYPE_CHECKING:
     from keras_seqzoo.encoders.parts import EncoderParts
-
-_FEATURES = dict.fromkeys(FEATURES, tf.TensorSpec([None, None], tf.int32))
 
 
 def build(
@@ -149,7 +159,8 @@ class TextGenerator(TextModel):
         self.preprocessor = preprocessor
         self.sampler = sampler
         self.temperature = temperature
-        self.max_length = self._check_length(max_length or 64) if max_length else None
+        self.max_length = max_length
+        self._limit(None)
         self.dropout = dropout
         self._writers: dict[Any, Any] = {}
         self._served: Any = None
@@ -230,9 +241,10 @@ class TextGenerator(TextModel):
             raise ValueError(f"`stop` must be strings that are not empty. Received: stop={stop!r}")
         if strings.shape[0] == 0:
             return []
-        tokens = self._begun(self.preprocessor.tokenize(strings))
+        tokens = begun(self.preprocessor.tokenize(strings), self.preprocessor.pad_id)
         lengths = tokens.row_lengths().numpy()
-        limit = self._limit(max_length, lengths)
+        limit = self._limit(max_length)
+        check_prompts(int(lengths.max()), limit, self.decoding.positions)
         sampler = self.sampler if sampler is None else sampler
         write = self._writer(
             sampler, self.temperature if temperature is None else temperature, stops
@@ -242,17 +254,17 @@ class TextGenerator(TextModel):
             seed = random.randrange(2**31) if seed is None else seed
             state.assign(np.array([seed, 0], dtype=keras.backend.standardize_dtype(state.dtype)))
         written: list[bytes] = [b""] * len(lengths)
-        for rows in _groups(lengths, batch_size, alike=_is_beam(write.sampler)):
+        for rows in batches_of_rows(lengths, batch_size, alike=is_beam(write.sampler)):
             most = limit - lengths[rows].min()
             if most < 1:
                 continue
-            features = self._features_of(tf.gather(tokens, rows))
+            features = features_of(tf.gather(tokens, rows))
             new = write.run(features, tf.constant(most, tf.int32))
-            texts = self._spelt(new, limit - lengths[rows], write.stop_ids).numpy()
+            texts = spelt(self.preprocessor, new, limit - lengths[rows], write.stop_ids).numpy()
             for row, text in zip(rows, texts, strict=True):
                 written[row] = text
         return [
-            _joined(prompt, self.preprocessor.joint, new, stops)
+            put_together(prompt, self.preprocessor.joint, new, stops)
             for prompt, new in zip(strings.numpy().tolist(), written, strict=True)
         ]
 
@@ -279,10 +291,10 @@ class TextGenerator(TextModel):
         if not len(answers):
             return answers
         # The end of a text says what comes next.
-        tokens = self._begun(self.preprocessor.tokenize(strings))
+        tokens = begun(self.preprocessor.tokenize(strings), self.preprocessor.pad_id)
         tokens = tokens[:, -self.preprocessor.sequence_length :]
-        for rows in _groups(tokens.row_lengths().numpy(), batch_size or 32):
-            features = self._features_of(tf.gather(tokens, rows))
+        for rows in batches_of_rows(tokens.row_lengths().numpy(), batch_size or 32):
+            features = features_of(tf.gather(tokens, rows))
             answers[rows] = self._next(features).numpy()
         return answers
 
@@ -313,18 +325,18 @@ class TextGenerator(TextModel):
     def serving_functions(self) -> Mapping[str, ServingFunction]:
         """`serving_default` and `generate`: text to text, with the model's own sampler."""
         self._served = make_sampler(self.sampler, self.temperature)
-        limit = self._check_length(self.max_length or self._usual_length())
+        limit = self._limit(None)
         stop_ids = [self.preprocessor.pad_id]
 
         def generate(text: tf.Tensor) -> dict[str, tf.Tensor]:
-            tokens = self._begun(self.preprocessor.tokenize(text))
+            tokens = begun(self.preprocessor.tokenize(text), self.preprocessor.pad_id)
             # No error can be told here: of a longer prompt the end is read, and nothing is added.
             lengths = tf.cast(tokens.row_lengths(), tf.int32)
-            features = self._features_of(tokens[:, -limit:])
+            features = features_of(tokens[:, -limit:])
             room = tf.maximum(limit - lengths, 0)
             most = tf.reduce_max(tf.concat([room, [0]], axis=0))
             new = sample_tokens(self.decoding, self._served, features, most, stop_ids)
-            generated = self._spelt(new, room, stop_ids)
+            generated = spelt(self.preprocessor, new, room, stop_ids)
             joined = (text != "") & (generated != "")
             joint = tf.where(joined, self.preprocessor.joint, "")
             return {"text": text + joint + generated, "generated": generated}
@@ -361,56 +373,15 @@ class TextGenerator(TextModel):
             return super()._validation_data(data, batch_size)
         return self.packed(data, batch_size or 32)
 
-    def _usual_length(self) -> int:
-        return min(64, self.decoding.positions or 64)
-
-    def _check_length(self, max_length: int) -> int:
-        check_whole(max_length=max_length)
+    def _limit(self, max_length: int | None) -> int:
+        """The most tokens of a text: what is asked for, what the model was built with, or 64."""
         positions = self.decoding.positions
-        if positions is not None and max_length > positions:
-            raise ValueError(
-                f"The model has {positions} positions. Set `max_length` to {positions} or less. "
-                f"Received: max_length={max_length!r}"
-            )
-        return max_length
-
-    def _limit(self, max_length: int | None, lengths: np.ndarray) -> int:
-        """The most tokens of a text, checked against the prompts'."""
-        longest = int(lengths.max())
-        positions = self.decoding.positions
-        if positions is not None and longest >= positions:
-            raise ValueError(
-                f"A prompt must leave room to write: the model has {positions} positions. Shorten "
-                f"the prompt. Received: a prompt of {longest} tokens"
-            )
-        limit = self._check_length(max_length or self.max_length or self._usual_length())
-        if limit < longest:
-            raise ValueError(
-                "`max_length` counts the tokens of the prompt too. Set it above that, or shorten "
-                f"the prompt. Received: max_length={limit}, a prompt of {longest} tokens"
-            )
+        asked = self.max_length if max_length is None else max_length
+        limit = min(64, positions or 64) if asked is None else asked
+        check_length(limit, positions)
         return limit
 
-    def _begun(self, tokens: tf.RaggedTensor) -> tf.RaggedTensor:
-        """Gives texts without tokens the mark that stands before every document."""
-        is_empty = tf.cast(tokens.row_lengths() == 0, tf.int64)
-        marks = tf.fill([tf.reduce_sum(is_empty)], self.preprocessor.pad_id)
-        return tf.concat([tf.RaggedTensor.from_row_lengths(marks, is_empty), tokens], axis=1)
-
-    def _features_of(self, tokens: tf.RaggedTensor) -> dict[str, tf.Tensor]:
-        mask = tf.sequence_mask(tokens.row_lengths(), dtype=tf.int32)
-        ids = tokens.to_tensor()
-        return {"token_ids": ids, "padding_mask": mask, "segment_ids": tf.zeros_like(ids)}
-
-    def _spelt(self, new: tf.Tensor, room: Any, stop_ids: Sequence[int]) -> tf.Tensor:
-        """New tokens `(batch, most)` to strings, up to the first stop and to each row's room."""
-        is_stop = tf.reduce_any(new[:, :, None] == tf.constant(list(stop_ids)), axis=-1)
-        kept = (tf.cumsum(tf.cast(is_stop, tf.int32), axis=1) == 0) & (new >= 0)
-        room = tf.cast(room, tf.int32)[:, None]
-        kept &= tf.range(tf.shape(new)[1])[None] < room
-        return self.preprocessor.detokenize(tf.ragged.boolean_mask(new, kept))
-
-    def _writer(self, sampler: Any, temperature: float, stops: Sequence[str]) -> _Writer:
+    def _writer(self, sampler: Any, temperature: float, stops: Sequence[str]) -> Writer:
         stop_ids = [self.preprocessor.pad_id]
         if stops:
             ids = self.preprocessor.tokenize(tf.constant(list(stops))).to_list()
@@ -418,48 +389,10 @@ class TextGenerator(TextModel):
             stop_ids += [row[0] for row in ids if len(row) == 1]
         key = (sampler if isinstance(sampler, str) else id(sampler), temperature, *stop_ids)
         if key not in self._writers:
-            self._writers[key] = _Writer(self.decoding, make_sampler(sampler, temperature), stop_ids)
+            self._writers[key] = Writer(self.decoding, make_sampler(sampler, temperature), stop_ids)
         return self._writers[key]
 
-    @tf.function(input_signature=[_FEATURES])
+    @tf.function(input_signature=[FEATURE_SPECS])
     def _next(self, features: Any) -> tf.Tensor:
         hidden = self.encoder(features, training=False)["pooled_output"]
         return tf.nn.softmax(self.decoding.logits(tf.cast(hidden, tf.float32)))
-
-
-class _Writer:
-    """A sampler with the graph that runs it."""
-
-    def __init__(self, decoding: Any, sampler: Any, stop_ids: list[int]):
-        self.sampler = sampler
-        self.stop_ids = stop_ids
-
-        @tf.function(input_signature=[_FEATURES, tf.TensorSpec([], tf.int32)])
-        def run(features: Any, most: tf.Tensor) -> tf.Tensor:
-            return sample_tokens(decoding, sampler, features, most, stop_ids)
-
-        self.run = run
-
-
-def _is_beam(sampler: Any) -> bool:
-    # Beams are ranked by the whole of what was written, so rows of a batch must end together.
-    return hasattr(sampler, "num_beams")
-
-
-def _groups(lengths: np.ndarray, batch_size: int, alike: bool = False) -> list[np.ndarray]:
-    """Row numbers, batch by batch: rows of like length, or of equal length where `alike`."""
-    order = np.argsort(lengths, kind="stable")
-    cuts = np.flatnonzero(np.diff(lengths[order])) + 1 if alike else []
-    parts = np.split(order, cuts)
-    return [part[at : at + batch_size] for part in parts for at in range(0, len(part), batch_size)]
-
-
-def _joined(prompt: bytes, joint: str, new: bytes, stops: Sequence[str]) -> str:
-    """Puts a prompt and what was written together, up to the first of `stops`."""
-    begin = prompt + joint.encode() if prompt and new else prompt
-    text = (begin + new).decode("utf-8", "replace")
-    start = len(begin.decode("utf-8", "replace"))
-    ends = [at for stop in stops if (at := text.find(stop, start)) >= 0]
-    return text[: min(ends)] if ends else text
-
-

@@ -74,8 +74,8 @@ def build(
     if fixed >= length:
         raise ValueError(
             "The prompt must leave room for the text. Shorten the template, or take fewer or "
-            f"shorter examples. Received: a prompt of {fixed} tokens and labels of up to {longest}, "
-            f"where the model reads {min(tokens.sequence_length, decoding.positions)}"
+            f"shorter examples. Received: a prompt of {fixed} tokens and labels of {longest}, "
+            f"where the model reads {length + longest - 1}"
         )
     model = PromptClassifier(
         encoder=parts.encoder,
@@ -224,9 +224,7 @@ def _pairs(examples: Any, classes: Sequence[str]) -> Iterator[tuple[str, int]]:
         yield text, classes.index(label)
 
 
-def _label_ids(
-    tokens: Preprocessor, spelt: Sequence[str], words: Sequence[str]
-) -> list[list[int]]:
+def _label_ids(tokens: Preprocessor, spelt: Sequence[str], words: Sequence[str]) -> list[list[int]]:
     ids = tokens.tokenize(list(spelt)).to_list()
     for word, row in zip(words, ids, strict=True):
         if not word.strip() or not row:

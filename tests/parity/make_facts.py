@@ -16,7 +16,12 @@ import torch
 import transformers
 
 HERE = Path(__file__).parent
-TEXTS = ["A stirring, funny film.", "x\n\ny  it's 2026", "dull", "the cast was good and the story was not"]
+TEXTS = [
+    "A stirring, funny film.",
+    "x\n\ny  it's 2026",
+    "dull",
+    "the cast was good and the story was not",
+]
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "the", "film", "story", "cast", "was",
           "good", "not", "dull", "funny", "and", "stir", "##ring", "it", "'", "s", ",", ".", "x",
           "y", "2026"]  # fmt: skip
@@ -62,7 +67,9 @@ def gpt2(folder: Path) -> dict[str, object]:
             }
         )
     prompt = torch.tensor([learnt.encode(TEXTS[0]).ids])
-    greedy = model.generate(prompt, max_length=32, do_sample=False, eos_token_id=None, pad_token_id=0)
+    greedy = model.generate(
+        prompt, max_length=32, do_sample=False, eos_token_id=None, pad_token_id=0
+    )
     return {"answers": answers, "greedy": greedy[0].tolist()}
 
 
