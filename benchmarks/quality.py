@@ -104,6 +104,7 @@ RECIPES = {name: Recipe(name) for name in ("lstm", "gru", "bilstm", "bigru")} | 
         "electra_small", {**SCRATCH, "embedding_dim": 128}, epochs=5, patience=None
     ),
     "bert-scratch": Recipe("bert_base", SCRATCH, epochs=5, patience=None),
+    "gpt2-scratch": Recipe("gpt2", SCRATCH, epochs=5, patience=None),
 }
 
 

@@ -7,7 +7,8 @@ In the order in which data passes through:
 3. `data.pipeline`: `make_dataset` → batches of ids, bucketed by length.
 4. `zoo`: `list_models`, `model_card`, `build_model` = an encoder and a task.
 5. `encoders`: ids → vectors, one file a family; `layers` and `hub` hold what they are made of.
-6. `tasks`: vectors → answers, one file a task; `layers.pooling` makes one vector of a text's many.
+6. `tasks`: vectors → answers, one file a task; `layers.pooling` makes one vector of a text's many,
+   `decoding` runs language models token by token.
 7. `training`: the schedules and optimizers of `fit`, and callbacks for the command line.
 8. `evaluation`: `evaluate` → accuracy, F1, per class, confusion, calibration.
 9. `serving`: `export_model` → a versioned SavedModel that takes text.

@@ -86,6 +86,29 @@ def test_example_fine_tune_bert(
     assert "nearest to" in printed
 
 
+def test_example_write_text(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "book.txt").write_text("The rain it raineth every day.\n" * 200)
+    arguments = ["book.txt", "--model", "gru", "--minutes", "0.02", "--prompts", "The rain"]
+    _run_example("write_text.py", arguments, monkeypatch, tmp_path)
+    printed = capsys.readouterr().out
+    assert "--- The rain" in printed
+    assert "writes:" in printed
+
+
+def test_example_ask_by_prompt(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    reviews_csv: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = ROOT / "tests" / "parity" / "gpt2_tiny"
+    with pytest.raises(ValueError, match="leave room for the text"):
+        _run_example("ask_by_prompt.py", [str(folder), str(reviews_csv)], monkeypatch, tmp_path)
+    assert "calibrated: accuracy" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     "module",
     [
