@@ -57,6 +57,17 @@ def make_sampler(name: Any, temperature: float = 1.0, seed: int | None = None) -
     return samplers.RandomSampler(temperature=temperature, seed=seed)
 
 
+def draws_one_by_one(sampler: Any) -> bool:
+    """Whether a sampler chooses each token by its probabilities alone, so that it can be served.
+
+    The others, beam and contrastive search, run a loop of KerasHub's own. That writes with
+    `XlaDynamicUpdateSlice`, for which TensorFlow's Python package alone brings a kernel.
+    """
+    from keras_hub import samplers
+
+    return type(sampler).__call__ is samplers.Sampler.__call__
+
+
 def sample_tokens(
     decoding: TransformerDecoding | RecurrentDecoding,
     sampler: Any,
@@ -80,17 +91,35 @@ def sample_tokens(
     length = tf.shape(features["token_ids"])[1]
     batch = tf.shape(features["token_ids"])[0]
     prompt = decoding.begin(features, length + most)
-    ids = tf.concat([prompt.token_ids, tf.fill([batch, most], _NOT_YET)], axis=1)
+
+    def step(token_ids: tf.Tensor, cache: Any, index: tf.Tensor) -> tuple[Any, Any, Any]:
+        vectors, cache = decoding.extend(token_ids[:, None], cache, index)
+        return decoding.logits(vectors[:, 0]), vectors[:, 0], cache
+
+    empty = tf.fill([batch, most], _NOT_YET)
+    if draws_one_by_one(sampler):
+
+        def write(t: tf.Tensor, last: tf.Tensor, new: tf.Tensor, done: Any, cache: Any) -> Any:
+            logits, _, cache = step(last, cache, length - 1 + t)
+            chosen = sampler.get_next_token(sampler.compute_probabilities(logits))
+            chosen = tf.cast(tf.ensure_shape(chosen, [None]), tf.int32)
+            new = tf.where(tf.range(most)[None] == t, chosen[:, None], new)
+            stops = tf.reduce_any(chosen[:, None] == tf.constant([stop_ids], tf.int32), axis=1)
+            return t + 1, chosen, new, done | stops, cache
+
+        last = tf.cast(prompt.token_ids[:, -1], tf.int32)
+        state = (tf.constant(0), last, empty, tf.zeros([batch], tf.bool), prompt.cache)
+        _, _, new, _, _ = tf.while_loop(
+            lambda t, last, new, done, cache: (t < most) & ~tf.reduce_all(done), write, state
+        )
+        return new
+
+    ids = tf.concat([prompt.token_ids, empty], axis=1)
     hidden = tf.pad(prompt.hidden, [[0, 0], [0, most], [0, 0]])
     # A vector of zeros has no direction to compare; the slots to come are filled before they count.
     hidden = tf.where(tf.range(length + most)[None, :, None] < length, hidden, 1.0)
-
-    def step(ids: tf.Tensor, cache: Any, index: tf.Tensor) -> tuple[Any, Any, Any]:
-        vectors, cache = decoding.extend(ids[:, index - 1, None], cache, index - 1)
-        return decoding.logits(vectors[:, 0]), vectors[:, 0], cache
-
     ids = sampler(
-        next=step,
+        next=lambda ids, cache, index: step(ids[:, index - 1], cache, index - 1),
         prompt=ids,
         cache=prompt.cache,
         index=length,

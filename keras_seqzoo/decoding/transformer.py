@@ -1,4 +1,4 @@
-"""GPT-2, step by step, with a cache of keys and values."""
+"""GPT-2, step by step, with a cache of keys and values, in core TensorFlow ops."""
 
 from __future__ import annotations
 
@@ -47,7 +47,14 @@ def last_to_the_end(values: tf.Tensor, padding_mask: tf.Tensor, fill: tf.Tensor)
 
 
 class TransformerDecoding:
-    """The steps of a KerasHub backbone made of `keras_hub.layers.TransformerDecoder`: GPT-2.
+    """The steps of GPT-2, written out over the weights of KerasHub's backbone.
+
+    KerasHub's own steps write into the cache with an op of XLA (`XlaDynamicUpdateSlice`), which
+    TensorFlow compiles anew for every shape, and which TensorFlow's Python package alone brings
+    kernels for; these use core ops, so the graph can be served. Tests hold them to the backbone.
+
+    Source: Radford et al. (2019); the residual, norm and activation as in KerasHub's
+    `TransformerDecoder` with `normalize_first=True`.
 
     Args:
         backbone: a `keras_hub.models.GPT2Backbone`.
@@ -92,10 +99,12 @@ class TransformerDecoding:
         own = tf.range(slots)[None] < (lengths - 1)[:, None]
         own |= tf.range(slots)[None] >= length - 1
         heads, width = self.backbone.num_heads, self.backbone.hidden_dim
-        shape = tf.stack([batch, 2, slots, heads, width // heads])
+        shape = tf.stack([batch, heads, slots, width // heads])
         empty = tf.zeros(shape, self.backbone.compute_dtype)
+        empty = tf.ensure_shape(empty, [None, heads, None, width // heads])
         cache = {
-            "keys": [empty] * len(self.backbone.transformer_layers),
+            "keys": [empty] * self.backbone.num_layers,
+            "values": [empty] * self.backbone.num_layers,
             "own": own,
             "lag": lengths - length,  # from a slot after the prompt to its position
         }
@@ -117,7 +126,7 @@ class TransformerDecoding:
             index: slot of the first of them.
 
         Returns:
-            Vectors `(batch, tokens, hidden)`, and the cache.
+            Vectors, float32 `(batch, tokens, hidden)`, and the cache.
         """
         positions = index + tf.range(tf.shape(token_ids)[1])[None] + cache["lag"][:, None]
         return self._run(token_ids, positions, cache, index)
@@ -125,21 +134,74 @@ class TransformerDecoding:
     def _run(
         self, token_ids: tf.Tensor, positions: tf.Tensor, cache: Any, index: tf.Tensor
     ) -> tuple[Any, Any]:
-        backbone = self.backbone
+        backbone, dtype = self.backbone, self.backbone.compute_dtype
+        tokens, slots = tf.shape(token_ids)[1], tf.shape(cache["own"])[1]
         # Rows of a batch that have reached their end go on until the last has; what they write
         # then is cut off.
         positions = tf.minimum(positions, self.positions - 1)
         x = backbone.token_embedding(token_ids)
-        x = backbone.embeddings_add((x, backbone.position_embedding(x, positions=positions)))
-        kept = []
-        for layer, keys in zip(backbone.transformer_layers, cache["keys"], strict=True):
-            x, new = layer(
-                x,
-                decoder_padding_mask=cache["own"],
-                self_attention_cache=keys,
-                self_attention_cache_update_index=index,
-                training=False,
-            )
-            new.set_shape(keys.shape)
-            kept.append(new)
-        return tf.cast(backbone.layer_norm(x), tf.float32), {**cache, "keys": kept}
+        x += backbone.position_embedding(x, positions=positions)
+        slot = tf.range(slots)
+        is_new = ((slot >= index) & (slot < index + tokens))[None, None, :, None]
+        around = [[0, 0], [0, 0], [index, slots - index - tokens], [0, 0]]
+        seen = slot[None] <= index + tf.range(tokens)[:, None]
+        seen = (cache["own"][:, None] & seen[None])[:, None]  # (batch, 1, tokens, slots)
+        keys, values = [], []
+        for layer, old_keys, old_values in zip(
+            backbone.transformer_layers, cache["keys"], cache["values"], strict=True
+        ):
+            weights = _weights_of(layer, dtype)
+            h = _norm(x, weights, "self_attention_layer_norm", layer.layer_norm_epsilon)
+            query, key, value = (_heads(h, weights, name) for name in ("query", "key", "value"))
+            keys.append(tf.where(is_new, tf.pad(key, around), old_keys))
+            values.append(tf.where(is_new, tf.pad(value, around), old_values))
+            query *= tf.cast(query.shape[-1], dtype) ** -0.5
+            scores = tf.cast(tf.matmul(query, keys[-1], transpose_b=True), tf.float32)
+            shares = tf.cast(tf.nn.softmax(tf.where(seen, scores, -1e9)), dtype)
+            read = tf.transpose(tf.matmul(shares, values[-1]), [0, 2, 1, 3])
+            read = tf.reshape(read, [-1, tokens, backbone.hidden_dim])
+            x += _dense(read, weights, "attention_output")
+            h = _norm(x, weights, "feedforward_layer_norm", layer.layer_norm_epsilon)
+            h = layer.activation(_dense(h, weights, "feedforward_intermediate_dense"))
+            x += _dense(h, weights, "feedforward_output_dense")
+        hidden = tf.cast(backbone.layer_norm(x), tf.float32)
+        return hidden, {**cache, "keys": keys, "values": values}
+
+
+def _weights_of(layer: Any, dtype: str) -> dict[str, tf.Tensor]:
+    """The weights of a decoder layer by the last two parts of their paths, low rank merged."""
+    read = {
+        "/".join(weight.path.split("/")[-2:]): tf.cast(tf.convert_to_tensor(weight), dtype)
+        for weight in layer.weights
+    }
+    for name in ("query", "key", "value"):
+        if f"{name}/lora_kernel_a" in read:
+            # KerasHub sets no `lora_alpha`, so its factor is one.
+            update = read[f"{name}/lora_kernel_a"] @ read[f"{name}/lora_kernel_b"]
+            read[f"{name}/kernel"] += update
+    return read
+
+
+def _heads(x: tf.Tensor, weights: dict[str, tf.Tensor], name: str) -> tf.Tensor:
+    """Projects `(batch, tokens, hidden)` to `(batch, heads, tokens, width)`."""
+    kernel, bias = weights[f"{name}/kernel"], weights[f"{name}/bias"]
+    hidden, heads, width = kernel.shape
+    flat = tf.reshape(x, [-1, hidden]) @ tf.reshape(kernel, [hidden, heads * width])
+    flat = tf.nn.bias_add(flat, tf.reshape(bias, [heads * width]))
+    split = tf.reshape(flat, tf.stack([tf.shape(x)[0], tf.shape(x)[1], heads, width]))
+    return tf.transpose(split, [0, 2, 1, 3])
+
+
+def _dense(x: tf.Tensor, weights: dict[str, tf.Tensor], name: str) -> tf.Tensor:
+    kernel = weights[f"{name}/kernel"]
+    # That of the attention's output has an axis for the heads.
+    kernel = tf.reshape(kernel, [-1, kernel.shape[-1]])
+    flat = tf.nn.bias_add(tf.reshape(x, [-1, x.shape[-1]]) @ kernel, weights[f"{name}/bias"])
+    return tf.reshape(flat, tf.stack([tf.shape(x)[0], tf.shape(x)[1], kernel.shape[-1]]))
+
+
+def _norm(x: tf.Tensor, weights: dict[str, tf.Tensor], name: str, epsilon: float) -> tf.Tensor:
+    wide = tf.cast(x, tf.float32)
+    mean, variance = tf.nn.moments(wide, axes=[-1], keepdims=True)
+    normed = tf.cast((wide - mean) * tf.math.rsqrt(variance + epsilon), x.dtype)
+    return normed * weights[f"{name}/gamma"] + weights[f"{name}/beta"]

@@ -23,9 +23,11 @@ def begun(tokens: tf.RaggedTensor, mark: int) -> tf.RaggedTensor:
 
 
 def features_of(tokens: tf.RaggedTensor) -> dict[str, tf.Tensor]:
-    """Ragged ids to features, neither cut nor rounded up in length."""
-    mask = tf.sequence_mask(tokens.row_lengths(), dtype=tf.int32)
-    ids = tokens.to_tensor()
+    """Ragged ids to features, neither cut nor rounded up in length; at least one slot wide."""
+    lengths = tokens.row_lengths()
+    width = tf.reduce_max(tf.concat([lengths, [1]], axis=0))
+    mask = tf.sequence_mask(lengths, width, dtype=tf.int32)
+    ids = tokens.to_tensor(shape=tf.stack([tokens.nrows(), width]))
     return {"token_ids": ids, "padding_mask": mask, "segment_ids": tf.zeros_like(ids)}
 
 

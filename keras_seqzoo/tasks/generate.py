@@ -13,7 +13,7 @@ import tensorflow as tf
 from keras_seqzoo.checks import check_rate, check_whole
 from keras_seqzoo.data.packing import pack_tokens, packed_batches, read_corpus
 from keras_seqzoo.decoding.recurrent import RecurrentDecoding
-from keras_seqzoo.decoding.samplers import make_sampler, sample_tokens, seed_of
+from keras_seqzoo.decoding.samplers import draws_one_by_one, make_sampler, sample_tokens, seed_of
 from keras_seqzoo.decoding.transformer import TransformerDecoding
 from keras_seqzoo.decoding.writing import (
     FEATURE_SPECS,
@@ -325,6 +325,12 @@ class TextGenerator(TextModel):
     def serving_functions(self) -> Mapping[str, ServingFunction]:
         """`serving_default` and `generate`: text to text, with the model's own sampler."""
         self._served = make_sampler(self.sampler, self.temperature)
+        if not draws_one_by_one(self._served):
+            raise ValueError(
+                "Beam and contrastive search run here, not in TensorFlow Serving: KerasHub writes "
+                "them with an op that it lacks. Set model.sampler to 'greedy', 'top_k', 'top_p' or "
+                f"'random' before the export. Received: sampler={self.sampler!r}"
+            )
         limit = self._limit(None)
         stop_ids = [self.preprocessor.pad_id]
 

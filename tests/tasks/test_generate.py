@@ -171,6 +171,24 @@ def test_exported_draws_differ_from_call_to_call(learnt: dict[str, Any], tmp_pat
     assert first != second
 
 
+def test_served_graph_has_core_ops_alone(learnt: dict[str, Any], tmp_path: Path) -> None:
+    """TensorFlow Serving has kernels for no op of XLA."""
+    model = learnt["gpt2"]
+    exported = tf.saved_model.load(str(sz.export_model(model, tmp_path)))
+    graph = exported.signatures["generate"].graph.as_graph_def()
+    ops = {node.op for part in (graph, *graph.library.function) for node in _nodes(part)}
+    assert not [op for op in ops if op.startswith("Xla") or "PyFunc" in op]
+    model.sampler = "beam"
+    with pytest.raises(ValueError, match=r"not in TensorFlow Serving.*'beam'"):
+        sz.export_model(model, tmp_path)
+    model.sampler = "top_p"
+    assert [path.name for path in tmp_path.iterdir()] == ["1"]
+
+
+def _nodes(part: Any) -> Any:
+    return part.node if hasattr(part, "node") else part.node_def
+
+
 def test_sampler_object_is_taken(learnt: dict[str, Any]) -> None:
     sampler = keras_hub.samplers.BeamSampler(num_beams=2)
     assert learnt["gru"].generate("red", 12, sampler).startswith("red")

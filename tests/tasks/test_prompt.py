@@ -143,6 +143,9 @@ def test_it_is_a_classifier_like_any(model: Any, calibrated: Any, tmp_path: Path
     np.testing.assert_allclose(answer["probabilities"], expected, atol=1e-5)
     assert answer["label"].numpy()[0].decode() == CLASSES[expected[0].argmax()]
     assert set(served.signatures) == {"serving_default", "classify", "tokens"}
+    graph = served.signatures["serving_default"].graph.as_graph_def()
+    nodes = [node for function in graph.library.function for node in function.node_def]
+    assert not [node.op for node in nodes if node.op.startswith("Xla")]
     with pytest.raises(NotImplementedError, match="without training"):
         model.fit(table)
 
