@@ -1,7 +1,8 @@
 """Language models on one text: bits per character against steps, a plot, and what they write.
 
 Each model is trained for so many minutes of `fit`, its learning rate falling to zero over that
-time; the text's last tenth is held out. Needs matplotlib (`pip install 'keras-seqzoo[plot]'`).
+time; the text's last tenth is held out. Results of models that are not named are kept. Needs
+matplotlib (`pip install 'keras-seqzoo[plot]'`).
 
     python benchmarks/language_models.py corpus.txt --minutes 10
 """
@@ -38,19 +39,23 @@ def main() -> None:
     arguments = parser.parse_args()
     text = arguments.corpus.read_text(encoding="utf-8")
     cut = text.index("\n\n", int(0.9 * len(text))) + 2
-    rows, samples = [], []
+    rows: list[dict[str, Any]] = []
+    table = arguments.out.with_suffix(".csv")
+    if table.exists():
+        with table.open(newline="") as file:
+            rows = [row for row in csv.DictReader(file) if row["model"] not in arguments.models]
     for name in arguments.models:
         model, points = train(
             name, text[:cut], text[cut:], 60 * arguments.minutes, arguments.vocabulary_size
         )
         rows += [{"model": name, "parameters": model.count_params(), **point} for point in points]
-        samples.append(sample(name, model, points[-1]))
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    with arguments.out.with_suffix(".csv").open("w", newline="") as file:
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        written = sample(name, model, points[-1])
+        arguments.out.with_name(f"{arguments.out.name}_{name}.md").write_text(written)
+    with table.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    arguments.out.with_suffix(".md").write_text("\n".join(samples))
     plot(rows, arguments.out.with_suffix(".png"))
 
 
@@ -120,7 +125,7 @@ def sample(name: str, model: Any, point: dict[str, Any]) -> str:
     text = model.generate(PROMPT, length, sampler="top_p", temperature=0.9, seed=0)
     greedy = model.generate(PROMPT, length // 2, sampler="greedy")
     return (
-        f"## {name}: {point['bits_per_character']} bits per character after {point['step']} steps\n"
+        f"# {name}: {point['bits_per_character']} bits per character after {point['step']} steps\n"
         f"\nDrawn (`top_p`, temperature 0.9, seed 0):\n\n```\n{text}\n```\n"
         f"\nGreedy:\n\n```\n{greedy}\n```\n"
     )
@@ -139,14 +144,15 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
     for axis, column, label in zip(axes, ("step", "seconds"), labels, strict=True):
         for name in names:
             mine = [row for row in rows if row["model"] == name][1:]
-            ys = [row["bits_per_character"] for row in mine]
-            parameters = mine[0]["parameters"] / 1e6
+            ys = [float(row["bits_per_character"]) for row in mine]
+            xs = [float(row[column]) for row in mine]
+            parameters = float(mine[0]["parameters"]) / 1e6
             axis.plot(
-                [row[column] for row in mine], ys, marker="o", markersize=3,
+                xs, ys, marker="o", markersize=3,
                 label=f"{name}, {parameters:.1f} M weights",
             )  # fmt: skip
             axis.annotate(
-                f"{ys[-1]:.2f}", (mine[-1][column], ys[-1]), xytext=(4, 4),
+                f"{ys[-1]:.2f}", (xs[-1], ys[-1]), xytext=(4, 4),
                 textcoords="offset points", fontsize=8,
             )  # fmt: skip
         axis.set_xlabel(label)

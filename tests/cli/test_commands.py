@@ -318,3 +318,25 @@ def test_defect_is_reported_without_a_traceback(
     err = capsys.readouterr().err
     assert "This should not have happened: KeyError" in err
     assert "test_commands.py:" in err
+
+
+def test_generate_writes_on(command: Callable[..., Any], tmp_path: Path, trained: Path) -> None:
+    import keras_seqzoo as sz
+
+    model = sz.build_model("gru", ["so it goes"], task="generate", units=4, embedding_dim=4)
+    model.save(tmp_path / "lm.keras")
+    done = command("generate", tmp_path / "lm.keras", "so", "it", "--max-length", 6, "--seed", 1)
+    assert done.code == 0
+    assert done.out.splitlines()[0].startswith("so")
+    again = command("generate", tmp_path / "lm.keras", "so", "it", "--max-length", 6, "--seed", 1)
+    assert again.out == done.out
+    for arguments, message in (
+        ((tmp_path / "lm.keras", "so", "--sampler", "best"), "`sampler` must be one of"),
+        ((tmp_path / "lm.keras", "so it goes", "--max-length", 1), "counts the tokens"),
+        ((trained / "1.keras", "so"), "must hold a language model"),
+        ((tmp_path / "none.keras", "so"), "no such file"),
+    ):
+        done = command("generate", *arguments)
+        assert done.code == 2
+        assert message in done.err
+        assert not done.out

@@ -269,3 +269,33 @@ SIGNS = {sign: i for i, sign in enumerate(byte_signs())}
 def test_a_wrong_vocabulary_is_refused(vocabulary: Any, merges: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         BytePairPreprocessor(8, vocabulary, merges)
+
+
+def test_special_tokens_stand_around_a_text() -> None:
+    signs = ["<s>", "<pad>", "</s>", *byte_signs(), "go"]
+    vocabulary = {sign: i for i, sign in enumerate(signs)}
+    pairs = BytePairPreprocessor(4, vocabulary, ["g o"], "<s>", "</s>", "<pad>")
+    features = pairs(["go", "", "gogogo"])
+    assert features["token_ids"].numpy().tolist() == [
+        [0, 259, 2, 1],
+        [0, 2, 1, 1],
+        [0, 259, 259, 2],
+    ]
+    rows = tf.RaggedTensor.from_tensor(features["token_ids"])
+    assert pairs.detokenize(rows).numpy().tolist() == [b"go", b"", b"gogo"]
+    assert pairs.tokenize(["<s>"]).row_lengths().numpy() == [3], "written out, it is text"
+    with pytest.raises(ValueError, match=r"special token must be in the vocabulary.*<bos>"):
+        BytePairPreprocessor(4, vocabulary, ["g o"], start_token="<bos>")
+
+
+def test_every_text_comes_back(gpt2: BytePairPreprocessor) -> None:
+    spelt = gpt2.detokenize(gpt2.tokenize(HARD)).numpy().tolist()
+    # What ends a document has no text of its own; written out, it is spelt in other tokens.
+    assert [text.decode() for text in spelt] == HARD
+
+
+def test_missing_files_are_told(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"vocab.json. Received: .*no.json"):
+        BytePairPreprocessor(8, tmp_path / "no.json", ["a b"])
+    with pytest.raises(FileNotFoundError, match=r"merges.txt. Received: .*no.txt"):
+        BytePairPreprocessor(8, {}, str(tmp_path / "no.txt"))
