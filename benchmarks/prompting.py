@@ -2,7 +2,7 @@
 
     python benchmarks/prompting.py --seed 0
 
-A GPT-2 of 2 layers of 128 is trained to predict the next token (8 epochs), once on the training
+A GPT-2 of 2 layers of 128 is trained to predict the next token (6 epochs), once on the training
 sentences alone, once on the same sentences written out in the template with their labels. Each is
 then asked by prompt, plain and calibrated, and gets a head that is trained as in `quality.py`. So
 small a model of so little text knows next to nothing: the figures say that the path works, not how
@@ -25,7 +25,7 @@ import keras_seqzoo as sz
 ROOT = Path(__file__).parents[1]
 TEMPLATE = "Review: {text}\nSentiment: {label}"
 LABELS = {"0": "negative", "1": "positive"}
-EPOCHS, RATE = 8, 2e-3
+EPOCHS, RATE = 6, 2e-3
 
 
 def main() -> None:
@@ -50,7 +50,7 @@ def main() -> None:
             for how, options in (
                 ("prompt", {}),
                 ("prompt, calibrated", {"calibrate": True}),
-                ("prompt, 4 examples", {"examples": four(train)}),
+                ("prompt, 2 examples", {"examples": two(train)}),
             ):
                 model = sz.build_model(
                     "gpt2", task="prompt", weights=path, classes=train.classes,
@@ -60,9 +60,10 @@ def main() -> None:
             row(name, "head", head(path, (train, valid, test), arguments.seed))
 
 
-def four(table: sz.TextTable) -> list[tuple[str, str]]:
-    """The first two examples of each class."""
-    chosen = [i for label in (0, 1) for i in (table.labels == label).nonzero()[0][:2]]
+def two(table: sz.TextTable) -> list[tuple[str, str]]:
+    """The first example of each class that has at most ten words."""
+    short = [i for i, text in enumerate(table.texts) if len(str(text).split()) <= 10]
+    chosen = [next(i for i in short if table.labels[i] == label) for label in (0, 1)]
     return [(str(table.texts[i]), table.classes[table.labels[i]]) for i in chosen]
 
 
@@ -70,7 +71,7 @@ def learn(corpus: list[str], vocabulary_from: list[str], seed: int, path: str, n
     """Trains the language model and saves it."""
     keras.utils.set_random_seed(seed)
     model = sz.build_model(
-        "gpt2", vocabulary_from, task="generate", sequence_length=128, vocabulary_size=8000,
+        "gpt2", vocabulary_from, task="generate", sequence_length=128, vocabulary_size=2000,
         **SCRATCH,
     )  # fmt: skip
     model.optimizer.learning_rate = RATE

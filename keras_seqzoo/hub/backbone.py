@@ -29,7 +29,8 @@ class BackboneEncoder(keras.layers.Layer):
             layers and the pooler. A frozen backbone also runs without its dropout.
         causal: whether a token's vector depends on the tokens before it alone.
         lora_rank: rank of the low-rank matrices that are trained in place of the backbone's
-            weights, see `keras_hub.models.Backbone.enable_lora`; None trains the weights.
+            weights, beside the queries' and values' biases (Hu et al. 2021, LoRA; see
+            `keras_hub.models.Backbone.enable_lora`); None trains the weights.
         **kwargs: arguments of `keras.layers.Layer`.
 
     Raises:
