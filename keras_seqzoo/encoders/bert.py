@@ -11,7 +11,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from keras_seqzoo.checks import check_dtype, check_rate, check_whole
-from keras_seqzoo.encoders.parts import NO_TEXTS, EncoderParts, text_chunks
+from keras_seqzoo.encoders.parts import (
+    NO_TEXTS,
+    EncoderParts,
+    given_for_scratch,
+    text_chunks,
+    transformer_sizes,
+)
 from keras_seqzoo.encoders.sources import build_from_source, transformer_parts
 from keras_seqzoo.hub.resolve import POSITIONS
 from keras_seqzoo.zoo import ModelCard, register
@@ -158,6 +164,7 @@ def bert(
     sequence_length: int | None = None,
     weights: str | None = "pretrained",
     trainable: bool | str = True,
+    lora_rank: int | None = None,
     preprocessor: Any = None,
     num_layers: int | None = None,
     num_heads: int | None = None,
@@ -181,6 +188,8 @@ def bert(
         sequence_length: most tokens read of a text, the two special ones included; 512 by default.
         weights: `"pretrained"`, None (from scratch), or what `build_from_source` takes.
         trainable: True, False, or `"last:N"` for the last N layers and the pooler.
+        lora_rank: trains low-rank matrices of this rank (8 is usual) inside a KerasHub backbone
+            instead of its weights; a TF Hub graph takes none.
         preprocessor: a TF Hub preprocessor's handle or folder, or one of this package's, in place
             of the one that belongs to the weights.
         num_layers: transformer layers. This and what follows is for `weights=None`.
@@ -201,24 +210,20 @@ def bert(
         FileNotFoundError: no such folder.
         ValueError: a value out of its range, or one for `weights=None` with pretrained weights.
     """
-    scratch = {
-        "num_layers": num_layers,
-        "num_heads": num_heads,
-        "hidden_dim": hidden_dim,
-        "intermediate_dim": intermediate_dim,
-        "embedding_dim": embedding_dim,
-        "vocabulary_size": vocabulary_size,
-        "vocabulary": vocabulary,
-        "lowercase": lowercase,
-    }
-    given = {name: value for name, value in scratch.items() if value is not None}
+    given = given_for_scratch(
+        weights,
+        preprocessor,
+        num_layers=num_layers,
+        num_heads=num_heads,
+        hidden_dim=hidden_dim,
+        intermediate_dim=intermediate_dim,
+        embedding_dim=embedding_dim,
+        vocabulary_size=vocabulary_size,
+        vocabulary=vocabulary,
+        lowercase=lowercase,
+    )
     check_rate(dropout=dropout)
     if weights is not None:
-        if given:
-            raise ValueError(
-                "Pretrained weights have their sizes and their vocabulary. Leave these options "
-                f"out, or start from scratch with weights=None. Received: {given}"
-            )
         source = handle if weights == "pretrained" else str(weights)
         return build_from_source(
             data,
@@ -227,6 +232,7 @@ def bert(
             trainable=trainable,
             preprocessor=preprocessor,
             dropout=dropout,
+            lora_rank=lora_rank,
             dtype=dtype,
         )
     if architecture == "bert" and embedding_dim is not None:
@@ -234,16 +240,11 @@ def bert(
             "BERT's token embedding is as wide as its layers: set `hidden_dim`. Only ELECTRA has "
             f"`embedding_dim`. Received: embedding_dim={embedding_dim!r}"
         )
-    if preprocessor is not None:
-        raise ValueError(
-            "A model from scratch has a preprocessor of its own. Pass its `vocabulary` instead. "
-            f"Received: preprocessor={preprocessor!r}"
-        )
     uncased = "_cased" not in hub_preprocessor if lowercase is None else lowercase
     length = sequence_length or POSITIONS
     pieces = _learn(data, length, vocabulary, vocabulary_size or size["vocabulary_size"], uncased)
     layer = _from_scratch(
-        architecture, {**size, **given}, pieces, length, trainable, dropout, dtype
+        architecture, {**size, **given}, pieces, length, trainable, lora_rank, dropout, dtype
     )
     # Nothing is learnt yet that small steps would keep, and a pooler is one more layer to learn.
     return transformer_parts(layer, pieces, 5e-4, dropout)
@@ -255,6 +256,7 @@ def _from_scratch(
     preprocessor: ClsSepPreprocessor,
     length: int,
     trainable: bool | str,
+    lora_rank: int | None,
     dropout: float,
     dtype: Any,
 ) -> Any:
@@ -262,24 +264,18 @@ def _from_scratch(
 
     from keras_seqzoo.hub.backbone import BackboneEncoder
 
-    names = ("num_layers", "num_heads", "hidden_dim", "intermediate_dim")
-    arguments: dict[str, Any] = {name: sizes[name] for name in names}
+    arguments = transformer_sizes(sizes)
     backbone = keras_hub.models.BertBackbone
     vocabulary = "vocabulary_size"
     if architecture == "electra":
         backbone = keras_hub.models.ElectraBackbone
         arguments["embedding_dim"] = sizes["embedding_dim"]
+        check_whole(embedding_dim=sizes["embedding_dim"])
         vocabulary = "vocab_size"
-    check_whole(**arguments)
-    if sizes["hidden_dim"] % sizes["num_heads"]:
-        raise ValueError(
-            "`hidden_dim` is shared out among the heads: make it a multiple of `num_heads`. "
-            f"Received: hidden_dim={sizes['hidden_dim']}, num_heads={sizes['num_heads']}"
-        )
     arguments[vocabulary] = len(preprocessor.vocabulary)
     policy = check_dtype(dtype)
     built = backbone(**arguments, dropout=dropout, max_sequence_length=length, dtype=policy)
-    return BackboneEncoder(built, trainable, dtype=policy, name="backbone")
+    return BackboneEncoder(built, trainable, lora_rank=lora_rank, dtype=policy, name="backbone")
 
 
 def _learn(

@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_seqzoo.checks import check_dtype, check_rate, check_whole
-from keras_seqzoo.encoders.parts import NO_TEXTS, EncoderParts, learn_pairs, text_chunks
+from keras_seqzoo.encoders.parts import (
+    NO_TEXTS,
+    EncoderParts,
+    given_for_scratch,
+    learn_pairs,
+    text_chunks,
+    transformer_sizes,
+)
 from keras_seqzoo.encoders.sources import build_from_source, transformer_parts
 from keras_seqzoo.zoo import ModelCard, register
 
@@ -157,25 +164,20 @@ def nlp(
         FileNotFoundError: no such folder or vocabulary file.
         ValueError: a value out of its range, or one for `weights=None` with pretrained weights.
     """
-    scratch = {
-        "num_layers": num_layers,
-        "num_heads": num_heads,
-        "hidden_dim": hidden_dim,
-        "intermediate_dim": intermediate_dim,
-        "vocabulary_size": vocabulary_size,
-        "vocabulary": vocabulary,
-        "merges": merges,
-        "lowercase": lowercase,
-    }
-    given = {name: value for name, value in scratch.items() if value is not None}
+    given = given_for_scratch(
+        weights,
+        preprocessor,
+        num_layers=num_layers,
+        num_heads=num_heads,
+        hidden_dim=hidden_dim,
+        intermediate_dim=intermediate_dim,
+        vocabulary_size=vocabulary_size,
+        vocabulary=vocabulary,
+        merges=merges,
+        lowercase=lowercase,
+    )
     check_rate(dropout=dropout)
     if weights is not None:
-        if given:
-            shown = {name: _brief(value) for name, value in given.items()}
-            raise ValueError(
-                "Pretrained weights have their sizes and their vocabulary. Leave these options "
-                f"out, or start from scratch with weights=None. Received: {shown}"
-            )
         return build_from_source(
             data,
             source=preset if weights == "pretrained" else str(weights),
@@ -185,11 +187,6 @@ def nlp(
             dropout=dropout,
             lora_rank=lora_rank,
             dtype=dtype,
-        )
-    if preprocessor is not None:
-        raise ValueError(
-            "A model from scratch has a preprocessor of its own. Pass its `vocabulary` instead. "
-            f"Received: preprocessor={preprocessor!r}"
         )
     length = sequence_length or _POSITIONS.get(architecture, 512)
     uncased = not preset.endswith("_en") if lowercase is None else lowercase
@@ -223,14 +220,7 @@ def _from_scratch(
 
     from keras_seqzoo.hub.backbone import BackboneEncoder
 
-    names = ("num_layers", "num_heads", "hidden_dim", "intermediate_dim")
-    arguments: dict[str, Any] = {name: sizes[name] for name in names}
-    check_whole(**arguments)
-    if sizes["hidden_dim"] % sizes["num_heads"]:
-        raise ValueError(
-            "`hidden_dim` is shared out among the heads: make it a multiple of `num_heads`. "
-            f"Received: hidden_dim={sizes['hidden_dim']}, num_heads={sizes['num_heads']}"
-        )
+    arguments = transformer_sizes(sizes)
     if architecture == "deberta":
         arguments["bucket_size"] = _BUCKETS
     backbone = {
@@ -264,7 +254,7 @@ def _preprocessor(
     if merges is not None and architecture not in ("gpt2", "roberta"):
         raise ValueError(
             f"Only byte pairs have merges; {_TITLES[architecture]} has none. Leave `merges` out. "
-            f"Received: merges={_brief(merges)}"
+            f"Received: merges={merges!r:.60}"
         )
     if vocabulary is None and data is None:
         raise ValueError(NO_TEXTS)
@@ -295,7 +285,3 @@ def _existing(path: str | Path) -> Path:
             f"There is no such file. Check the path of the vocabulary. Received: {path}"
         )
     return Path(path)
-
-
-def _brief(value: Any) -> Any:
-    return value if isinstance(value, (int, str, Path)) else f"{type(value).__name__} {len(value)}"

@@ -43,6 +43,7 @@ class TextModel(keras.Model):
         encoder: the functional model from features to vectors.
         preprocessor: text to features.
         pooling: how one vector is made of those of a text's tokens.
+        arguments: the constructor's, beside these: attributes of the same names hold them.
         schedule: how `fit` lets the learning rate change over its steps, see `compile`.
         warmup: share of the steps over which it rises first.
     """
@@ -50,6 +51,7 @@ class TextModel(keras.Model):
     encoder: keras.Model
     preprocessor: Preprocessor
     pooling: str
+    arguments: Sequence[str] = ()
     schedule = "constant"
     warmup = 0.0
 
@@ -248,21 +250,24 @@ class TextModel(keras.Model):
         encoded = self.encoder(features, training=False)
         return tf.cast(pool(encoded, features["padding_mask"], self.pooling), tf.float32)
 
-    def serialized_parts(self) -> dict[str, Any]:
-        """The encoder and the preprocessor, for `get_config`."""
-        return {
-            "encoder": keras.saving.serialize_keras_object(self.encoder),
-            "preprocessor": keras.saving.serialize_keras_object(self.preprocessor),
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor, encoder and preprocessor serialised."""
+        given = {name: getattr(self, name) for name in self.arguments}
+        plain = {k: list(v) if isinstance(v, tuple) else v for k, v in given.items()}
+        parts = {
+            part: keras.saving.serialize_keras_object(getattr(self, part))
+            for part in ("encoder", "preprocessor")
         }
+        return {"name": self.name, **parts, **plain}
 
-    @staticmethod
-    def restored_parts(config: Mapping[str, Any], custom_objects: Any = None) -> dict[str, Any]:
-        """A config with what `serialized_parts` put there made again, for `from_config`."""
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> TextModel:
+        """Makes the model again from what `get_config` returned."""
         parts = {
             part: keras.saving.deserialize_keras_object(config[part], custom_objects=custom_objects)
             for part in ("encoder", "preprocessor")
         }
-        return {**config, **parts}
+        return cls(**{**config, **parts})
 
     def train_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Trains on one batch; takes raw text as `fit` does."""

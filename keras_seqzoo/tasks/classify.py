@@ -163,6 +163,8 @@ class TextClassifier(Classifier):
         **kwargs: arguments of `keras.Model`.
     """
 
+    arguments = ("classes", "pooling", "dropout", "poolings", "head_dim")
+
     def __init__(
         self,
         encoder: keras.Model,
@@ -203,23 +205,6 @@ class TextClassifier(Classifier):
 
         strings = {"text": tf.TensorSpec([None], tf.string)}
         return {**super().serving_functions(), "embed": ServingFunction(embed, strings)}
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the arguments of the constructor, encoder and preprocessor serialised."""
-        return {
-            "name": self.name,
-            **self.serialized_parts(),
-            "classes": list(self.classes),
-            "pooling": self.pooling,
-            "dropout": self.dropout,
-            "poolings": list(self.poolings),
-            "head_dim": self.head_dim,
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> TextClassifier:
-        """Makes the model again from what `get_config` returned."""
-        return cls(**cls.restored_parts(config, custom_objects))
 
 
 def check_class_names(classes: Sequence[str] | None) -> tuple[str, ...]:

@@ -58,6 +58,8 @@ class TextEmbedder(TextModel):
         **kwargs: arguments of `keras.Model`.
     """
 
+    arguments = ("pooling",)
+
     def __init__(
         self,
         encoder: keras.Model,
@@ -87,15 +89,6 @@ class TextEmbedder(TextModel):
             "embed": ServingFunction(of_text, strings),
             "tokens": ServingFunction(of_tokens, dict.fromkeys(FEATURES, ids)),
         }
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the arguments of the constructor, encoder and preprocessor serialised."""
-        return {"name": self.name, **self.serialized_parts(), "pooling": self.pooling}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> TextEmbedder:
-        """Makes the model again from what `get_config` returned."""
-        return cls(**cls.restored_parts(config, custom_objects))
 
 
 def embed(

@@ -127,6 +127,7 @@ class TextGenerator(TextModel):
     """
 
     pooling = "last"
+    arguments = ("sampler", "temperature", "max_length", "dropout")
     poolings = ("last", "mean", "max")
 
     def __init__(
@@ -350,17 +351,6 @@ class TextGenerator(TextModel):
         strings = {"text": tf.TensorSpec([None], tf.string)}
         function = ServingFunction(generate, strings)
         return {"serving_default": function, "generate": function}
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the arguments of the constructor, encoder and preprocessor serialised."""
-        names = ("sampler", "temperature", "max_length", "dropout")
-        arguments = {name: getattr(self, name) for name in names}
-        return {"name": self.name, **self.serialized_parts(), **arguments}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> TextGenerator:
-        """Makes the model again from what `get_config` returned."""
-        return cls(**cls.restored_parts(config, custom_objects))
 
     def _columns(
         self, x: Any, y: Any, batch_size: int | None, shuffle: bool = False

@@ -111,6 +111,7 @@ class PromptClassifier(Classifier):
     """
 
     pooling = "last"
+    arguments = ("classes", "label_ids")
 
     def __init__(
         self,
@@ -166,20 +167,6 @@ class PromptClassifier(Classifier):
             "build with task='classify'; to train the language model, with task='generate', and "
             "take its file as weights='….keras'. Received: fit of a prompt model"
         )
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the arguments of the constructor, encoder and preprocessor serialised."""
-        return {
-            "name": self.name,
-            **self.serialized_parts(),
-            "classes": list(self.classes),
-            "label_ids": self.label_ids,
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> PromptClassifier:
-        """Makes the model again from what `get_config` returned."""
-        return cls(**cls.restored_parts(config, custom_objects))
 
 
 def _split(template: str) -> tuple[str, str, str]:

@@ -182,10 +182,27 @@ def test_low_rank_matrices_alone_are_trained(tiny_table: Any, tmp_path: Path) ->
     np.testing.assert_allclose(loaded.predict(TEXTS, verbose=0), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", [*KINDS, "bert_base", "electra_small"])
+def test_every_backbone_takes_low_rank(name: str, tiny_table: Any) -> None:
+    model = scratch(name, tiny_table, lora_rank=2)
+    trained = [w for w in model.encoder.trainable_weights if "lora" in w.path]
+    assert len(trained) == 2 * 2 * 2, "two layers, queries and values, two matrices each"
+
+
 def test_language_models_take_low_rank_too(tiny_table: Any) -> None:
     model = scratch("gpt2", list(tiny_table.texts), task="generate", lora_rank=2)
-    assert len(model.trainable_weights) == 2 * 2 * 3
-    model.fit(list(tiny_table.texts), verbose=0)
+    before = model.generate("a", 8, "greedy")
+    model.optimizer.learning_rate = 0.1
+    model.fit(list(tiny_table.texts), epochs=3, verbose=0)
+    after = model.generate("a", 8, "greedy")
+    ids = model.preprocessor.tokenize([after]).to_list()[0]
+    row = np.array([ids])
+    features = {"token_ids": row, "padding_mask": np.ones_like(row)}
+    logits = model({**features, "segment_ids": np.zeros_like(row)})[0]
+    likeliest = np.argmax(logits, axis=-1)[:-1].tolist()
+    begun = len(model.preprocessor.tokenize(["a"]).to_list()[0])
+    assert likeliest[begun - 1 :] == ids[begun:], "the steps have the matrices too"
+    assert before.startswith("a")
 
 
 def test_vocabulary_may_be_given(tmp_path: Path) -> None:
