@@ -171,6 +171,7 @@ def evaluate(
         A `Report`.
 
     Raises:
+        TypeError: the model is no classifier.
         ValueError: the table has no labels, no rows, or other classes than the model.
 
     Example:
@@ -180,6 +181,11 @@ def evaluate(
         >>> report.confusion.shape, 0 <= report.macro_f1 <= 1
         ((2, 2), True)
     """
+    if not getattr(model, "classes", ()):
+        raise TypeError(
+            "`evaluate` takes a classifier. Of a language model, model.evaluate(texts) tells the "
+            f"perplexity; vectors have no truth to compare with. Received: {type(model).__name__}"
+        )
     if not table.classes:
         raise ValueError(
             "Only labelled texts can be evaluated. Read the table with label=…. "

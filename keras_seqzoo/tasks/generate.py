@@ -178,7 +178,8 @@ class TextGenerator(TextModel):
         """Makes the dataset that `fit` and `evaluate` read; see `data.packing.packed_batches`.
 
         Args:
-            source: the path of a text file, a list of strings, a table or a stream.
+            source: the path of a text file, a list of strings, a table or a stream; its ids are
+                kept in memory.
             batch_size: rows a batch.
             shuffle: whether rows are drawn in a new random order in every epoch.
             seed: of these orders.
@@ -315,8 +316,8 @@ class TextGenerator(TextModel):
             return self.next_tokens([prompts], k)[0]
         probabilities = self.predict(prompts)
         best = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
-        spelt = self.preprocessor.detokenize(tf.RaggedTensor.from_tensor(best.reshape(-1, 1)))
-        names = np.array([t.decode("utf-8", "replace") for t in spelt.numpy()]).reshape(best.shape)
+        texts = self.preprocessor.detokenize(tf.RaggedTensor.from_tensor(best.reshape(-1, 1)))
+        names = np.array([t.decode("utf-8", "replace") for t in texts.numpy()]).reshape(best.shape)
         chances = np.take_along_axis(probabilities, best, axis=1)
         return [
             [(str(n), float(p)) for n, p in zip(*row, strict=True)]

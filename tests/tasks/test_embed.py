@@ -84,3 +84,9 @@ def test_wrong_arguments_are_explained(tiny_table: Any, tiny_model: Any) -> None
         sz.build_model("gru", tiny_table, task="embed", classes=["a", "b"])
     with pytest.raises(ValueError, match="`pooling` of this model must be one of"):
         sz.build_model("gru", tiny_table, task="embed", pooling="cls")
+
+
+def test_vectors_are_not_evaluated(tiny_table: Any) -> None:
+    model = sz.build_model("gru", tiny_table, task="embed", units=4)
+    with pytest.raises(TypeError, match=r"takes a classifier.*TextEmbedder"):
+        sz.evaluate(model, tiny_table)
