@@ -83,7 +83,7 @@ print(json.dumps(answers))
 def _essence(name: str) -> str:
     """What a model is when it is built tiny and from scratch."""
     card = sz.model_card(name)
-    elsewhere = ("handle", "hub_preprocessor", "size")
+    elsewhere = ("handle", "hub_preprocessor", "preset", "size")
     fixed = {k: v for k, v in card.fixed.items() if k not in elsewhere}
     return repr((card.family, sorted(card.tiny.items()), card.options, fixed))
 

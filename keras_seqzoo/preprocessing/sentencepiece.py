@@ -73,15 +73,10 @@ class SentencePiecePreprocessor(Preprocessor):
         """The pieces in the order of SentencePiece's ids."""
         return self._pieces
 
-    @property
-    def resources(self) -> Sequence[Any]:
-        """The model that a SavedModel must hold."""
-        return (self._tokenizer,)
-
     def tokenize(self, texts: Any) -> tf.RaggedTensor:
         """Strings `(batch,)` to int32 ids, ragged `(batch, None)`, without special tokens."""
         texts = tf.strings.unicode_transcode(as_strings(texts), "UTF-8", "UTF-8", errors="replace")
-        ids = self._tokenizer.tokenize(texts)
+        ids = self._split(texts)
         known = ids.values + self.offset
         values = tf.where(ids.values == self._unknown_piece, self.unknown_id, known)
         return ids.with_values(values)
@@ -91,7 +86,7 @@ class SentencePiecePreprocessor(Preprocessor):
         silent = [i for i in (self.start_id, self.end_id, self.pad_id) if i is not None]
         is_text = tf.reduce_all(tokens.values[:, None] != tf.constant([silent]), axis=-1)
         kept = tf.ragged.boolean_mask(tokens, tokens.with_values(is_text))
-        return self._tokenizer.detokenize(kept - self.offset)
+        return self._join(kept - self.offset)
 
     def fingerprint(self) -> str:
         """A digest of everything that decides the ids: equal digests give equal ids."""
@@ -130,8 +125,20 @@ class SentencePiecePreprocessor(Preprocessor):
         self._unknown_piece = model.unk_id()
         given = self._unknown
         self.unknown_id = self._unknown_piece + self.offset if given is None else given
-        with tf.init_scope(), tf.device("CPU:0"):
-            self._tokenizer = tensorflow_text.SentencepieceTokenizer(proto, out_type=tf.int32)
+        kept = []
+
+        # The op that holds the model is part of the graph. Made outside of one, the model would be
+        # lost with TensorFlow's cache of kernels, which `tf.random.set_seed` clears.
+        def tokenizer() -> Any:
+            with tf.device("CPU:0"):
+                kept.append(tensorflow_text.SentencepieceTokenizer(proto, out_type=tf.int32))
+            return kept[-1]
+
+        strings, ids = tf.TensorSpec([None], tf.string), tf.RaggedTensorSpec([None, None], tf.int32)
+        self._split = tf.function(
+            lambda texts: tokenizer().tokenize(texts), input_signature=[strings]
+        )
+        self._join = tf.function(lambda ids: tokenizer().detokenize(ids), input_signature=[ids])
 
 
 def learn_sentence_pieces(chunks: Iterable[Sequence[str]], vocabulary_size: int) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import keras
 import pytest
 import sentencepiece
 import tensorflow as tf
@@ -48,6 +49,16 @@ def test_texts_come_back(pieces: SentencePiecePreprocessor) -> None:
     ids = tf.concat([ends, tokens, 2 * ends, 0 * ends], axis=1)
     spelt = [text.decode() for text in pieces.detokenize(ids).numpy()]
     assert spelt == ["a good film", "", "the dull story"]
+
+
+def test_a_new_seed_does_not_lose_the_model(pieces: SentencePiecePreprocessor) -> None:
+    """`tf.random.set_seed` clears TensorFlow's kernels, and resources that they alone own."""
+    expected = pieces.tokenize(TEXTS).to_list()
+    batches = tf.data.Dataset.from_tensors(TEXTS).map(pieces.tokenize)
+    assert next(iter(batches)).to_list() == expected
+    keras.utils.set_random_seed(0)
+    assert next(iter(batches)).to_list() == expected
+    assert pieces.tokenize(TEXTS).to_list() == expected
 
 
 def test_unknown_and_offset_follow_the_encoder(proto: bytes) -> None:
