@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_seqzoo.checks import check_whole
+from keras_seqzoo.data.passes import Passes, Share, batches_of_rows, draw_seed, order_seed
 from keras_seqzoo.data.pipeline import text_windows
 from keras_seqzoo.preprocessing.base import Preprocessor
 
@@ -117,26 +117,35 @@ def packed_batches(
         "targets": padded[1:].reshape(rows, length),
         "real": real.reshape(rows, length),
     }
-    if seed is None:
-        seed = random.randrange(2**31)
-    dataset = tf.data.Dataset.range(rows)
-    if shuffle:
-        dataset = dataset.shuffle(rows, seed=seed, reshuffle_each_iteration=True)
-
-    def gather(chosen: tf.Tensor, columns: dict[str, tf.Tensor]) -> tuple[Any, ...]:
-        ids = tf.gather(columns["token_ids"], chosen)
-        is_real = tf.gather(columns["real"], chosen)
-        features = {
-            "token_ids": ids,
-            "padding_mask": tf.cast(is_real, tf.int32),
-            "segment_ids": tf.zeros_like(ids),
-        }
-        return features, tf.gather(columns["targets"], chosen), tf.cast(is_real, tf.float32)
-
     # The ids lie outside the graph, which may hold two gigabytes at most.
-    held = tf.data.Dataset.from_tensors(columns).repeat()
-    batches = tf.data.Dataset.zip(dataset.batch(batch_size), held)
-    return batches.map(gather, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    held = tf.data.Dataset.from_tensors(columns)
+
+    def draw(
+        seed: int, pass_number: tf.Tensor, first_batch: int | tf.Tensor, share: Share
+    ) -> tf.data.Dataset:
+        order = tf.range(rows, dtype=tf.int64)
+        if shuffle:
+            order = tf.random.experimental.stateless_shuffle(
+                order, order_seed(seed, pass_number, tf.constant(0))
+            )
+        starts = tf.range(0, rows, batch_size, dtype=tf.int64)[first_batch:]
+
+        def of_columns(columns: dict[str, tf.Tensor]) -> tf.data.Dataset:
+            def gather(chosen: tf.Tensor) -> tuple[Any, ...]:
+                ids = tf.gather(columns["token_ids"], chosen)
+                is_real = tf.gather(columns["real"], chosen)
+                features = {
+                    "token_ids": ids,
+                    "padding_mask": tf.cast(is_real, tf.int32),
+                    "segment_ids": tf.zeros_like(ids),
+                }
+                return features, tf.gather(columns["targets"], chosen), tf.cast(is_real, tf.float32)
+
+            return batches_of_rows(order, starts, batch_size, share, gather, spread=shuffle)
+
+        return held.flat_map(of_columns)
+
+    return Passes(draw, rows, batch_size, draw_seed() if seed is None else seed).dataset()
 
 
 def _pieces(document: str | bytes) -> Sequence[str]:

@@ -8,7 +8,6 @@ No Python runs per row.
 from __future__ import annotations
 
 import os
-import random
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_seqzoo.checks import check_whole
+from keras_seqzoo.data.passes import Passes, Share, batches_of_rows, draw_seed, order_seed
 from keras_seqzoo.data.stream import TextStream
 from keras_seqzoo.data.table import TextTable
 from keras_seqzoo.preprocessing.base import Preprocessor, as_strings
@@ -89,6 +89,7 @@ def make_dataset(
     preprocessor = model if isinstance(model, Preprocessor) else model.preprocessor
     if not isinstance(model, Preprocessor):
         model.check_table(table)
+    window_rows = None
     if isinstance(table, TextStream):
         window_rows = max(1, _STREAM_WINDOW_ROWS // batch_size) * batch_size
         windows = _stream_windows(table, preprocessor, window_rows)
@@ -102,6 +103,7 @@ def make_dataset(
         preprocessor,
         batch_size,
         rows=len(table),
+        window_rows=window_rows,
         shuffle=shuffle,
         bucket=shuffle if bucket is None else bucket,
         seed=seed,
@@ -155,6 +157,7 @@ def window_batches(
     batch_size: int,
     *,
     rows: int,
+    window_rows: int | None = None,
     shuffle: bool = False,
     bucket: bool = False,
     seed: int | None = None,
@@ -166,35 +169,39 @@ def window_batches(
         preprocessor: packs the ids.
         batch_size: rows a batch; all windows but the last hold a multiple of it.
         rows: rows in all windows together.
+        window_rows: rows in each window but the last; may be left out for a single one.
         shuffle: whether rows are drawn in random order.
         bucket: whether rows are sorted by length, within pools if also shuffled.
         seed: of the random orders.
 
     Returns:
-        Batches `(features, *columns)`.
+        Batches `(features, *columns)`; the dataset carries its `Passes`.
     """
-    if seed is None:
-        seed = random.randrange(2**31)
-    seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True)
-    seeds = seeds.batch(2, drop_remainder=True)
 
-    def draw(window: dict[str, tf.Tensor], seed: tf.Tensor) -> tf.data.Dataset:
-        tokens = tf.RaggedTensor.from_row_splits(window["values"], window["splits"], validate=False)
-        columns = [column for key, column in window.items() if key not in ("values", "splits")]
-        order, starts = _plan(tokens.row_lengths(), batch_size, shuffle, bucket, seed)
+    def draw(
+        seed: int, pass_number: tf.Tensor, first_batch: int | tf.Tensor, share: Share
+    ) -> tf.data.Dataset:
+        def of_window(number: tf.Tensor, window: dict[str, tf.Tensor]) -> tf.data.Dataset:
+            tokens = tf.RaggedTensor.from_row_splits(
+                window["values"], window["splits"], validate=False
+            )
+            columns = [column for key, column in window.items() if key not in ("values", "splits")]
+            random_seed = order_seed(seed, pass_number, number)
+            order, starts = _plan(tokens.row_lengths(), batch_size, shuffle, bucket, random_seed)
+            before = number * (window_rows or 0) // batch_size
+            skipped = tf.maximum(tf.cast(first_batch, tf.int64) - before, 0)
 
-        def pack(start: tf.Tensor) -> tuple[Any, ...]:
-            chosen = order[start : start + batch_size]
-            features = preprocessor.pack(tf.gather(tokens, chosen), multiple=_LENGTH_MULTIPLE)
-            return (features, *(tf.gather(column, chosen) for column in columns))
+            def pack(chosen: tf.Tensor) -> tuple[Any, ...]:
+                features = preprocessor.pack(tf.gather(tokens, chosen), multiple=_LENGTH_MULTIPLE)
+                return (features, *(tf.gather(column, chosen) for column in columns))
 
-        return tf.data.Dataset.from_tensor_slices(starts).map(
-            pack, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
-        )
+            return batches_of_rows(
+                order, starts[skipped:], batch_size, share, pack, spread=shuffle
+            )
 
-    batches = tf.data.Dataset.zip(windows, seeds).flat_map(draw)
-    batches = batches.apply(tf.data.experimental.assert_cardinality(-(-rows // batch_size)))
-    return batches.prefetch(tf.data.AUTOTUNE)
+        return windows.enumerate().flat_map(of_window)
+
+    return Passes(draw, rows, batch_size, draw_seed() if seed is None else seed).dataset()
 
 
 def _plan(

@@ -1,0 +1,141 @@
+"""Passes over the data: which rows come when, and which of them a worker reads.
+
+The order of a pass depends on a seed and the number of the pass alone. A training can therefore be
+taken up in the middle of a pass, and divided among workers that never talk about rows.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+
+class Share(NamedTuple):
+    """The part of every batch that is read here.
+
+    Attributes:
+        first: number of the first replica that is fed from here.
+        count: how many replicas are.
+        replicas: replicas in all, over which a batch is divided.
+    """
+
+    first: int = 0
+    count: int = 1
+    replicas: int = 1
+
+
+WHOLE = Share()
+
+Draw = Callable[[int, tf.Tensor, int | tf.Tensor, Share], tf.data.Dataset]
+
+
+@dataclass
+class Passes:
+    """How the batches of every pass are made; a dataset of `make_dataset` carries one.
+
+    Attributes:
+        draw: makes the batches of a pass, from that of a number on: `(seed, pass, batch, share)`.
+            Under a share of several replicas, elements are parts of a batch, in the replicas'
+            order.
+        rows: rows in a pass.
+        batch_size: rows a batch, over all replicas.
+        seed: of the orders.
+        done: passes that a `fit` has read already; the next one begins with this number.
+    """
+
+    draw: Draw
+    rows: int
+    batch_size: int
+    seed: int
+    done: int = 0
+
+    @property
+    def steps(self) -> int:
+        """Batches in a pass."""
+        return -(-self.rows // self.batch_size)
+
+    def dataset(self) -> tf.data.Dataset:
+        """One pass; another one in every iteration. It carries these passes as `passes`."""
+        number = tf.data.Dataset.random(seed=self.seed, rerandomize_each_iteration=True).take(1)
+        batches = number.flat_map(lambda number: self.draw(self.seed, number, 0, WHOLE))
+        batches = batches.apply(tf.data.experimental.assert_cardinality(self.steps))
+        batches = batches.prefetch(tf.data.AUTOTUNE)
+        batches.passes = self
+        return batches
+
+    def once(self, share: Share = WHOLE) -> tf.data.Dataset:
+        """The first pass."""
+        return self.draw(self.seed, tf.constant(0, tf.int64), 0, share).prefetch(tf.data.AUTOTUNE)
+
+    def stream(self, position: int, share: Share = WHOLE) -> tf.data.Dataset:
+        """Pass after pass without an end, from batch number `position` of all passes on."""
+        first_pass, first_batch = divmod(position, max(self.steps, 1))
+
+        def batches(number: tf.Tensor) -> tf.data.Dataset:
+            skipped = tf.where(number == first_pass, tf.constant(first_batch, tf.int64), 0)
+            return self.draw(self.seed, number, skipped, share)
+
+        numbers = tf.data.Dataset.range(first_pass, tf.int64.max)
+        return numbers.flat_map(batches).prefetch(tf.data.AUTOTUNE)
+
+
+def passes_of(dataset: Any) -> Passes | None:
+    """The passes that a dataset of `make_dataset` carries; None for any other."""
+    return getattr(dataset, "passes", None)
+
+
+def draw_seed() -> int:
+    """A seed from Python's `random`, which `keras.utils.set_random_seed` governs."""
+    return random.randrange(2**31)
+
+
+def order_seed(seed: int, pass_number: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
+    """The seed, int64 `(2,)`, of the random order of a window in a pass."""
+    of_window = seed + tf.cast(window, tf.int64) * 2**32
+    return tf.stack([of_window, tf.cast(pass_number, tf.int64)])
+
+
+def batches_of_rows(
+    order: tf.Tensor,
+    starts: tf.Tensor,
+    batch_size: int,
+    share: Share,
+    make: Callable[[tf.Tensor], Any],
+    *,
+    spread: bool,
+) -> tf.data.Dataset:
+    """Makes batches, or the share of them, from row numbers.
+
+    Args:
+        order: row numbers, int64 `(rows,)`.
+        starts: where in that order each batch begins, int64 `(batches,)`.
+        batch_size: rows a batch.
+        share: the replicas that read here. Where a batch has fewer rows than replicas, some get an
+            element without rows.
+        make: makes an element of the row numbers.
+        spread: whether replicas take turns in drawing rows, which makes lengths alike among them
+            where rows are sorted by length. Otherwise each takes a run of rows, in order.
+    """
+
+    def element(start: tf.Tensor, replica: tf.Tensor) -> Any:
+        chosen = order[start : start + batch_size]
+        if share.replicas > 1 and spread:
+            chosen = chosen[replica :: share.replicas]
+        elif share.replicas > 1:
+            size = tf.size(chosen, tf.int64)
+            first = size * replica // share.replicas
+            chosen = chosen[first : size * (replica + 1) // share.replicas]
+        return make(chosen)
+
+    replicas = tf.range(share.first, share.first + share.count, dtype=tf.int64)
+    pairs = (
+        tf.repeat(starts, share.count),
+        tf.tile(replicas, [tf.size(starts)]),
+    )
+    return tf.data.Dataset.from_tensor_slices(pairs).map(
+        element, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    )
