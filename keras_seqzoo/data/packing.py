@@ -12,7 +12,14 @@ import numpy as np
 import tensorflow as tf
 
 from keras_seqzoo.checks import check_whole
-from keras_seqzoo.data.passes import Passes, Share, batches_of_rows, draw_seed, order_seed
+from keras_seqzoo.data.passes import (
+    Passes,
+    Share,
+    batches_of_rows,
+    digest_of,
+    draw_seed,
+    order_seed,
+)
 from keras_seqzoo.data.pipeline import text_windows
 from keras_seqzoo.preprocessing.base import Preprocessor
 
@@ -145,7 +152,8 @@ def packed_batches(
 
         return held.flat_map(of_columns)
 
-    return Passes(draw, rows, batch_size, draw_seed() if seed is None else seed).dataset()
+    seed = draw_seed() if seed is None else seed
+    return Passes(draw, rows, batch_size, seed, lambda: digest_of([tokens])).dataset()
 
 
 def _pieces(document: str | bytes) -> Sequence[str]:

@@ -7,10 +7,12 @@ taken up in the middle of a pass, and divided among workers that never talk abou
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 
@@ -44,6 +46,7 @@ class Passes:
         rows: rows in a pass.
         batch_size: rows a batch, over all replicas.
         seed: of the orders.
+        digest: stands for the rows; of a stream, for its first window.
         done: passes that a `fit` has read already; the next one begins with this number.
     """
 
@@ -51,6 +54,7 @@ class Passes:
     rows: int
     batch_size: int
     seed: int
+    digest: Callable[[], str]
     done: int = 0
 
     @property
@@ -67,10 +71,6 @@ class Passes:
         batches.passes = self
         return batches
 
-    def once(self, share: Share = WHOLE) -> tf.data.Dataset:
-        """The first pass."""
-        return self.draw(self.seed, tf.constant(0, tf.int64), 0, share).prefetch(tf.data.AUTOTUNE)
-
     def stream(self, position: int, share: Share = WHOLE) -> tf.data.Dataset:
         """Pass after pass without an end, from batch number `position` of all passes on."""
         first_pass, first_batch = divmod(position, max(self.steps, 1))
@@ -79,8 +79,9 @@ class Passes:
             skipped = tf.where(number == first_pass, tf.constant(first_batch, tf.int64), 0)
             return self.draw(self.seed, number, skipped, share)
 
+        endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
         numbers = tf.data.Dataset.range(first_pass, tf.int64.max)
-        return numbers.flat_map(batches).prefetch(tf.data.AUTOTUNE)
+        return numbers.flat_map(batches).apply(endless).prefetch(tf.data.AUTOTUNE)
 
 
 def passes_of(dataset: Any) -> Passes | None:
@@ -91,6 +92,14 @@ def passes_of(dataset: Any) -> Passes | None:
 def draw_seed() -> int:
     """A seed from Python's `random`, which `keras.utils.set_random_seed` governs."""
     return random.randrange(2**31)
+
+
+def digest_of(arrays: Iterable[np.ndarray]) -> str:
+    """Some hex digits that stand for arrays."""
+    digest = sha256()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:16]
 
 
 def order_seed(seed: int, pass_number: tf.Tensor, window: tf.Tensor) -> tf.Tensor:

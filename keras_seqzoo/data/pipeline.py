@@ -17,7 +17,14 @@ import numpy as np
 import tensorflow as tf
 
 from keras_seqzoo.checks import check_whole
-from keras_seqzoo.data.passes import Passes, Share, batches_of_rows, draw_seed, order_seed
+from keras_seqzoo.data.passes import (
+    Passes,
+    Share,
+    batches_of_rows,
+    digest_of,
+    draw_seed,
+    order_seed,
+)
 from keras_seqzoo.data.stream import TextStream
 from keras_seqzoo.data.table import TextTable
 from keras_seqzoo.preprocessing.base import Preprocessor, as_strings
@@ -195,13 +202,15 @@ def window_batches(
                 features = preprocessor.pack(tf.gather(tokens, chosen), multiple=_LENGTH_MULTIPLE)
                 return (features, *(tf.gather(column, chosen) for column in columns))
 
-            return batches_of_rows(
-                order, starts[skipped:], batch_size, share, pack, spread=shuffle
-            )
+            return batches_of_rows(order, starts[skipped:], batch_size, share, pack, spread=shuffle)
 
         return windows.enumerate().flat_map(of_window)
 
-    return Passes(draw, rows, batch_size, draw_seed() if seed is None else seed).dataset()
+    def digest() -> str:
+        return digest_of(a for w in windows.take(1).as_numpy_iterator() for a in w.values())
+
+    seed = draw_seed() if seed is None else seed
+    return Passes(draw, rows, batch_size, seed, digest).dataset()
 
 
 def _plan(

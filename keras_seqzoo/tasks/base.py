@@ -16,6 +16,7 @@ from keras_seqzoo.data.table import TextTable
 from keras_seqzoo.layers.pooling import pool
 from keras_seqzoo.layers.recurrent import set_xla
 from keras_seqzoo.preprocessing.base import Preprocessor, as_strings
+from keras_seqzoo.training.distributed import DistributedModel
 from keras_seqzoo.training.schedules import LearningRateOverFit, check_schedule
 
 
@@ -27,7 +28,7 @@ class ServingFunction(NamedTuple):
     method: str = "tensorflow/serving/predict"
 
 
-class TextModel(keras.Model):
+class TextModel(DistributedModel):
     """Base of the models of every task: an encoder, a head, and the way from text to ids.
 
     `fit`, `evaluate`, `predict` and the `…_on_batch` methods take what Keras takes, with the

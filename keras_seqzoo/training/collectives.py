@@ -1,0 +1,91 @@
+"""Small things that workers tell each other beside the gradients."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_seqzoo.training.strategy import cluster_of
+
+
+class Collectives:
+    """Exchanges arrays between the workers of a strategy; all must call the same, in order.
+
+    Args:
+        strategy: of several workers.
+    """
+
+    def __init__(self, strategy: tf.distribute.Strategy):
+        cluster = cluster_of(strategy)
+        if cluster is None:
+            raise ValueError(f"There must be several workers. Received: strategy={strategy!r}")
+        self.cluster = cluster
+        self._strategy = strategy
+        self._per_worker = strategy.num_replicas_in_sync // len(cluster.addresses)
+        self._gather = tf.function(self._gather_rows, reduce_retracing=True)
+        self._sum = tf.function(self._sum_rows, reduce_retracing=True)
+
+    def gather(self, row: np.ndarray) -> np.ndarray:
+        """Every worker's row: int64 `(values,)` → `(workers, values)`."""
+        rows = self._gather(tf.constant(row[None], tf.int64))
+        return self._local(rows).numpy()[:: self._per_worker]
+
+    def from_chief(self, arrays: Mapping[str, np.ndarray] | None, text: str) -> tuple[Any, str]:
+        """Gives every worker the chief's arrays and text; what the others pass is not looked at."""
+        arrays = dict(arrays or {}) if self.cluster.chief else {}
+        kinds = {name: [str(a.dtype), a.shape] for name, a in arrays.items()}
+        header = json.dumps([kinds, text]).encode() if self.cluster.chief else b""
+        length = int(self.gather(np.array([len(header)]))[0, 0])
+        spelt = np.zeros(length, np.int32)
+        spelt[: len(header)] = np.frombuffer(header, np.uint8)
+        kinds, text = json.loads(bytes(self._from_chief(spelt).astype(np.uint8)))
+        received = {}
+        for name, (dtype, shape) in kinds.items():
+            array = arrays.get(name, np.zeros(shape, dtype))
+            received[name] = self._from_chief(array)
+        return received, text
+
+    def _from_chief(self, array: np.ndarray) -> np.ndarray:
+        """A sum in which all but the chief have zeros, and its replicas but one."""
+        value = tf.constant(array if self.cluster.chief else np.zeros_like(array))
+        return self._local(self._sum(value)).numpy().astype(array.dtype)
+
+    def _local(self, values: Any) -> Any:
+        return self._strategy.experimental_local_results(values)[0]
+
+    def _gather_rows(self, row: tf.Tensor) -> Any:
+        def run(row: tf.Tensor) -> tf.Tensor:
+            return tf.distribute.get_replica_context().all_gather(row, axis=0)
+
+        return self._strategy.run(run, args=(row,))
+
+    def _sum_rows(self, value: tf.Tensor) -> Any:
+        def run(value: tf.Tensor) -> tf.Tensor:
+            context = tf.distribute.get_replica_context()
+            first = context.replica_id_in_sync_group % self._per_worker == 0
+            value = tf.where(first, value, tf.zeros_like(value))
+            return context.all_reduce(tf.distribute.ReduceOp.SUM, value)
+
+        return self._strategy.run(run, args=(value,))
+
+    def agree(self, facts: Mapping[str, str]) -> None:
+        """Raises a ValueError that names worker and fact where a fact is not the chief's."""
+        digests = [int(hashlib.sha256(v.encode()).hexdigest()[:15], 16) for v in facts.values()]
+        rows = self.gather(np.array(digests, np.int64))
+        wrong = [
+            f"{name} of {self.cluster.name(index)}"
+            for index in range(1, len(rows))
+            for name, theirs, chiefs in zip(facts, rows[index], rows[0], strict=True)
+            if theirs != chiefs
+        ]
+        if wrong:
+            raise ValueError(
+                "All workers must build the same model and read the same data. Give every host the "
+                "same files and the same command. Received: other than the chief's are the "
+                f"{', the '.join(wrong)}; here: {dict(facts)}"
+            )
