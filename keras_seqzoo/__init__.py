@@ -9,7 +9,7 @@ In the order in which data passes through:
 5. `encoders`: ids → vectors, one file a family; `layers` and `hub` hold what they are made of.
 6. `tasks`: vectors → answers, one file a task; `layers.pooling` makes one vector of a text's many,
    `decoding` runs language models token by token.
-7. `training`: the schedules and optimizers of `fit`, and callbacks for the command line.
+7. `training`: schedules, optimizers, `distribution` over devices and workers, `Recovery`.
 8. `evaluation`: `evaluate` → accuracy, F1, per class, confusion, calibration.
 9. `serving`: `export_model` → a versioned SavedModel that takes text.
 10. `cli`: the same functions as the `keras-seqzoo` command.
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from keras_seqzoo.evaluation.report import Report, evaluate
     from keras_seqzoo.serving.export import export_model
     from keras_seqzoo.tasks.embed import embed
+    from keras_seqzoo.training.recovery import Recovery
+    from keras_seqzoo.training.strategy import distribution
 
 __version__ = "0.1.0"
 
@@ -43,17 +45,21 @@ _homes = {
     "make_dataset": "data.pipeline",
     "Report": "evaluation.report",
     "evaluate": "evaluation.report",
+    "Recovery": "training.recovery",
+    "distribution": "training.strategy",
     "export_model": "serving.export",
     "embed": "tasks.embed",
 }
 
 __all__ = [
     "ModelCard",
+    "Recovery",
     "Report",
     "TextStream",
     "TextTable",
     "__version__",
     "build_model",
+    "distribution",
     "embed",
     "evaluate",
     "export_model",

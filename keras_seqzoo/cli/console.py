@@ -36,7 +36,7 @@ def load_tensorflow() -> None:
     with _held_stderr():
         import tensorflow as tf
 
-        tf.config.list_logical_devices()
+        tf.config.list_physical_devices()
         tf.get_logger().setLevel("ERROR")
 
 

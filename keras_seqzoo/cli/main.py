@@ -9,10 +9,13 @@ from types import TracebackType
 import typer
 
 from keras_seqzoo import __version__
-from keras_seqzoo.cli import evaluate, export, generate, listing, predict, train
+from keras_seqzoo.cli import evaluate, export, generate, launch, listing, predict, train
 from keras_seqzoo.cli.console import problem
 
-BAD_INPUT, INTERRUPTED = 2, 130
+BAD_INPUT, INTERRUPTED, AGAIN = 2, 130, 175
+
+# Other workers that were lost, or have not come in time.
+_TO_BE_REPEATED = (ConnectionAbortedError, TimeoutError)
 
 app = typer.Typer(
     name="keras-seqzoo",
@@ -24,6 +27,7 @@ app = typer.Typer(
 )
 app.command("list")(listing.list_command)
 app.command("train")(train.train_command)
+app.command("launch", context_settings={"ignore_unknown_options": True})(launch.launch_command)
 app.command("evaluate")(evaluate.evaluate_command)
 app.command("predict")(predict.predict_command)
 app.command("generate")(generate.generate_command)
@@ -48,7 +52,8 @@ def _options(
 def main() -> None:
     """Runs the command.
 
-    Exit codes: 0 done, 2 bad input or wrong usage, 130 interrupted, 1 an error of our own.
+    Exit codes: 0 done, 2 bad input or wrong usage, 130 interrupted, 175 stopped but to be resumed
+    (after SIGTERM, or where a worker was lost or did not come), 1 an error of our own.
     """
     warnings.showwarning = _show_warning
     sys.excepthook = _report_defect
@@ -64,7 +69,7 @@ def main() -> None:
         sys.exit(0)
     except (ValueError, TypeError, OSError) as error:
         problem(f"Error: {error}")
-        sys.exit(BAD_INPUT)
+        sys.exit(AGAIN if isinstance(error, _TO_BE_REPEATED) else BAD_INPUT)
 
 
 def _show_warning(

@@ -18,6 +18,8 @@ class EpochProgress(keras.callbacks.Callback):
         epochs: epochs in all.
     """
 
+    recovery_state = ("_best",)
+
     def __init__(self, console: Console, epochs: int):
         super().__init__()
         self.console = console

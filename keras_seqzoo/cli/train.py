@@ -16,6 +16,7 @@ import typer
 
 from keras_seqzoo import zoo
 from keras_seqzoo.checks import check_rate
+from keras_seqzoo.cli import distribution as d
 from keras_seqzoo.cli import options as o
 from keras_seqzoo.cli.console import load_tensorflow, messages, problem, say
 
@@ -106,6 +107,18 @@ def train_command(
         Path | None,
         typer.Option(help="Folder for the ids, instead of memory.", rich_help_panel=TRAINING),
     ] = None,
+    strategy: d.Strategy = "auto",
+    devices: d.Devices = None,
+    timeout: d.Timeout = 300.0,
+    precision: d.Precision = "float32",
+    accumulate: d.Accumulate = 1,
+    clip_norm: d.ClipNorm = None,
+    xla: d.Xla = False,
+    steps_per_execution: d.StepsPerExecution = 1,
+    recovery: d.RecoveryFolder = None,
+    resume: d.Resume = False,
+    resume_or_start: d.ResumeOrStart = False,
+    checkpoint_minutes: d.CheckpointMinutes = 5.0,
     names: o.Names = None,
     separator: o.Separator = None,
     quoting: o.Quoting = None,
@@ -129,6 +142,11 @@ def train_command(
     if warmup is not None:
         check_rate(warmup=warmup)
     out = out or o.default_out(data)
+    settings = d.Settings(precision, accumulate, clip_norm, xla, steps_per_execution)
+    settings.check()
+    joined = d.join_workers(strategy, devices, timeout, quiet)
+    # One worker of many speaks for all.
+    quiet = quiet or not joined.chief
     reading = o.Reading(text, label, names, separator, quoting, encoding, missing, stream, read)
     say(f"Reading {data}", quiet)
     train, valid_table, test_table = _tables(
@@ -142,12 +160,15 @@ def train_command(
     from keras_seqzoo.training import callbacks as training
 
     keras.utils.set_random_seed(seed)
-    built = zoo.build_model(
-        model,
-        train,
-        sequence_length=sequence_length,
-        **o.parse_assignments(option or [], "--option"),
-    )
+    with joined.strategy().scope():
+        built = settings.build(
+            lambda: zoo.build_model(
+                model,
+                train,
+                sequence_length=sequence_length,
+                **o.parse_assignments(option or [], "--option"),
+            )
+        )
     if learning_rate is not None:
         built.optimizer.learning_rate = learning_rate
     if schedule is not None:
@@ -159,6 +180,9 @@ def train_command(
         f"{len(built.preprocessor.vocabulary):,} {built.preprocessor.unit}",
         quiet,
     )
+    recovering = d.recovery(
+        recovery or out / ".recovery", resume, resume_or_start, checkpoint_minutes
+    )
     history = _fit(
         built,
         train,
@@ -169,13 +193,16 @@ def train_command(
         seed=seed,
         cache=cache or True,
         class_weight=training.class_weights(class_weight, train),
-        callbacks=training.training_callbacks(
-            patience=patience or None,
-            plateau=schedule == "plateau",
-            checkpoint=checkpoint,
-            tensorboard=tensorboard,
-            validated=len(valid_table) > 0,
-        ),
+        callbacks=[
+            *training.training_callbacks(
+                patience=patience or None,
+                plateau=schedule == "plateau",
+                checkpoint=checkpoint,
+                tensorboard=tensorboard if joined.chief else None,
+                validated=len(valid_table) > 0,
+            ),
+            recovering,
+        ],
         quiet=quiet,
     )
     report = None
@@ -183,8 +210,11 @@ def train_command(
         from keras_seqzoo.evaluation.report import evaluate
 
         report = evaluate(built, test_table)
-        typer.echo(f"Test report\n{report}\n")
-    _publish(built, out, history, report, quiet)
+        if joined.chief:
+            typer.echo(f"Test report\n{report}\n")
+    if joined.chief:
+        _publish(built, out, history, report, quiet)
+    recovering.discard()
 
 
 def _tables(

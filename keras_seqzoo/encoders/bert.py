@@ -291,5 +291,7 @@ def _learn(
         check_whole(vocabulary_size=vocabulary_size)
         if data is None:
             raise ValueError(NO_TEXTS)
-        vocabulary = learn_word_pieces(text_chunks(data), vocabulary_size, lowercase=lowercase)
+        vocabulary = learn_word_pieces(
+            partial(text_chunks, data), vocabulary_size, lowercase=lowercase
+        )
     return WordPiecePreprocessor(length, vocabulary, lowercase)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -264,8 +265,9 @@ def _preprocessor(
         if isinstance(vocabulary, (str, Path)):
             vocabulary = wordpiece.read_vocabulary(_existing(vocabulary))
         if vocabulary is None:
-            chunks = text_chunks(data)
-            vocabulary = wordpiece.learn_word_pieces(chunks, vocabulary_size, lowercase=uncased)
+            vocabulary = wordpiece.learn_word_pieces(
+                partial(text_chunks, data), vocabulary_size, lowercase=uncased
+            )
         return wordpiece.WordPiecePreprocessor(length, vocabulary, uncased)
     if architecture == "deberta":
         from keras_seqzoo.preprocessing import sentencepiece

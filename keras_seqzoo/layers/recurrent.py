@@ -11,6 +11,8 @@ With a GPU, under XLA, and for whatever is not the plain layer, these are Keras'
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -151,10 +153,32 @@ def set_xla(encoder: keras.Model, xla: bool) -> None:
         encoder: a functional model.
         xla: whether its model is compiled with `jit_compile=True`.
     """
-    for layer in encoder.layers:
-        for part in ("forward_layer", "backward_layer"):
-            if isinstance(getattr(layer, part, layer), _FastLoop):
-                getattr(layer, part, layer).xla = xla
+    for layer in _recurrent_layers(encoder):
+        layer.xla = xla
+
+
+@contextmanager
+def portable(encoder: keras.Model) -> Iterator[None]:
+    """Keeps the kernels of cuDNN, which no CPU has, out of the graphs that are traced within.
+
+    Args:
+        encoder: a functional model.
+    """
+    layers = _recurrent_layers(encoder)
+    former = [layer.use_cudnn for layer in layers]
+    for layer in layers:
+        layer.use_cudnn = False
+    try:
+        yield
+    finally:
+        for layer, use_cudnn in zip(layers, former, strict=True):
+            layer.use_cudnn = use_cudnn
+
+
+def _recurrent_layers(encoder: keras.Model) -> list[Any]:
+    parts = ("forward_layer", "backward_layer")
+    found = {id(p): p for x in encoder.layers for p in (getattr(x, n, x) for n in parts)}
+    return [part for part in found.values() if isinstance(part, _FastLoop)]
 
 
 def _is_plain(layer: Any) -> bool:

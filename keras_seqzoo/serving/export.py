@@ -15,6 +15,7 @@ import keras
 import tensorflow as tf
 
 from keras_seqzoo import __version__, zoo
+from keras_seqzoo.layers.recurrent import portable
 from keras_seqzoo.tasks.base import ServingFunction, TextModel
 
 
@@ -47,7 +48,8 @@ def export_model(
         version: a whole number, at least 1. Defaults to one more than the highest there is.
 
     Returns:
-        The path `directory/version`.
+        The path `directory/version`. Of several workers the chief alone writes; the others return
+        `directory`.
 
     Raises:
         FileExistsError: the version exists; it is left as it was.
@@ -65,6 +67,8 @@ def export_model(
             f"`version` must be a whole number, at least 1. Received: version={version!r}"
         )
     directory = Path(directory)
+    if not model.is_chief:
+        return directory
     directory.mkdir(parents=True, exist_ok=True)
     if version is not None:
         _check_free(directory / str(version))
@@ -136,10 +140,11 @@ def _write(model: TextModel, path: Path) -> None:
     module = tf.Module()
     module.weights = [weight.value for weight in model.weights]
     module.resources = list(model.resources)
-    signatures = {
-        name: tf.function(f.function).get_concrete_function(**_named(f.inputs))
-        for name, f in functions.items()
-    }
+    with portable(model.encoder):
+        signatures = {
+            name: tf.function(f.function).get_concrete_function(**_named(f.inputs))
+            for name, f in functions.items()
+        }
     tf.saved_model.save(module, str(path), signatures=signatures)
     _set_methods(path, functions)
     extra = path / "assets.extra"

@@ -97,6 +97,11 @@ class TextModel(DistributedModel):
         self.schedule = schedule
         self.warmup = warmup
 
+    def use_xla(self) -> None:
+        """Has XLA compile the step, as `compile(jit_compile=True)` does; nothing else changes."""
+        self.jit_compile = True
+        set_xla(self.encoder, True)
+
     def get_compile_config(self) -> dict[str, Any]:
         """Returns the arguments of `compile`, serialised."""
         config = super().get_compile_config()

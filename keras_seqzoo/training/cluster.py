@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import threading
 import time
@@ -92,21 +93,45 @@ def in_slurm(environment: Mapping[str, str] = os.environ) -> bool:
     return all(name in environment for name in _SLURM) and int(environment["SLURM_NTASKS"]) > 1
 
 
-def config_from_slurm(port: int = 8888) -> str:
+def config_from_slurm(environment: Mapping[str, str] = os.environ, port: int = 8888) -> str:
     """Makes the `TF_CONFIG` of this task from Slurm's variables.
 
-    TensorFlow's own `SlurmClusterResolver` reads them; it also shows every task of a host its
-    share of the GPUs.
+    TensorFlow's `SlurmClusterResolver` sorts hosts as text (n10 before n2), against the ranks, and
+    needs `nvidia-smi`.
 
     Args:
+        environment: holds `SLURM_STEP_NODELIST`, `SLURM_STEP_TASKS_PER_NODE` and `SLURM_PROCID`.
         port: of the first task on a host; the next ones follow.
     """
-    import tensorflow as tf
+    hosts = _expand_hosts(environment["SLURM_STEP_NODELIST"])
+    tasks: list[int] = []
+    for group in environment.get("SLURM_STEP_TASKS_PER_NODE", "1").split(","):  # such as 2(x3),1
+        count, _, times = group.partition("(x")
+        tasks += [int(count)] * int(times.rstrip(")") or 1)
+    if len(tasks) != len(hosts):
+        raise ValueError(
+            "Slurm must tell the tasks of every host. Set TF_CONFIG yourself. Received: "
+            f"{[environment.get(n) for n in (*_SLURM, 'SLURM_STEP_TASKS_PER_NODE')]}"
+        )
+    workers = [f"{h}:{port + i}" for h, n in zip(hosts, tasks, strict=True) for i in range(n)]
+    task = {"type": "worker", "index": int(environment["SLURM_PROCID"])}
+    return json.dumps({"cluster": {"worker": workers}, "task": task})
 
-    resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(port_base=port)
-    cluster = resolver.cluster_spec().as_dict()
-    kind, index = resolver.get_task_info()
-    return json.dumps({"cluster": cluster, "task": {"type": kind, "index": index}})
+
+def _expand_hosts(text: str) -> list[str]:
+    """Slurm's short form of host names: `a[1-2,05],b` is a1, a2, a05, b."""
+    hosts = []
+    for part in re.findall(r"(?:[^,\[]|\[[^\]]*\])+", text):
+        numbers = re.search(r"\[([^\]]*)\]", part)
+        if numbers is None:
+            hosts.append(part)
+            continue
+        for span in numbers[1].split(","):
+            first, _, last = span.partition("-")
+            for number in range(int(first), int(last or first) + 1):
+                middle = str(number).zfill(len(first))
+                hosts += _expand_hosts(part[: numbers.start()] + middle + part[numbers.end() :])
+    return hosts
 
 
 def meet(cluster: Cluster, facts: Mapping[str, Any], timeout: float) -> None:

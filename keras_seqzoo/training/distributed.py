@@ -27,7 +27,7 @@ _LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.Cancelled
 
 
 class DistributedModel(keras.Model):
-    """Feeds `fit` and `evaluate` under every `tf.distribute` strategy, and takes trainings up again.
+    """Feeds `fit` and `evaluate` under every `tf.distribute` strategy, and resumes trainings.
 
     A batch of `make_dataset` is divided among the replicas, each row to one of them, and the
     replicas together take the step that one would take. With several workers, each reads its own

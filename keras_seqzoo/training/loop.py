@@ -8,7 +8,6 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-
 # The gradient of an embedding holds the rows of a batch, and summing it means that every replica
 # gathers those of all. With more replicas than this it is cheaper to sum whole tables: the numbers
 # are in docs/scaling.md.

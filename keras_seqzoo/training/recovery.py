@@ -38,7 +38,7 @@ class Preempted(SystemExit):
         super().__init__(PREEMPTED)
 
 
-class WorkerLostError(ConnectionError):
+class WorkerLostError(ConnectionAbortedError):
     """Another worker has gone; all must be started again, resuming."""
 
 
@@ -47,8 +47,8 @@ class Recovery(keras.callbacks.Callback):
 
     A checkpoint holds all that the rest of the training depends on: weights, optimizer, epoch,
     step, metrics, random states, the seed of the rows' order, and what `EarlyStopping`,
-    `ReduceLROnPlateau`, `ModelCheckpoint` and the learning-rate schedule remember (other
-    callbacks name attributes to keep in a tuple `recovery_state`). `fit` of the same model on the
+    `ReduceLROnPlateau`, `ModelCheckpoint` and the learning-rate schedule remember (other callbacks
+    name what they want kept, numbers, in a tuple `recovery_state`). `fit` of the same model on the
     same data then reads exactly the rows that are left of the epoch. It takes raw text, a table or
     a dataset of `make_dataset`.
 
@@ -66,6 +66,8 @@ class Recovery(keras.callbacks.Callback):
         minutes: time between checkpoints within an epoch; one is also written after each epoch.
             None leaves these as the only ones.
         steps: steps between checkpoints within an epoch, instead of minutes.
+        keep: whether the file stays when `fit` has ended, for what comes after it to be repeated
+            without training; `discard()` deletes it.
 
     Raises:
         FileNotFoundError: `"must"`, and there is nothing to resume (in `fit`).
@@ -84,6 +86,7 @@ class Recovery(keras.callbacks.Callback):
         resume: str = "if_any",
         minutes: float | None = 5.0,
         steps: int | None = None,
+        keep: bool = False,
     ):
         super().__init__()
         if resume not in RESUME:
@@ -94,7 +97,9 @@ class Recovery(keras.callbacks.Callback):
         self.resume = resume
         self.minutes = minutes if steps is None else None
         self.steps = steps
+        self.keep = keep
         self.origin = 0
+        self.companions: Sequence[Any] = ()
         self._state: dict[str, Any] | None = None
         self._arrays: dict[str, np.ndarray] = {}
         self._stop = False
@@ -187,6 +192,11 @@ class Recovery(keras.callbacks.Callback):
             name: [figures[name] for _, figures in self._history if name in figures]
             for name in names
         }
+        if not self.keep:
+            self.discard()
+
+    def discard(self) -> None:
+        """Deletes the checkpoint; with several workers, on the chief."""
         if self.model.is_chief:
             self.path.unlink(missing_ok=True)
 
@@ -220,9 +230,7 @@ class Recovery(keras.callbacks.Callback):
         return bool(rows[0, 1]), bool(rows[:, 0].any())
 
     def _companions(self) -> Sequence[Any]:
-        return [c for c in self.companions if c is not self]
-
-    companions: Sequence[Any] = ()
+        return [callback for callback in self.companions if callback is not self]
 
     def _memory(self, callback: Any) -> dict[str, Any]:
         names = getattr(callback, "recovery_state", ())

@@ -30,6 +30,8 @@ class LearningRateOverFit(keras.callbacks.Callback):
         ValueError: an unknown schedule, or `warmup` out of its range.
     """
 
+    recovery_state = ("_peak",)
+
     def __init__(self, schedule: str, warmup: float = 0.0):
         super().__init__()
         check_schedule(schedule)

@@ -11,12 +11,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import keras_seqzoo as sz
 from keras_seqzoo.preprocessing.hub import (
     HubPreprocessor,
     hub_preprocessor,
     preprocessor_of_encoder,
 )
 from keras_seqzoo.preprocessing.wordpiece import WordPiecePreprocessor, learn_word_pieces
+
+REVIEWS = Path(__file__).parents[2] / "examples" / "data" / "reviews.csv"
 
 HUB = "bert_en_uncased_preprocess_3"
 HARD = [
@@ -133,12 +136,20 @@ def test_too_short_sequence_is_explained() -> None:
 
 def test_learnt_pieces_cover_the_texts() -> None:
     texts = ["the unaffable filmmaker", "filmmakers make films", "Café \ud83d naïve"] * 3
-    pieces = learn_word_pieces([texts[:4], texts[4:]], vocabulary_size=60)
+    pieces = learn_word_pieces(lambda: [texts[:4], texts[4:]], vocabulary_size=60)
     assert pieces[:5] == ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     assert len(pieces) <= 60
     assert "film" in pieces or "##film" in pieces or "filmmaker" in pieces
     ids = WordPiecePreprocessor(32, pieces).tokenize(["the unaffable filmmakers cafe"])
     assert 1 not in ids.to_list()[0], "no unknown token among words that were seen"
+
+
+def test_the_same_texts_give_the_same_pieces() -> None:
+    """So that several workers, and a training that is resumed, have the same vocabulary."""
+    reviews = sz.read_table(REVIEWS, text="review", label="sentiment").texts
+    learnt = [learn_word_pieces(lambda: [reviews], vocabulary_size=900) for _ in range(4)]
+    assert all(pieces == learnt[0] for pieces in learnt)
+    assert len(learnt[0]) == 900
 
 
 def test_encoder_s_vocabulary_makes_its_preprocessor(tmp_path: Path, vocabulary: Path) -> None:
