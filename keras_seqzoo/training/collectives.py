@@ -27,13 +27,13 @@ class Collectives:
         self.cluster = cluster
         self._strategy = strategy
         self._per_worker = strategy.num_replicas_in_sync // len(cluster.addresses)
-        self._gather = tf.function(self._gather_rows, reduce_retracing=True)
-        self._sum = tf.function(self._sum_rows, reduce_retracing=True)
+        self._sum = tf.function(self._sum_over_replicas, reduce_retracing=True)
 
     def gather(self, row: np.ndarray) -> np.ndarray:
         """Every worker's row: int64 `(values,)` → `(workers, values)`."""
-        rows = self._gather(tf.constant(row[None], tf.int64))
-        return self._local(rows).numpy()[:: self._per_worker]
+        rows = np.zeros((len(self.cluster.addresses), len(row)), np.int64)
+        rows[self.cluster.index] = row
+        return self._summed(rows)
 
     def from_chief(self, arrays: Mapping[str, np.ndarray] | None, text: str) -> tuple[Any, str]:
         """Gives every worker the chief's arrays and text; what the others pass is not looked at."""
@@ -51,20 +51,14 @@ class Collectives:
         return received, text
 
     def _from_chief(self, array: np.ndarray) -> np.ndarray:
-        """A sum in which all but the chief have zeros, and its replicas but one."""
-        value = tf.constant(array if self.cluster.chief else np.zeros_like(array))
-        return self._local(self._sum(value)).numpy().astype(array.dtype)
+        return self._summed(array if self.cluster.chief else np.zeros_like(array))
 
-    def _local(self, values: Any) -> Any:
-        return self._strategy.experimental_local_results(values)[0]
+    def _summed(self, array: np.ndarray) -> np.ndarray:
+        """The sum over the workers; of the replicas of each, one brings the array."""
+        total = self._sum(tf.constant(array))
+        return self._strategy.experimental_local_results(total)[0].numpy().astype(array.dtype)
 
-    def _gather_rows(self, row: tf.Tensor) -> Any:
-        def run(row: tf.Tensor) -> tf.Tensor:
-            return tf.distribute.get_replica_context().all_gather(row, axis=0)
-
-        return self._strategy.run(run, args=(row,))
-
-    def _sum_rows(self, value: tf.Tensor) -> Any:
+    def _sum_over_replicas(self, value: tf.Tensor) -> Any:
         def run(value: tf.Tensor) -> tf.Tensor:
             context = tf.distribute.get_replica_context()
             first = context.replica_id_in_sync_group % self._per_worker == 0

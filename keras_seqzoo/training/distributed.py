@@ -134,7 +134,7 @@ class DistributedModel(keras.Model):
         if not isinstance(x, tf.data.Dataset):
             x = tf.data.Dataset.from_tensor_slices(x).batch(batch_size or 32)
         batches = (b[0] if isinstance(b, tuple) else b for b in x)
-        answers = [keras.tree.map_structure(np.asarray, self._answer(b)) for b in batches]
+        answers = [keras.tree.map_structure(np.asarray, self._answer_here(b)) for b in batches]
         return keras.tree.map_structure(lambda *parts: np.concatenate(parts), *answers)
 
     def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
@@ -250,7 +250,7 @@ class DistributedModel(keras.Model):
         )
 
     @tf.function(reduce_retracing=True)
-    def _answer(self, features: Any) -> Any:
+    def _answer_here(self, features: Any) -> Any:
         return self(features, training=False)
 
     def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:

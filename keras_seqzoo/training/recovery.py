@@ -267,7 +267,7 @@ class Recovery(keras.callbacks.Callback):
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             content = save(
-                {name: np.ascontiguousarray(a) for name, a in arrays.items()},
+                {name: np.asarray(a, order="C") for name, a in arrays.items()},
                 {"state": json.dumps(state)},
             )
             with unfinished.open("wb") as file:

@@ -1,0 +1,125 @@
+"""Which workers there are, and what is said of those that do not come or differ."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from typing import Any
+
+import pytest
+
+from keras_seqzoo.training.cluster import (
+    Cluster,
+    config_from_slurm,
+    in_slurm,
+    meet,
+    read_cluster,
+)
+
+
+def config(cluster: Any, kind: str = "worker", index: Any = 0) -> dict[str, str]:
+    return {"TF_CONFIG": json.dumps({"cluster": cluster, "task": {"type": kind, "index": index}})}
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("localhost", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+def test_workers_are_counted_behind_the_chief() -> None:
+    cluster = {"worker": ["b:1", "c:1"], "chief": ["a:1"]}
+    found = read_cluster(config(cluster, "worker", 1))
+    assert found == Cluster(("a:1", "b:1", "c:1"), 2)
+    assert not found.chief
+    chief = read_cluster(config(cluster, "chief"))
+    assert chief is not None
+    assert chief.chief
+
+
+@pytest.mark.parametrize("text", ["", "{}", json.dumps({"cluster": {"worker": ["a:1"]},
+                                                        "task": {"type": "worker", "index": 0}})])  # fmt: skip
+def test_one_worker_is_no_cluster(text: str) -> None:
+    assert read_cluster({"TF_CONFIG": text}) is None
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"TF_CONFIG": "{'cluster'"}, "no JSON"),
+        ({"TF_CONFIG": "[1]"}, "lacks 'cluster' or 'task'"),
+        ({"TF_CONFIG": '{"cluster": {}}'}, "lacks 'cluster' or 'task'"),
+        (config({"worker": ["a:1", "b:1"]}, index=2), "the task is 'worker' number 2"),
+        (config({"worker": ["a:1", "b:1"]}, index="0"), "the task is 'worker' number '0'"),
+        (config({"worker": ["a:1", "b:1"]}, "evaluator"), "the task is 'evaluator'"),
+        (config({"worker": ["a:1", "b"]}), "'b', which is no host:port"),
+        (config({"worker": ["a:1", "b:99999"]}), "'b:99999', which is no host:port"),
+        (config({"worker": ["a:1", "a:1"]}), "an address stands twice"),
+        (config({"worker": ["a:1"], "ps": ["b:1"]}), "Leave out ps"),
+        (config({"worker": ["a:1"], "chief": ["b:1", "c:1"]}), "2 chiefs"),
+    ],
+)
+def test_malformed_configuration_is_explained(environment: dict[str, str], said: str) -> None:
+    with pytest.raises(ValueError, match=r"Received: ") as raised:
+        read_cluster(environment)
+    assert said in str(raised.value)
+
+
+def test_slurm_s_variables_become_a_configuration() -> None:
+    slurm = {
+        "SLURM_PROCID": "3", "SLURM_NTASKS": "6", "SLURM_STEP_NODELIST": "n[2,09-10],login",
+        "SLURM_STEP_TASKS_PER_NODE": "2(x2),1(x2)",
+    }  # fmt: skip
+    assert in_slurm(slurm)
+    made = {"TF_CONFIG": config_from_slurm(slurm, port=9000)}
+    addresses = ("n2:9000", "n2:9001", "n09:9000", "n09:9001", "n10:9000", "login:9000")
+    assert read_cluster(made) == Cluster(addresses, 3)
+    with pytest.raises(ValueError, match="tasks of every host"):
+        config_from_slurm({**slurm, "SLURM_STEP_TASKS_PER_NODE": "2(x2)"})
+    assert not in_slurm({"SLURM_PROCID": "0", "SLURM_NTASKS": "1", "SLURM_STEP_NODELIST": "n1"})
+
+
+def gather(facts: list[dict[str, str]], timeout: float, come: list[int]) -> dict[int, Any]:
+    """What `meet` does on every worker that comes."""
+    addresses = tuple(f"localhost:{port}" for port in free_ports(len(facts)))
+    results: dict[int, Any] = {}
+
+    def worker(index: int) -> None:
+        try:
+            results[index] = meet(Cluster(addresses, index), facts[index], timeout)
+        except (TimeoutError, ValueError) as error:
+            results[index] = error
+
+    threads = [threading.Thread(target=worker, args=(index,)) for index in come]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return {"addresses": addresses, **results}  # type: ignore[dict-item]
+
+
+def test_workers_that_agree_go_on() -> None:
+    met = gather([{"keras": "3.15"}] * 3, 30, [2, 1, 0])
+    assert [met[i] for i in range(3)] == [None] * 3
+
+
+def test_a_worker_that_never_comes_is_named() -> None:
+    met = gather([{}] * 3, 1, [0, 2])
+    for index in (0, 2):
+        assert isinstance(met[index], TimeoutError)
+        assert f"no sign of worker 1 ({met['addresses'][1]})" in str(met[index])
+    alone = gather([{}] * 2, 0.5, [1])
+    assert "no sign of worker 0" in str(alone[1])
+
+
+def test_different_code_is_named() -> None:
+    met = gather([{"keras": "3.15"}, {"keras": "3.15"}, {"keras": "3.16"}], 30, [0, 1, 2])
+    for index in range(3):
+        assert isinstance(met[index], ValueError)
+        assert "keras is '3.16' on worker 2" in str(met[index])
+        assert "worker 1" not in str(met[index])

@@ -1,0 +1,98 @@
+"""Two workers, each a process of its own: every kind of model, and what may go wrong."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import replicas
+import tensorflow as tf
+from contract import MODELS
+
+import keras_seqzoo as sz
+
+SCRIPT = Path(__file__).with_name("two_workers.py")
+
+
+def launch(*command: object, workers: int = 2) -> subprocess.CompletedProcess[str]:
+    """Runs a command as two workers on this host."""
+    return subprocess.run(
+        [sys.executable, "-m", "keras_seqzoo", "launch", "--workers", str(workers), "--",
+         *map(str, command)],
+        capture_output=True, text=True, check=False, timeout=900,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("two-workers")
+
+
+@pytest.fixture(scope="module")
+def workers(folder: Path) -> list[dict[str, Any]]:
+    """What the two workers found, by model."""
+    done = launch(sys.executable, SCRIPT, folder, *MODELS)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = []
+    for worker in range(2):
+        lines = (folder / f"worker-{worker}.jsonl").read_text().splitlines()
+        found.append({result["name"]: result for result in map(json.loads, lines)})
+    return found
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_workers_end_with_the_same_model(name: str, workers: list[dict[str, Any]]) -> None:
+    chief, other = workers[0][name], workers[1][name]
+    for what in ("hash", "history", "evaluated", "tested", "accuracy"):
+        assert chief[what] == other[what], what
+    assert np.isfinite(chief["history"]["val_loss"]).all()
+    np.testing.assert_allclose(chief["predicted"], other["predicted"], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_metrics_are_those_of_the_predictions(name: str, workers: list[dict[str, Any]]) -> None:
+    """Exact over all rows, not means of what the workers found."""
+    chief = workers[0][name]
+    labels = np.array([1] * 8 + [0] * 8 + [1])
+    predicted = np.array(chief["predicted"])
+    right = float((predicted.argmax(axis=1) == labels).mean())
+    loss = -np.log(predicted[np.arange(17), labels]).mean()
+    for losses in (chief["evaluated"], chief["tested"]):
+        np.testing.assert_allclose(losses, [loss, right], atol=1e-5)
+    assert chief["accuracy"] == pytest.approx(right)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_chief_alone_writes(name: str, folder: Path, workers: list[dict[str, Any]]) -> None:
+    assert (folder / f"{name}.keras").is_file()
+    assert (folder / f"{name}-best.keras").is_file()
+    assert not (folder / "not-the-chief").exists()
+    assert Path(workers[0][name]["exported"]) == folder / name / "1"
+
+
+@pytest.mark.parametrize("name", ["lstm"])
+def test_files_answer_without_workers(
+    name: str, folder: Path, workers: list[dict[str, Any]]
+) -> None:
+    texts = ["a good film", "awful and dull"]
+    loaded = keras.models.load_model(folder / f"{name}.keras")
+    answers = loaded.predict(texts, verbose=0)
+    served = tf.saved_model.load(str(folder / name / "1")).signatures["serving_default"]
+    np.testing.assert_allclose(
+        served(text=tf.constant(texts))["probabilities"], answers, atol=1e-5
+    )
+
+
+def test_two_workers_take_the_steps_of_one_process(workers: list[dict[str, Any]]) -> None:
+    alone = replicas.build("lstm", sz.distribution("one_device"))
+    history = replicas.fit(alone)
+    for what, values in history.items():
+        np.testing.assert_allclose(workers[0]["lstm"]["history"][what], values, rtol=1e-4)
+    weights = np.concatenate([np.ravel(w) for w in alone.get_weights()])
+    np.testing.assert_allclose(workers[0]["lstm"]["weights"], weights[:2000], rtol=1e-4, atol=1e-6)
