@@ -58,19 +58,19 @@ def run(arguments: argparse.Namespace, folder: Path, kill_at: int | None) -> dic
     command = [sys.executable, __file__, "--train", "--folder", str(folder)]
     for name in ("data", "model", "rows", "epochs", "batch_size", "seed", "options"):
         command += [f"--{name.replace('_', '-')}", str(getattr(arguments, name))]
-    errors = tempfile.TemporaryFile("w+")
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
-    assert process.stdout is not None
-    last = ""
-    for line in process.stdout:
-        last = line
-        if kill_at is not None and line.strip() == f"step {kill_at}":
-            process.kill()
-            process.wait()
-            return None
-    if process.wait():
-        errors.seek(0)
-        raise SystemExit(f"The training ended with {process.returncode}:\n{errors.read()[-2000:]}")
+    with (
+        tempfile.TemporaryFile("w+") as errors,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
+    ):
+        last = ""
+        for line in process.stdout or ():
+            last = line
+            if kill_at is not None and line.strip() == f"step {kill_at}":
+                process.kill()
+                return None
+        if process.wait():
+            errors.seek(0)
+            raise SystemExit(f"The training ended with {process.returncode}:\n{errors.read()}")
     return json.loads(last)
 
 
@@ -100,9 +100,7 @@ def main() -> None:
         expected = np.load(Path(scratch) / "weights.npy")
     assert alone is not None
     print(f"{Path(arguments.model).name}: {steps} steps, left alone: loss {alone['loss'][-1]:.6f}")
-    print(
-        "| killed after step | loss of the last epoch | difference | largest difference of a weight |"
-    )
+    print("| killed after step | loss of the last epoch | difference | of a weight, at most |")
     print("|---|---|---|---|")
     for _ in range(arguments.kills):
         at = draw.randrange(1, steps)

@@ -13,12 +13,7 @@ from keras_seqzoo.data.passes import Passes, Share, passes_of
 from keras_seqzoo.training import loop
 from keras_seqzoo.training.cluster import Cluster
 from keras_seqzoo.training.collectives import Collectives
-from keras_seqzoo.training.keras_defects import (
-    PER_REPLICA_BATCH_MENDED,
-    is_present,
-    local_batch,
-    sum_first,
-)
+from keras_seqzoo.training.keras_defects import local_batch, sum_first
 from keras_seqzoo.training.recovery import Recovery, WorkerLostError, facts_of
 from keras_seqzoo.training.strategy import cluster_of
 
@@ -39,6 +34,7 @@ class DistributedModel(keras.Model):
     _looping: loop.Loop | None = None
     _testing: loop.Loop | None = None
     _collectives: Collectives | None = None
+    _is_resumed = False
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         with self.distribute_strategy.scope():
@@ -71,6 +67,7 @@ class DistributedModel(keras.Model):
                 callbacks = [*(c for c in listed if c is not recovery), recovery]
                 recovery.companions = callbacks
                 state = recovery.restore(self, passes) or {}
+                self._is_resumed = bool(state)
                 initial_epoch = state.get("epoch", initial_epoch)
                 skip = state.get("step", 0)
                 recovery.origin = origin = state.get("origin", origin)
@@ -103,6 +100,7 @@ class DistributedModel(keras.Model):
             raise self._lost(error) from error
         finally:
             self._looping = None
+            self._is_resumed = False
             if recovery is not None:
                 recovery.release()
         if passes is not None and passes.rows:
@@ -254,10 +252,15 @@ class DistributedModel(keras.Model):
         return self(features, training=False)
 
     def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
-        if self._is_spread and iterator is not None and is_present(PER_REPLICA_BATCH_MENDED):
-            batch = next(iter(iterator))[2]
-            data_batch = local_batch(self.distribute_strategy, next(batch))
+        if iterator is not None and (self._is_spread or self._is_resumed):
+            _, _, batches = next(iter(iterator))
+            data_batch = local_batch(self.distribute_strategy, next(batches))
             iterator = None
+        if self._is_resumed:
+            # Metrics that are to be restored must be there; Keras makes them in the first step.
+            with self.distribute_strategy.scope():
+                self._symbolic_build(data_batch=data_batch)
+            return
         super()._maybe_symbolic_build(iterator=iterator, data_batch=data_batch)
 
 

@@ -42,10 +42,9 @@ def test_workers_are_counted_behind_the_chief() -> None:
     assert chief.chief
 
 
-@pytest.mark.parametrize("text", ["", "{}", json.dumps({"cluster": {"worker": ["a:1"]},
-                                                        "task": {"type": "worker", "index": 0}})])  # fmt: skip
-def test_one_worker_is_no_cluster(text: str) -> None:
-    assert read_cluster({"TF_CONFIG": text}) is None
+def test_one_worker_is_no_cluster() -> None:
+    for environment in ({}, {"TF_CONFIG": "{}"}, config({"worker": ["a:1"]})):
+        assert read_cluster(environment) is None
 
 
 @pytest.mark.parametrize(

@@ -84,9 +84,7 @@ def test_files_answer_without_workers(
     loaded = keras.models.load_model(folder / f"{name}.keras")
     answers = loaded.predict(texts, verbose=0)
     served = tf.saved_model.load(str(folder / name / "1")).signatures["serving_default"]
-    np.testing.assert_allclose(
-        served(text=tf.constant(texts))["probabilities"], answers, atol=1e-5
-    )
+    np.testing.assert_allclose(served(text=tf.constant(texts))["probabilities"], answers, atol=1e-5)
 
 
 def test_two_workers_take_the_steps_of_one_process(workers: list[dict[str, Any]]) -> None:

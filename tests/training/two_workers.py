@@ -13,10 +13,10 @@ import keras_seqzoo as sz
 sys.path.insert(0, str(Path(__file__).parents[1]))
 strategy = sz.distribution("auto", timeout=120)
 
-import numpy as np
-import replicas
-import tensorflow as tf
-from replicas import TABLE
+import numpy as np  # noqa: E402
+import replicas  # noqa: E402
+import tensorflow as tf  # noqa: E402
+from replicas import TABLE  # noqa: E402
 
 
 def train(name: str, folder: Path) -> dict[str, Any]:

@@ -1,0 +1,225 @@
+"""Several replicas in one process: two logical CPUs stand in for two GPUs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import replicas
+import tensorflow as tf
+from contract import MODELS
+
+import keras_seqzoo as sz
+from keras_seqzoo.data.passes import Share
+
+TWO = ["CPU:0", "CPU:1"]
+
+
+def two() -> tf.distribute.Strategy:
+    return sz.distribution("mirrored", devices=TWO, verbose=False)
+
+
+def one() -> tf.distribute.Strategy:
+    return sz.distribution("one_device", verbose=False)
+
+
+def weights(model: Any) -> np.ndarray:
+    return np.concatenate([np.ravel(keras.ops.convert_to_numpy(w)) for w in model.weights])
+
+
+def assert_same(ours: Any, theirs: Any) -> None:
+    for what, values in theirs.items():
+        np.testing.assert_allclose(ours[what], values, rtol=1e-4, atol=1e-6, err_msg=what)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_two_replicas_take_the_steps_of_one(name: str, tmp_path: Path) -> None:
+    alone, model = replicas.build(name, one()), replicas.build(name, two())
+    assert_same(replicas.fit(model, tmp_path / "best.keras"), replicas.fit(alone))
+    np.testing.assert_allclose(weights(model), weights(alone), rtol=1e-4, atol=1e-5)
+    answers = model.predict(replicas.TABLE, verbose=0)
+    np.testing.assert_allclose(answers, alone.predict(replicas.TABLE, verbose=0), atol=1e-5)
+    data = sz.make_dataset(replicas.TABLE, model, 8)
+    np.testing.assert_allclose(
+        model.evaluate(data, verbose=0), alone.evaluate(data, verbose=0), rtol=1e-4
+    )
+    # What is saved needs no strategy.
+    for file in ("best.keras", "last.keras"):
+        model.save(tmp_path / "last.keras")
+        loaded = keras.models.load_model(tmp_path / file)
+        assert loaded.distribute_strategy.num_replicas_in_sync == 1
+    np.testing.assert_allclose(loaded.predict(replicas.TABLE, verbose=0), answers, atol=1e-5)
+    served = tf.saved_model.load(str(sz.export_model(model, tmp_path / "served")))
+    probabilities = served.signatures["serving_default"](text=tf.constant(replicas.TABLE.texts))
+    np.testing.assert_allclose(probabilities["probabilities"], answers, atol=1e-5)
+
+
+ADAM = keras.optimizers.Adam
+OPTIMIZERS = {
+    "value": lambda: ADAM(0.01, clipvalue=0.01),
+    "norm": lambda: ADAM(0.01, clipnorm=0.1),
+    "accumulated": lambda: ADAM(0.01, global_clipnorm=0.1, gradient_accumulation_steps=2),
+    "decayed": lambda: keras.optimizers.AdamW(0.01, weight_decay=0.1, use_ema=True),
+    "scaled": lambda: keras.optimizers.LossScaleOptimizer(ADAM(0.01, clipnorm=0.1)),
+}
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_optimizers_see_the_gradient_of_all_rows(kind: str) -> None:
+    make = OPTIMIZERS[kind]
+    alone, model = (replicas.build("gru", s, make) for s in (one(), two()))
+    assert_same(replicas.fit(model), replicas.fit(alone))
+    np.testing.assert_allclose(weights(model), weights(alone), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("steps", [2, 3, 100])
+@pytest.mark.parametrize("strategy", [one, two])
+def test_several_steps_an_execution_end_with_the_epoch(strategy: Any, steps: int) -> None:
+    """Four steps an epoch: three do not divide them, and a hundred are more than there are."""
+    expected = replicas.fit(replicas.build("gru", one()), epochs=2)
+    model = replicas.build("gru", strategy())
+    model.steps_per_execution = steps
+    assert_same(replicas.fit(model, epochs=2), expected)
+    assert int(keras.ops.convert_to_numpy(model.optimizer.iterations)) == 8
+
+
+def test_class_weights_and_sample_weights_count() -> None:
+    for more in ({"class_weight": {0: 1.0, 1: 3.0}}, {}):
+        histories = []
+        for strategy in (one(), two()):
+            model = replicas.build("gru", strategy)
+            if more:
+                histories.append(replicas.fit(model, epochs=2, **more))
+            else:
+                weight = np.linspace(0.1, 2, 17)
+                keras.utils.set_random_seed(0)
+                histories.append(
+                    model.fit(replicas.TABLE, sample_weight=weight, batch_size=5, verbose=0).history
+                )
+        assert_same(*histories)
+
+
+def test_language_models_count_tokens() -> None:
+    """The mean loss of a step is over tokens, of which replicas have different numbers."""
+    histories = []
+    for strategy in (one(), two()):
+        keras.utils.set_random_seed(0)
+        with strategy.scope():
+            model = sz.build_model(
+                "gru", replicas.TABLE, task="generate", units=8, embedding_dim=8, dropout=0.0,
+                sequence_length=16, vocabulary_size=300,
+            )  # fmt: skip
+        data = sz.make_dataset(replicas.TABLE, model, 5, shuffle=True, seed=0)
+        histories.append(model.fit(data, validation_data=data, epochs=2, verbose=0).history)
+    assert_same(*histories)
+
+
+def test_mixed_precision_trains() -> None:
+    for dtype in ("mixed_bfloat16", "mixed_float16"):
+        with two().scope():
+            model = sz.build_model("gru", replicas.TABLE, units=8, embedding_dim=8, dtype=dtype)
+        assert np.isfinite(replicas.fit(model, epochs=1)["val_loss"]).all()
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_replicas_share_every_batch(tiny_model: Any, shuffle: bool) -> None:
+    """Each row comes to one replica, whatever divides by what."""
+    passes = sz.make_dataset(replicas.TABLE, tiny_model, 5, shuffle=shuffle, seed=1).passes
+
+    def rows(share: Share, steps: int) -> list[list[list[int]]]:
+        elements = iter(passes.stream(2, share))
+        return [
+            [row for _ in range(share.count) for row in next(elements)[0]["token_ids"].numpy()]
+            for _ in range(steps)
+        ]
+
+    whole = rows(Share(0, 1, 1), 7)
+    parts = [rows(Share(0, 2, 3), 7), rows(Share(2, 1, 3), 7)]
+
+    def texts(batch: Any) -> list[tuple[int, ...]]:
+        return sorted(tuple(np.trim_zeros(row, "b").tolist()) for row in batch)
+
+    for step in range(7):
+        assert texts(whole[step]) == texts([*parts[0][step], *parts[1][step]])
+
+
+def test_a_stream_goes_on_anywhere(tiny_model: Any) -> None:
+    passes = sz.make_dataset(replicas.TABLE, tiny_model, 5, shuffle=True, seed=1).passes
+
+    def labels(position: int, count: int) -> list[list[int]]:
+        return [y.numpy().tolist() for _, y in passes.stream(position).take(count)]
+
+    assert labels(0, 12)[7:] == labels(7, 5)
+    assert labels(0, 4) != labels(4, 4)
+
+
+def test_fits_after_one_another_go_on_with_the_orders(tiny_table: Any) -> None:
+    """`fit` twice for one epoch is `fit` for two."""
+    results = []
+    for calls in (1, 2):
+        model = replicas.build("gru", one())
+        data = sz.make_dataset(replicas.TABLE, model, 5, shuffle=True, seed=0)
+        for _ in range(calls):
+            model.fit(data, epochs=2 // calls, verbose=0)
+        results.append(weights(model))
+    np.testing.assert_allclose(*results, atol=1e-6)
+
+
+def test_any_dataset_is_divided() -> None:
+    """One that `make_dataset` did not make is divided by TensorFlow."""
+    model = replicas.build("gru", two())
+    features = model.preprocessor(replicas.TABLE.texts)
+    plain = tf.data.Dataset.from_tensor_slices((dict(features), replicas.TABLE.labels)).batch(8)
+    strings = tf.data.Dataset.from_tensor_slices((replicas.TABLE.texts, replicas.TABLE.labels))
+    for data in (plain, strings.batch(8)):
+        history = model.fit(data, validation_data=data, epochs=1, verbose=0).history
+        assert np.isfinite([*history["loss"], *history["val_loss"]]).all()
+        again = model.evaluate(replicas.TABLE.texts, replicas.TABLE.labels, verbose=0)
+        np.testing.assert_allclose(model.evaluate(data, verbose=0), again, rtol=1e-5)
+
+
+def test_what_was_chosen_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    sz.distribution("auto")
+    assert "Distribution: no strategy on CPU:0 (there is no GPU)" in capsys.readouterr().err
+    assert sz.distribution("auto", devices=TWO) is two()
+    assert "MirroredStrategy on CPU:0, CPU:1 (2 devices named)" in capsys.readouterr().err
+    chosen = sz.distribution("auto", devices=["cpu:1"])
+    assert isinstance(chosen, tf.distribute.OneDeviceStrategy)
+    assert "OneDeviceStrategy on CPU:1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"name": "horovod"}, r"must be one of .*Received: name='horovod'"),
+        ({"devices": ["GPU:7"]}, r"name devices of this machine.*CPU:0, CPU:1.*\['GPU:7'\]"),
+        ({"devices": [0]}, "name devices"),
+        ({"devices": []}, "name devices"),
+        ({"devices": ["CPU:0", "CPU:0"]}, "each once"),
+        ({"name": "one_device", "devices": TWO}, "takes one device"),
+        ({"name": "multi_worker"}, "Set TF_CONFIG on each"),
+        ({"name": "multi_worker", "communication": "mpi"}, "'auto', 'ring', 'nccl'"),
+        ({"name": "multi_worker", "devices": [0]}, "CUDA_VISIBLE_DEVICES"),
+    ],
+)
+def test_wrong_choices_are_explained(arguments: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        sz.distribution(**{"name": "auto", **arguments})
+
+
+def test_workers_are_joined_first_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(
+        "TF_CONFIG",
+        '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0}}',
+    )
+    with pytest.raises(RuntimeError, match="at the start of the program"):
+        sz.distribution("auto")
+
+
+def test_a_batch_smaller_than_the_replicas_is_refused() -> None:
+    model = replicas.build("gru", two())
+    with pytest.raises(ValueError, match=r"2 or more.*Received: batch_size=1, 2 replicas"):
+        model.fit(sz.make_dataset(replicas.TABLE, model, 1), verbose=0)
