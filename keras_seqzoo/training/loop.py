@@ -34,7 +34,7 @@ class Loop:
     def __init__(self, model: Any, step: Callable[[Any], Mapping[str, Any]]):
         self._model = model
         self._step = step
-        self._run: Any = None
+        self._runs: dict[bool, Any] = {}
         self.steps: int | None = None
         self.position = 0
         self.skip = 0
@@ -52,8 +52,9 @@ class Loop:
         if self.position < self.skip:
             logs: Mapping[str, Any] = {}
         else:
-            self._run = self._run or self._trace()
-            logs = self._run(iterator, tf.constant(count))
+            kind = self._model.steps_per_execution == 1
+            run = self._runs[kind] = self._runs.get(kind) or self._trace()
+            logs = run(iterator, tf.constant(count))
         self.position += count
         if self.position == self.steps:
             self.position = self.skip = 0
@@ -71,7 +72,15 @@ class Loop:
 
         if model.run_eagerly:
             return lambda iterator, count: [one_step(next(iterator)) for _ in range(count)][-1]
-        one_step = tf.function(one_step, reduce_retracing=True, jit_compile=model.jit_compile)
+        one_step = tf.function(
+            one_step, reduce_retracing=True, jit_compile=model.jit_compile, autograph=False
+        )
+        if model.steps_per_execution == 1:
+            return tf.function(
+                lambda iterator, count: one_step(next(iterator)),
+                reduce_retracing=True,
+                autograph=False,
+            )
 
         @tf.function(reduce_retracing=True)
         def several(iterator: Any, count: tf.Tensor) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,19 +13,11 @@ import pytest
 import replicas
 import tensorflow as tf
 from contract import MODELS
+from two_workers_launch import launch
 
 import keras_seqzoo as sz
 
 SCRIPT = Path(__file__).with_name("two_workers.py")
-
-
-def launch(*command: object, workers: int = 2) -> subprocess.CompletedProcess[str]:
-    """Runs a command as two workers on this host."""
-    return subprocess.run(
-        [sys.executable, "-m", "keras_seqzoo", "launch", "--workers", str(workers), "--",
-         *map(str, command)],
-        capture_output=True, text=True, check=False, timeout=900,
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -94,3 +85,38 @@ def test_two_workers_take_the_steps_of_one_process(workers: list[dict[str, Any]]
         np.testing.assert_allclose(workers[0]["lstm"]["history"][what], values, rtol=1e-4)
     weights = np.concatenate([np.ravel(w) for w in alone.get_weights()])
     np.testing.assert_allclose(workers[0]["lstm"]["weights"], weights[:2000], rtol=1e-4, atol=1e-6)
+
+
+COMMAND = ["train", "--text", "review", "--label", "sentiment", "--model", "gru", "--epochs", "2",
+           "--batch-size", "16", "-o", "units=4", "-o", "embedding_dim=8"]  # fmt: skip
+
+
+def test_the_command_trains_with_two_workers(reviews_csv: Path, tmp_path: Path) -> None:
+    done = launch(*COMMAND, reviews_csv, "--out", tmp_path / "out", "--resume-or-start")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "MultiWorkerMirroredStrategy, 2 workers, 2 replicas; this is worker 0" in done.stderr
+    assert done.stdout.count("Test report") == 1
+    assert "[worker 1]" not in done.stdout, "one speaks for all"
+    assert done.stderr.count("epoch 2/2") == 1
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        ".recovery", "1", "1.json", "1.keras"
+    ]  # fmt: skip
+    assert list((tmp_path / "out" / ".recovery").iterdir()) == []
+
+
+def test_a_lost_worker_ends_the_others_and_all_resume(reviews_csv: Path, tmp_path: Path) -> None:
+    script = Path(__file__).with_name("lost_worker.py")
+    lost = launch(sys.executable, script, reviews_csv, tmp_path, "lose")
+    assert lost.returncode == 175 or "137" in lost.stderr
+    assert "worker was lost" in lost.stderr, lost.stderr[-3000:]
+    again = launch(sys.executable, script, reviews_csv, tmp_path, "go on")
+    assert again.returncode == 0, again.stderr[-3000:]
+    assert "resumed in epoch 1 at step 3" in again.stdout
+
+
+def test_other_data_on_a_worker_are_named(reviews_csv: Path, tmp_path: Path) -> None:
+    script = Path(__file__).with_name("lost_worker.py")
+    done = launch(sys.executable, script, reviews_csv, tmp_path, "other data")
+    assert done.returncode == 1
+    assert "rows of worker 1" in done.stderr
+    assert "read the same data" in done.stderr

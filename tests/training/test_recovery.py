@@ -38,11 +38,11 @@ class Break(keras.callbacks.Callback):
             self.do()
 
 
-def build(table: Any = replicas.TABLE, name: str = "gru", **options: Any) -> Any:
+def build(name: str = "gru", **options: Any) -> Any:
     """A model that depends on all a checkpoint holds: dropout, Adam, a falling learning rate."""
     keras.utils.set_random_seed(5)
     sizes = {"units": 4, "embedding_dim": 4, "dropout": 0.5}
-    model = sz.build_model(name, table, **{**sizes, **options})
+    model = sz.build_model(name, replicas.TABLE, **{**sizes, **options})
     model.optimizer.learning_rate = 0.05
     model.schedule, model.warmup = "cosine", 0.2
     return model
