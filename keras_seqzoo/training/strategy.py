@@ -122,6 +122,7 @@ def _multi_worker(
         )
     if read_cluster() is None and in_slurm():
         os.environ["TF_CONFIG"] = config_from_slurm()
+        _take_share_of_gpus()
     cluster = read_cluster()
     if cluster is None:
         raise ValueError(
@@ -147,6 +148,17 @@ def _multi_worker(
         verbose,
     )
     return strategy
+
+
+def _take_share_of_gpus() -> None:
+    """Divides the GPUs that a task of Slurm sees among the tasks of its host."""
+    cluster, gpus = read_cluster(), tf.config.list_physical_devices("GPU")
+    if cluster is None:
+        return
+    host = cluster.addresses[cluster.index].rpartition(":")[0]
+    here = [i for i, a in enumerate(cluster.addresses) if a.rpartition(":")[0] == host]
+    if len(gpus) >= len(here) > 1:
+        tf.config.set_visible_devices(gpus[here.index(cluster.index) :: len(here)], "GPU")
 
 
 @functools.cache

@@ -23,6 +23,24 @@ def exported(tiny_model: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return sz.export_model(tiny_model, tmp_path_factory.mktemp("export") / "reviews")
 
 
+@pytest.mark.parametrize("name", ["lstm", "bigru"])
+def test_an_export_from_a_gpu_machine_runs_on_cpus(
+    name: str, tmp_path: Path, tiny_table: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where TensorFlow lists a GPU, Keras would write cuDNN's kernels into the graph."""
+    model = sz.build_model(name, tiny_table, units=4, embedding_dim=4)
+    listed = tf.config.list_logical_devices
+    gpu = [tf.config.LogicalDevice("/device:GPU:0", "GPU")]
+    monkeypatch.setattr(
+        tf.config, "list_logical_devices", lambda kind=None: gpu if kind == "GPU" else listed(kind)
+    )
+    exported = sz.export_model(model, tmp_path / "model")
+    monkeypatch.undo()
+    served = tf.saved_model.load(str(exported)).signatures["serving_default"]
+    answer = served(text=tf.constant(["a good film"]))["probabilities"]
+    np.testing.assert_allclose(answer, model.predict(["a good film"], verbose=0), atol=1e-5)
+
+
 def test_versions_count_up_from_the_highest(tiny_model: Any, tmp_path: Path) -> None:
     assert sz.export_model(tiny_model, tmp_path / "a" / "b").name == "1"
     (tmp_path / "a" / "b" / "7").mkdir()
