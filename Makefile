@@ -18,7 +18,7 @@ demo: $(VENV)/installed ## Train an LSTM on the bundled reviews, export it, and 
 	  "The phone was not bad at all."
 
 test: $(VENV)/installed-dev ## Run all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/installed-dev ## Check style and types
 	$(BIN)/ruff check .

@@ -161,7 +161,7 @@ class Settings:
                 f"{asked} out, or load the same weights in KerasHub's or transformers' format. "
                 f"Received: {asked} for {model.name!r}"
             )
-        optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+        optimizer: Any = getattr(model.optimizer, "inner_optimizer", model.optimizer)
         if self.accumulate > 1:
             optimizer.gradient_accumulation_steps = self.accumulate
         if self.clip_norm is not None:

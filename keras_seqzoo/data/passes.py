@@ -21,12 +21,12 @@ class Share(NamedTuple):
 
     Attributes:
         first: number of the first replica that is fed from here.
-        count: how many replicas are.
+        parts: how many replicas are.
         replicas: replicas in all, over which a batch is divided.
     """
 
     first: int = 0
-    count: int = 1
+    parts: int = 1
     replicas: int = 1
 
 
@@ -140,9 +140,9 @@ def batches_of_rows(
             chosen = chosen[first : size * (replica + 1) // share.replicas]
         return make(chosen)
 
-    replicas = tf.range(share.first, share.first + share.count, dtype=tf.int64)
+    replicas = tf.range(share.first, share.first + share.parts, dtype=tf.int64)
     pairs = (
-        tf.repeat(starts, share.count),
+        tf.repeat(starts, share.parts),
         tf.tile(replicas, [tf.size(starts)]),
     )
     return tf.data.Dataset.from_tensor_slices(pairs).map(

@@ -35,6 +35,8 @@ class DistributedModel(keras.Model):
     _testing: loop.Loop | None = None
     _collectives: Collectives | None = None
     _is_resumed = False
+    train_function: Any
+    test_function: Any
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         with self.distribute_strategy.scope():
@@ -45,6 +47,7 @@ class DistributedModel(keras.Model):
         self,
         x: Any = None,
         y: Any = None,
+        *,
         callbacks: Any = None,
         validation_data: Any = None,
         class_weight: Any = None,
@@ -74,7 +77,7 @@ class DistributedModel(keras.Model):
             position = origin + initial_epoch * steps + skip
             x, class_weight = self._feed(passes, position, class_weight), None
             steps_per_epoch = steps
-            looping = self._loop("train").begin(steps, skip)
+            looping: loop.Loop | None = self._loop("train").begin(steps, skip)
         else:
             self._check_foreign(x, recovery)
             looping = self._loop("train").begin(None) if self._is_spread else None
@@ -109,7 +112,7 @@ class DistributedModel(keras.Model):
         return history
 
     def evaluate(
-        self, x: Any = None, y: Any = None, steps: int | None = None, **kwargs: Any
+        self, x: Any = None, y: Any = None, *, steps: int | None = None, **kwargs: Any
     ) -> Any:
         passes = passes_of(x)
         if self._is_spread and passes is not None and passes.rows:

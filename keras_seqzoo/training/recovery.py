@@ -163,11 +163,10 @@ class Recovery(keras.callbacks.Callback):
             return  # an earlier run did it
         taken, self._step = batch + 1 - self._step, batch + 1
         self._since += taken
-        due = self._since >= self.steps if self.steps else self._is_time()
-        stop = self._stop
+        due, stop = self._is_time(), self._stop
         if self.model._collectives is not None:
             due, stop = self._consult(due, stop)
-        if due or stop:
+        if due or stop or (self.steps and self._since >= self.steps):
             self._write()
         if stop:
             place = f"epoch {self._epoch + 1}, step {self._step}"
@@ -287,7 +286,8 @@ class Recovery(keras.callbacks.Callback):
     def _read(self, model: Any) -> tuple[dict[str, Any] | None, dict[str, np.ndarray]]:
         """The checkpoint, or None; the chief's, where there are several workers."""
         collectives = model._collectives
-        state, arrays = None, {}
+        state: dict[str, Any] | None = None
+        arrays: dict[str, np.ndarray] = {}
         if model.is_chief and self.resume != "never" and self.path.exists():
             state, arrays = read_checkpoint(self.path)
         if collectives is not None:

@@ -132,7 +132,7 @@ def test_replicas_share_every_batch(tiny_model: Any, shuffle: bool) -> None:
     def rows(share: Share, steps: int) -> list[list[list[int]]]:
         elements = iter(passes.stream(2, share))
         return [
-            [row for _ in range(share.count) for row in next(elements)[0]["token_ids"].numpy()]
+            [row for _ in range(share.parts) for row in next(elements)[0]["token_ids"].numpy()]
             for _ in range(steps)
         ]
 
