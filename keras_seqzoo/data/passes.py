@@ -7,7 +7,7 @@ taken up in the middle of a pass, and divided among workers that never talk abou
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -47,6 +47,8 @@ class Passes:
         batch_size: rows a batch, over all replicas.
         seed: of the orders.
         digest: stands for the rows; of a stream, for its first window.
+        file_rows: rows of each file of a stream.
+        draw_files: makes `draw` for some of these files alone, and another batch size.
         done: passes that a `fit` has read already; the next one begins with this number.
     """
 
@@ -55,12 +57,30 @@ class Passes:
     batch_size: int
     seed: int
     digest: Callable[[], str]
+    file_rows: Sequence[int] = ()
+    draw_files: Callable[[slice, int], Draw] | None = None
     done: int = 0
 
     @property
     def steps(self) -> int:
         """Batches in a pass."""
         return -(-self.rows // self.batch_size)
+
+    def steps_over(self, workers: int) -> int:
+        """Batches in a pass that is divided among workers.
+
+        Those who divide files have different numbers of rows. Who has read all of its own goes on
+        with empty parts of batches until the last one is done.
+        """
+        if not self._divides_files(workers):
+            return self.steps
+        most = max(sum(self.file_rows[worker::workers]) for worker in range(workers))
+        return -(-most // (self.batch_size // workers))
+
+    def _divides_files(self, workers: int) -> bool:
+        """Whether each worker reads files of its own, and not its share of every batch."""
+        enough = len(self.file_rows) >= workers > 1 and self.batch_size % workers == 0
+        return self.draw_files is not None and enough
 
     def dataset(self) -> tf.data.Dataset:
         """One pass; another one in every iteration. It carries these passes as `passes`."""
@@ -73,15 +93,32 @@ class Passes:
 
     def stream(self, position: int, share: Share = WHOLE) -> tf.data.Dataset:
         """Pass after pass without an end, from batch number `position` of all passes on."""
-        first_pass, first_batch = divmod(position, max(self.steps, 1))
+        workers, worker = share.replicas // share.parts, share.first // share.parts
+        steps = self.steps_over(workers)
+        first_pass, first_batch = divmod(position, max(steps, 1))
+        draw, by_file = self.draw, self._divides_files(workers)
+        if by_file and self.draw_files is not None:
+            draw = self.draw_files(slice(worker, None, workers), self.batch_size // workers)
+            share = Share(0, share.parts, share.parts)
 
         def batches(number: tf.Tensor) -> tf.data.Dataset:
             skipped = tf.where(number == first_pass, tf.constant(first_batch, tf.int64), 0)
-            return self.draw(self.seed, number, skipped, share)
+            drawn = draw(self.seed, number, skipped, share)
+            if not by_file:
+                return drawn
+            return drawn.concatenate(_without_rows(drawn)).take((steps - skipped) * share.parts)
 
         endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
         numbers = tf.data.Dataset.range(first_pass, tf.int64.max)
         return numbers.flat_map(batches).apply(endless).prefetch(tf.data.AUTOTUNE)
+
+
+def _without_rows(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Elements of the same form that hold no row, without an end."""
+    empty = tf.nest.map_structure(
+        lambda spec: tf.zeros([size or 0 for size in spec.shape], spec.dtype), dataset.element_spec
+    )
+    return tf.data.Dataset.from_tensors(empty).repeat()
 
 
 def passes_of(dataset: Any) -> Passes | None:

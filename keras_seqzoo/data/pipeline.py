@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from keras_seqzoo.checks import check_whole
 from keras_seqzoo.data.passes import (
+    Draw,
     Passes,
     Share,
     batches_of_rows,
@@ -99,22 +100,33 @@ def make_dataset(
     window_rows = None
     if isinstance(table, TextStream):
         window_rows = max(1, _STREAM_WINDOW_ROWS // batch_size) * batch_size
-        windows = _stream_windows(table, preprocessor, window_rows)
+        windows = _stream_windows(table, preprocessor, window_rows, slice(None))
     else:
         columns = {} if table.labels is None else {"labels": table.labels}
         windows = text_windows(table.texts, preprocessor, columns, keep=cache is True)
     if not isinstance(cache, bool):
         windows = _kept_on_disk(windows, Path(cache), table, preprocessor)
-    return window_batches(
+    bucket = shuffle if bucket is None else bucket
+    dataset = window_batches(
         windows,
         preprocessor,
         batch_size,
         rows=len(table),
         window_rows=window_rows,
         shuffle=shuffle,
-        bucket=shuffle if bucket is None else bucket,
+        bucket=bucket,
         seed=seed,
     )
+    if isinstance(table, TextStream) and isinstance(cache, bool):
+
+        def draw_files(files: slice, size: int) -> Draw:
+            rows = max(1, _STREAM_WINDOW_ROWS // size) * size
+            own = _stream_windows(table, preprocessor, rows, files)
+            return _drawing(own, preprocessor, size, rows, shuffle, bucket)
+
+        dataset.passes.file_rows = [file.rows for file in table.files]
+        dataset.passes.draw_files = draw_files
+    return dataset
 
 
 def text_windows(
@@ -184,6 +196,24 @@ def window_batches(
     Returns:
         Batches `(features, *columns)`; the dataset carries its `Passes`.
     """
+    draw = _drawing(windows, preprocessor, batch_size, window_rows, shuffle, bucket)
+
+    def digest() -> str:
+        return digest_of(a for w in windows.take(1).as_numpy_iterator() for a in w.values())
+
+    seed = draw_seed() if seed is None else seed
+    return Passes(draw, rows, batch_size, seed, digest).dataset()
+
+
+def _drawing(
+    windows: tf.data.Dataset,
+    preprocessor: Preprocessor,
+    batch_size: int,
+    window_rows: int | None,
+    shuffle: bool,
+    bucket: bool,
+) -> Draw:
+    """What draws the batches of a pass from windows."""
 
     def draw(
         seed: int, pass_number: tf.Tensor, first_batch: int | tf.Tensor, share: Share
@@ -206,11 +236,7 @@ def window_batches(
 
         return windows.enumerate().flat_map(of_window)
 
-    def digest() -> str:
-        return digest_of(a for w in windows.take(1).as_numpy_iterator() for a in w.values())
-
-    seed = draw_seed() if seed is None else seed
-    return Passes(draw, rows, batch_size, seed, digest).dataset()
+    return draw
 
 
 def _plan(
@@ -249,13 +275,13 @@ def _window(
 
 
 def _stream_windows(
-    stream: TextStream, preprocessor: Preprocessor, window_rows: int
+    stream: TextStream, preprocessor: Preprocessor, window_rows: int, files: slice
 ) -> tf.data.Dataset:
     labelled = bool(stream.classes)
     text_spec, label_spec = tf.TensorSpec([None], tf.string), tf.TensorSpec([None], tf.int32)
 
     def chunks() -> Iterator[tuple[Any, ...]]:
-        for texts, labels in stream.chunks(window_rows):
+        for texts, labels in stream.chunks(window_rows, files):
             yield (as_strings(texts), labels) if labelled else (as_strings(texts),)
 
     signature = (text_spec, label_spec) if labelled else (text_spec,)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ class Rows:
         files, encodings: the files in order, and the codec of each.
         options: the user's options for the pandas reader.
         stream: whether memory must stay constant.
+        whole: whether these are all the rows, of which there must be one, or one file of several.
     """
 
     name: str
@@ -54,6 +55,12 @@ class Rows:
     encodings: tuple[str | None, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     stream: bool = False
+    whole: bool = True
+
+    @property
+    def encoding(self) -> str | None:
+        """The codecs of the files, joined by ", "; None where they have none."""
+        return ", ".join(sorted({name for name in self.encodings if name})) or None
 
     def is_untyped(self, column: str | int | None) -> bool:
         """Returns whether the column comes as written in CSV, where "2" may be a number."""
@@ -64,9 +71,18 @@ class Rows:
         )
 
     def __iter__(self) -> Iterator[pd.DataFrame]:
+        return (frame for _, frame in self.numbered())
+
+    def file(self, number: int) -> Rows:
+        """The rows of one of the files; they are taken as checked."""
+        files, encodings = self.files[number : number + 1], self.encodings[number : number + 1]
+        return replace(self, name=str(files[0]), files=files, encodings=encodings, whole=False)
+
+    def numbered(self) -> Iterator[tuple[int, pd.DataFrame]]:
+        """Iterates with the number of the file that a frame comes from."""
         tally = _Tally()
         likely: str | None = None
-        for whole, picked in self._blocks():
+        for number, whole, picked in self._blocks():
             block = whole.reindex(columns=picked) if self.files else whole[picked]
             block = tally.without_missing(block)
             if block.empty:
@@ -77,8 +93,9 @@ class Rows:
                 tally.look_at(columns["text"])
             if self.label is not None:
                 columns["label"] = _without_categories(block.iloc[:, 1])
-            yield pd.DataFrame(columns)
-        self._check(tally, likely or "")
+            yield number, pd.DataFrame(columns)
+        if self.whole:
+            self._check(tally, likely or "")
 
     def _check(self, tally: _Tally, likely: str) -> None:
         complete = tally.rows - tally.missing
@@ -105,15 +122,16 @@ class Rows:
                 f"mark has probably hidden the rows after it. If quotes are part of the texts "
                 f"pass quoting=3; if such texts are right pass quoting=0.",
                 UserWarning,
-                stacklevel=5,
+                stacklevel=6,
             )
 
-    def _blocks(self) -> Iterator[tuple[pd.DataFrame, list[Hashable]]]:
+    def _blocks(self) -> Iterator[tuple[int, pd.DataFrame, list[Hashable]]]:
         if self.frame is not None:
-            yield self.frame, self._pick(list(self.frame.columns), self.name)
+            yield 0, self.frame, self._pick(list(self.frame.columns), self.name)
             return
         shared: list[Hashable] | None = None
-        for path, encoding in zip(self.files, self.encodings, strict=True):
+        for number, path in enumerate(self.files):
+            encoding = self.encodings[number]
             pick = partial(self._pick, where=str(path))
             picked: list[Hashable] | None = None
             for columns, frame in read_frames(path, pick, encoding, self.options, self.stream):
@@ -126,7 +144,7 @@ class Rows:
                         f"{shorten(columns)}; the files before it have {shorten(shared)}"
                     )
                 picked = pick(columns) if picked is None else picked
-                yield frame, picked
+                yield number, frame, picked
 
     def _pick(self, columns: Sequence[Hashable], where: str) -> list[Hashable]:
         picked = [pick_column(columns, self.text, "text", where)]

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from hashlib import sha256
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from keras_seqzoo.data.labels import Classes
 from keras_seqzoo.data.reading import READ_ROWS, shorten
+from keras_seqzoo.data.rows import Rows
 from keras_seqzoo.data.splitting import check_seed
 
 # Rows that share one random generator. Another value would split every stream differently.
 _DRAW_ROWS = 16_384
+
+
+class StreamFile(NamedTuple):
+    """A file of a stream: what reads it from the start, and its number of rows."""
+
+    frames: Callable[[], Iterator[pd.DataFrame]]
+    rows: int
 
 
 class TextStream:
@@ -23,6 +33,7 @@ class TextStream:
     Made by `read_table(..., stream=True)` or from a glob pattern.
 
     Attributes:
+        files: what the rows are read from, in order.
         classes: class names in label order; `()` without labels.
         num_rows: number of rows, also `len(stream)`.
         encoding: codec the files were decoded with (several are joined by ", "), or `None`.
@@ -31,20 +42,19 @@ class TextStream:
 
     def __init__(
         self,
-        frames: Callable[[], Iterator[pd.DataFrame]],
+        files: Sequence[StreamFile],
         *,
-        num_rows: int,
         classes: tuple[str, ...],
         count_classes: Callable[[], npt.NDArray[np.int64]],
         encoding: str | None,
         source: str,
         depth: int = 0,
     ) -> None:
-        self.num_rows = num_rows
+        self.files = tuple(files)
+        self.num_rows = sum(file.rows for file in files)
         self.classes = classes
         self.encoding = encoding
         self.source = source
-        self._frames = frames
         self._count_classes = count_classes
         self._depth = depth
 
@@ -61,12 +71,13 @@ class TextStream:
         return dict(zip(self.classes, self._count_classes().tolist(), strict=True))
 
     def chunks(
-        self, rows: int | None = None
+        self, rows: int | None = None, files: slice = slice(None)
     ) -> Iterator[tuple[npt.NDArray[np.object_], npt.NDArray[np.int32] | None]]:
         """Reads the rows in order, from the start at every call.
 
         Args:
             rows: rows in each chunk but the last. Default 16,384.
+            files: those to read; all by default.
 
         Yields:
             `(texts, labels)`: an object array of str `(rows,)`, and int32 `(rows,)` or `None`
@@ -78,7 +89,12 @@ class TextStream:
         rows = READ_ROWS if rows is None else rows
         if isinstance(rows, bool) or not isinstance(rows, int) or rows < 1:
             raise ValueError(f"rows must be a positive integer. Leave it out. Received: {rows!r}")
-        return map(_arrays, _regroup(self._frames(), rows) if self.num_rows else iter(()))
+        return map(_arrays, _regroup(self._frames(files), rows))
+
+    def _frames(self, files: slice = slice(None)) -> Iterator[pd.DataFrame]:
+        for file in self.files[files]:
+            if file.rows:
+                yield from file.frames()
 
     def class_weights(self) -> dict[int, float]:
         """Weights for `model.fit(class_weight=...)` that make classes count alike.
@@ -127,8 +143,10 @@ class TextStream:
         parts = _Parts(self, (1 - valid - test, 1 - test), seed, self._depth + 1)
         train, validation, held_out = (
             TextStream(
-                partial(parts.frames, part),
-                num_rows=int(parts.sizes[part]),
+                [
+                    StreamFile(partial(parts.frames, part, number), int(sizes[part]))
+                    for number, sizes in enumerate(parts.sizes)
+                ],
                 classes=self.classes,
                 count_classes=partial(parts.count_classes, part),
                 encoding=self.encoding,
@@ -144,14 +162,56 @@ class TextStream:
 
         A `TextTable` of the same rows has the same fingerprint.
         """
-        return fingerprint(self._frames() if self.num_rows else (), self.classes)
+        return fingerprint(self._frames(), self.classes)
+
+
+def open_stream(rows: Rows, given: Sequence[str] | None) -> TextStream:
+    """Reads all rows once, checks and counts them, and learns their classes."""
+    counts = [0] * len(rows.files)
+
+    def counted() -> Iterator[pd.DataFrame]:
+        for number, frame in rows.numbered():
+            counts[number] += len(frame)
+            yield frame
+
+    if rows.label is None:
+        known = Classes((), {}, {})
+        for _ in counted():
+            pass
+    else:
+        labels = (frame["label"] for frame in counted())
+        known = Classes.learn(labels, given, rows.is_untyped(rows.label), rows.name)
+    return TextStream(
+        [
+            StreamFile(partial(_file_frames, rows.file(number), known, count), count)
+            for number, count in enumerate(counts)
+        ],
+        classes=known.names,
+        count_classes=lambda: known.counts,
+        encoding=rows.encoding,
+        source=rows.name,
+    )
+
+
+def _file_frames(rows: Rows, known: Classes, expected: int) -> Iterator[pd.DataFrame]:
+    rows_read = 0
+    for frame in rows:
+        if rows.label is not None:
+            frame["label"] = known.encode(frame["label"])
+        rows_read += len(frame)
+        yield frame
+    if rows_read != expected:
+        raise ValueError(
+            f"A file must not change while it is streamed. Call read_table again. "
+            f"Received: {rows.name!r} with {rows_read:,} rows, not {expected:,} as before"
+        )
 
 
 class _Parts:
     """Assigns the rows of a stream to three parts, by one random number a row.
 
     Attributes:
-        sizes: int64 `(3,)`, rows in each part.
+        sizes: int64 `(files, 3)`, rows of each file in each part.
     """
 
     def __init__(
@@ -161,10 +221,13 @@ class _Parts:
         self._bounds = bounds
         # The depth keeps the parts of a part from repeating the draw that made it.
         self._key = (seed, depth)
-        self.sizes = np.zeros(3, np.int64)
-        for start in range(0, whole.num_rows, _DRAW_ROWS):
-            stop = min(start + _DRAW_ROWS, whole.num_rows)
-            self.sizes += np.bincount(self._assign(start, stop), minlength=3)
+        self._starts = np.cumsum([0, *(file.rows for file in whole.files)])
+        self.sizes = np.zeros((len(whole.files), 3), np.int64)
+        for number, file in enumerate(whole.files):
+            first = int(self._starts[number])
+            for start in range(first, first + file.rows, _DRAW_ROWS):
+                stop = min(start + _DRAW_ROWS, first + file.rows)
+                self.sizes[number] += np.bincount(self._assign(start, stop), minlength=3)
 
     def _assign(self, start: int, stop: int) -> npt.NDArray[np.intp]:
         first, last = start // _DRAW_ROWS, (stop - 1) // _DRAW_ROWS
@@ -176,14 +239,14 @@ class _Parts:
         numbers = np.concatenate(draws)[start - offset : stop - offset]
         return np.searchsorted(self._bounds, numbers, side="right")
 
-    def _assigned_frames(self) -> Iterator[tuple[pd.DataFrame, npt.NDArray[np.intp]]]:
-        start = 0
-        for frame in self._whole._frames():
+    def _assigned_frames(self, number: int) -> Iterator[tuple[pd.DataFrame, npt.NDArray[np.intp]]]:
+        start = int(self._starts[number])
+        for frame in self._whole.files[number].frames():
             yield frame, self._assign(start, start + len(frame))
             start += len(frame)
 
-    def frames(self, part: int) -> Iterator[pd.DataFrame]:
-        for frame, parts in self._assigned_frames():
+    def frames(self, part: int, number: int) -> Iterator[pd.DataFrame]:
+        for frame, parts in self._assigned_frames(number):
             chosen = frame[parts == part]
             if len(chosen):
                 yield chosen
@@ -196,8 +259,9 @@ class _Parts:
         num_classes = len(self._whole.classes)
         counts = np.zeros((3, num_classes), np.int64)
         if num_classes:
-            for frame, parts in self._assigned_frames():
-                np.add.at(counts, (parts, frame["label"].to_numpy()), 1)
+            for number in range(len(self.sizes)):
+                for frame, parts in self._assigned_frames(number):
+                    np.add.at(counts, (parts, frame["label"].to_numpy()), 1)
         return counts
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, Literal, overload
 
@@ -23,7 +23,7 @@ from keras_seqzoo.data.splitting import (
     stratified_parts,
     text_ids,
 )
-from keras_seqzoo.data.stream import TextStream, balanced_weights, fingerprint
+from keras_seqzoo.data.stream import TextStream, balanced_weights, fingerprint, open_stream
 
 
 @overload
@@ -157,51 +157,16 @@ def read_table(
         options=read_options,
         stream=streamed,
     )
-    return _stream(rows, classes) if streamed else _table(rows, classes)
+    return open_stream(rows, classes) if streamed else _table(rows, classes)
 
 
 def _table(rows: Rows, given: Sequence[str] | None) -> TextTable:
     frame = pd.concat(list(rows), ignore_index=True)
     if rows.label is None:
-        return TextTable(frame, (), encoding=_encoding_name(rows), source=rows.name)
+        return TextTable(frame, (), encoding=rows.encoding, source=rows.name)
     known = Classes.learn([frame["label"]], given, rows.is_untyped(rows.label), rows.name)
     frame["label"] = known.encode(frame["label"])
-    return TextTable(frame, known.names, encoding=_encoding_name(rows), source=rows.name)
-
-
-def _stream(rows: Rows, given: Sequence[str] | None) -> TextStream:
-    if rows.label is None:
-        known, num_rows = Classes((), {}, {}), sum(len(frame) for frame in rows)
-    else:
-        labels = (frame["label"] for frame in rows)
-        known = Classes.learn(labels, given, rows.is_untyped(rows.label), rows.name)
-        num_rows = int(known.counts.sum())
-
-    def frames() -> Iterator[pd.DataFrame]:
-        rows_read = 0
-        for frame in rows:
-            if rows.label is not None:
-                frame["label"] = known.encode(frame["label"])
-            rows_read += len(frame)
-            yield frame
-        if rows_read != num_rows:
-            raise ValueError(
-                f"A file must not change while it is streamed. Call read_table again. "
-                f"Received: {rows.name!r} with {rows_read:,} rows, not {num_rows:,} as before"
-            )
-
-    return TextStream(
-        frames,
-        num_rows=num_rows,
-        classes=known.names,
-        count_classes=lambda: known.counts,
-        encoding=_encoding_name(rows),
-        source=rows.name,
-    )
-
-
-def _encoding_name(rows: Rows) -> str | None:
-    return ", ".join(sorted({name for name in rows.encodings if name})) or None
+    return TextTable(frame, known.names, encoding=rows.encoding, source=rows.name)
 
 
 class TextTable:

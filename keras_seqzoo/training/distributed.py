@@ -61,8 +61,9 @@ class DistributedModel(keras.Model):
         recovery = next((c for c in listed if isinstance(c, Recovery)), None)
         passes = passes_of(x)
         if passes is not None and passes.rows:
-            steps = steps_per_epoch or passes.steps
-            origin = passes.done * passes.steps - initial_epoch * steps if passes.done else 0
+            pass_steps = passes.steps_over(self._workers)
+            steps = steps_per_epoch or pass_steps
+            origin = passes.done * pass_steps - initial_epoch * steps if passes.done else 0
             skip = 0
             self._check(passes)
             if recovery is not None:
@@ -83,7 +84,7 @@ class DistributedModel(keras.Model):
             looping = self._loop("train").begin(None) if self._is_spread else None
         valid = passes_of(validation_data)
         if self._is_spread and valid is not None and valid.rows:
-            validation_steps = validation_steps or valid.steps
+            validation_steps = validation_steps or valid.steps_over(self._workers)
             validation_data = self._feed(valid, 0)
         self._looping = looping
         try:
@@ -108,7 +109,7 @@ class DistributedModel(keras.Model):
                 recovery.release()
         if passes is not None and passes.rows:
             ended = history.epoch[-1] + 1 if history.epoch else initial_epoch
-            passes.done = -(-(origin + ended * steps) // passes.steps)
+            passes.done = -(-(origin + ended * steps) // pass_steps)
         return history
 
     def evaluate(
@@ -116,7 +117,7 @@ class DistributedModel(keras.Model):
     ) -> Any:
         passes = passes_of(x)
         if self._is_spread and passes is not None and passes.rows:
-            steps = steps or passes.steps
+            steps = steps or passes.steps_over(self._workers)
             x = self._feed(passes, 0)
         self._testing = self._loop("test").begin(steps) if self._is_spread else None
         try:
@@ -181,6 +182,10 @@ class DistributedModel(keras.Model):
     def is_chief(self) -> bool:
         """Whether this process writes the files."""
         return self.cluster is None or self.cluster.chief
+
+    @property
+    def _workers(self) -> int:
+        return len(self.cluster.addresses) if self.cluster else 1
 
     @property
     def _is_spread(self) -> bool:

@@ -345,6 +345,7 @@ def facts_of(model: Any, passes: Passes) -> dict[str, str]:
         "optimizer": type(inner).__name__,
         "batch size": str(passes.batch_size),
         "rows": str(passes.rows),
+        "steps a pass": str(passes.steps_over(getattr(model, "_workers", 1))),
         "data": passes.digest(),
     }
 

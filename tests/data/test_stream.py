@@ -12,7 +12,7 @@ import pytest
 
 from keras_seqzoo.data import stream as stream_module
 from keras_seqzoo.data.reading import READ_ROWS
-from keras_seqzoo.data.stream import TextStream
+from keras_seqzoo.data.stream import StreamFile, TextStream
 from keras_seqzoo.data.table import TextTable, read_table
 
 REAL = Path(__file__).parents[3] / "shared" / "data"
@@ -274,8 +274,7 @@ class TestSplit:
     def test_does_not_depend_on_blocks(self, big):
         expected = [read_all(part)[0] for part in big.split()]
         smaller = TextStream(
-            lambda: stream_module._regroup(big._frames(), 777),
-            num_rows=len(big),
+            [StreamFile(lambda: stream_module._regroup(big._frames(), 777), len(big))],
             classes=big.classes,
             count_classes=big._count_classes,
             encoding=None,

@@ -143,6 +143,37 @@ def test_replicas_share_every_batch(tiny_model: Any, shuffle: bool) -> None:
         assert texts(whole[step]) == texts([*parts[0][step], *parts[1][step]])
 
 
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_workers_divide_files(tiny_model: Any, tmp_path: Path, shuffle: bool) -> None:
+    """Three files of 5, 9 and 2 rows for two workers of two replicas: each row to one, once."""
+    start = 0
+    for number, rows in enumerate([5, 9, 2]):
+        lines = [f"w{i},{i % 2}" for i in range(start, start + rows)]
+        (tmp_path / f"part-{number}.csv").write_text("text,label\n" + "\n".join(lines) + "\n")
+        start += rows
+    stream = sz.read_table(str(tmp_path / "part-*.csv"))
+    words = tiny_model.preprocessor.__class__(8, [f"w{i}" for i in range(16)])
+    for table, numbers in ((stream, set(range(16))), (stream.split(0.3, 0.2, seed=1)[0], None)):
+        passes = sz.make_dataset(table, words, 4, shuffle=shuffle, seed=1).passes
+        steps = passes.steps_over(2)
+
+        def read(worker: int, position: int, count: int, passes: Any = passes) -> list[list[int]]:
+            elements = passes.stream(position, Share(2 * worker, 2, 4)).take(2 * count)
+            return [(f["token_ids"].numpy()[:, :1].ravel() - 2).tolist() for f, _ in elements]
+
+        seen = [row for worker in (0, 1) for part in read(worker, 0, steps) for row in part]
+        assert len(seen) == len(set(seen)) == len(table)
+        assert numbers is None or set(seen) == numbers
+        assert read(0, 1, 2 * steps) == read(0, 0, 2 * steps + 1)[2:], "begun anywhere"
+    assert steps_of(stream, words) == {1: 4, 2: 5, 3: 4}
+
+
+def steps_of(stream: Any, words: Any) -> dict[int, int]:
+    """Of 4 rows; files for two workers, and by row for three, since 4 does not divide by 3."""
+    passes = sz.make_dataset(stream, words, 4).passes
+    return {workers: passes.steps_over(workers) for workers in (1, 2, 3)}
+
+
 def test_a_stream_goes_on_anywhere(tiny_model: Any) -> None:
     passes = sz.make_dataset(replicas.TABLE, tiny_model, 5, shuffle=True, seed=1).passes
 

@@ -92,7 +92,12 @@ COMMAND = ["train", "--text", "review", "--label", "sentiment", "--model", "gru"
 
 
 def test_the_command_trains_with_two_workers(reviews_csv: Path, tmp_path: Path) -> None:
-    done = launch(*COMMAND, reviews_csv, "--out", tmp_path / "out", "--resume-or-start")
+    """On three files, which the workers divide."""
+    header, *rows = reviews_csv.read_text().splitlines(keepends=True)
+    for number in range(3):
+        (tmp_path / f"part-{number}.csv").write_text(header + "".join(rows[number::3]))
+    files = tmp_path / "part-*.csv"
+    done = launch(*COMMAND, files, "--out", tmp_path / "out", "--resume-or-start")
     assert done.returncode == 0, done.stderr[-3000:]
     assert "MultiWorkerMirroredStrategy, 2 workers, 2 replicas; this is worker 0" in done.stderr
     assert done.stdout.count("Test report") == 1
