@@ -33,7 +33,7 @@ class DistributedModel(keras.Model):
     _loops: dict[str, loop.Loop]
     _looping: loop.Loop | None = None
     _testing: loop.Loop | None = None
-    _collectives: Collectives | None = None
+    collectives: Collectives | None = None
     _is_resumed = False
     train_function: Any
     test_function: Any
@@ -101,7 +101,9 @@ class DistributedModel(keras.Model):
                 **kwargs,
             )
         except _LOST as error:
-            raise self._lost(error) from error
+            if self.cluster is None:
+                raise
+            raise _lost(error, self.cluster) from error
         finally:
             self._looping = None
             self._is_resumed = False
@@ -123,7 +125,9 @@ class DistributedModel(keras.Model):
         try:
             return super().evaluate(x, y, steps=steps, **kwargs)
         except _LOST as error:
-            raise self._lost(error) from error
+            if self.cluster is None:
+                raise
+            raise _lost(error, self.cluster) from error
         finally:
             self._testing = None
 
@@ -133,8 +137,15 @@ class DistributedModel(keras.Model):
         if self.cluster is None:
             return super().predict(x, batch_size=batch_size, verbose=verbose, **kwargs)
         # Every worker computes the whole answer: no worker waits for another.
+        steps = kwargs.pop("steps", None)
+        if kwargs:
+            raise ValueError(
+                "With several workers, `predict` takes texts or features, batch_size and steps. "
+                f"Leave the rest out. Received: {', '.join(kwargs)}"
+            )
         if not isinstance(x, tf.data.Dataset):
             x = tf.data.Dataset.from_tensor_slices(x).batch(batch_size or 32)
+        x = x if steps is None else x.take(steps)
         batches = (b[0] if isinstance(b, tuple) else b for b in x)
         answers = [keras.tree.map_structure(np.asarray, self._answer_here(b)) for b in batches]
         return keras.tree.map_structure(lambda *parts: np.concatenate(parts), *answers)
@@ -226,13 +237,15 @@ class DistributedModel(keras.Model):
             )
         if self.cluster is None:
             return
-        if self._collectives is None:
-            self._collectives = Collectives(self.distribute_strategy)
+        if self.collectives is None:
+            self.collectives = Collectives(self.distribute_strategy)
         try:
-            self._collectives.agree(facts_of(self, passes))
-            passes.seed = int(self._collectives.gather(np.array([passes.seed]))[0, 0])
+            self.collectives.agree(facts_of(self, passes))
+            passes.seed = int(self.collectives.gather(np.array([passes.seed]))[0, 0])
         except _LOST as error:
-            raise self._lost(error) from error
+            if self.cluster is None:
+                raise
+            raise _lost(error, self.cluster) from error
 
     def _check_foreign(self, x: Any, recovery: Recovery | None) -> None:
         if recovery is not None:
@@ -245,15 +258,6 @@ class DistributedModel(keras.Model):
                 "Several workers must read the same rows in the same order. Pass raw text, a "
                 f"table, or a dataset. Received: x of {type(x).__name__}"
             )
-
-    def _lost(self, error: Any) -> Exception:
-        if self.cluster is None:
-            return error
-        return WorkerLostError(
-            f"Another worker was lost, and {self.cluster.name(self.cluster.index)} can not go on "
-            "alone. Start all workers again, resuming. Received: "
-            f"{type(error).__name__}: {str(error.message).splitlines()[0][:200]}"
-        )
 
     @tf.function(reduce_retracing=True)
     def _answer_here(self, features: Any) -> Any:
@@ -270,6 +274,14 @@ class DistributedModel(keras.Model):
                 self._symbolic_build(data_batch=data_batch)
             return
         super()._maybe_symbolic_build(iterator=iterator, data_batch=data_batch)
+
+
+def _lost(error: Any, cluster: Cluster) -> WorkerLostError:
+    return WorkerLostError(
+        f"Another worker was lost, and {cluster.name(cluster.index)} can not go on alone. Start "
+        "all workers again, resuming. Received: "
+        f"{type(error).__name__}: {str(error.message).splitlines()[0][:200]}"
+    )
 
 
 def _listed(callbacks: Any) -> list[Any]:

@@ -164,7 +164,7 @@ class Recovery(keras.callbacks.Callback):
         taken, self._step = batch + 1 - self._step, batch + 1
         self._since += taken
         due, stop = self._is_time(), self._stop
-        if self.model._collectives is not None:
+        if self.model.collectives is not None:
             due, stop = self._consult(due, stop)
         if due or stop or (self.steps and self._since >= self.steps):
             self._write()
@@ -223,7 +223,7 @@ class Recovery(keras.callbacks.Callback):
         now = time.monotonic()
         pace = max(now - getattr(self, "_asked", now), 1e-3) / getattr(self, "_distance", 1)
         distance = int(min(max(1.0 / pace, 1), 100)) if hasattr(self, "_asked") else 1
-        rows = self.model._collectives.gather(np.array([stop, due, distance]))
+        rows = self.model.collectives.gather(np.array([stop, due, distance]))
         self._asked, self._distance = now, int(rows[0, 2])
         self._next_tick = self._distance
         return bool(rows[0, 1]), bool(rows[:, 0].any())
@@ -285,7 +285,7 @@ class Recovery(keras.callbacks.Callback):
 
     def _read(self, model: Any) -> tuple[dict[str, Any] | None, dict[str, np.ndarray]]:
         """The checkpoint, or None; the chief's, where there are several workers."""
-        collectives = model._collectives
+        collectives = model.collectives
         state: dict[str, Any] | None = None
         arrays: dict[str, np.ndarray] = {}
         if model.is_chief and self.resume != "never" and self.path.exists():

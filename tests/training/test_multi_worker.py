@@ -54,7 +54,7 @@ def test_metrics_are_those_of_the_predictions(name: str, workers: list[dict[str,
     predicted = np.array(chief["predicted"])
     right = float((predicted.argmax(axis=1) == labels).mean())
     loss = -np.log(predicted[np.arange(17), labels]).mean()
-    for losses in (chief["evaluated"], chief["tested"]):
+    for losses in (chief["evaluated"], chief["tested"], chief["foreign"]):
         np.testing.assert_allclose(losses, [loss, right], atol=1e-5)
     assert chief["accuracy"] == pytest.approx(right)
 

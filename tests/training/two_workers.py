@@ -29,12 +29,15 @@ def train(name: str, folder: Path) -> dict[str, Any]:
     model.save(folder / f"{name}.keras")
     exported = sz.export_model(model, folder / name)
     weights = np.concatenate([np.ravel(w) for w in model.get_weights()])
+    features = dict(model.preprocessor(TABLE.texts))
+    plain = tf.data.Dataset.from_tensor_slices((features, TABLE.labels))
     return {
         "name": name,
         "hash": hashlib.sha256(weights.tobytes()).hexdigest(),
         "weights": weights[:2000].tolist(),
         "history": history,
         "evaluated": model.evaluate(sz.make_dataset(TABLE, model, 8), verbose=0),
+        "foreign": model.evaluate(plain.batch(8), verbose=0),
         "tested": model.evaluate(TABLE.texts, TABLE.labels, verbose=0),
         "predicted": model.predict(TABLE.texts, verbose=0).tolist(),
         "accuracy": sz.evaluate(model, TABLE).to_dict()["accuracy"],
