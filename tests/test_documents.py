@@ -109,6 +109,18 @@ def test_example_ask_by_prompt(
     assert "calibrated: accuracy" in capsys.readouterr().out
 
 
+def test_example_distributed(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    reviews_csv: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = [str(reviews_csv), "--epochs", "1", "--model", "gru", "--out", "out"]
+    _run_example("distributed/train.py", arguments, monkeypatch, tmp_path)
+    assert "accuracy" in capsys.readouterr().out
+    assert (tmp_path / "out" / "1" / "saved_model.pb").is_file()
+
+
 @pytest.mark.parametrize(
     "module",
     [
