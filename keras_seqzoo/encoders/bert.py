@@ -197,7 +197,8 @@ def bert(
         hidden_dim: width of a token's vector.
         intermediate_dim: width of the feed-forward layers.
         embedding_dim: width of ELECTRA's token embedding.
-        dropout: rate inside the encoder and before the head. A TF Hub graph keeps its own inside.
+        dropout: rate inside the encoder and before the head. A TF Hub graph keeps its own
+            inside, or has none at 0.
         vocabulary_size: most entries of a learnt vocabulary, the five special ones included.
         vocabulary: the word pieces, where they are not to be learnt.
         lowercase: whether case is folded and accents are stripped; as the card's name says by

@@ -40,7 +40,8 @@ def build_from_source(
         trainable: True, False, or `"last:N"` for the last N layers and the pooler.
         preprocessor: a TF Hub preprocessor's handle or folder, or one of this package's, where the
             encoder carries no vocabulary or another is wanted.
-        dropout: rate before the head, and inside a KerasHub backbone as it was saved.
+        dropout: rate before the head; inside, the rate is as it was saved. 0 turns a TF Hub graph's
+            own off.
         lora_rank: trains low-rank matrices of this rank (8 is usual) inside a KerasHub backbone
             instead of its weights.
         dtype: Keras dtype policy of a KerasHub backbone.
@@ -81,7 +82,7 @@ def build_from_source(
                 f"trainable='last:2'. Received: lora_rank={lora_rank!r}, {source}"
             )
         folder = module_folder(source)
-        layer = HubEncoder(folder, trainable, dtype=dtype, name="hub_encoder")
+        layer = HubEncoder(folder, trainable, dropout=dropout > 0, dtype=dtype, name="hub_encoder")
         length = _check_positions(sequence_length, layer.sequence_length)
         own = preprocessor_of_encoder(folder, length)
     rate = _learning_rate(layer.hidden_dim)

@@ -44,6 +44,8 @@ class HubEncoder(keras.layers.Layer):
         tune: which weights are trainable: True, False, or `"last:N"` for the last N transformer
             layers and the pooler. A frozen encoder also runs without its dropout.
         archive: the graph, in place of a folder, as `get_config` returned it.
+        dropout: whether the module's own dropout is at work in training. Its draws can be neither
+            seeded nor kept in a checkpoint.
         **kwargs: arguments of `keras.layers.Layer`. The graph computes in float32 whatever the
             dtype policy is; another policy draws a warning that says so.
 
@@ -59,6 +61,7 @@ class HubEncoder(keras.layers.Layer):
         folder: str | Path | None = None,
         tune: bool | str = True,
         archive: str | None = None,
+        dropout: bool = True,
         dtype: Any = None,
         **kwargs: Any,
     ):
@@ -74,6 +77,7 @@ class HubEncoder(keras.layers.Layer):
             archive = pack_module(path)
         self.archive = archive
         self.tune = tune
+        self.dropout = dropout
         self._function = module.__call__
         self._takes_training = _takes_training(module.__call__)
         self._weights = [_as_keras(variable) for variable in _variables_of(module.__call__)]
@@ -100,7 +104,8 @@ class HubEncoder(keras.layers.Layer):
         """Encodes features; see the class."""
         inputs = {theirs: features[ours] for theirs, ours in INPUTS.items()}
         if self._takes_training:
-            training = bool(training) and self.tune is not False and self.trainable
+            active = self.dropout and self.tune is not False and self.trainable
+            training = bool(training) and active
             outputs = self._function(inputs, training=training)
         else:
             outputs = self._function(inputs)
@@ -108,7 +113,8 @@ class HubEncoder(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments of the constructor, the graph in place of the folder."""
-        return {"name": self.name, "tune": self.tune, "archive": self.archive}
+        kept = ("name", "tune", "archive", "dropout")
+        return {name: getattr(self, name) for name in kept}
 
     @classmethod
     def from_config(

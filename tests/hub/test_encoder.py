@@ -95,6 +95,9 @@ def test_training_reaches_the_module(folder: Path) -> None:
     calm = tuned(features, training=False)["pooled_output"]
     assert np.abs(tuned(features, training=True)["pooled_output"] - calm).max() > 0
     np.testing.assert_array_equal(frozen(features, training=True)["pooled_output"], calm)
+    without = HubEncoder.from_config(HubEncoder(folder, dropout=False).get_config(), None, False)
+    without.set_weights(tuned.get_weights())
+    np.testing.assert_array_equal(without(features, training=True)["pooled_output"], calm)
 
 
 def test_module_without_training_is_taken(tmp_path: Path, tiny_table: Any) -> None:
