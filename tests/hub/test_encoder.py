@@ -148,7 +148,7 @@ def test_file_needs_no_folder_and_is_refused_in_safe_mode(
 
 
 def test_two_replicas_train_the_module(folder: Path, tiny_table: Any) -> None:
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    strategy = sz.distribution("mirrored", devices=["CPU:0", "CPU:1"], verbose=False)
     with strategy.scope():
         model = sz.build_model(str(folder), tiny_table, pooling="pooled", dropout=0.0)
     layer = model.encoder.get_layer("hub_encoder")

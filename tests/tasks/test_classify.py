@@ -157,7 +157,7 @@ def test_fit_with_a_dataset_warns_of_nothing(
 def test_fit_learns_under_two_replicas(tiny_table: Any) -> None:
     # Two logical CPUs would have to be set up before TensorFlow starts; one replica is enough to
     # see that the pipeline is distributed at all.
-    with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
+    with sz.distribution("mirrored", devices=["CPU:0"], verbose=False).scope():
         model = sz.build_model("gru", tiny_table, units=4, embedding_dim=8)
     data = sz.make_dataset(tiny_table, model, batch_size=8, shuffle=True)
     assert len(model.fit(data, epochs=2, verbose=0).history["loss"]) == 2

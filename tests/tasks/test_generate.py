@@ -25,7 +25,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 # No multiple of it is one of the verse's tokens, so rows begin anywhere in it.
 LENGTH = 23
-RATES = {"gpt2": (0.005, 80), "gru": (0.02, 100), "lstm": (0.02, 10)}
+RATES = {"gpt2": (0.005, 120), "gru": (0.02, 100), "lstm": (0.02, 10)}
 PROMPTS = ["red", "", "red wheel bar", "wheel"]
 SAMPLERS = [
     *(("gpt2", sampler) for sampler in ("greedy", "top_k", "top_p", "beam", "contrastive")),
