@@ -243,8 +243,6 @@ class DistributedModel(keras.Model):
             self.collectives.agree(facts_of(self, passes))
             passes.seed = int(self.collectives.gather(np.array([passes.seed]))[0, 0])
         except _LOST as error:
-            if self.cluster is None:
-                raise
             raise _lost(error, self.cluster) from error
 
     def _check_foreign(self, x: Any, recovery: Recovery | None) -> None:

@@ -1,8 +1,10 @@
 """What Keras 3 does wrong under `tf.distribute`, and how the package's models get round it.
 
 Nothing of Keras itself is changed: a model overrides its own methods, and an optimizer that is
-compiled into one has a method of its own replaced. Each defect names the version of Keras that has
-mended it, None as long as there is none; `tests/training/test_keras_defects.py` shows each in plain
+compiled into one has methods of its own replaced, those that the versions below guard. What gets
+round the other defects (`loop.py`, `distributed.py`) is right with any version, and may go when
+they are gone. Each defect names the version of Keras that has mended it, None as long as there is
+none; `tests/training/test_keras_defects.py` shows each in plain
 Keras, and fails when it is gone.
 """
 

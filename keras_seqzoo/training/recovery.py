@@ -202,7 +202,8 @@ class Recovery(keras.callbacks.Callback):
     def release(self) -> None:
         """Gives SIGTERM back, and forgets the arrays that were read."""
         if self._handled:
-            signal.signal(signal.SIGTERM, self._handler)
+            # None stands for a handler that was not Python's.
+            signal.signal(signal.SIGTERM, self._handler or signal.SIG_DFL)
             self._handled = False
         self._arrays, self._state = {}, None
 
