@@ -58,10 +58,14 @@ def read_corpus(source: Any) -> list[str]:
     elif hasattr(source, "chunks"):
         documents = [text for texts, _ in source.chunks(16384) for text in texts]
     else:
-        documents = list(source.texts if hasattr(source, "texts") else source)
-    wrong = next((d for d in documents if not isinstance(d, (str, bytes))), None)
-    if wrong is not None:
-        raise TypeError(f"Documents are strings. Received: {wrong!r} of {type(wrong).__name__}")
+        documents = []
+        for document in source.texts if hasattr(source, "texts") else source:
+            if not isinstance(document, (str, bytes)):  # at once: the source may be endless
+                raise TypeError(
+                    "Documents are strings. Give a path, a list of strings, a table or a stream. "
+                    f"Received: {str(document)[:80]!r} of type {type(document).__name__}"
+                )
+            documents.append(document)
     if not any(document.strip() for document in documents):
         raise ValueError(
             "There is no text to learn from. Check the file or the column. "

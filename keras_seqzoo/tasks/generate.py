@@ -356,7 +356,8 @@ class TextGenerator(TextModel):
     def _columns(
         self, x: Any, y: Any, batch_size: int | None, shuffle: bool = False
     ) -> tuple[Any, Any]:
-        if isinstance(x, (Mapping, tf.data.Dataset)) or x is None:
+        # Keras's `fit` hands a distributed dataset to `evaluate`.
+        if isinstance(x, (Mapping, tf.data.Dataset, tf.distribute.DistributedDataset)) or x is None:
             return x, y
         if y is not None:
             raise ValueError(
