@@ -70,7 +70,7 @@ class DistributedModel(keras.Model):
                 # It comes last, when the others have done their part of an epoch's end.
                 callbacks = [*(c for c in listed if c is not recovery), recovery]
                 recovery.companions = callbacks
-                state = recovery.restore(self, passes) or {}
+                state = recovery.restore(self, passes, epochs) or {}
                 self._is_resumed = bool(state)
                 initial_epoch = state.get("epoch", initial_epoch)
                 skip = state.get("step", 0)
@@ -203,6 +203,13 @@ class DistributedModel(keras.Model):
         return self.distribute_strategy.num_replicas_in_sync > 1
 
     def _loop(self, name: str) -> loop.Loop:
+        if self._is_spread and self.jit_compile is True:
+            raise ValueError(
+                "XLA compiles the work of one device, and a step of several replicas sums "
+                "gradients among them. Leave XLA out (jit_compile, --xla), or train on one "
+                "device. Received: jit_compile=True, "
+                f"{self.distribute_strategy.num_replicas_in_sync} replicas"
+            )
         if name not in self._loops:
             step = self.train_step if name == "train" else self.test_step
             self._loops[name] = loop.Loop(self, step)

@@ -106,14 +106,22 @@ class Recovery(keras.callbacks.Callback):
         self._handler: Any = None
         self._handled = False
 
-    def restore(self, model: Any, passes: Passes) -> dict[str, Any] | None:
+    def restore(self, model: Any, passes: Passes, epochs: int) -> dict[str, Any] | None:
         """Puts the model where the checkpoint was; `fit` calls it.
+
+        Args:
+            model: the model, with its optimizer.
+            passes: the rows that `fit` reads.
+            epochs: how many `fit` was asked for.
 
         Returns:
             `epoch`, `step` and `origin`, the position in the rows' order at which epoch 0 began;
             None where there is nothing to resume.
         """
         self._facts = facts_of(model, passes)
+        if model.schedule != "constant" or model.warmup:
+            # Without one, more epochs than before may be asked for.
+            self._facts["schedule"] = f"{model.schedule}, warmup {model.warmup}, {epochs} epochs"
         self._passes = passes
         self._state, self._arrays = self._read(model)
         if self._state is None:

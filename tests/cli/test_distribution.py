@@ -43,6 +43,7 @@ def test_xla_trains(command: Callable[..., Any], reviews_csv: Path, tmp_path: Pa
         (["--strategy", "horovod"], "must be one of"),
         (["--devices", "GPU:9"], "name devices of this machine"),
         (["--devices", "CPU:0,CPU:1", "--batch-size", "1"], "2 replicas"),
+        (["--devices", "CPU:0,CPU:1", "--xla"], "XLA compiles the work of one device"),
         (["--resume"], "nothing to resume"),
         (["--resume", "--resume-or-start"], "Received: both"),
     ],

@@ -72,8 +72,8 @@ def uninterrupted() -> tuple[Any, Any]:
     return history, weights(model)
 
 
-# Within an epoch, at its last step, at the first of the next one, in the last epoch.
-@pytest.mark.parametrize(("at", "steps"), [(3, 1), (4, 1), (5, 1), (23, 1), (7, 3)])
+# Within an epoch, at its last step, in the last epoch; after a checkpoint some steps ago.
+@pytest.mark.parametrize(("at", "steps"), [(3, 1), (4, 1), (23, 1), (7, 3)])
 def test_a_broken_training_ends_as_one_left_alone(
     at: int, steps: int, tmp_path: Path, uninterrupted: tuple[Any, Any]
 ) -> None:
@@ -90,7 +90,7 @@ def test_a_broken_training_ends_as_one_left_alone(
 def test_a_training_may_be_broken_many_times(
     tmp_path: Path, uninterrupted: tuple[Any, Any]
 ) -> None:
-    for at in (2, 5, 1, 7):
+    for at in (2, 5, 1):
         with pytest.raises(BreakOffError):
             fit(build(), tmp_path, Break(at))
     model = build()
@@ -195,6 +195,15 @@ def test_anew_means_anew(tmp_path: Path, uninterrupted: tuple[Any, Any]) -> None
     np.testing.assert_allclose(weights(model), uninterrupted[1], rtol=1e-6)
 
 
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a training that was broken off."""
+    folder = tmp_path_factory.mktemp("broken")
+    with pytest.raises(BreakOffError):
+        fit(build(), folder, Break(6))
+    return folder
+
+
 @pytest.mark.parametrize(
     ("other", "said"),
     [
@@ -204,18 +213,24 @@ def test_anew_means_anew(tmp_path: Path, uninterrupted: tuple[Any, Any]) -> None
         (lambda: build(vocabulary=["a", "good", "film"]), "vocabulary"),
     ],
 )
-def test_another_model_s_checkpoint_is_refused(other: Any, said: str, tmp_path: Path) -> None:
-    with pytest.raises(BreakOffError):
-        fit(build(), tmp_path, Break(6))
-    former = (tmp_path / "training.safetensors").read_bytes()
+def test_another_model_s_checkpoint_is_refused(other: Any, said: str, broken: Path) -> None:
+    former = (broken / "training.safetensors").read_bytes()
     with pytest.raises(ValueError, match=f"Give the same command.*Received: .*{said}"):
-        fit(other(), tmp_path)
-    assert (tmp_path / "training.safetensors").read_bytes() == former
+        fit(other(), broken)
+    assert (broken / "training.safetensors").read_bytes() == former
 
 
-def test_other_data_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(BreakOffError):
-        fit(build(), tmp_path, Break(6))
+def test_another_schedule_is_refused(broken: Path) -> None:
+    """The learning rate falls over the epochs asked for: with more, it would jump."""
+    with pytest.raises(ValueError, match=r"'cosine, warmup 0.2, 6 epochs' in .*, 7 epochs' here"):
+        fit(build(), broken, epochs=7)
+    model = build()
+    model.schedule = "linear"
+    with pytest.raises(ValueError, match=r"'linear, warmup 0.2, 6 epochs' here"):
+        fit(model, broken)
+
+
+def test_other_data_are_refused(broken: Path) -> None:
     model = build()
     texts = [*replicas.TABLE.texts[:-1], "a good book"]
     table = sz.TextTable.from_texts(texts, replicas.LABELS)
@@ -224,7 +239,7 @@ def test_other_data_are_refused(tmp_path: Path) -> None:
         (sz.make_dataset(replicas.TABLE, model, 6), "batch size '5' in the checkpoint, '6' here"),
     ):
         with pytest.raises(ValueError, match=said):
-            model.fit(data, verbose=0, callbacks=[sz.Recovery(tmp_path)])
+            model.fit(data, epochs=6, verbose=0, callbacks=[sz.Recovery(broken)])
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
