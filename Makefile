@@ -4,10 +4,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 REVIEWS := saved_models/reviews
 
-.PHONY: help demo test lint format lock clean
+.PHONY: help demo test test-tf2.20 lint format lock clean
 
 help: ## Show what can be made
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9.-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
 
 demo: $(VENV)/installed ## Train an LSTM on the bundled reviews, export it, and ask the SavedModel
 	$(BIN)/keras-seqzoo train examples/data/reviews.csv --model lstm --text review --label sentiment \
@@ -19,6 +19,14 @@ demo: $(VENV)/installed ## Train an LSTM on the bundled reviews, export it, and 
 
 test: $(VENV)/installed-dev ## Run all tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# Exports are made with the TensorFlow of the lock file, and asked in the oldest that we support.
+test-tf2.20: $(VENV)/installed-dev ## Ask exports of every kind in TensorFlow 2.20, installed in .venv-tf2.20
+	test -d $(VENV)-tf2.20 || $(PYTHON) -m venv $(VENV)-tf2.20
+	$(VENV)-tf2.20/bin/pip install --quiet --disable-pip-version-check 'tensorflow==2.20.*' 'tensorflow-text==2.20.*'
+	rm -rf $(VENV)-tf2.20/artifacts
+	$(BIN)/python -W ignore tests/compatibility/make_artifacts.py $(VENV)-tf2.20/artifacts
+	cd $(VENV)-tf2.20 && bin/python ../tests/compatibility/check_artifacts.py artifacts
 
 lint: $(VENV)/installed-dev ## Check style and types
 	$(BIN)/ruff check .
@@ -34,7 +42,7 @@ lock: $(VENV)/installed-dev ## Write requirements.lock anew from pyproject.toml
 	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements.lock
 
 clean: ## Remove the virtual environment
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(VENV)-tf2.20
 
 $(VENV)/installed: pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -46,5 +54,5 @@ $(VENV)/installed: pyproject.toml requirements.lock
 
 $(VENV)/installed-dev: $(VENV)/installed
 	@echo "Installing what tests and checks need"
-	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev,tensorboard]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev,client,server,tensorboard]'
 	@touch $@

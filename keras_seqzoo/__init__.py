@@ -11,7 +11,9 @@ In the order in which data passes through:
    `decoding` runs language models token by token.
 7. `training`: schedules, optimizers, `distribution` over devices and workers, `Recovery`.
 8. `evaluation`: `evaluate` → accuracy, F1, per class, confusion, calibration.
-9. `serving`: `export_model` → a versioned SavedModel that takes text.
+9. `serving`: `export_model` → a versioned SavedModel that takes text, and passed the `audit`;
+   `ServingClient` asks a server, `config` writes TensorFlow Serving's files, and `server` is a
+   local one for development.
 10. `cli`: the same functions as the `keras-seqzoo` command.
 
 Importing the package imports no TensorFlow; the first use of a model does.
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from keras_seqzoo.data.stream import TextStream
     from keras_seqzoo.data.table import TextTable, read_table
     from keras_seqzoo.evaluation.report import Report, evaluate
+    from keras_seqzoo.serving.audit import audit
+    from keras_seqzoo.serving.client import AsyncServingClient, ServingClient, ServingError
     from keras_seqzoo.serving.export import export_model
     from keras_seqzoo.tasks.embed import embed
     from keras_seqzoo.training.recovery import Recovery
@@ -47,17 +51,25 @@ _homes = {
     "evaluate": "evaluation.report",
     "Recovery": "training.recovery",
     "distribution": "training.strategy",
+    "audit": "serving.audit",
+    "AsyncServingClient": "serving.client",
+    "ServingClient": "serving.client",
+    "ServingError": "serving.client",
     "export_model": "serving.export",
     "embed": "tasks.embed",
 }
 
 __all__ = [
+    "AsyncServingClient",
     "ModelCard",
     "Recovery",
     "Report",
+    "ServingClient",
+    "ServingError",
     "TextStream",
     "TextTable",
     "__version__",
+    "audit",
     "build_model",
     "distribution",
     "embed",

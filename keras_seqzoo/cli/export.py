@@ -17,6 +17,10 @@ def export_command(
     version: Annotated[
         int | None, typer.Option(min=1, help="Version number; by default the next free one.")
     ] = None,
+    warmup: Annotated[
+        Path | None,
+        typer.Option(help="File of texts, one a line, for the warm-up requests; else our own."),
+    ] = None,
     trust: o.Trust = False,
     quiet: o.Quiet = False,
 ) -> None:
@@ -25,5 +29,8 @@ def export_command(
     from keras_seqzoo.serving.export import export_model
     from keras_seqzoo.serving.saved import load_keras_file
 
-    say(f"Exporting {model}", quiet)
-    typer.echo(export_model(load_keras_file(model, trust), directory, version))
+    say(f"Exporting {model}, and asking it as a server will", quiet)
+    texts = None
+    if warmup is not None:
+        texts = [line for line in warmup.read_text("utf-8").splitlines() if line.strip()]
+    typer.echo(export_model(load_keras_file(model, trust), directory, version, warmup=texts))

@@ -9,7 +9,18 @@ from types import TracebackType
 import typer
 
 from keras_seqzoo import __version__
-from keras_seqzoo.cli import evaluate, export, generate, launch, listing, predict, train
+from keras_seqzoo.cli import (
+    audit,
+    evaluate,
+    export,
+    generate,
+    launch,
+    listing,
+    predict,
+    serve,
+    serving_config,
+    train,
+)
 from keras_seqzoo.cli.console import problem
 
 BAD_INPUT, INTERRUPTED, AGAIN = 2, 130, 175
@@ -32,6 +43,9 @@ app.command("evaluate")(evaluate.evaluate_command)
 app.command("predict")(predict.predict_command)
 app.command("generate")(generate.generate_command)
 app.command("export")(export.export_command)
+app.command("audit")(audit.audit_command)
+app.command("serving-config")(serving_config.serving_config_command)
+app.command("serve")(serve.serve_command)
 
 
 def _print_version(asked: bool) -> None:

@@ -40,6 +40,7 @@ def read_corpus(source: Any) -> list[str]:
         TypeError: something else.
         ValueError: no text in it, or a file that is not UTF-8.
     """
+    documents: list[Any]
     if isinstance(source, (str, os.PathLike)):
         path = Path(source)
         if not path.is_file():

@@ -48,6 +48,11 @@ def spelt(
     return preprocessor.detokenize(tf.ragged.boolean_mask(new, kept))
 
 
+def valid_utf8(texts: tf.Tensor) -> tf.Tensor:
+    """Puts U+FFFD in the place of bytes that are no UTF-8; a token may end within a character."""
+    return tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", replace_control_characters=False)
+
+
 def check_length(max_length: int, positions: int | None) -> None:
     """Raises a ValueError where a text could grow beyond a model's positions.
 

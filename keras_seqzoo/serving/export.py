@@ -2,30 +2,46 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
-from datetime import UTC, datetime
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from keras_seqzoo import __version__, zoo
 from keras_seqzoo.layers.recurrent import portable
+from keras_seqzoo.serving import warmup as warmup_requests
+from keras_seqzoo.serving.audit import AuditError, audit
+from keras_seqzoo.serving.card import describe, requirements
+from keras_seqzoo.serving.session import first_line
 from keras_seqzoo.tasks.base import ServingFunction, TextModel
+
+# Folders of exports that were killed are removed when they are as old as this.
+_STALE_SECONDS = 86_400.0
+_UNFINISHED = ".exporting-"
 
 
 def export_model(
-    model: TextModel, directory: str | os.PathLike[str], version: int | None = None
+    model: TextModel,
+    directory: str | os.PathLike[str],
+    version: int | None = None,
+    *,
+    warmup: Sequence[str] | None = None,
 ) -> Path:
     """Writes a model as the next version of a SavedModel that takes raw text.
 
-    The version is written beside its place and renamed into it, so that a server watching
-    `directory` never sees half a model. The SavedModel needs TensorFlow alone, or with TensorFlow
+    The version is written beside its place, audited (see `audit`), and renamed into its place, so
+    that a server watching `directory` never sees half a model, or one that it can not serve. The
+    SavedModel needs TensorFlow alone, or with TensorFlow
     Text where the model reads word pieces: neither Keras nor this package is imported to run it.
     Signatures of a classifier:
 
@@ -40,12 +56,18 @@ def export_model(
     of the task `prompt` has the first three. One of the task `generate` has `generate`, which is
     its `serving_default`: `text` to `text` (with what was written) and `generated` (that alone).
     Low-rank matrices are merged into the weights.
-    `assets.extra/model_card.json` tells what the model is.
+    In `assets.extra`, `model_card.json` tells what the model is, `requirements.md` what a server
+    must have, and `tf_serving_warmup_requests` holds what TensorFlow Serving asks a version before
+    it becomes available.
 
     Args:
         model: a model of `build_model`, or loaded from a `.keras` file.
         directory: the folder that holds the versions; it is made where it is missing.
         version: a whole number, at least 1. Defaults to one more than the highest there is.
+        warmup: texts like those that will be asked, for the warm-up requests: up to 8 of them, of
+            different lengths, are stored with the model. By default four texts of the package,
+            of 5 to 500 words, since the training texts may not be for everybody who gets the
+            model. `[]` stores none.
 
     Returns:
         The path `directory/version`. Of several workers the chief alone writes; the others return
@@ -53,9 +75,13 @@ def export_model(
 
     Raises:
         FileExistsError: the version exists; it is left as it was.
-        OSError: `directory` can not be written to.
-        TypeError: not a model of this package.
-        ValueError: `version` is not a whole number of at least 1.
+        OSError: `directory` can not be written to, or the disk is full; nothing is left behind.
+        TypeError: not a model of this package, or `warmup` holds something else than strings.
+        ValueError: `version` is not a whole number of at least 1, or the audit failed
+            (`AuditError`): nothing was published.
+
+    Warns:
+        UserWarning: the model was never trained.
     """  # noqa: E501
     if not isinstance(model, TextModel):
         raise TypeError(
@@ -69,19 +95,27 @@ def export_model(
     directory = Path(directory)
     if not model.is_chief:
         return directory
-    directory.mkdir(parents=True, exist_ok=True)
-    if version is not None:
-        _check_free(directory / str(version))
-    unfinished = Path(tempfile.mkdtemp(dir=directory, prefix=".exporting-"))
+    texts = warmup_requests.TEXTS if warmup is None else warmup_requests.choose(warmup)
+    _warn_of_chance(model)
+    made = _make(directory)
     try:
-        _write(model, unfinished)
-        # mkdtemp gives access to its owner only; a server is likely another user.
-        umask = os.umask(0)
-        os.umask(umask)
-        unfinished.chmod(0o777 & ~umask)
-        return _publish(unfinished, directory, version)
+        if version is not None:
+            _check_free(directory / str(version))
+        _remove_stale(directory)
+        with _unfinished(directory) as unfinished:
+            # A folder in it, since mkdtemp gives access to its owner only.
+            whole = unfinished / "version"
+            _write(model, whole, directory.resolve().name, texts)
+            return _publish(whole, directory, version)
+    except (tf.errors.OpError, OSError) as error:
+        if isinstance(error, FileExistsError):
+            raise
+        raise OSError(
+            "The model could not be written. Nothing was published, and nothing is left behind. "
+            f"Make room, or choose another folder. Received: {directory}: {first_line(error)}"
+        ) from error
     finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        _remove_empty(made)
 
 
 def versions(directory: str | os.PathLike[str]) -> list[int]:
@@ -89,6 +123,58 @@ def versions(directory: str | os.PathLike[str]) -> list[int]:
     if not Path(directory).is_dir():
         return []
     return sorted(int(p.name) for p in Path(directory).iterdir() if p.name.isdecimal())
+
+
+def _make(directory: Path) -> list[Path]:
+    """Makes a folder, and returns the folders that were missing, the innermost first."""
+    missing = [p for p in (directory, *directory.parents) if not p.exists()]
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        if not os.access(directory, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(directory))
+    except OSError as error:
+        raise type(error)(
+            "`directory` must be a folder that can be written to. Choose another one, or ask for "
+            f"access. Received: {directory}: {error}"
+        ) from error
+    return missing
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    for folder in folders:
+        try:
+            folder.rmdir()
+        except OSError:
+            return  # it holds a version now
+
+
+@contextmanager
+def _unfinished(directory: Path) -> Iterator[Path]:
+    """A folder beside the versions for one that is not yet whole."""
+    folder = Path(tempfile.mkdtemp(dir=directory, prefix=_UNFINISHED))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_stale(directory: Path) -> None:
+    """Removes what exports have left that were killed."""
+    for left in directory.glob(f"{_UNFINISHED}*"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > _STALE_SECONDS:
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def _warn_of_chance(model: TextModel) -> None:
+    """Warns where the last layer has never moved: its biases begin as zeros."""
+    head = next((layer for layer in model.layers if layer.name == "logits"), None)
+    if head is not None and not np.any(keras.ops.convert_to_numpy(head.bias)):
+        warnings.warn(
+            "This model was never trained, so its answers are chance. Call fit first. "
+            f"Received: {model.name}, whose last layer is as it was made",
+            stacklevel=3,
+        )
 
 
 def _publish(unfinished: Path, directory: Path, version: int | None) -> Path:
@@ -134,7 +220,8 @@ def _without_rank(config: Any) -> Any:
     return [_without_rank(v) for v in config] if isinstance(config, list) else config
 
 
-def _write(model: TextModel, path: Path) -> None:
+def _write(model: TextModel, path: Path, name: str, texts: Sequence[str]) -> None:
+    path.mkdir()
     model = merge_lora(model)
     functions = model.serving_functions()
     module = tf.Module()
@@ -147,10 +234,30 @@ def _write(model: TextModel, path: Path) -> None:
         }
     tf.saved_model.save(module, str(path), signatures=signatures)
     _set_methods(path, functions)
-    extra = path / "assets.extra"
-    extra.mkdir()
-    card = json.dumps(_describe(model, signatures), indent=2, ensure_ascii=False)
-    (extra / "model_card.json").write_text(card + "\n", encoding="utf-8")
+    (path / "assets.extra").mkdir()
+    if texts:
+        warmup_requests.write(model, functions, path, name, texts)
+    found = audit(path)
+    if not found.passed:
+        raise AuditError(
+            "TensorFlow Serving would not serve this model. Nothing was published. "
+            f"Received: {model.name}: {'; '.join(found.problems)}"
+        )
+    card = describe(model, found)
+    text = json.dumps(card, indent=2, ensure_ascii=False)
+    (path / "assets.extra" / "model_card.json").write_text(text + "\n", encoding="utf-8")
+    (path / "assets.extra" / "requirements.md").write_text(requirements(card), encoding="utf-8")
+    _to_disk(path)
+
+
+def _to_disk(path: Path) -> None:
+    """Has the system write all files, so that a version is whole after a power cut too."""
+    for entry in (*path.rglob("*"), path):
+        descriptor = os.open(entry, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _named(inputs: Mapping[str, tf.TensorSpec]) -> dict[str, tf.TensorSpec]:
@@ -163,25 +270,3 @@ def _set_methods(path: Path, functions: Mapping[str, ServingFunction]) -> None:
     for name, function in functions.items():
         updater.replace_method_name(signature_key=name, method_name=function.method)
     updater.save()
-
-
-def _describe(model: TextModel, signatures: Mapping[str, Any]) -> dict[str, Any]:
-    known = model.name in zoo.list_models()
-    return {
-        "model": model.name,
-        "task": type(model).__name__,
-        "classes": list(getattr(model, "classes", ())),
-        "parameters": model.count_params(),
-        "sequence_length": model.preprocessor.sequence_length,
-        "vocabulary_size": len(model.preprocessor.vocabulary),
-        "preprocessor": type(model.preprocessor).__name__,
-        "preprocessor_fingerprint": model.preprocessor.fingerprint(),
-        "signatures": sorted(signatures),
-        "card": zoo.model_card(model.name).as_dict() if known else None,
-        "exported": datetime.now(UTC).isoformat(timespec="seconds"),
-        "written_with": {
-            "keras_seqzoo": __version__,
-            "keras": keras.__version__,
-            "tensorflow": tf.__version__,
-        },
-    }

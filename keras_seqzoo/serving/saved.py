@@ -35,7 +35,7 @@ class SavedClassifier:
     """
 
     def __init__(self, path: str | os.PathLike[str]):
-        self.path = _find_version(Path(path))
+        self.path = find_version(Path(path))
         card = self.path / "assets.extra" / "model_card.json"
         if not card.is_file():
             raise ValueError(
@@ -127,7 +127,12 @@ def load_classifier(
     return model
 
 
-def _find_version(path: Path) -> Path:
+def find_version(path: Path) -> Path:
+    """Returns a version's folder, or the highest version in it.
+
+    Raises:
+        FileNotFoundError: neither.
+    """
     if (path / "saved_model.pb").is_file():
         return path
     found: Sequence[int] = versions(path)

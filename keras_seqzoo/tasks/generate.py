@@ -26,6 +26,7 @@ from keras_seqzoo.decoding.writing import (
     is_beam,
     put_together,
     spelt,
+    valid_utf8,
 )
 from keras_seqzoo.preprocessing.base import FEATURES, Preprocessor, as_strings
 from keras_seqzoo.tasks.base import ServingFunction, TextModel
@@ -344,7 +345,9 @@ class TextGenerator(TextModel):
             room = tf.maximum(limit - lengths, 0)
             most = tf.reduce_max(tf.concat([room, [0]], axis=0))
             new = sample_tokens(self.decoding, self._served, features, most, stop_ids)
-            generated = spelt(self.preprocessor, new, room, stop_ids)
+            # A server answers JSON, which is UTF-8.
+            generated = valid_utf8(spelt(self.preprocessor, new, room, stop_ids))
+            text = valid_utf8(text)
             joined = (text != "") & (generated != "")
             joint = tf.where(joined, self.preprocessor.joint, "")
             return {"text": text + joint + generated, "generated": generated}

@@ -16,6 +16,8 @@ import keras_seqzoo as sz
 from keras_seqzoo.data.passes import Share
 
 TWO = ["CPU:0", "CPU:1"]
+# Saving is the same code for all; of these, one has tables, and one a preprocessor with assets.
+SAVED = ("gru", "bert_base")
 
 
 def two() -> tf.distribute.Strategy:
@@ -46,9 +48,11 @@ def test_two_replicas_take_the_steps_of_one(name: str, tmp_path: Path) -> None:
     np.testing.assert_allclose(
         model.evaluate(data, verbose=0), alone.evaluate(data, verbose=0), rtol=1e-4
     )
-    # What is saved needs no strategy.
     assert (tmp_path / "best.keras").is_file()
     model.save(tmp_path / "last.keras")
+    if name not in SAVED:
+        return
+    # What is saved needs no strategy.
     loaded = keras.models.load_model(tmp_path / "last.keras")
     assert loaded.distribute_strategy.num_replicas_in_sync == 1
     np.testing.assert_allclose(loaded.predict(replicas.TABLE, verbose=0), answers, atol=1e-5)

@@ -40,8 +40,9 @@ def workers(folder: Path) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("name", MODELS)
 def test_workers_end_with_the_same_model(name: str, workers: list[dict[str, Any]]) -> None:
     chief, other = workers[0][name], workers[1][name]
-    for what in ("hash", "history", "evaluated", "tested", "accuracy"):
-        assert chief[what] == other[what], what
+    for what in chief:
+        if what not in ("predicted", "exported"):
+            assert chief[what] == other[what], what
     assert np.isfinite(chief["history"]["val_loss"]).all()
     np.testing.assert_allclose(chief["predicted"], other["predicted"], atol=1e-6)
 
@@ -54,9 +55,10 @@ def test_metrics_are_those_of_the_predictions(name: str, workers: list[dict[str,
     predicted = np.array(chief["predicted"])
     right = float((predicted.argmax(axis=1) == labels).mean())
     loss = -np.log(predicted[np.arange(17), labels]).mean()
-    for losses in (chief["evaluated"], chief["tested"], chief["foreign"]):
-        np.testing.assert_allclose(losses, [loss, right], atol=1e-5)
-    assert chief["accuracy"] == pytest.approx(right)
+    for what in ("evaluated", "tested", "foreign"):
+        if what in chief:
+            np.testing.assert_allclose(chief[what], [loss, right], atol=1e-5, err_msg=what)
+    assert chief.get("accuracy", right) == pytest.approx(right)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -64,13 +66,13 @@ def test_the_chief_alone_writes(name: str, folder: Path, workers: list[dict[str,
     assert (folder / f"{name}.keras").is_file()
     assert (folder / f"{name}-best.keras").is_file()
     assert not (folder / "not-the-chief").exists()
-    assert Path(workers[0][name]["exported"]) == folder / name / "1"
+    if "exported" in workers[0][name]:
+        assert Path(workers[0][name]["exported"]) == folder / name / "1"
 
 
-@pytest.mark.parametrize("name", ["lstm"])
-def test_files_answer_without_workers(
-    name: str, folder: Path, workers: list[dict[str, Any]]
-) -> None:
+def test_files_answer_without_workers(folder: Path, workers: list[dict[str, Any]]) -> None:
+    name = "lstm"
+    assert "exported" in workers[0][name]
     texts = ["a good film", "awful and dull"]
     loaded = keras.models.load_model(folder / f"{name}.keras")
     answers = loaded.predict(texts, verbose=0)

@@ -1,0 +1,340 @@
+"""What an exported model costs a server: exporting, loading, the first answer, and those after it.
+
+    python benchmarks/serving_speed.py --hub FOLDER
+    python benchmarks/serving_speed.py --hub FOLDER --torch PYTHON --checkpoint FOLDER
+
+A row a model: recurrent ones and small transformers (2 x 128) trained for seconds on the bundled
+reviews, and the TF Hub encoder of `--hub`, frozen under a head of its pooled vector. All of it goes
+through `SavedSession`, which is what `keras-seqzoo serve` asks, from raw text; the last column
+through that server, over HTTP on the loopback. Every round takes fresh processes: one that trains
+and exports, one that loads and answers at once, one that loads, replays the warm-up requests and
+then answers; libraries are imported before a clock starts. Figures are medians of the rounds; p50
+and p95 are those of 300 texts, one at a time.
+
+With `--torch`, transformers' `pipeline("text-classification")` answers the same texts with the
+same weights: the encoder of `--checkpoint`, which must be that of `--hub`, under our head
+(`serving_speed_torch.py`). Both load in fresh processes each round, then take turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from serving_local import (
+    RECURRENT,
+    Connection,
+    Server,
+    head_line,
+    read_reviews,
+    train_model,
+)
+
+MODELS = (*RECURRENT, "bert_base", "gpt2")
+DEFAULT = ["lstm", "bigru", "bert_base", "gpt2"]
+HUB = "encoder of TF Hub"
+BATCH, PASSES, TURNS = 32, 3, 6
+Figures = dict[str, list[float]]
+
+
+def make(order: dict[str, Any]) -> dict[str, Any]:
+    """Trains and exports a model, and keeps its head for PyTorch."""
+    import keras_seqzoo as sz
+
+    table, _ = read_reviews()
+    model = train_model(order["model"], table)
+    begun = time.perf_counter()
+    path = sz.export_model(model, order["folder"])
+    seconds = time.perf_counter() - begun
+    if Path(order["model"]).is_dir():
+        kernel, bias = model.get_layer("logits").get_weights()
+        np.savez(Path(order["folder"]) / "head.npz", kernel=kernel, bias=bias)
+    size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return {"export": seconds, "megabytes": size / 1e6, "path": str(path)}
+
+
+def work() -> None:
+    """The process that does what each line of standard input says, and answers in one of JSON."""
+    import tensorflow_text  # noqa: F401 - SavedSession would import it while the clock runs
+
+    from keras_seqzoo.serving.session import SavedSession
+    from keras_seqzoo.serving.warmup import replay
+
+    session: Any = None
+    tell("ready")
+    for line in sys.stdin:
+        order = json.loads(line)
+        if order["do"] == "make":
+            tell(make(order))
+            continue
+        if order["do"] == "ask":
+            tell(ask(session, order["texts"], order["batch"]))
+            continue
+        begun = time.perf_counter()
+        if order["do"] == "load":
+            session = SavedSession(order["path"])
+        else:
+            replay(session)
+        tell({"seconds": time.perf_counter() - begun})
+
+
+def ask(session: Any, texts: list[str], size: int) -> dict[str, Any]:
+    """Asks a session in batches of `size`."""
+    times, answers = [], []
+    for start in range(0, len(texts), size):
+        begun = time.perf_counter()
+        batch = np.array([text.encode() for text in texts[start : start + size]], object)
+        answer = session.run("serving_default", {"text": batch})
+        times.append(time.perf_counter() - begun)
+        answers += answer["probabilities"].tolist()
+    return {"times": times, "answers": answers}
+
+
+def tell(done: Any) -> None:
+    """Writes a line of JSON."""
+    print(json.dumps(done), flush=True)
+
+
+class Worker:
+    """A process that does what it is told, line by line.
+
+    It begins to import what it needs when it is made; what it is told waits for that.
+
+    Args:
+        command: of the process.
+
+    Raises:
+        RuntimeError: the process has ended; its last words are in the message.
+    """
+
+    def __init__(self, *command: object):
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the worker
+        self._process = subprocess.Popen(
+            [str(part) for part in command],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True,
+        )  # fmt: skip
+        self._is_ready = False
+
+    def wait(self) -> None:
+        """Waits until all is imported."""
+        if not self._is_ready:
+            self._read()
+        self._is_ready = True
+
+    def do(self, what: str, **order: Any) -> Any:
+        """Has it do something, and returns what came of it."""
+        self.wait()
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps({"do": what, **order}) + "\n")
+        self._process.stdin.flush()
+        return self._read()
+
+    def ask(self, texts: list[str], batch: int = 1) -> list[float]:
+        """Returns the seconds of each batch."""
+        times: list[float] = self.do("ask", texts=texts, batch=batch)["times"]
+        return times
+
+    def _read(self) -> Any:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            self._errors.seek(0)
+            raise RuntimeError(f"A process has ended:\n{self._errors.read()[-3000:]}")
+        return json.loads(line)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+        self._errors.close()
+
+
+def ours() -> Worker:
+    """A process of this package."""
+    return Worker(sys.executable, __file__, "--work")
+
+
+def measure(
+    model: str, folder: Path, texts: list[str], peer: Callable[[Path], Worker] | None
+) -> dict[str, Figures]:
+    """A round of one model: figures of `ours`, and of `torch` where there is one."""
+    figures: dict[str, Figures] = defaultdict(lambda: defaultdict(list))
+    mine = figures["ours"]
+    with ours() as maker, ours() as cold, ours() as warm:
+        made = maker.do("make", model=model, folder=str(folder))
+        for worker in (cold, warm):
+            worker.wait()
+        mine["export"] = [made["export"]]
+        mine["megabytes"] = [made["megabytes"]]
+        mine["load"] = [cold.do("load", path=made["path"])["seconds"]]
+        mine["first, cold"] = cold.ask(texts[:1])
+        mine["load"] += [warm.do("load", path=made["path"])["seconds"]]
+        mine["warm-up"] = [warm.do("warm up")["seconds"]]
+        mine["first, warm"] = warm.ask(texts[:1])
+        if peer is None:
+            take_turns({"ours": warm}, texts, figures)
+            return figures
+        with peer(folder / "head.npz") as theirs:
+            theirs.wait()
+            figures["torch"]["load"] = [theirs.do("load")["seconds"]]
+            figures["torch"]["first, cold"] = theirs.ask(texts[:1])
+            take_turns({"ours": warm, "torch": theirs}, texts, figures)
+    return figures
+
+
+def take_turns(workers: dict[str, Worker], texts: list[str], figures: dict[str, Figures]) -> None:
+    """Has the workers answer the same texts, some of them at a time, and notes how fast."""
+    for worker in workers.values():
+        worker.ask(texts[:BATCH], BATCH)  # the first batch of a size takes longer
+    times: dict[str, list[float]] = {name: [] for name in workers}
+    batches: dict[str, list[float]] = {name: [] for name in workers}
+    for turn in range(TURNS):
+        for name, worker in workers.items():
+            times[name] += worker.ask(texts[turn::TURNS])
+    whole = len(texts) // BATCH * BATCH
+    for _ in range(PASSES):
+        for name, worker in workers.items():
+            batches[name] += worker.ask(texts[:whole], BATCH)
+    for name in workers:
+        figures[name]["p50"], figures[name]["p95"] = ([float(p)] for p in percentiles(times[name]))
+        figures[name]["rate"] = [whole * PASSES / sum(batches[name])]
+    answers = [w.do("ask", texts=texts, batch=BATCH)["answers"] for w in workers.values()]
+    figures["ours"]["apart"] = [float(np.ptp(answers, axis=0).max())]
+
+
+def percentiles(times: list[float]) -> np.ndarray:
+    """The median, and what 95 of 100 do not exceed."""
+    return np.percentile(times, [50, 95])
+
+
+def measure_http(folder: Path, names: Iterable[str], texts: list[str]) -> dict[str, float]:
+    """The median seconds of a text through `keras-seqzoo serve`, by model."""
+    medians = {}
+    with Server(folder) as server:
+        connection = Connection(server.port)
+        for name in names:
+            times = []
+            for text in [*texts[:20], *texts]:
+                begun = time.perf_counter()
+                connection.predict(name, {"instances": [text]})
+                times.append(time.perf_counter() - begun)
+            medians[name] = statistics.median(times[20:])
+        connection.close()
+    return medians
+
+
+COLUMNS: dict[str, tuple[str, float, str]] = {  # figure, factor, format
+    "export, s": ("export", 1, ".1f"),
+    "on disk, MB": ("megabytes", 1, ".1f"),
+    "load, s": ("load", 1, ".2f"),
+    "first answer, ms": ("first, cold", 1e3, ".0f"),
+    "warm-up, s": ("warm-up", 1, ".2f"),
+    "first answer after it, ms": ("first, warm", 1e3, ".1f"),
+    "p50, ms": ("p50", 1e3, ".2f"),
+    "p95, ms": ("p95", 1e3, ".2f"),
+    f"texts/s, batches of {BATCH}": ("rate", 1, ",.0f"),
+    "p50 over HTTP, ms": ("http", 1e3, ".2f"),
+}
+PEER = ("load", "first, cold", "p50", "p95", "rate")
+
+
+def table(figures: dict[str, Figures]) -> list[str]:
+    """A row a model, of medians."""
+    lines = [f"| model | {' | '.join(COLUMNS)} |", "|---" * (1 + len(COLUMNS)) + "|"]
+    for name, row in figures.items():
+        cells = [
+            format(factor * statistics.median(row[key]), form)
+            for key, factor, form in COLUMNS.values()
+        ]
+        lines.append(f"| `{name}` | {' | '.join(cells)} |")
+    return [*lines, ""]
+
+
+def compare(mine: Figures, theirs: Figures) -> list[str]:
+    """A row a figure: ours, PyTorch's, and how many times as fast ours is, round by round."""
+    lines = ["| | ours | torch | times as fast | range |", "|---|---|---|---|---|"]
+    for title, (key, factor, form) in COLUMNS.items():
+        if key not in PEER:
+            continue
+        pairs = list(
+            zip(mine[key][:: len(mine[key]) // len(theirs[key])], theirs[key], strict=True)
+        )
+        ratios = [a / b if key == "rate" else b / a for a, b in pairs]
+        cells = [format(factor * statistics.median(f[key]), form) for f in (mine, theirs)]
+        lines.append(
+            f"| {title} | {' | '.join(cells)} | {statistics.median(ratios):.2f} "
+            f"| {min(ratios):.2f} to {max(ratios):.2f} |"
+        )
+    return [*lines, f"\nAnswers differ by {max(mine['apart']):.1e} at most.", ""]
+
+
+def main() -> None:
+    """Parses the command line, and runs."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--models", nargs="*", choices=MODELS, default=DEFAULT)
+    parser.add_argument("--hub", type=Path, help="a TF Hub encoder of BERT's API")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--texts", type=int, default=300, help="at most 500")
+    parser.add_argument("--threads", type=int, default=2, help="cores that all may use")
+    parser.add_argument("--torch", help="Python of an environment with torch and transformers")
+    parser.add_argument("--checkpoint", type=Path, help="the encoder of --hub, for transformers")
+    parser.add_argument("--out", type=Path, help="a Markdown file")
+    parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.work:
+        work()
+        return
+    if arguments.torch and not (arguments.hub and arguments.checkpoint):
+        parser.error("--torch needs --hub and --checkpoint")
+    # The processes inherit it, and TensorFlow and PyTorch take as many threads.
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: arguments.threads])
+    models = {name: name for name in arguments.models}
+    if arguments.hub:
+        models[HUB] = str(arguments.hub.resolve())
+    texts = read_reviews()[1][: arguments.texts]
+    figures: dict[str, dict[str, Figures]] = defaultdict(
+        lambda: defaultdict(lambda: defaultdict(list))
+    )
+
+    def peer(head: Path) -> Worker:
+        script = Path(__file__).with_name("serving_speed_torch.py")
+        return Worker(arguments.torch, script, arguments.checkpoint, head)
+
+    for number in range(1, arguments.rounds + 1):
+        with tempfile.TemporaryDirectory() as folder:
+            for name, model in models.items():
+                theirs = peer if name == HUB and arguments.torch else None
+                place = Path(folder) / name.replace(" ", "_")
+                for whose, measured in measure(model, place, texts, theirs).items():
+                    for key, values in measured.items():
+                        figures[whose][name][key] += values
+                last = {k: v[-1] for k, v in figures["ours"][name].items()}
+                told = ", ".join(f"{k} {v:.4g}" for k, v in last.items())
+                print(f"round {number}, {name}: {told}", flush=True)
+            places = {name.replace(" ", "_"): name for name in models}
+            for place, median in measure_http(Path(folder), places, texts).items():
+                figures["ours"][places[place]]["http"].append(median)
+            print(f"round {number}, over HTTP: done", flush=True)
+    lines = table(figures["ours"])
+    if arguments.torch:
+        lines += compare(figures["ours"][HUB], figures["torch"][HUB])
+    print("\n".join(lines))
+    if arguments.out is not None:
+        arguments.out.write_text("\n".join([head_line(), "", *lines]), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""The model card of an export, and the note of what a server must have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_seqzoo import __version__, zoo
+from keras_seqzoo.serving.audit import Audit
+from keras_seqzoo.tasks.base import TextModel
+
+# The oldest TensorFlow whose loaders our exports are checked in (`make test-tf2.20`).
+OLDEST_CHECKED = "2.20"
+
+
+def describe(model: TextModel, found: Audit) -> dict[str, Any]:
+    """Returns the model card: what the model is, what it answers, and what it needs.
+
+    Args:
+        model: the model.
+        found: the audit of its SavedModel.
+    """
+    known = model.name in zoo.list_models()
+    return {
+        "model": model.name,
+        "task": type(model).__name__,
+        "classes": list(getattr(model, "classes", ())),
+        "parameters": model.count_params(),
+        "sequence_length": model.preprocessor.sequence_length,
+        "vocabulary_size": len(model.preprocessor.vocabulary),
+        "preprocessor": type(model.preprocessor).__name__,
+        "preprocessor_fingerprint": model.preprocessor.fingerprint(),
+        "signatures": sorted(found.signatures),
+        "serving": {
+            "tensorflow_serving": f">={OLDEST_CHECKED}",
+            "tensorflow_text_ops": list(found.text_ops),
+            "bytes": found.sizes["total"],
+            "warmup_requests": found.warmup_requests,
+        },
+        "card": zoo.model_card(model.name).as_dict() if known else None,
+        "exported": datetime.now(UTC).isoformat(timespec="seconds"),
+        "written_with": {
+            "keras_seqzoo": __version__,
+            "keras": keras.__version__,
+            "tensorflow": tf.__version__,
+        },
+    }
+
+
+def requirements(card: Mapping[str, Any]) -> str:
+    """Returns the note for whoever runs the server, in Markdown.
+
+    Args:
+        card: the model card.
+    """
+    ops = card["serving"]["tensorflow_text_ops"]
+    ops_line = (
+        f"TensorFlow's own ops and TensorFlow Text's {', '.join(f'`{op}`' for op in ops)}"
+        if ops
+        else "TensorFlow's own ops only"
+    )
+    return (
+        "# What a server must have\n\n"
+        f"- TensorFlow Serving {OLDEST_CHECKED} or newer: exports of this package are checked in "
+        f"TensorFlow {OLDEST_CHECKED} and {'.'.join(tf.__version__.split('.')[:2])}. Older ones "
+        "may do, and were not tried.\n"
+        f"- Ops: {ops_line}. The stock server has them; no Python, Keras or custom op is needed.\n"
+        f"- Room for {card['serving']['bytes'] / 1e6:,.1f} MB on disk.\n"
+        f"- {card['serving']['warmup_requests']} warm-up requests are asked before the version "
+        "becomes available.\n\n"
+        f"Written with TensorFlow {card['written_with']['tensorflow']} and keras_seqzoo "
+        f"{card['written_with']['keras_seqzoo']}.\n"
+    )

@@ -1,0 +1,334 @@
+"""What the clients' transports share: calls, failures, retries, and the checks of arguments."""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from keras_seqzoo.serving import protocol
+
+LONGEST_PAUSE = 10.0
+
+Text = str | bytes
+
+_HEADER_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+
+
+class ServingError(RuntimeError):
+    """The server answered with an error, or with something that is no answer.
+
+    Attributes:
+        message: what the server said, or what is wrong with its reply.
+        status: an HTTP status code such as 404, or the name of a gRPC code such as `"NOT_FOUND"`.
+    """
+
+    def __init__(self, message: str, status: int | str):
+        super().__init__(message, status)
+        self.message = message
+        self.status = status
+
+    def __str__(self) -> str:
+        return f"{self.message} (status {self.status})"
+
+
+class UnavailableError(ServingError, ConnectionError):
+    """gRPC's `UNAVAILABLE`: the server can not be reached, or says that it can not answer now."""
+
+
+def install_hint(package: str) -> ImportError:
+    """Returns the error for a library that is not installed."""
+    return ImportError(
+        'The client needs a library that is not installed. pip install "keras-seqzoo[client]". '
+        f"Received: no {package}"
+    )
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is asked, and how it is reached; checked when it is made.
+
+    Attributes:
+        url: of the server, as given, without a slash at its end.
+        model: the model's name.
+        version: a version of it, or None.
+        label: a version's label, or None.
+        signature: the signature to ask, or None.
+        input_name: the input that takes the texts.
+        headers: sent with each request.
+        ca_file: certificates to trust, in PEM format; the system's if None.
+
+    Raises:
+        FileNotFoundError: no such `ca_file`.
+        ValueError: an argument out of range.
+    """
+
+    url: str
+    model: str
+    version: int | None
+    label: str | None
+    signature: str | None
+    input_name: str
+    headers: Mapping[str, str]
+    ca_file: str | os.PathLike[str] | None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "url", _check_url(self.url))
+        for name in ("model", "input_name", "label", "signature"):
+            value = getattr(self, name)
+            optional = name in ("label", "signature")
+            if not (optional and value is None) and (not isinstance(value, str) or not value):
+                raise ValueError(f"`{name}` must be a name, not empty. Received: {name}={value!r}")
+        if self.version is not None and self.label is not None:
+            raise ValueError(
+                "A version is named by its number or by a label. Give one of them. "
+                f"Received: version={self.version!r}, label={self.label!r}"
+            )
+        if self.version is not None:
+            check_not_negative(version=self.version)
+        for name, value in self.headers.items():
+            if not (_HEADER_NAME.fullmatch(name) and value.isascii() and value.isprintable()):
+                raise ValueError(
+                    "`headers` must have names of letters, digits, `-`, `_` and `.`, and values of "
+                    f"printable ASCII. Received: {name!r} and its value"
+                )
+        if self.ca_file is not None and not Path(self.ca_file).is_file():
+            raise FileNotFoundError(
+                f"`ca_file` must be a file of certificates. Received: {self.ca_file}"
+            )
+
+    @property
+    def scheme(self) -> str:
+        """`http`, `https`, `grpc` or `grpcs`."""
+        return urlsplit(self.url).scheme
+
+
+def _check_url(url: str) -> str:
+    rule = "`url` must be the server's, such as http://host:8501 or grpc://host:8500"
+    received = f"Received: url={re.sub('//[^/]*@', '//…@', repr(url))}"  # no password
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"{rule}. {received}: {error}") from error
+    grpc = parts.scheme in ("grpc", "grpcs")
+    if not isinstance(url, str) or not (grpc or parts.scheme in ("http", "https")):
+        raise ValueError(f"{rule}; also https:// and grpcs://. {received}")
+    if not parts.hostname or any(c.isspace() for c in url):
+        raise ValueError(f"{rule}. {received}")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise ValueError(
+            f"{rule}, without a user's name, `?` and `#`. Give credentials in `headers`. {received}"
+        )
+    if grpc and (port is None or parts.path.strip("/")):
+        raise ValueError(f"{rule}: gRPC takes a host and a port alone. {received}")
+    if "/v1/models" in parts.path:
+        raise ValueError(f"{rule}, without /v1/models: the client adds what follows. {received}")
+    return url.rstrip("/")
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request of either API, and how its reply is read.
+
+    Attributes:
+        path: under the server's URL, or the full name of a gRPC method.
+        body: None for a GET.
+        read: makes the answer of the reply's body.
+    """
+
+    path: str
+    body: bytes | None
+    read: Callable[[bytes], Any]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an attempt brought no reply.
+
+    Attributes:
+        error: to raise when there is no other attempt.
+        retry: whether another attempt may help.
+        after: seconds to wait, if the server asked for it.
+    """
+
+    error: Exception
+    retry: bool = False
+    after: float | None = None
+
+
+def timed_out(url: str) -> Failure:
+    """Returns the failure of a request that took too long."""
+    return Failure(
+        TimeoutError(
+            "The server did not answer in time. Raise `timeout`, or lower `batch_size`. "
+            f"Received: no whole answer from {url}"
+        )
+    )
+
+
+@dataclass(frozen=True)
+class Retries:
+    """When a request is tried again.
+
+    Attributes:
+        timeout: seconds for a request, all its attempts and the pauses between them.
+        retries: how many attempts may follow the first.
+        backoff: seconds before the second; each later pause is twice as long, 10 s at most, and a
+            random part of it, at least half, is waited.
+
+    Raises:
+        ValueError: a number out of range.
+    """
+
+    timeout: float
+    retries: int
+    backoff: float
+
+    def __post_init__(self) -> None:
+        check_not_negative(retries=self.retries)
+        for name, value in (("timeout", self.timeout), ("backoff", self.backoff)):
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if not number or not math.isfinite(value) or value <= 0:
+                raise ValueError(
+                    f"`{name}` must be a number of seconds above 0. Received: {name}={value!r}"
+                )
+
+
+class Attempts:
+    """The attempts of one request, which begins now."""
+
+    def __init__(self, policy: Retries):
+        self._policy = policy
+        self._deadline = time.monotonic() + policy.timeout
+        self._made = 0
+
+    def seconds_left(self) -> float:
+        """Returns how long the next attempt may take, above 0."""
+        return max(self._deadline - time.monotonic(), 0.001)
+
+    def pause(self, failure: Failure) -> float:
+        """Returns how many seconds to wait before the next attempt.
+
+        Raises:
+            Exception: the failure's error, if trying again would not help, has been done often
+                enough, or would take longer than there is time.
+        """
+        if not failure.retry or self._made >= self._policy.retries:
+            raise failure.error
+        longest = min(self._policy.backoff * 2.0**self._made, LONGEST_PAUSE)
+        seconds = (failure.after or 0.0) + random.uniform(longest / 2, longest)
+        if time.monotonic() + seconds >= self._deadline:
+            raise failure.error
+        self._made += 1
+        return seconds
+
+
+def as_texts(texts: Iterable[Text]) -> list[Text]:
+    """Makes a list of texts.
+
+    Raises:
+        TypeError: a single string, or something that is not a string.
+        ValueError: a string that UTF-8 can not express.
+    """
+    if isinstance(texts, (str, bytes)):
+        raise TypeError(
+            "`texts` must be a list of texts, else each letter would be one. For a single text: "
+            f"[text]. Received: {beginning(repr(texts))}"
+        )
+    if not isinstance(texts, Iterable) or isinstance(texts, Mapping):
+        raise TypeError(f"`texts` must be a list of texts. Received: {beginning(repr(texts))}")
+    listed = list(texts)
+    for place, text in enumerate(listed):
+        if not isinstance(text, (str, bytes)):
+            raise TypeError(
+                "Each text must be `str` or `bytes`. "
+                f"Received: texts[{place}]={beginning(repr(text))}, a {type(text).__name__}"
+            )
+        if isinstance(text, str):
+            try:
+                text.encode()
+            except UnicodeEncodeError as error:
+                raise ValueError(
+                    "A text must be expressible in UTF-8, which half a surrogate pair is not. "
+                    'Replace it: text.encode("utf-8", "replace"). '
+                    f"Received: texts[{place}] with {text[error.start]!a} at {error.start}"
+                ) from error
+    return listed
+
+
+def beginning(text: str) -> str:
+    """Returns the beginning of a text, for a message."""
+    return text if len(text) <= 200 else f"{text[:200]}…"
+
+
+def check_not_negative(**values: Any) -> None:
+    """Raises unless every value is an int of at least 0.
+
+    Raises:
+        ValueError: naming the first value that is not.
+    """
+    for name, value in values.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise ValueError(
+                f"`{name}` must be a whole number, at least 0. Received: {name}={value!r}"
+            )
+
+
+def check_count(answers: list[Any], count: int, status: int | str) -> list[Any]:
+    """Returns the answers if there is one for each text.
+
+    Raises:
+        ServingError: there are more, or fewer.
+    """
+    if len(answers) != count:
+        raise ServingError(
+            f"The server must answer each text once. Received: {len(answers)} answers to {count} "
+            "texts",
+            status,
+        )
+    return answers
+
+
+def describe_signatures(signatures: Any) -> dict[str, dict[str, Any]]:
+    """Makes plain dicts of a `SignatureDefMap`."""
+    return {
+        name: {
+            "method": signature.method_name,
+            "inputs": _describe_tensors(signature.inputs),
+            "outputs": _describe_tensors(signature.outputs),
+        }
+        for name, signature in sorted(signatures.signature_def.items())
+        if signature.method_name  # else it is `__saved_model_init_op`
+    }
+
+
+def _describe_tensors(tensors: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    described = {}
+    for name, info in sorted(tensors.items()):
+        shape = [None if dim.size < 0 else dim.size for dim in info.tensor_shape.dim]
+        described[name] = {
+            "dtype": protocol.dtype_name(info.dtype),
+            "shape": None if info.tensor_shape.unknown_rank else shape,
+        }
+    return described
+
+
+def describe_statuses(response: Any) -> list[dict[str, Any]]:
+    """Makes plain dicts of a `GetModelStatusResponse`, the lowest version first."""
+    described = []
+    for entry in sorted(response.model_version_status, key=lambda entry: entry.version):
+        status = entry.status
+        error = status.error_message
+        if status.error_code and not error:
+            error = protocol.enum_name(protocol.ErrorCode, status.error_code)
+        state = protocol.enum_name(protocol.VersionState, entry.state)
+        described.append({"version": entry.version, "state": state, "error": error})
+    return described

@@ -1,0 +1,262 @@
+"""The messages of TensorFlow Serving's API without TensorFlow, and arrays to and from them.
+
+The messages live in a descriptor pool of their own, so that they stand beside TensorFlow's
+registrations of the same names. `schema` holds their fields.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+from google.protobuf import message_factory
+from google.protobuf.message import DecodeError as DecodeError
+
+from keras_seqzoo.serving.schema import POOL
+
+
+def _message(name: str) -> Any:
+    return message_factory.GetMessageClass(POOL.FindMessageTypeByName(f"tensorflow.{name}"))
+
+
+TensorProto = _message("TensorProto")
+TensorShapeProto = _message("TensorShapeProto")
+TensorInfo = _message("TensorInfo")
+SignatureDef = _message("SignatureDef")
+Example = _message("Example")
+
+ModelSpec = _message("serving.ModelSpec")
+PredictRequest = _message("serving.PredictRequest")
+PredictResponse = _message("serving.PredictResponse")
+Input = _message("serving.Input")
+ClassificationRequest = _message("serving.ClassificationRequest")
+ClassificationResponse = _message("serving.ClassificationResponse")
+SignatureDefMap = _message("serving.SignatureDefMap")
+GetModelMetadataRequest = _message("serving.GetModelMetadataRequest")
+GetModelMetadataResponse = _message("serving.GetModelMetadataResponse")
+GetModelStatusRequest = _message("serving.GetModelStatusRequest")
+GetModelStatusResponse = _message("serving.GetModelStatusResponse")
+PredictionLog = _message("serving.PredictionLog")
+
+ModelServerConfig = _message("serving.ModelServerConfig")
+MonitoringConfig = _message("serving.MonitoringConfig")
+BatchingParameters = _message("serving.BatchingParameters")
+
+
+def _enum(name: str, full_name: str) -> Any:
+    values = POOL.FindEnumTypeByName(full_name).values
+    return IntEnum(name, [(value.name, value.number) for value in values])
+
+
+DataType = _enum("DataType", "tensorflow.DataType")
+ErrorCode = _enum("ErrorCode", "tensorflow.error.Code")
+VersionState = _enum("VersionState", "tensorflow.serving.ModelVersionStatus.State")
+
+# What an array can hold, and the field of a TensorProto that its values stand in.
+_ARRAYS = {
+    DataType.DT_BOOL: (np.dtype("?"), "bool_val"),
+    DataType.DT_INT8: (np.dtype("i1"), "int_val"),
+    DataType.DT_INT16: (np.dtype("<i2"), "int_val"),
+    DataType.DT_INT32: (np.dtype("<i4"), "int_val"),
+    DataType.DT_INT64: (np.dtype("<i8"), "int64_val"),
+    DataType.DT_UINT8: (np.dtype("u1"), "int_val"),
+    DataType.DT_UINT16: (np.dtype("<u2"), "int_val"),
+    DataType.DT_UINT32: (np.dtype("<u4"), "uint32_val"),
+    DataType.DT_UINT64: (np.dtype("<u8"), "uint64_val"),
+    DataType.DT_HALF: (np.dtype("<f2"), "half_val"),
+    DataType.DT_FLOAT: (np.dtype("<f4"), "float_val"),
+    DataType.DT_DOUBLE: (np.dtype("<f8"), "double_val"),
+    DataType.DT_STRING: (np.dtype("O"), "string_val"),
+}
+_DATA_TYPES = {dtype: data_type for data_type, (dtype, _) in _ARRAYS.items()}
+
+
+def dtype_name(data_type: int) -> str:
+    """Returns the name of a `DataType` as NumPy has it, such as `float32` or `string`."""
+    if data_type != DataType.DT_STRING and data_type in _ARRAYS:
+        return str(_ARRAYS[data_type][0])
+    return enum_name(DataType, data_type).removeprefix("DT_").lower()
+
+
+def enum_name(enum: Any, number: int) -> str:
+    """Returns the name of an enum's value, or the number of one that is not known."""
+    return next((value.name for value in enum if value == number), str(number))
+
+
+def to_tensor(array: np.ndarray) -> Any:
+    """Makes a `TensorProto` of an array.
+
+    Args:
+        array: booleans, integers, floats of 16, 32 or 64 bits, or strings: an array of NumPy's
+            strings, or an object array of `bytes` and `str`, which is sent as UTF-8.
+
+    Raises:
+        TypeError: an array of something else.
+        ValueError: a string that UTF-8 can not express.
+    """
+    array = np.asarray(array)
+    if array.dtype.kind in "OSU":
+        values = [_as_bytes(value) for value in array.ravel().tolist()]
+        tensor = TensorProto(dtype=DataType.DT_STRING, string_val=values)
+    elif (dtype := array.dtype.newbyteorder("<")) in _DATA_TYPES:
+        content = array.astype(dtype).tobytes()
+        tensor = TensorProto(dtype=_DATA_TYPES[dtype], tensor_content=content)
+    else:
+        raise TypeError(
+            "An array must hold strings, booleans, integers, or floats of 16, 32 or 64 bits. "
+            f"Convert it with `astype`. Received: dtype={array.dtype}"
+        )
+    # An empty shape has to be written too: it says that this is a scalar.
+    tensor.tensor_shape.SetInParent()
+    for size in array.shape:
+        tensor.tensor_shape.dim.add(size=size)
+    return tensor
+
+
+def _as_bytes(value: Any) -> bytes:
+    if not isinstance(value, (bytes, str)):
+        raise TypeError(
+            "An object array must hold `bytes` or `str` alone. "
+            f"Received: {value!r}, a {type(value).__name__}"
+        )
+    return value.encode() if isinstance(value, str) else value
+
+
+def to_array(tensor: Any) -> np.ndarray:
+    """Makes an array of a `TensorProto`; strings become an object array of `bytes`.
+
+    Raises:
+        TypeError: its type has no array here, such as bfloat16.
+        ValueError: its shape is not known, or does not fit the number of its values.
+    """
+    if tensor.dtype not in _ARRAYS:
+        raise TypeError(
+            "A tensor must hold strings, booleans, integers, or floats of 16, 32 or 64 bits. Cast "
+            f"it in the model. Received: {dtype_name(tensor.dtype)}"
+        )
+    dtype, field = _ARRAYS[tensor.dtype]
+    shape = tuple(dim.size for dim in tensor.tensor_shape.dim)
+    if tensor.tensor_shape.unknown_rank or min(shape, default=0) < 0:
+        raise ValueError(f"The shape of a tensor must be known. Received: {shape or 'no rank'}")
+    size = math.prod(shape)
+    if tensor.tensor_content:
+        return _read_content(tensor.tensor_content, dtype, size).reshape(shape)
+    return _repeat_last(_values(getattr(tensor, field), dtype), size, shape)
+
+
+def _read_content(content: bytes, dtype: np.dtype, size: int) -> np.ndarray:
+    if dtype.kind == "O":
+        return _values(_split_strings(content, size), dtype)
+    if len(content) != size * dtype.itemsize:
+        raise ValueError(
+            "The content of a tensor must have the size that its shape tells. "
+            f"Received: {len(content)} bytes for {size} values of {dtype}"
+        )
+    return np.frombuffer(content, dtype).copy()
+
+
+def _split_strings(content: bytes, size: int) -> list[bytes]:
+    """Reads what a server with --enable_serialization_as_tensor_content writes of strings.
+
+    First comes the length of each, as a varint: 7 bits a byte, lowest first. Then come all strings.
+    """
+    lengths: list[int] = []
+    length = shift = start = 0
+    while len(lengths) < size and start < len(content):
+        length |= (content[start] & 0x7F) << shift
+        shift += 7
+        if content[start] < 0x80:
+            lengths.append(length)
+            length = shift = 0
+        start += 1
+    ends = list(itertools.accumulate(lengths, initial=start))
+    if len(lengths) < size or ends[-1] != len(content):
+        raise ValueError(
+            "The content of a tensor of strings must be their lengths, then the strings. "
+            f"Received: {len(content)} bytes for {size} strings"
+        )
+    return [content[begin:end] for begin, end in itertools.pairwise(ends)]
+
+
+def _values(values: Sequence[Any], dtype: np.dtype) -> np.ndarray:
+    if dtype.kind == "f" and dtype.itemsize == 2:
+        return np.array(values, np.uint16).view(dtype)  # half_val holds the bits
+    array = np.empty(len(values), dtype)
+    array[:] = values
+    return array
+
+
+def _repeat_last(values: np.ndarray, size: int, shape: tuple[int, ...]) -> np.ndarray:
+    """A TensorProto may leave out values at its end that equal the last one it has."""
+    if len(values) > size:
+        raise ValueError(
+            "A tensor must have no more values than its shape tells. Received: "
+            f"{len(values)} values for {shape}"
+        )
+    if len(values) < size:
+        zero = b"" if values.dtype.kind == "O" else 0
+        last = values[-1] if len(values) else zero
+        values = np.concatenate([values, np.full(size - len(values), last, values.dtype)])
+    return values.reshape(shape)
+
+
+def shorten(array: np.ndarray) -> np.ndarray:
+    """Rounds float32 to the decimals that TensorFlow Serving's REST API writes.
+
+    These are 6 digits where they name the same float32, else 9.
+
+    Returns:
+        float64, of the same shape.
+    """
+    exact = array.astype(np.float32).ravel()
+    values = exact.tolist()
+    short = np.array([float(f"{value:.6g}") for value in values])
+    with np.errstate(over="ignore"):
+        lossy = np.flatnonzero(short.astype(np.float32) != exact)
+    short[lossy] = [float(f"{values[place]:.9g}") for place in lossy.tolist()]
+    return short.reshape(array.shape)
+
+
+def to_example(text: str | bytes, feature: str = "text") -> Any:
+    """Makes a `tf.Example` with one string feature."""
+    example = Example()
+    example.features.feature[feature].bytes_list.value.append(_as_bytes(text))
+    return example
+
+
+def predict_log(model: str, signature: str, inputs: Mapping[str, np.ndarray]) -> bytes:
+    """Returns a serialised `PredictionLog` of a Predict request, as warm-up files hold it.
+
+    Args:
+        model: the model's name.
+        signature: the signature to ask.
+        inputs: an array for each of its inputs; strings as an object array of bytes.
+
+    Raises:
+        TypeError: an array of a type that no tensor has.
+    """
+    log = PredictionLog()
+    request = log.predict_log.request
+    request.model_spec.name, request.model_spec.signature_name = model, signature
+    for name, array in inputs.items():
+        request.inputs[name].CopyFrom(to_tensor(array))
+    return bytes(log.SerializeToString())
+
+
+def classify_log(model: str, signature: str, texts: Iterable[str | bytes]) -> bytes:
+    """Returns a serialised `PredictionLog` of a Classify request, as warm-up files hold it.
+
+    Args:
+        model: the model's name.
+        signature: the signature to ask.
+        texts: one text for each example, its feature `text`.
+    """
+    log = PredictionLog()
+    request = log.classify_log.request
+    request.model_spec.name, request.model_spec.signature_name = model, signature
+    request.input.example_list.examples.extend(map(to_example, texts))
+    return bytes(log.SerializeToString())

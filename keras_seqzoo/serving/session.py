@@ -1,0 +1,103 @@
+"""`SavedSession`: a SavedModel as TensorFlow Serving loads it, into a session of its own graph."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+# What may go wrong while a damaged SavedModel is read, in Python, in protobuf and in C++.
+_DAMAGES = (OSError, ValueError, RuntimeError, KeyError, IndexError, tf.errors.OpError)
+
+
+class SavedSession:
+    """A SavedModel in a session: restored variables, tables, and the functions of its signatures.
+
+    No Keras and no object graph are involved. Several threads may call `run` at once.
+
+    Args:
+        path: the folder of a version.
+
+    Attributes:
+        path: the folder of the version.
+        signatures: by name, `tensorflow.SignatureDef` messages: names, dtypes and shapes of inputs
+            and outputs, and the API it is for.
+        definitions: the same with `__saved_model_init_op`, which is nothing to ask.
+
+    Raises:
+        FileNotFoundError: no SavedModel there.
+        ValueError: a file of it is damaged or missing, or it needs ops that are not registered.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]):
+        self.path = Path(path)
+        if not (self.path / "saved_model.pb").is_file():
+            raise FileNotFoundError(
+                "There is no SavedModel: saved_model.pb is missing. Check the path, or export one. "
+                f"Received: {self.path}"
+            )
+        import tensorflow_text  # noqa: F401 - the graph may hold its ops
+
+        self._session = tf.compat.v1.Session(graph=tf.Graph())
+        try:
+            with self._session.graph.as_default():
+                meta = tf.compat.v1.saved_model.load(
+                    self._session, [tf.saved_model.SERVING], str(self.path)
+                )
+        except _DAMAGES as error:
+            self._session.close()
+            raise ValueError(
+                "The SavedModel can not be loaded: a file in it is damaged or missing. Export it "
+                f"again. Received: {self.path}: {first_line(error)}"
+            ) from error
+        self.definitions: Mapping[str, Any] = dict(meta.signature_def)
+        self.signatures: Mapping[str, Any] = {
+            name: signature
+            for name, signature in self.definitions.items()
+            if signature.method_name  # else it is `__saved_model_init_op`
+        }
+
+    def run(
+        self,
+        signature: str,
+        inputs: Mapping[str, np.ndarray],
+        outputs: Sequence[str] | None = None,
+        timeout: float | None = None,
+    ) -> dict[str, np.ndarray]:
+        """Answers a request.
+
+        Args:
+            signature: its name, such as `serving_default`.
+            inputs: an array for each input of the signature; strings as an object array of bytes.
+            outputs: names of the outputs to compute; all if None.
+            timeout: seconds after which it is given up; never if None.
+
+        Returns:
+            An array for each output; strings as object arrays of bytes.
+
+        Raises:
+            KeyError: no such signature, or no such output.
+            tf.errors.OpError: what went wrong in the graph; `DeadlineExceededError` for a timeout,
+                `InvalidArgumentError` for inputs it can not take.
+            ValueError: an array of a shape that the signature does not take.
+        """
+        asked = self.signatures[signature]
+        fetches = {name: asked.outputs[name].name for name in outputs or asked.outputs}
+        feeds = {asked.inputs[name].name: value for name, value in inputs.items()}
+        options = None
+        if timeout is not None:
+            options = tf.compat.v1.RunOptions(timeout_in_ms=max(1, int(timeout * 1000)))
+        return self._session.run(fetches, feeds, options=options)
+
+    def close(self) -> None:
+        """Frees the variables and tables; what is running ends with an error."""
+        self._session.close()
+
+
+def first_line(error: BaseException) -> str:
+    """Returns the first line of an error's message, or its kind where it has none."""
+    return (str(error).splitlines() or [""])[0] or type(error).__name__

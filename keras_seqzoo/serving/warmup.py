@@ -1,0 +1,136 @@
+"""Warm-up requests: what a server asks a new version before users do.
+
+TensorFlow prepares a graph when it first runs, which takes far longer than an answer. TensorFlow
+Serving therefore replays the requests of `assets.extra/tf_serving_warmup_requests` before a version
+becomes available: a TFRecord file of `PredictionLog` messages, 1,000 at most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+
+from keras_seqzoo.preprocessing.base import FEATURES, as_strings
+from keras_seqzoo.serving import protocol
+
+if TYPE_CHECKING:
+    from keras_seqzoo.serving.session import SavedSession
+    from keras_seqzoo.tasks.base import ServingFunction, TextModel
+
+FILE = Path("assets.extra") / "tf_serving_warmup_requests"
+CLASSIFY = "tensorflow/serving/classify"
+MOST_TEXTS = 8
+
+_SHORT = "Lovely, and not too long."
+_SENTENCE = (
+    "We arrived late on a rainy evening, and the woman at the desk found us a table at once, "
+    "brought towels, and would not hear of closing the kitchen before we had eaten."
+)
+_PARAGRAPH = (
+    f"{_SENTENCE} The soup was hot and plain, the bread came from the oven, and the fish tasted of "
+    "the sea. My brother, who is never pleased, asked for a second plate. The room upstairs was "
+    "small, with a window to the harbour and a bed that creaked; for the price one could not ask "
+    "for more. In the morning nobody hurried us. I would go back tomorrow if it were not so far, "
+    "and I would take the boat instead of the bus, which was full, loud and an hour behind time."
+)
+# The model's training texts are not ours to publish with it, so these stand in for users' texts.
+TEXTS = (_SHORT, _SENTENCE, _PARAGRAPH, " ".join([_PARAGRAPH] * 4))
+
+
+def choose(texts: Sequence[str], most: int = MOST_TEXTS) -> list[str]:
+    """Picks texts of different lengths: from the shortest to the longest, evenly by rank.
+
+    Args:
+        texts: strings.
+        most: how many at most.
+
+    Raises:
+        TypeError: not a list of strings.
+    """
+    strings = [t.decode("utf-8", "replace") for t in as_strings(texts).numpy()]
+    ordered = sorted(dict.fromkeys(strings), key=len)
+    places = np.linspace(0, len(ordered) - 1, min(most, len(ordered)))
+    return [ordered[int(place)] for place in places]
+
+
+def write(
+    model: TextModel,
+    functions: Mapping[str, ServingFunction],
+    path: Path,
+    name: str,
+    texts: Sequence[str],
+) -> None:
+    """Writes requests for every signature: texts alone, and all of them in a batch.
+
+    Args:
+        model: the model, whose preprocessor makes the ids for `tokens`.
+        functions: its signatures.
+        path: the folder of the version.
+        name: of the model in the server.
+        texts: the texts.
+    """
+    strings = [text.encode() for text in texts]
+    alone = [np.array([string], object) for string in strings]
+    together = np.array(strings, object)
+    with tf.io.TFRecordWriter(str(path / FILE)) as file:
+        for signature, function in functions.items():
+            if function.method == CLASSIFY:
+                file.write(protocol.classify_log(name, signature, list(texts)))
+            elif set(function.inputs) == set(FEATURES):
+                features = {k: v.numpy() for k, v in model.preprocessor(list(texts)).items()}
+                file.write(protocol.predict_log(name, signature, features))
+            else:
+                every = [*alone, together] if signature == "serving_default" else [together]
+                for batch in every:
+                    file.write(protocol.predict_log(name, signature, {"text": batch}))
+
+
+def read(path: Path) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """Yields the requests of a version: a signature's name, and an array for each input.
+
+    Args:
+        path: the folder of the version; one without the file has no requests.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    if not (path / FILE).is_file():
+        return
+    try:
+        for record in tf.data.TFRecordDataset(str(path / FILE)).as_numpy_iterator():
+            yield _request(protocol.PredictionLog.FromString(record))
+    except (tf.errors.OpError, DecodeError, KeyError, ValueError) as error:
+        raise ValueError(
+            "The warm-up requests can not be read. Export the model again. "
+            f"Received: {path / FILE}: {error}"
+        ) from error
+
+
+def replay(session: SavedSession) -> int:
+    """Asks a session the requests of its version, and returns how many there were.
+
+    Raises:
+        ValueError: the file is damaged.
+        tf.errors.OpError: a request failed.
+    """
+    count = 0
+    for signature, inputs in read(session.path):
+        session.run(signature, inputs)
+        count += 1
+    return count
+
+
+def _request(log: Any) -> tuple[str, dict[str, np.ndarray]]:
+    if log.WhichOneof("log_type") == "classify_log":
+        request = log.classify_log.request
+        examples = [e.SerializeToString() for e in request.input.example_list.examples]
+        inputs = {"inputs": np.array([*examples, None], object)[:-1]}
+    else:
+        request = log.predict_log.request
+        inputs = {name: protocol.to_array(tensor) for name, tensor in request.inputs.items()}
+    return request.model_spec.signature_name or "serving_default", inputs
