@@ -15,7 +15,6 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from keras_seqzoo.preprocessing.base import FEATURES, as_strings
 from keras_seqzoo.serving import protocol
 
 if TYPE_CHECKING:
@@ -52,6 +51,8 @@ def choose(texts: Sequence[str], most: int = MOST_TEXTS) -> list[str]:
     Raises:
         TypeError: not a list of strings.
     """
+    from keras_seqzoo.preprocessing.base import as_strings
+
     strings = [t.decode("utf-8", "replace") for t in as_strings(texts).numpy()]
     ordered = sorted(dict.fromkeys(strings), key=len)
     places = np.linspace(0, len(ordered) - 1, min(most, len(ordered)))
@@ -74,6 +75,8 @@ def write(
         name: of the model in the server.
         texts: the texts.
     """
+    from keras_seqzoo.preprocessing.base import FEATURES
+
     strings = [text.encode() for text in texts]
     alone = [np.array([string], object) for string in strings]
     together = np.array(strings, object)
@@ -101,9 +104,13 @@ def read(path: Path) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
     """
     if not (path / FILE).is_file():
         return
+    count = 0
     try:
         for record in tf.data.TFRecordDataset(str(path / FILE)).as_numpy_iterator():
+            count += 1
             yield _request(protocol.PredictionLog.FromString(record))
+        if not count and (path / FILE).stat().st_size:
+            raise ValueError("it is too short for a record")
     except (tf.errors.OpError, DecodeError, KeyError, ValueError) as error:
         raise ValueError(
             "The warm-up requests can not be read. Export the model again. "

@@ -133,6 +133,12 @@ def test_damage_is_found(file: str, said: str, version: Path) -> None:
     assert said in found.problems[0]
 
 
+def test_garbage_for_warmup_is_found(version: Path) -> None:
+    for content in (b"garbage", b"garbage" * 20):
+        (version / warmup.FILE).write_bytes(content)
+        assert "warm-up requests can not be read" in audit(version).problems[0]
+
+
 def test_a_flipped_bit_of_a_weight_is_found(version: Path) -> None:
     file = version / "variables" / "variables.data-00000-of-00001"
     content = bytearray(file.read_bytes())

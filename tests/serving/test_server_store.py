@@ -15,6 +15,7 @@ from servables import write_servable
 from starlette.testclient import TestClient
 
 from keras_seqzoo.serving import warmup
+from keras_seqzoo.serving.server import store as server_store
 from keras_seqzoo.serving.server.app import Limits, create_app
 from keras_seqzoo.serving.server.errors import RequestError
 from keras_seqzoo.serving.server.sources import Source, in_config, in_folder
@@ -264,7 +265,7 @@ def test_a_version_is_warmed_up_before_it_is_asked(
         seen.append((session.path, _states(store)))
         return 1
 
-    monkeypatch.setattr(warmup, "replay", replay)
+    monkeypatch.setattr(server_store, "replay", replay)
     store = ModelStore(lambda: [Source("m", first.parent)])
     store.refresh()
     assert seen == [(first, {1: "LOADING"})]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_seqzoo.serving.protocol import shorten
 from keras_seqzoo.serving.server.errors import RequestError
 from keras_seqzoo.serving.server.rest import check_rows, write, write_list
 from keras_seqzoo.serving.server.values import (
@@ -19,7 +20,6 @@ from keras_seqzoo.serving.server.values import (
     json_type,
     name_of,
     read_base64,
-    shorten,
 )
 
 _KINDS = {"bytes_list": "bytes", "float_list": "float", "int64_list": "int64"}

@@ -12,10 +12,9 @@ from typing import Any
 from keras_seqzoo.serving.server.errors import RequestError, from_loading
 from keras_seqzoo.serving.server.sources import Source, Sources, find_versions
 from keras_seqzoo.serving.session import SavedSession
+from keras_seqzoo.serving.warmup import replay
 
 START, LOADING, AVAILABLE, UNLOADING, END = "START", "LOADING", "AVAILABLE", "UNLOADING", "END"
-
-_WARMUP = Path("assets.extra") / "tf_serving_warmup_requests"
 
 
 @dataclass
@@ -294,15 +293,11 @@ def _describe(version: _Version) -> dict[str, Any]:
 
 def _open(path: Path) -> SavedSession:
     session = SavedSession(path)
-    if (path / _WARMUP).is_file():
-        # This imports Keras, which no version needs to run.
-        from keras_seqzoo.serving.warmup import replay
-
-        try:
-            replay(session)
-        except BaseException:
-            session.close()
-            raise
+    try:
+        replay(session)
+    except BaseException:
+        session.close()
+        raise
     return session
 
 

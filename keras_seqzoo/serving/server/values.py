@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_seqzoo.serving.protocol import shorten
 from keras_seqzoo.serving.server.errors import RequestError
 
 TOO_BIG = "JSON Parse error: Number too big to be stored in double."
@@ -218,18 +219,3 @@ def to_lists(name: str, array: np.ndarray) -> Any:
 
 def _say_base64(value: bytes) -> dict[str, str]:
     return {"b64": base64.b64encode(value).decode()}
-
-
-def shorten(array: np.ndarray) -> np.ndarray:
-    """Rounds float32 to the decimals that TensorFlow Serving writes: 6 digits if exact, else 9.
-
-    Returns:
-        float64, of the same shape.
-    """
-    values = array.ravel().tolist()
-    short = np.array([float(f"{value:.6g}") for value in values])
-    with np.errstate(over="ignore"):
-        lossy = np.flatnonzero(short.astype(np.float32) != array.ravel())
-    for place in lossy.tolist():
-        short[place] = float(f"{values[place]:.9g}")
-    return short.reshape(array.shape)
