@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 REVIEWS := saved_models/reviews
 
-.PHONY: help demo test test-tf2.20 lint format lock clean
+.PHONY: help demo serve test test-tf2.20 lint format lock clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z0-9.-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -16,6 +16,9 @@ demo: $(VENV)/installed ## Train an LSTM on the bundled reviews, export it, and 
 	  "The waiter was never rude and the soup was lovely." \
 	  "Great cast, but the story fell flat." \
 	  "The phone was not bad at all."
+
+serve: $(VENV)/installed ## Answer http://127.0.0.1:8501/v1/models/reviews with what is in saved_models
+	$(BIN)/keras-seqzoo serve saved_models
 
 test: $(VENV)/installed-dev ## Run all tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
@@ -49,7 +52,7 @@ $(VENV)/installed: pyproject.toml requirements.lock
 	  { echo "Python 3.11 or newer is needed: make PYTHON=python3.11 …"; exit 1; }
 	@echo "Installing TensorFlow and the package into $(VENV): 2 to 3 GB, some minutes the first time"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e .
+	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[server]'
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
