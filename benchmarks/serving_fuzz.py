@@ -236,7 +236,9 @@ def run(arguments: argparse.Namespace, folder: Path) -> tuple[list[str], list[st
     table, _ = read_reviews()
     classes = list(table.classes)
     for name in arguments.models:
-        model = train_model(name, table, sequence_length=128)  # longer texts are cut, and quick
+        model = train_model(
+            name, table, 512, sequence_length=128
+        )  # longer texts are cut, and quick
         sz.export_model(model, folder / name)
         print(f"{name} ({MODELS[name]}) is trained and exported", flush=True)
     lines: list[str] = []

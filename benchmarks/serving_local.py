@@ -37,24 +37,26 @@ def read_reviews() -> tuple[sz.TextTable, list[str]]:
     return train, list(test.texts)
 
 
-def train_model(name: str, table: sz.TextTable, seed: int = 0, **options: Any) -> Any:
+def train_model(
+    name: str, table: sz.TextTable, rows: int = 1000, seed: int = 0, **options: Any
+) -> Any:
     """Builds a model and trains it for some seconds; what is asked of it is speed, not wisdom.
 
     Args:
         name: of the zoo; transformers are built at 2 layers of 128. Or a TF Hub folder, whose
             encoder stays frozen under a head of its pooled vector.
-        table: texts to learn the vocabulary from, and some hundreds of them to train on.
+        table: texts to learn the vocabulary from, and to train on.
+        rows: how many of them to train on.
         seed: of the weights and of the rows' order.
         options: further ones of `build_model`.
     """
     import keras
 
     keras.utils.set_random_seed(seed)
-    rows = 1000
-    if name not in RECURRENT:
-        hub = Path(name).is_dir()
-        rows = 64 if hub else 512
-        options = {**({"trainable": False, "pooling": "pooled"} if hub else SMALL), **options}
+    if Path(name).is_dir():
+        options = {"trainable": False, "pooling": "pooled", **options}
+    elif name not in RECURRENT:
+        options = {**SMALL, **options}
     model = sz.build_model(name, table, **options)
     labels = [table.classes[label] for label in table.labels[:rows]]
     some = sz.TextTable.from_texts(table.texts[:rows], labels, table.classes)

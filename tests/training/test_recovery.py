@@ -270,7 +270,7 @@ def test_replicas_resume_too(tmp_path: Path) -> None:
     def train(*further: Any) -> Any:
         model = replicas.build("gru", strategy)
         data = sz.make_dataset(replicas.TABLE, model, 5, shuffle=True, seed=0)
-        recovery = sz.Recovery(tmp_path, steps=1)
+        recovery = sz.Recovery(tmp_path, steps=3)
         return model.fit(data, epochs=5, callbacks=[*further, recovery], verbose=0).history
 
     with pytest.raises(BreakOffError):
