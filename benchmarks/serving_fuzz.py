@@ -247,6 +247,8 @@ def run(arguments: argparse.Namespace, folder: Path) -> tuple[list[str], list[st
     def note(title: str, report: Report) -> None:
         seconds, what = report.slowest
         compared = f"{report.compared} asked alone too, " * bool(report.compared)
+        late = sum(n for (_, outcome), n in report.came.items() if outcome == "504")
+        compared += f"{late} given up when the server's time was over (504), " * bool(late)
         line = f"{title}: {sum(report.sent.values()):,} sent, {compared}"
         line += f"{len(report.problems)} problems; slowest {seconds:.2f} s ({what})"
         print(line, flush=True)

@@ -46,7 +46,7 @@ def train_model(
         name: of the zoo; transformers are built at 2 layers of 128. Or a TF Hub folder, whose
             encoder stays frozen under a head of its pooled vector.
         table: texts to learn the vocabulary from, and to train on.
-        rows: how many of them to train on.
+        rows: how many of them to train on; with 0 it stays as it was made.
         seed: of the weights and of the rows' order.
         options: further ones of `build_model`.
     """
@@ -58,6 +58,8 @@ def train_model(
     elif name not in RECURRENT:
         options = {**SMALL, **options}
     model = sz.build_model(name, table, **options)
+    if not rows:
+        return model
     labels = [table.classes[label] for label in table.labels[:rows]]
     some = sz.TextTable.from_texts(table.texts[:rows], labels, table.classes)
     data = sz.make_dataset(some, model, 32, shuffle=True, seed=seed)

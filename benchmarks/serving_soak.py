@@ -267,7 +267,7 @@ def run(arguments: argparse.Namespace, folder: Path) -> bool:
     seconds = 60 * arguments.minutes
     with Server(folder / "models") as server:
         print(f"{arguments.minutes:g} minutes of load begin", flush=True)
-        load, watching = Load(server.port, texts, versions, arguments.seed), Connection(server.port)
+        load = Load(server.port, texts, versions, arguments.seed)
         begun = time.monotonic()
         swaps = [Swap(begun, begun)]
         samples: list[tuple[float, float]] = []
@@ -283,6 +283,8 @@ def run(arguments: argparse.Namespace, folder: Path) -> bool:
         try:
             for place, new in enumerate(versions[1:], start=1):
                 time.sleep(max(0.0, begun + seconds * place / len(versions) - time.monotonic()))
+                # The server closes a connection that idles from swap to swap.
+                watching = Connection(server.port)
                 swaps.append(swap_in(new, served, place % 2 == 0, watching))
                 print(
                     f"{swaps[-1].appeared - begun:.0f} s: version {new.number}, available after "
@@ -296,7 +298,7 @@ def run(arguments: argparse.Namespace, folder: Path) -> bool:
             seconds = time.monotonic() - begun
             ended.set()
             sampling.join()
-        left = json.loads(watching.ask("GET", URL)[1])["model_version_status"]
+        left = json.loads(Connection(server.port).ask("GET", URL)[1])["model_version_status"]
         defects = server.defects()
     loaded = [int(v["version"]) for v in left if v["state"] == "AVAILABLE"]
     if loaded != [len(versions)]:

@@ -24,7 +24,7 @@ def load(checkpoint: str, head: str) -> Any:
     return pipeline("text-classification", model=model, tokenizer=tokenizer, device="cpu")
 
 
-def main(checkpoint: str, head: str) -> None:
+def main(checkpoint: str) -> None:
     """Does what each line of standard input says, and answers in one of JSON."""
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     print(json.dumps("ready"), flush=True)
@@ -32,7 +32,7 @@ def main(checkpoint: str, head: str) -> None:
         order = json.loads(line)
         begun = time.perf_counter()
         if order["do"] == "load":
-            pipe = load(checkpoint, head)
+            pipe = load(checkpoint, order["head"])
             print(json.dumps({"seconds": time.perf_counter() - begun}), flush=True)
             continue
         texts, size = order["texts"], order["batch"]
@@ -48,4 +48,4 @@ def main(checkpoint: str, head: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2])
+    main(sys.argv[1])

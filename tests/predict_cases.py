@@ -155,6 +155,11 @@ PREDICT_ERRORS = {
     "half a surrogate pair": fails("predict", '{"instances": ["\\ud83d"]}', "JSON Parse error: "),
     "deep arrays": fails("predict", "[" * 200_000, "JSON Parse error: "),
     "deep objects": fails("predict", '{"a":' * 200_000, "JSON Parse error: "),
+    "too many dimensions": fails(
+        "predict",
+        '{"inputs": ' + "[" * 100 + '"a"' + "]" * 100 + "}",
+        "The list is nested too deeply",
+    ),
     "big number": fails(
         "predict",
         '{"signature_name": "total", "inputs": [1e999]}',

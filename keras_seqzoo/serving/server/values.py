@@ -122,7 +122,8 @@ def to_array(values: list[Any], shape: Sequence[int], dtype: tf.DType) -> np.nda
     """Makes an array of what `read_values` gave.
 
     Raises:
-        RequestError: a whole number that a double can not hold.
+        RequestError: a whole number that a double can not hold, or more dimensions than an array
+            can have.
     """
     # A number that int8, uint8 or int16 can not hold wraps around, as in TensorFlow Serving.
     wide = np.int64 if dtype in (tf.int8, tf.uint8, tf.int16) else dtype.as_numpy_dtype
@@ -131,6 +132,8 @@ def to_array(values: list[Any], shape: Sequence[int], dtype: tf.DType) -> np.nda
             return np.array(values, wide).reshape(shape).astype(dtype.as_numpy_dtype)
     except OverflowError as error:
         raise RequestError(TOO_BIG) from error
+    except ValueError as error:  # NumPy's arrays have at most 64 dimensions
+        raise RequestError(f"The list is nested too deeply: {error}") from error
 
 
 def is_base64(value: Any) -> bool:
