@@ -6,11 +6,11 @@ Three models are trained for seconds, one for each way to read text: words, word
 Each answers all strings (`serving_fuzz_texts.py`), in batches, through `predict` in rows and in
 columns and through `classify`: every reply must have an answer for each text, with probabilities
 that are finite and sum to 1 and the label they say, and a sample of the texts must be answered
-alone as in its batch. Then come texts as long as a request may be. The requests
-(`serving_fuzz_requests.py`) go over sockets of their own. Each must get a whole reply of HTTP with
-JSON, and none of 5xx, within 10 s. Where it is no HTTP, uvicorn's plain 400 will do, or a closed
-connection. After each the server must answer some texts as it did before. It exits with 1 where
-anything was otherwise.
+alone as in its batch. Then come texts as long as a request may be; of these the server may also say
+that its time was over (504). The requests (`serving_fuzz_requests.py`) go over sockets of their
+own. Each must get a whole reply of HTTP with JSON, no NaN in it, and none of 5xx, within 10 s.
+Where it is no HTTP, uvicorn's plain 400 will do, or a closed connection. After each the server must
+answer some texts as it did before. It exits with 1 where anything was otherwise.
 """
 
 from __future__ import annotations
@@ -122,12 +122,17 @@ def _check_reply(status: int, kind: str, body: bytes, method: str) -> str:
     if kind != "application/json":
         return "not declared as JSON"
     try:
-        document = json.loads(body)
+        document = json.loads(body, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         return f"not JSON: {error}"
     if status >= 400 and not (list(document) == ["error"] and isinstance(document["error"], str)):
         return "no error message"
     return ""
+
+
+def _refuse(constant: str) -> None:
+    """Takes `NaN` and `Infinity`, which are no JSON, and no answers."""
+    raise ValueError(constant)
 
 
 def fuzz_requests(

@@ -150,7 +150,7 @@ def _encodings(draw: Draw) -> bytes:
 
 
 def _shapes(draw: Draw) -> bytes:
-    documents = (
+    documents: tuple[dict[str, Any], ...] = (
         {"inputs": []},
         {"inputs": {"text": []}},
         {"inputs": "a"},

@@ -60,6 +60,7 @@ def train_model(
     model = sz.build_model(name, table, **options)
     if not rows:
         return model
+    assert table.labels is not None
     labels = [table.classes[label] for label in table.labels[:rows]]
     some = sz.TextTable.from_texts(table.texts[:rows], labels, table.classes)
     data = sz.make_dataset(some, model, 32, shuffle=True, seed=seed)

@@ -55,6 +55,9 @@ for name, folder in folders.items():
         "one_by_one": [a["probabilities"].numpy()[0].tolist() for a in one_by_one],
         "classes": [c.decode() for c in classified["classes"].numpy()[0]],
         "scores": classified["scores"].numpy().tolist(),
+        "no_token": [module.signatures["tokens"](**dict.fromkeys(
+            ("token_ids", "padding_mask", "segment_ids"), tf.zeros([1, length], tf.int32)))[
+            "probabilities"].numpy()[0].tolist() for length in (0, 1, 3)],
         "empty": module.signatures["serving_default"](
             text=tf.constant([], tf.string))["probabilities"].shape.as_list(),
     }
@@ -198,6 +201,13 @@ def test_saved_model_answers_as_predict(
     np.testing.assert_allclose(answer["scores"], expected, atol=1e-5)
     np.testing.assert_allclose(answer["probability"], expected.max(axis=1), atol=1e-5)
     assert answer["empty"] == [0, 2]
+
+
+def test_rows_without_a_token_are_answered(name: str, served: Any) -> None:
+    """A client may send features that no preprocessor makes; no position of these is real."""
+    answers = np.array(served[name]["no_token"])
+    np.testing.assert_allclose(answers.sum(axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(answers, answers[[0, 0, 0]], atol=1e-5)
 
 
 def test_saved_model_knows_its_classes(name: str, trained: dict[str, Trained], served: Any) -> None:

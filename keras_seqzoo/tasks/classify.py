@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from keras_seqzoo.checks import check_rate, check_whole
 from keras_seqzoo.layers.pooling import POOLINGS, choose_pooling, pooled_vectors
-from keras_seqzoo.preprocessing.base import FEATURES, Preprocessor
+from keras_seqzoo.preprocessing.base import FEATURES, Preprocessor, with_a_token
 from keras_seqzoo.tasks.base import ServingFunction, TextModel
 
 if TYPE_CHECKING:
@@ -122,6 +122,7 @@ class Classifier(TextModel):
             return {"classes": names, "scores": scores}
 
         def tokens(**features: tf.Tensor) -> dict[str, tf.Tensor]:
+            features = with_a_token(features, self.preprocessor.unknown_id)
             return self._answer(self(features, training=False))
 
         strings = tf.TensorSpec([None], tf.string)

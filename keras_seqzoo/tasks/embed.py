@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_seqzoo.layers.pooling import choose_pooling, pooled_vectors
-from keras_seqzoo.preprocessing.base import FEATURES, Preprocessor, as_strings
+from keras_seqzoo.preprocessing.base import FEATURES, Preprocessor, as_strings, with_a_token
 from keras_seqzoo.tasks.base import ServingFunction, TextModel
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ class TextEmbedder(TextModel):
             return {"embedding": self.vectors(self.preprocessor(text))}
 
         def of_tokens(**features: tf.Tensor) -> dict[str, tf.Tensor]:
+            features = with_a_token(features, self.preprocessor.unknown_id)
             return {"embedding": self.vectors(features)}
 
         strings = {"text": tf.TensorSpec([None], tf.string)}

@@ -23,6 +23,8 @@ from typing import Any
 import pytest
 from servables import write_servable
 
+from keras_seqzoo import ServingClient, ServingError
+
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -86,13 +88,14 @@ def _signature(name: str) -> dict[str, Any]:
     return {"signature_name": name, "instances": ["a"]}
 
 
-def test_a_server_answers_and_ends_with_its_last_request(server: Server) -> None:
+def test_a_server_answers_and_ends_with_its_last_request(server: Server, models: Path) -> None:
     curl, flag, body, url = shlex.split(server.sample)
     assert (curl, flag) == ("curl", "-d")
     with urllib.request.urlopen(url, body.encode(), timeout=60) as reply:
         assert json.load(reply)["predictions"][0]["label"] == "positive"
     server.wait_for(r"^POST /v1/models/reviews:predict 200 [0-9.]+ ms [0-9]+ B$")
     _check_odd_requests(server)
+    _check_the_client(server, models / "reviews" / "2")
 
     replies: list[tuple[int, Any]] = []
     path = "/v1/models/reviews:predict"
@@ -109,6 +112,26 @@ def test_a_server_answers_and_ends_with_its_last_request(server: Server) -> None
     assert replies == [(200, {"predictions": ["a"]})]
     assert server.process.wait(60) == 0
     assert "Traceback" not in "".join([*server.lines, *server._read])
+
+
+def _check_the_client(server: Server, damaged: Path) -> None:
+    """What our own client is told, also of a version that can not be loaded."""
+    url = f"http://127.0.0.1:{server.port}"
+    with ServingClient(url, "reviews") as client:
+        before = client.predict(["a", "bb", ""])
+        damaged.mkdir()
+        (damaged / "saved_model.pb").write_bytes(b"damaged")
+        server.wait_for("version 2 of reviews is not served")
+        first, second = client.status()
+        assert (first["version"], first["state"], first["error"]) == (1, "AVAILABLE", "")
+        assert (second["version"], second["state"]) == (2, "END")
+        assert "damaged" in second["error"]
+        assert client.predict(["a", "bb", ""]) == before
+    with ServingClient(url, "reviews", version=2) as client:
+        with pytest.raises(ServingError, match="Servable not found") as raised:
+            client.predict(["a"])
+        assert raised.value.status == 404
+    shutil.rmtree(damaged)
 
 
 def _check_odd_requests(server: Server) -> None:

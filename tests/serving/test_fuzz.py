@@ -46,7 +46,10 @@ def port(tiny_model: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def _serve(app: Any) -> Iterator[int]:
     config = uvicorn.Config(app, http="h11", ws="none", log_config=None, access_log=False)
     server = uvicorn.Server(config)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    # asyncio sends replies at once (TCP_NODELAY) only where the socket names its protocol.
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         yield listener.getsockname()[1]
