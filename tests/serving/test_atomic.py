@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tensorflow as tf
+from disk import full_disk
 
 import keras_seqzoo as sz
 from keras_seqzoo.serving.audit import audit
@@ -59,26 +57,15 @@ def test_what_a_kill_has_left_is_removed_a_day_later(tiny_model: Any, tmp_path: 
     assert sorted(p.name for p in tmp_path.iterdir()) == [".exporting-new", "1"]
 
 
-@contextmanager
-def files_up_to(size: int) -> Iterator[None]:
-    """Files can not grow beyond some bytes, as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 @pytest.mark.parametrize("size", [100, 4_000, 60_000])
 def test_a_full_disk_leaves_nothing(size: int, tiny_model: Any, tmp_path: Path) -> None:
     first = sz.export_model(tiny_model, tmp_path / "reviews")
     before = files_of(first)
-    with files_up_to(size), pytest.raises(OSError, match=r"Nothing was published.*Received"):
+    with full_disk(size), pytest.raises(OSError, match=r"Nothing was published.*Received"):
         sz.export_model(tiny_model, tmp_path / "reviews")
     assert [p.name for p in (tmp_path / "reviews").iterdir()] == ["1"]
     assert files_of(first) == before
-    with files_up_to(size), pytest.raises(OSError, match="Nothing was published"):
+    with full_disk(size), pytest.raises(OSError, match="Nothing was published"):
         sz.export_model(tiny_model, tmp_path / "others" / "reviews")
     assert not (tmp_path / "others").exists(), "nor the folders that it had made"
 

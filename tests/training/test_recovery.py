@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +11,7 @@ import keras
 import numpy as np
 import pytest
 import replicas
+from disk import full_disk
 
 import keras_seqzoo as sz
 from keras_seqzoo.training.recovery import PREEMPTED, read_checkpoint
@@ -150,17 +148,6 @@ def test_sigterm_writes_and_exits_with_its_own_code(tmp_path: Path) -> None:
     state, _ = read_checkpoint(tmp_path / "training.safetensors")
     assert (state["epoch"], state["step"]) == (1, 2)
     assert signal.getsignal(signal.SIGTERM) is before
-
-
-@contextmanager
-def full_disk(limit: int = 2000) -> Iterator[None]:
-    """Files can not grow beyond some bytes, as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_full_disk_leaves_the_former_checkpoint(
