@@ -37,7 +37,8 @@ def fit(model: Any, best: Path | None = None, epochs: int = 5, **further: Any) -
     """Trains for 20 steps of at most 5 rows; returns the history."""
     callbacks = [keras.callbacks.EarlyStopping("val_loss", restore_best_weights=True)]
     if best is not None:
-        callbacks.append(keras.callbacks.ModelCheckpoint(str(best), save_freq=10))
+        # Two epochs, the fewest before training may stop early.
+        callbacks.append(keras.callbacks.ModelCheckpoint(str(best), save_freq=8))
     return model.fit(
         sz.make_dataset(TABLE, model, 5, shuffle=True, seed=0),
         validation_data=sz.make_dataset(TABLE, model, 8),
