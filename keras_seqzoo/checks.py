@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -11,10 +12,23 @@ def check_whole(**values: Any) -> None:
     Raises:
         ValueError: naming the first value that is not.
     """
+    _check_least(1, values)
+
+
+def check_not_negative(**values: Any) -> None:
+    """Raises unless every value is an int of at least 0.
+
+    Raises:
+        ValueError: naming the first value that is not.
+    """
+    _check_least(0, values)
+
+
+def _check_least(least: int, values: Mapping[str, Any]) -> None:
     for name, value in values.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise ValueError(
-                f"`{name}` must be a whole number, at least 1. Received: {name}={value!r}"
+                f"`{name}` must be a whole number, at least {least}. Received: {name}={value!r}"
             )
 
 

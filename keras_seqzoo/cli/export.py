@@ -30,7 +30,11 @@ def export_command(
     from keras_seqzoo.serving.saved import load_keras_file
 
     say(f"Exporting {model}, and asking it as a server will", quiet)
-    texts = None
-    if warmup is not None:
-        texts = [line for line in warmup.read_text("utf-8").splitlines() if line.strip()]
+    texts = None if warmup is None else _read_texts(warmup)
     typer.echo(export_model(load_keras_file(model, trust), directory, version, warmup=texts))
+
+
+def _read_texts(path: Path) -> list[str]:
+    from keras_seqzoo.data.packing import read_corpus
+
+    return [line for line in read_corpus(path)[0].splitlines() if line.strip()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -266,11 +265,3 @@ def _answer(
     for output, answer in zip(signature.outputs, answers, strict=True):
         if answer.dtype.kind == "f" and not np.isfinite(answer).all():
             found.problems.append(f"{name} answers {output} with numbers that are not finite")
-
-
-def model_card(path: Path) -> dict[str, Any]:
-    """Returns the model card of a version; empty where it has none, or a damaged one."""
-    try:
-        return json.loads((path / "assets.extra" / "model_card.json").read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from keras_seqzoo.checks import check_not_negative
 from keras_seqzoo.serving import protocol
 
 LONGEST_PAUSE = 10.0
@@ -267,19 +268,6 @@ def as_texts(texts: Iterable[Text]) -> list[Text]:
 def beginning(text: str) -> str:
     """Returns the beginning of a text, for a message."""
     return text if len(text) <= 200 else f"{text[:200]}…"
-
-
-def check_not_negative(**values: Any) -> None:
-    """Raises unless every value is an int of at least 0.
-
-    Raises:
-        ValueError: naming the first value that is not.
-    """
-    for name, value in values.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            raise ValueError(
-                f"`{name}` must be a whole number, at least 0. Received: {name}={value!r}"
-            )
 
 
 def check_count(answers: list[Any], count: int, status: int | str) -> list[Any]:

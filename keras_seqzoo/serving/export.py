@@ -18,6 +18,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_seqzoo.checks import check_whole
 from keras_seqzoo.layers.recurrent import portable
 from keras_seqzoo.serving import warmup as warmup_requests
 from keras_seqzoo.serving.audit import AuditError, audit
@@ -41,8 +42,8 @@ def export_model(
 
     The version is written beside its place, audited (see `audit`), and renamed into its place, so
     that a server watching `directory` never sees half a model, or one that it can not serve. The
-    SavedModel needs TensorFlow alone, or with TensorFlow
-    Text where the model reads word pieces: neither Keras nor this package is imported to run it.
+    SavedModel needs TensorFlow alone, or with TensorFlow Text where the model reads word pieces:
+    neither Keras nor this package is imported to run it.
     Signatures of a classifier:
 
     | signature | takes | gives |
@@ -88,10 +89,8 @@ def export_model(
             "`export_model` takes a model of keras_seqzoo. Build it with build_model(…), or load "
             f"a .keras file that such a model was saved to. Received: {type(model).__name__}"
         )
-    if version is not None and (not isinstance(version, int) or version < 1):
-        raise ValueError(
-            f"`version` must be a whole number, at least 1. Received: version={version!r}"
-        )
+    if version is not None:
+        check_whole(version=version)
     directory = Path(directory)
     if not model.is_chief:
         return directory
@@ -133,6 +132,7 @@ def _make(directory: Path) -> list[Path]:
         if not os.access(directory, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(directory))
     except OSError as error:
+        _remove_empty(missing)
         raise type(error)(
             "`directory` must be a folder that can be written to. Choose another one, or ask for "
             f"access. Received: {directory}: {error}"
@@ -142,10 +142,8 @@ def _make(directory: Path) -> list[Path]:
 
 def _remove_empty(folders: Sequence[Path]) -> None:
     for folder in folders:
-        try:
+        with suppress(OSError):  # it holds a version now, or was never made
             folder.rmdir()
-        except OSError:
-            return  # it holds a version now
 
 
 @contextmanager

@@ -57,3 +57,10 @@ def test_export_takes_texts_for_the_warmup(
     assert done.code == 0, done.err
     asked = [t for name, r in warmup.read(tmp_path / "out" / "1") for t in r.get("text", ())]
     assert set(asked) == {b"a good film", b"awful"}
+    (tmp_path / "texts.txt").write_text("\n")
+    for wrong, said in (("texts.txt", "no text"), ("nowhere.txt", "no such file")):
+        done = command(
+            "export", tmp_path / "model.keras", tmp_path / "out", "--warmup", tmp_path / wrong
+        )
+        assert done.code == 2
+        assert said in done.err

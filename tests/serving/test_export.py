@@ -146,7 +146,7 @@ def test_unwritable_folder_is_an_error(tiny_model: Any, tmp_path: Path) -> None:
 
 
 def test_wrong_arguments_are_explained(tiny_model: Any, tmp_path: Path) -> None:
-    for version in (0, -1, "2"):
+    for version in (0, -1, "2", True):
         with pytest.raises(ValueError, match="at least 1"):
             sz.export_model(tiny_model, tmp_path, version=version)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"takes a model of keras_seqzoo.*Sequential"):

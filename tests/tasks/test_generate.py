@@ -151,6 +151,8 @@ def test_saved_model_writes_as_generate_does(model: Any, tmp_path: Path) -> None
     assert [text.decode() for text in answer["text"].numpy()] == [*expected, prompts[-1]]
     assert answer["generated"].numpy()[-1] == b"", "a prompt beyond `max_length` is left as it is"
     assert generate(text=tf.constant([], tf.string))["text"].shape == (0,)
+    broken = generate(text=tf.constant([b"red \xff"]))["text"].numpy()[0]
+    assert broken.decode().startswith("red \ufffd"), "a server's JSON is UTF-8"
     # As TensorFlow Serving loads it.
     with tf.compat.v1.Session(graph=tf.Graph()) as session:
         loaded = tf.compat.v1.saved_model.load(session, ["serve"], str(tmp_path / "1"))
