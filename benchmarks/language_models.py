@@ -1,8 +1,7 @@
 """Language models on one text: bits per character against steps, a plot, and what they write.
 
 Each model is trained for so many minutes of `fit`, its learning rate falling to zero over that
-time; the text's last tenth is held out. Results of models that are not named are kept. Needs
-matplotlib (`pip install 'keras-seqzoo[plot]'`).
+time; the text's last tenth is held out. Results of models that are not named are kept.
 
     python benchmarks/language_models.py corpus.txt --minutes 10
 """

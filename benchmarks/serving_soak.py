@@ -348,12 +348,9 @@ def describe(asked: list[Asked], samples: np.ndarray, swapped: list[float], seco
 
 
 def plot(path: Path, asked: list[Asked], samples: np.ndarray, swaps: list[Swap]) -> None:
-    """Draws memory and requests a second, where matplotlib is installed."""
-    try:
-        import matplotlib as mpl
-    except ImportError:
-        print("No picture: matplotlib is not installed (the extra `plot`).")
-        return
+    """Draws memory and requests a second."""
+    import matplotlib as mpl
+
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 

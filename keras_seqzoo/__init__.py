@@ -11,10 +11,13 @@ In the order in which data passes through:
    `decoding` runs language models token by token.
 7. `training`: schedules, optimizers, `distribution` over devices and workers, `Recovery`.
 8. `evaluation`: `evaluate` → accuracy, F1, per class, confusion, calibration.
-9. `serving`: `export_model` → a versioned SavedModel that takes text, and passed the `audit`;
+9. `explanation`: `explain` → which words made the answer; `counterfactual`.
+10. `comparison`: `compare` → several models trained and measured alike, and which to take; `pages`
+   shows all that as one HTML file.
+11. `serving`: `export_model` → a versioned SavedModel that takes text, and passed the `audit`;
    `ServingClient` asks a server, `config` writes TensorFlow Serving's files, and `server` is a
    local one for development.
-10. `cli`: the same functions as the `keras-seqzoo` command.
+12. `cli`: the same functions as the `keras-seqzoo` command.
 
 Importing the package imports no TensorFlow; the first use of a model does.
 """
@@ -29,10 +32,14 @@ from wrapt import register_post_import_hook
 from keras_seqzoo.zoo import ModelCard, build_model, list_models, list_tasks, model_card, register
 
 if TYPE_CHECKING:
+    from keras_seqzoo.comparison.compare import compare
+    from keras_seqzoo.comparison.comparison import Comparison
     from keras_seqzoo.data.pipeline import make_dataset
     from keras_seqzoo.data.stream import TextStream
     from keras_seqzoo.data.table import TextTable, read_table
     from keras_seqzoo.evaluation.report import Report, evaluate
+    from keras_seqzoo.explanation.counterfactual import counterfactual
+    from keras_seqzoo.explanation.explain import explain
     from keras_seqzoo.serving.audit import audit
     from keras_seqzoo.serving.client import AsyncServingClient, ServingClient, ServingError
     from keras_seqzoo.serving.export import export_model
@@ -47,6 +54,10 @@ _homes = {
     "TextTable": "data.table",
     "read_table": "data.table",
     "make_dataset": "data.pipeline",
+    "Comparison": "comparison.comparison",
+    "compare": "comparison.compare",
+    "counterfactual": "explanation.counterfactual",
+    "explain": "explanation.explain",
     "Report": "evaluation.report",
     "evaluate": "evaluation.report",
     "Recovery": "training.recovery",
@@ -61,6 +72,7 @@ _homes = {
 
 __all__ = [
     "AsyncServingClient",
+    "Comparison",
     "ModelCard",
     "Recovery",
     "Report",
@@ -71,9 +83,12 @@ __all__ = [
     "__version__",
     "audit",
     "build_model",
+    "compare",
+    "counterfactual",
     "distribution",
     "embed",
     "evaluate",
+    "explain",
     "export_model",
     "list_models",
     "list_tasks",

@@ -207,11 +207,7 @@ def build_model(
         )
     _check_backend()
     task_module = importlib.import_module(f"keras_seqzoo.tasks.{task}")
-    head_options = {k: options[k] for k in options if k in _options_of(task_module.build)}
-    # An option of both, such as the dropout, is meant for both.
-    allowed = [o for o in _options_of(builder) if o not in card.fixed]
-    encoder_options = {k: options[k] for k in options if k in allowed or k not in head_options}
-    _check_options(card.name, encoder_options, allowed, _options_of(task_module.build))
+    head_options, encoder_options = _share_options(card, builder, task_module, options)
     _check_sequence_length(sequence_length)
     if str(weights).endswith(".keras"):
         from keras_seqzoo.encoders.parts import saved_parts
@@ -232,6 +228,42 @@ def build_model(
             **{**card.options, **encoder_options, **card.fixed, **for_task},
         )
     return task_module.build(parts, data, classes=classes, name=card.name, **head_options)
+
+
+def check_options(name: str, options: Mapping[str, Any], task: str = "classify") -> None:
+    """Raises a ValueError where `build_model(name, **options)` would, for names of options.
+
+    Values are checked when the model is built.
+    """
+    card, builder = _find(name)
+    allowed = {*_options_of(builder), "sequence_length", "weights"} - set(card.fixed)
+    if set(options) <= allowed:  # nothing heavy need be imported to see that
+        return
+    _check_backend()
+    options = {k: v for k, v in options.items() if k not in ("sequence_length", "weights")}
+    _share_options(card, builder, importlib.import_module(f"keras_seqzoo.tasks.{task}"), options)
+
+
+def card_of(name: str) -> ModelCard:
+    """Returns the card of whatever `build_model` takes; of a handle or folder it tells little."""
+    return _find(name)[0]
+
+
+def home_module(name: str) -> str:
+    """Returns the module in which a model's builder is defined."""
+    return _find(name)[1].__module__
+
+
+def _share_options(
+    card: ModelCard, builder: Builder, task_module: Any, options: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The options of the task's head, and those of the encoder."""
+    head = {k: options[k] for k in options if k in _options_of(task_module.build)}
+    # An option of both, such as the dropout, is meant for both.
+    allowed = [o for o in _options_of(builder) if o not in card.fixed]
+    encoder = {k: options[k] for k in options if k in allowed or k not in head}
+    _check_options(card.name, encoder, allowed, _options_of(task_module.build))
+    return head, encoder
 
 
 def _find(name: str) -> tuple[ModelCard, Builder]:

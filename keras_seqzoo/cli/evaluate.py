@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +12,7 @@ import typer
 
 from keras_seqzoo.cli import options as o
 from keras_seqzoo.cli.console import load_tensorflow, say
+from keras_seqzoo.evaluation.paths import check_page_path
 
 
 def evaluate_command(
@@ -26,6 +29,12 @@ def evaluate_command(
     read: o.ReadOption = None,
     batch_size: o.BatchSize = 256,
     output: Annotated[str, typer.Option("--format", help="'table', 'csv' or 'json'.")] = "table",
+    report: Annotated[
+        Path | None, typer.Option(metavar="PAGE.HTML", help="Write a page about the model, too.")
+    ] = None,
+    no_explain: Annotated[
+        bool, typer.Option("--no-explain", help="Leave explanations out of the page.")
+    ] = False,
     trust: o.Trust = False,
     quiet: o.Quiet = False,
 ) -> None:
@@ -33,6 +42,8 @@ def evaluate_command(
     if output not in ("table", "csv", "json"):
         raise ValueError(f"--format must be 'table', 'csv' or 'json'. Received: {output!r}")
     reading = o.Reading(text, label, names, separator, quoting, encoding, missing, stream, read)
+    if report is not None:
+        check_page_path(report)
     load_tensorflow()
     from keras_seqzoo.evaluation.report import evaluate
     from keras_seqzoo.serving.saved import load_classifier
@@ -40,10 +51,17 @@ def evaluate_command(
     classifier = load_classifier(model, trust)
     table = reading.read(data, classes=classifier.classes)
     say(f"Scoring {len(table):,} texts of {data} with {model}", quiet)
-    report = evaluate(classifier, table, batch_size=batch_size)
+    scores = evaluate(classifier, table, batch_size=batch_size)
     if output == "json":
-        typer.echo(json.dumps(report.to_dict(), indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(scores.to_dict(), indent=2, ensure_ascii=False))
     elif output == "csv":
-        typer.echo(report.to_frame().to_csv(), nl=False)
+        typer.echo(scores.to_frame().to_csv(), nl=False)
     else:
-        typer.echo(str(report))
+        typer.echo(str(scores))
+    if output != "table":  # which has the warnings
+        for warning in scores.warnings:
+            say(f"Warning: {warning}", quiet)
+    if report is not None:
+        command = shlex.join(["keras-seqzoo", *sys.argv[1:]])
+        scores.to_html(report, explain=not no_explain, command=command)
+        say(f"Page {report}", quiet)

@@ -11,7 +11,9 @@ import typer
 from keras_seqzoo import __version__
 from keras_seqzoo.cli import (
     audit,
+    compare,
     evaluate,
+    explain,
     export,
     generate,
     launch,
@@ -40,6 +42,8 @@ app.command("list")(listing.list_command)
 app.command("train")(train.train_command)
 app.command("launch", context_settings={"ignore_unknown_options": True})(launch.launch_command)
 app.command("evaluate")(evaluate.evaluate_command)
+app.command("compare")(compare.compare_command)
+app.command("explain")(explain.explain_command)
 app.command("predict")(predict.predict_command)
 app.command("generate")(generate.generate_command)
 app.command("export")(export.export_command)

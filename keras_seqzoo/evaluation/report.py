@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from sklearn import metrics
 
 from keras_seqzoo.data.table import TextTable
+from keras_seqzoo.evaluation.metrics import calibration_error
 
 if TYPE_CHECKING:
     from keras_seqzoo.data.stream import TextStream
@@ -27,7 +32,7 @@ class Classifier(Protocol):
 
 @dataclass(frozen=True)
 class Report:
-    """How well a classifier answers. `print` it, or take `to_dict` or `to_frame`.
+    """How well a classifier answers. `print` it, or take `to_dict`, `to_frame` or `to_html`.
 
     Attributes:
         classes: class names in label order.
@@ -42,6 +47,8 @@ class Report:
             confidence and accuracy, from 0 (calibrated) to 1.
         per_class: precision, recall, F1 and support, a row a class.
         confusion: counts, a row a true class, a column a predicted one.
+        texts: the texts, object array of str `(rows,)`; None where they are not known, or were
+            streamed.
     """
 
     classes: tuple[str, ...]
@@ -54,15 +61,25 @@ class Report:
     calibration_error: float
     per_class: pd.DataFrame = field(repr=False)
     confusion: pd.DataFrame = field(repr=False)
+    texts: npt.NDArray[np.object_] | None = field(default=None, repr=False)
+    _model: Any = field(default=None, repr=False, compare=False)
+    _table: Any = field(default=None, repr=False, compare=False)
 
     @classmethod
-    def from_predictions(cls, labels: Any, probabilities: Any, classes: Sequence[str]) -> Report:
+    def from_predictions(
+        cls,
+        labels: Any,
+        probabilities: Any,
+        classes: Sequence[str],
+        texts: Sequence[str] | None = None,
+    ) -> Report:
         """Scores predictions.
 
         Args:
             labels: int `(rows,)`, at least one row.
             probabilities: float `(rows, len(classes))`, rows that sum to 1.
             classes: class names in label order.
+            texts: strings `(rows,)`, for `to_html`.
 
         Raises:
             ValueError: no rows, or shapes that do not fit.
@@ -74,6 +91,11 @@ class Report:
                 "A report needs at least one row, and probabilities of shape (rows, classes). "
                 f"Received: {len(labels)} labels, probabilities of shape {probabilities.shape}, "
                 f"{len(classes)} classes"
+            )
+        if texts is not None and len(texts) != len(labels):
+            raise ValueError(
+                "There must be as many texts as labels. "
+                f"Received: {len(texts)} texts, {len(labels)} labels"
             )
         numbers = list(range(len(classes)))
         predicted = probabilities.argmax(axis=1)
@@ -92,22 +114,38 @@ class Report:
             accuracy=float(metrics.accuracy_score(labels, predicted)),
             macro_f1=float(metrics.f1_score(labels, predicted, average="macro")),
             weighted_f1=float(metrics.f1_score(labels, predicted, average="weighted")),
-            # Rounding to float32 leaves rows that sum to 1 ± 1e-7; scikit-learn minds.
-            log_loss=float(
-                metrics.log_loss(
-                    labels,
-                    probabilities / probabilities.sum(axis=1, keepdims=True),
-                    labels=numbers,
-                )
-            ),
-            calibration_error=_calibration_error(labels, probabilities),
+            log_loss=float(metrics.log_loss(labels, _summing_to_1(probabilities), labels=numbers)),
+            calibration_error=calibration_error(labels, probabilities),
             per_class=per_class,
             confusion=pd.DataFrame(
                 confusion,
                 index=pd.Index(classes, name="true"),
                 columns=pd.Index(classes, name="predicted"),
             ),
+            texts=None if texts is None else np.array([*texts], dtype=object),
         )
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What makes the figures say less than they seem to, a sentence each; often none."""
+        warnings = []
+        absent = self.per_class.index[self.per_class["support"] == 0]
+        if len(absent):
+            names = f"{', '.join(map(repr, absent[:5]))}{', …' if len(absent) > 5 else ''}"
+            warnings.append(
+                f"No row is of class {names}: nothing is known of how well it is found."
+                if len(absent) == 1
+                else f"No row is of the {len(absent):,} classes {names}: nothing is known of how "
+                "well they are found."
+            )
+        answered = self.confusion.columns[self.confusion.sum() > 0]
+        if len(answered) == 1:
+            share = (self.labels == self.classes.index(answered[0])).mean()
+            warnings.append(
+                f"All {len(self.labels):,} answers are {answered[0]!r}, which {share:.1%} of the "
+                "rows are: the model tells nothing apart."
+            )
+        return tuple(warnings)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the figures as a dict of plain numbers, ready for JSON."""
@@ -133,13 +171,70 @@ class Report:
         rows = pd.DataFrame(averages).T.assign(support=len(self.labels))
         return pd.concat([self.per_class, rows]).rename_axis("class")
 
+    def to_html(
+        self,
+        path: str | os.PathLike[str],
+        explain: bool = True,
+        folder: str | os.PathLike[str] | None = None,
+        command: str | None = None,
+    ) -> Path:
+        """Writes a page about the model: one file, readable without a network.
+
+        It holds the figures with intervals, confusion, calibration, accuracy by class and by
+        length of text, the ten wrong answers that the model was surest of, a summary of the data
+        and the versions of the libraries. Of a report on a stream there are no texts, and so
+        neither lengths nor wrong answers.
+
+        Args:
+            path: the file; an existing one is replaced, and its folder is made.
+            explain: whether the wrong answers are explained by occlusion, which asks the model
+                once for each of their words.
+            folder: where figures (PNG) and data (CSV, JSON) are to be written, if anywhere.
+            command: what to type to get the same page; by default a line of Python.
+
+        Returns:
+            The path.
+
+        Raises:
+            OSError: the path can not be written to.
+            ValueError: `folder` is a file, or can not be written to.
+        """
+        from keras_seqzoo.evaluation.paths import check_page_path
+
+        check_page_path(path)
+        Path(path).absolute().parent.mkdir(parents=True, exist_ok=True)
+        from keras_seqzoo.evaluation.single import results_of
+        from keras_seqzoo.pages.files import write_data, write_figures
+        from keras_seqzoo.pages.page import write_page
+
+        if command is None and self._model is not None:
+            command = f"keras_seqzoo.evaluate(model, table).to_html({os.fspath(path)!r})"
+        results = results_of(self, self._model, self._table, explain, command or "")
+        if folder is not None:
+            write_figures(results, folder)
+            write_data(results, folder)
+        return write_page(results, path)
+
     def __str__(self) -> str:
-        """The report as text: figures, a table by class and the confusion matrix."""
+        """The report as text: figures, a table by class, the confusion matrix, warnings."""
         figures = "  ".join(f"{name} {value:.4f}" for name, value in self._summary().items())
+        return "\n\n".join(
+            [
+                f"{len(self.labels):,} rows: {figures}",
+                self.to_frame().to_string(float_format=lambda v: f"{v:.4f}"),
+                f"confusion (rows: true, columns: predicted)\n{self.confusion.to_string()}",
+                *self.warnings,
+            ]
+        )
+
+    def _repr_html_(self) -> str:
+        """The report in a notebook: figures, warnings and the table by class."""
+        figures = pd.DataFrame([self._summary()], index=[f"{len(self.labels):,} rows"])
+        warnings = "".join(f"<p>{escape(warning)}</p>" for warning in self.warnings)
         return (
-            f"{len(self.labels):,} rows: {figures}\n\n"
-            f"{self.to_frame().to_string(float_format=lambda v: f'{v:.4f}')}\n\n"
-            f"confusion (rows: true, columns: predicted)\n{self.confusion.to_string()}"
+            figures.to_html(float_format=lambda v: f"{v:.4f}")
+            + warnings
+            + self.to_frame().to_html(float_format=lambda v: f"{v:.4f}")
         )
 
     def _summary(self) -> dict[str, float]:
@@ -163,7 +258,7 @@ def evaluate(
     Args:
         model: a classifier of `build_model`, or a `SavedClassifier`.
         table: labelled texts, with the classes of the model. Of a stream, only the answers are
-            kept in memory.
+            kept in memory. A class without rows is allowed, and is among the report's warnings.
         batch_size: rows a batch.
         verbose: as in `keras.Model.predict`.
 
@@ -205,19 +300,15 @@ def evaluate(
             probabilities.append(model.predict(texts, batch_size=batch_size, verbose=verbose))
     if not labels:
         raise ValueError(f"There is nothing to evaluate. Received: {table!r}")
-    return Report.from_predictions(
+    report = Report.from_predictions(
         np.concatenate(labels), np.concatenate(probabilities), model.classes
     )
+    kept = table.texts if isinstance(table, TextTable) else None
+    return replace(report, texts=kept, _model=model, _table=table)
 
 
-def _calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int = 15) -> float:
-    confidence = probabilities.max(axis=1)
-    is_right = probabilities.argmax(axis=1) == labels
-    # A bin holds its upper edge, as in the paper.
-    bin_of = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    rows = np.bincount(bin_of, minlength=bins)
-    gaps = np.abs(
-        np.bincount(bin_of, is_right, minlength=bins)
-        - np.bincount(bin_of, confidence, minlength=bins)
-    )
-    return float(gaps.sum() / rows.sum())
+def _summing_to_1(probabilities: np.ndarray) -> np.ndarray:
+    """Repairs rows that rounding to float32 left at 1 ± 1e-7, which scikit-learn minds."""
+    sums = probabilities.sum(axis=1, keepdims=True)
+    is_close = np.allclose(sums, 1, rtol=np.sqrt(np.finfo(np.float64).eps), atol=0)
+    return probabilities if is_close else probabilities / sums

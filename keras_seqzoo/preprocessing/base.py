@@ -10,6 +10,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_seqzoo.preprocessing.spans import Span, aligned
+
 FEATURES = ("token_ids", "padding_mask", "segment_ids")
 
 
@@ -75,6 +77,42 @@ class Preprocessor(keras.layers.Layer):
             "These tokens do not tell how a text was written, so none can be made of them. Take a "
             f"model that reads byte pairs. Received: {type(self).__name__}"
         )
+
+    def spans(self, texts: Any) -> list[list[Span]]:
+        """Says which characters of a text each of its tokens stands for.
+
+        Args:
+            texts: strings `(batch,)`.
+
+        Returns:
+            For each text, for each token of `truncate(tokenize(texts))`, the first character and
+            the one behind the last, as indices of the Python string. Neither goes back from one
+            token to the next. Tokens that are parts of one character have the same span, and a
+            token that stands for nothing in the text an empty one.
+        """
+        # A lone surrogate has become "?", so that characters keep their places.
+        strings = [text.decode("utf-8", "replace") for text in as_strings(texts).numpy()]
+        found = self.uncut_spans(strings)
+        numbers = tf.RaggedTensor.from_row_lengths(
+            [i for spans in found for i in range(len(spans))], [len(spans) for spans in found]
+        )
+        kept = self.truncate(tf.cast(numbers, tf.int32)).to_list()
+        return [[spans[i] for i in row] for spans, row in zip(found, kept, strict=True)]
+
+    def uncut_spans(self, texts: Sequence[str]) -> list[list[Span]]:
+        """Spans of all tokens of `tokenize(texts)`, of texts that have a UTF-8 form.
+
+        The pieces of the vocabulary are looked for in the text; a subclass that knows where its
+        tokens stand says so instead.
+        """
+        vocabulary = dict(enumerate(self.vocabulary))
+        spans = []
+        for text, ids in zip(texts, self.tokenize(texts).to_list(), strict=True):
+            pieces = [None if i == self.unknown_id else vocabulary.get(i) for i in ids]
+            inner = [piece is not None and piece.startswith("##") for piece in pieces]
+            forms = [piece and piece.removeprefix("##") for piece in pieces]
+            spans.append(aligned(text, forms, inner))
+        return spans
 
     def truncate(self, tokens: tf.RaggedTensor) -> tf.RaggedTensor:
         """Cuts the ids that `pack` would not read, so that they need not be kept."""

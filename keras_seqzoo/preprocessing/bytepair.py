@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_seqzoo.preprocessing.base import Preprocessor, as_strings
+from keras_seqzoo.preprocessing.spans import Span, spans_of_bytes, trimmed
 
 END = "<|endoftext|>"
 
@@ -131,6 +132,18 @@ class BytePairPreprocessor(Preprocessor):
             rows = tf.gather(rows, which)
             splits = tf.gather(rows.row_splits, pieces.row_splits)
             return tf.RaggedTensor.from_row_splits(rows.values, splits, validate=False)
+
+    def uncut_spans(self, texts: Sequence[str]) -> list[list[Span]]:
+        """Spans of all tokens of texts, without the space that a word's first token brings.
+
+        Every sign of a token is one byte of the text.
+        """
+        spans = []
+        for text, ids in zip(texts, self.tokenize(texts).to_list(), strict=True):
+            ends = np.cumsum([0, *(len(self._tokens[i]) for i in ids)]).tolist()
+            found = spans_of_bytes(text, ends[:-1], ends[1:])
+            spans.append([trimmed(text, span) for span in found])
+        return spans
 
     @tf.autograph.experimental.do_not_convert
     def detokenize(self, tokens: tf.RaggedTensor) -> tf.Tensor:

@@ -14,7 +14,9 @@ import tensorflow as tf
 from keras_seqzoo.hub.archive import pack_module, require_trust, unpack_module
 from keras_seqzoo.hub.resolve import module_folder
 from keras_seqzoo.preprocessing.base import as_strings
+from keras_seqzoo.preprocessing.spans import Span, aligned
 from keras_seqzoo.preprocessing.wordpiece import (
+    UNKNOWN,
     ClsSepPreprocessor,
     WordPiecePreprocessor,
     read_vocabulary,
@@ -85,6 +87,20 @@ class HubPreprocessor(ClsSepPreprocessor):
     def tokenize(self, texts: Any) -> tf.RaggedTensor:
         """Strings `(batch,)` to int32 ids, ragged `(batch, None)`, without special tokens."""
         return _flat(self._module.tokenize(as_strings(texts)))
+
+    def uncut_spans(self, texts: Sequence[str]) -> list[list[Span]]:
+        """Spans of all tokens of texts; the module tells which of them make up a word."""
+        tokens = self._module.tokenize(as_strings(texts))
+        if tokens.shape.rank < 3:
+            return super().uncut_spans(texts)
+        vocabulary = dict(enumerate(self.vocabulary))
+        spans = []
+        for text, words in zip(texts, tokens.to_list(), strict=True):
+            pieces = [vocabulary.get(i, UNKNOWN) for word in words for i in word]
+            forms = [None if p == UNKNOWN else p.removeprefix("##") for p in pieces]
+            inner = [place > 0 for word in words for place in range(len(word))]
+            spans.append(aligned(text, forms, inner))
+        return spans
 
     def fingerprint(self) -> str:
         """A digest of everything that decides the ids: equal digests give equal ids."""

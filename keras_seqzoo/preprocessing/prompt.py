@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from keras_seqzoo.preprocessing.base import Preprocessor, as_strings
+from keras_seqzoo.preprocessing.spans import Span
 
 
 @keras.saving.register_keras_serializable("keras_seqzoo")
@@ -76,6 +77,14 @@ class PromptPreprocessor(Preprocessor):
         """Strings `(batch,)` to the int32 ids of their prompts, ragged `(batch, None)`."""
         return self.tokens.tokenize(self.before + as_strings(texts) + self.after)
 
+    def uncut_spans(self, texts: Sequence[str]) -> list[list[Span]]:
+        """Spans of all tokens of the texts' prompts; outside of the text they are empty."""
+        prompts = self.tokens.uncut_spans([self.before + text + self.after for text in texts])
+        return [
+            [(self._inside(text, start), self._inside(text, end)) for start, end in spans]
+            for text, spans in zip(texts, prompts, strict=True)
+        ]
+
     def truncate(self, tokens: tf.RaggedTensor) -> tf.RaggedTensor:
         """Cuts the end of a text that is too long; what stands after it is kept."""
         kept = self.sequence_length - self.after_tokens
@@ -102,3 +111,7 @@ class PromptPreprocessor(Preprocessor):
         """Makes the layer again from what `get_config` returned."""
         tokens = keras.saving.deserialize_keras_object(config["tokens"])
         return cls(**{**config, "tokens": tokens})
+
+    def _inside(self, text: str, place: int) -> int:
+        """From a place in the prompt to one in the text."""
+        return min(max(place - len(self.before), 0), len(text))

@@ -12,8 +12,10 @@ import keras
 import tensorflow as tf
 
 from keras_seqzoo.preprocessing.base import Preprocessor, as_strings
+from keras_seqzoo.preprocessing.spans import Span, spans_of_bytes, trimmed, widened
 
 PAD, CLS, SEP, UNKNOWN, MASK = "[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"
+_SPACE = "\u2581"  # how SentencePiece writes a space
 
 
 @keras.saving.register_keras_serializable("keras_seqzoo")
@@ -81,6 +83,23 @@ class SentencePiecePreprocessor(Preprocessor):
         values = tf.where(ids.values == self._unknown_piece, self.unknown_id, known)
         return ids.with_values(values)
 
+    def uncut_spans(self, texts: Sequence[str]) -> list[list[Span]]:
+        """Spans of all pieces of texts, from SentencePiece's own offsets.
+
+        The mark of a word's beginning that it adds before a text stands for nothing in it.
+        """
+        spans = []
+        rows = zip(texts, *(value.to_list() for value in self._place(texts)), strict=True)
+        for text, ids, starts, ends in rows:
+            found = [trimmed(text, span) for span in spans_of_bytes(text, starts, ends)]
+            spans.append(
+                [
+                    span if self._pieces[i] == _SPACE else widened(text, span)
+                    for i, span in zip(ids, found, strict=True)
+                ]
+            )
+        return spans
+
     def detokenize(self, tokens: tf.RaggedTensor) -> tf.Tensor:
         """Int32 ids, ragged `(batch, None)`, to strings `(batch,)`, special tokens left out."""
         silent = [i for i in (self.start_id, self.end_id, self.pad_id) if i is not None]
@@ -137,6 +156,9 @@ class SentencePiecePreprocessor(Preprocessor):
         strings, ids = tf.TensorSpec([None], tf.string), tf.RaggedTensorSpec([None, None], tf.int32)
         self._split = tf.function(
             lambda texts: tokenizer().tokenize(texts), input_signature=[strings]
+        )
+        self._place = tf.function(
+            lambda texts: tokenizer().tokenize_with_offsets(texts), input_signature=[strings]
         )
         self._join = tf.function(lambda ids: tokenizer().detokenize(ids), input_signature=[ids])
 

@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from keras_seqzoo.preprocessing.base import Preprocessor, as_strings
+from keras_seqzoo.preprocessing.spans import Span, spans_of_bytes, widened
 
 PAD, UNKNOWN, CLS, SEP, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
 SPECIAL = (PAD, UNKNOWN, CLS, SEP, MASK)
@@ -83,6 +84,15 @@ class WordPiecePreprocessor(ClsSepPreprocessor):
     def tokenize(self, texts: Any) -> tf.RaggedTensor:
         """Strings `(batch,)` to int32 ids, ragged `(batch, None)`, without special tokens."""
         return self._tokenizer.tokenize(as_strings(texts))
+
+    def uncut_spans(self, texts: Sequence[str]) -> list[list[Span]]:
+        """Spans of all word pieces of texts, from the tokenizer's own offsets."""
+        _, *offsets = self._tokenizer.tokenize_with_offsets(as_strings(texts))
+        rows = zip(texts, *(bounds.to_list() for bounds in offsets), strict=True)
+        return [
+            [widened(text, span) for span in spans_of_bytes(text, starts, ends)]
+            for text, starts, ends in rows
+        ]
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments of the constructor but the vocabulary, which is an asset."""

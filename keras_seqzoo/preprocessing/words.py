@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,6 +13,7 @@ import keras
 import tensorflow as tf
 
 from keras_seqzoo.preprocessing.base import Preprocessor, as_strings
+from keras_seqzoo.preprocessing.spans import Span, aligned, spans_by_count
 
 PAD, UNKNOWN = "[PAD]", "[UNK]"
 
@@ -85,6 +88,15 @@ class WordPreprocessor(Preprocessor):
         words = self.split(texts)
         return words.with_flat_values(self._table.lookup(words.flat_values))
 
+    def uncut_spans(self, texts: Sequence[str]) -> list[list[Span]]:
+        """Spans of all words of texts: their signs are counted off along the text's."""
+        spans = []
+        for text, split in zip(texts, self.split(texts).to_list(), strict=True):
+            words = [word.decode() for word in split]
+            found = spans_by_count(words, _sources(text, self.lowercase))
+            spans.append(aligned(text, words, [False] * len(words)) if found is None else found)
+        return spans
+
     def detokenize(self, tokens: tf.RaggedTensor) -> tf.Tensor:
         """Int32 ids, ragged `(batch, None)`, to strings `(batch,)`: words with spaces between."""
         with tf.device("CPU:0"):
@@ -152,3 +164,14 @@ class WordPreprocessor(Preprocessor):
                 ),
                 default_value=self.unknown_id,
             )
+
+
+def _sources(text: str, lowercase: bool) -> list[int]:
+    """For every sign of a text's words, the character that it comes from."""
+    tags = {i for tag in re.finditer(r"(?i)<br[\t\n\f\r ]*/?>", text) for i in range(*tag.span())}
+    sources = []
+    for index, char in enumerate(text):
+        kind = unicodedata.category(char)
+        if index not in tags and kind[0] != "Z" and kind != "Cc":
+            sources += [index] * (len(char.lower()) if lowercase else 1)
+    return sources

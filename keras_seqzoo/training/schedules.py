@@ -49,19 +49,20 @@ class LearningRateOverFit(keras.callbacks.Callback):
         """Sets the rate for an epoch whose number of steps is unknown."""
         self._epoch = epoch
         if not self.params.get("steps"):
-            self._set((epoch + 0.5) / self.params["epochs"])
+            self.set_progress((epoch + 0.5) / self.params["epochs"])
 
     def on_train_batch_begin(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Sets the rate for one step."""
         steps = self.params.get("steps")
         if steps:
-            self._set((self._epoch + (batch + 0.5) / steps) / self.params["epochs"])
+            self.set_progress((self._epoch + (batch + 0.5) / steps) / self.params["epochs"])
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         """Puts the peak back."""
         self.model.optimizer.learning_rate = self._peak
 
-    def _set(self, progress: float) -> None:
+    def set_progress(self, progress: float) -> None:
+        """Sets the rate for a share of the training, 0 to 1."""
         self.model.optimizer.learning_rate = self._peak * rate_at(
             progress, self.schedule, self.warmup
         )

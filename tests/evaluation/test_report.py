@@ -27,7 +27,7 @@ def test_figures_equal_scikit_learn_s(random_report: sz.Report) -> None:
     assert random_report.accuracy == metrics.accuracy_score(labels, predicted)
     assert random_report.macro_f1 == metrics.f1_score(labels, predicted, average="macro")
     assert random_report.weighted_f1 == metrics.f1_score(labels, predicted, average="weighted")
-    assert random_report.log_loss == pytest.approx(metrics.log_loss(labels, probabilities))
+    assert random_report.log_loss == metrics.log_loss(labels, probabilities)
     expected = metrics.classification_report(
         labels, predicted, target_names=list("abcd"), output_dict=True
     )
@@ -41,6 +41,36 @@ def test_figures_equal_scikit_learn_s(random_report: sz.Report) -> None:
     np.testing.assert_array_equal(
         random_report.confusion.to_numpy(), metrics.confusion_matrix(labels, predicted)
     )
+
+
+@pytest.mark.parametrize(("classes", "rows"), [(2, 1), (2, 1000), (50, 60), (50, 1000)])
+def test_figures_by_class_equal_scikit_learn_s(classes: int, rows: int) -> None:
+    rng = np.random.default_rng(classes + rows)
+    labels, probabilities = rng.integers(0, classes, rows), rng.dirichlet(np.ones(classes), rows)
+    report = sz.Report.from_predictions(labels, probabilities, [*map(str, range(classes))])
+    predicted, numbers = probabilities.argmax(axis=1), range(classes)
+    expected = metrics.precision_recall_fscore_support(
+        labels, predicted, labels=numbers, zero_division=0
+    )
+    for column, scores in zip(("precision", "recall", "f1", "support"), expected, strict=True):
+        np.testing.assert_array_equal(report.per_class[column], scores)
+    np.testing.assert_array_equal(
+        report.confusion, metrics.confusion_matrix(labels, predicted, labels=numbers)
+    )
+    assert report.macro_f1 == metrics.f1_score(labels, predicted, average="macro")
+    assert report.weighted_f1 == metrics.f1_score(labels, predicted, average="weighted")
+    assert report.log_loss == metrics.log_loss(labels, probabilities, labels=numbers)
+
+
+def test_probabilities_of_float32_are_scored_without_a_warning(
+    recwarn: pytest.WarningsRecorder,
+) -> None:
+    rng = np.random.default_rng(0)
+    labels, exact = rng.integers(0, 5, 100), rng.dirichlet(np.ones(5), 100)
+    rounded = (exact * (1 + 1e-6)).astype(np.float32)
+    report = sz.Report.from_predictions(labels, rounded, list("abcde"))
+    assert report.log_loss == pytest.approx(metrics.log_loss(labels, exact), abs=1e-6)
+    assert not recwarn.list
 
 
 def test_calibration_error_of_known_cases() -> None:
@@ -68,6 +98,35 @@ def test_report_prints_and_survives_json(random_report: sz.Report) -> None:
     assert json.loads(json.dumps(random_report.to_dict()))["macro_f1"] == random_report.macro_f1
 
 
+def test_classes_without_rows_are_warned_of() -> None:
+    report = sz.Report.from_predictions([0, 1], [[1, 0, 0], [0, 1, 0]], ["a", "b", "c"])
+    assert report.warnings == ("No row is of class 'c': nothing is known of how well it is found.",)
+    assert str(report).endswith(report.warnings[0])
+    many = sz.Report.from_predictions([0, 1], np.eye(20)[:2], [*map(str, range(20))])
+    assert "18 classes '2', '3', '4', '5', '6', …:" in many.warnings[0]
+
+
+def test_one_answer_to_everything_is_warned_of() -> None:
+    report = sz.Report.from_predictions([0, 1, 1, 1], [[0.4, 0.6]] * 4, ["a", "b"])
+    assert report.accuracy == 0.75
+    assert report.warnings == (
+        "All 4 answers are 'b', which 75.0% of the rows are: the model tells nothing apart.",
+    )
+
+
+def test_sound_report_has_no_warnings(random_report: sz.Report) -> None:
+    assert random_report.warnings == ()
+    assert str(random_report).endswith(random_report.confusion.to_string())
+
+
+def test_notebooks_show_the_figures_by_class() -> None:
+    report = sz.Report.from_predictions([0, 1], [[1, 0, 0], [0, 1, 0]], ["<a>", "b", "c"])
+    shown = report._repr_html_()
+    for text in ("accuracy", "1.0000", "2 rows", "&lt;a&gt;", "No row is of class", "support"):
+        assert text in shown
+    assert "<a>" not in shown
+
+
 def test_evaluate_scores_tables_and_streams_alike(
     tiny_model: Any, tiny_table: Any, tmp_path: Path
 ) -> None:
@@ -76,6 +135,22 @@ def test_evaluate_scores_tables_and_streams_alike(
     tiny_table.frame.to_json(tmp_path / "t.jsonl", orient="records", lines=True)
     stream = sz.read_table(tmp_path / "t.jsonl", classes=tiny_model.classes, stream=True)
     assert sz.evaluate(tiny_model, stream).log_loss == pytest.approx(report.log_loss, abs=1e-6)
+
+
+def test_evaluate_on_one_class_alone(tiny_model: Any) -> None:
+    table = sz.TextTable.from_texts(["awful", "dull"], ["negative"] * 2, tiny_model.classes)
+    report = sz.evaluate(tiny_model, table)
+    assert report.accuracy == 1
+    assert "No row is of class 'positive'" in report.warnings[0]
+    assert "All 2 answers are 'negative', which 100.0%" in report.warnings[1]
+
+
+def test_the_texts_are_kept_of_a_table_alone(tiny_model: Any, tiny_table: Any) -> None:
+    report = sz.evaluate(tiny_model, tiny_table)
+    assert report.texts is not None
+    assert report.texts.tolist() == tiny_table.texts.tolist()
+    assert "a good film" not in repr(report)
+    assert sz.Report.from_predictions([0], [[1, 0]], ["a", "b"], texts=["x"]).texts == ["x"]
 
 
 def test_wrong_input_is_explained(tiny_model: Any, tiny_table: Any) -> None:
@@ -87,3 +162,5 @@ def test_wrong_input_is_explained(tiny_model: Any, tiny_table: Any) -> None:
         sz.evaluate(tiny_model, tiny_table.take([]))
     with pytest.raises(ValueError, match="shape"):
         sz.Report.from_predictions([0, 1], [[1, 0]], ["a", "b"])
+    with pytest.raises(ValueError, match="as many texts as labels"):
+        sz.Report.from_predictions([0], [[1, 0]], ["a", "b"], texts=["x", "y"])

@@ -1,0 +1,283 @@
+"""`keras-seqzoo compare`: several models on one table, what each costs, and which to take."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from keras_seqzoo.cli import options as o
+from keras_seqzoo.cli.console import problem, say
+from keras_seqzoo.evaluation.paths import check_page_path
+
+if TYPE_CHECKING:
+    from keras_seqzoo.comparison.comparison import Comparison
+    from keras_seqzoo.data.stream import TextStream
+    from keras_seqzoo.data.table import TextTable
+
+TRAINING = "How the models are trained"
+CHOICE = "Which model to take"
+
+
+def compare_command(
+    data: o.Data,
+    models: Annotated[
+        list[str],
+        typer.Option(
+            "--models",
+            "-m",
+            help="Names of `list`, handles or folders, with commas between; LABEL=NAME names one.",
+        ),
+    ],
+    text: o.Text = "text",
+    label: o.Label = "label",
+    report: Annotated[
+        Path | None, typer.Option(help="Write the report, one HTML file that needs no network.")
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="Folder for the report and its figures as CSV, JSON, PNG.")
+    ] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option(help="Where all is kept; comparisons/<name>-<digest of the rows> by default."),
+    ] = None,
+    valid_data: Annotated[str | None, typer.Option(help="A table to validate on.")] = None,
+    test_data: Annotated[str | None, typer.Option(help="A table to test on.")] = None,
+    valid: Annotated[float, typer.Option(help="Share of DATA to validate on.")] = 0.1,
+    test: Annotated[float, typer.Option(help="Share of DATA to test on.")] = 0.1,
+    split_seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
+    drop_duplicates: Annotated[
+        bool, typer.Option(help="Keep one row of each text, before the split.")
+    ] = False,
+    seeds: Annotated[
+        str,
+        typer.Option(
+            help="How many trainings a model, or the seeds: 0,1.", rich_help_panel=TRAINING
+        ),
+    ] = "3",
+    budget: Annotated[
+        str | None,
+        typer.Option(help="Most time of one training: 10min, 90s.", rich_help_panel=TRAINING),
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            help="10 by default, or 3 where the learning rate falls to zero.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(help="32 by default, or 8 below 1,000 rows.", rich_help_panel=TRAINING),
+    ] = None,
+    patience: Annotated[
+        int,
+        typer.Option(
+            help="Epochs without a better validation loss, of a constant learning rate.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = 2,
+    trials: Annotated[
+        int,
+        typer.Option(help="Trainings of a search for options, a model.", rich_help_panel=TRAINING),
+    ] = 0,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--option",
+            "-o",
+            metavar="LABEL.NAME=VALUE",
+            help="An option of one model, such as lstm.units=128; also epochs, batch_size, "
+            "learning_rate, search.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
+    explain: Annotated[int, typer.Option(help="Mistakes explained, a model.")] = 5,
+    max_latency_ms: Annotated[
+        float | None, typer.Option(help="Limit of p95 of one text.", rich_help_panel=CHOICE)
+    ] = None,
+    max_size_mb: Annotated[
+        float | None, typer.Option(help="Limit of the SavedModel.", rich_help_panel=CHOICE)
+    ] = None,
+    metric: Annotated[
+        str, typer.Option(help="What the choice is made by.", rich_help_panel=CHOICE)
+    ] = "macro_f1",
+    output: Annotated[str, typer.Option("--format", help="'table', 'csv' or 'json'.")] = "table",
+    names: o.Names = None,
+    separator: o.Separator = None,
+    quoting: o.Quoting = None,
+    encoding: o.Encoding = None,
+    missing: o.Missing = "error",
+    read: o.ReadOption = None,
+    quiet: o.Quiet = False,
+) -> None:
+    """Train several models alike on a table, measure what each can and costs, and choose.
+
+    Each is trained in a process of its own; the same command goes on where it was interrupted.
+    """
+    if output not in ("table", "csv", "json"):
+        raise ValueError(f"--format must be 'table', 'csv' or 'json'. Received: {output!r}")
+    from keras_seqzoo.comparison.candidates import parse_candidates
+    from keras_seqzoo.comparison.compare import compare
+    from keras_seqzoo.comparison.comparison import Comparison
+    from keras_seqzoo.comparison.store import PARTS, default_folder
+    from keras_seqzoo.comparison.table import METRICS
+
+    if metric not in METRICS:
+        raise ValueError(f"--metric must be one of {METRICS}. Received: {metric!r}")
+    chosen = parse_models(models, option or [])
+    parse_candidates(chosen)
+    if report is not None:
+        check_page_path(report)
+    reading = o.Reading(text, label, names, separator, quoting, encoding, missing, False, read)
+    say(f"Reading {data}", quiet)
+    parts = _tables(reading, data, valid_data, test_data, valid, test, split_seed, drop_duplicates)
+    path = folder or default_folder(
+        Path(parts[0].source).name, dict(zip(PARTS, parts, strict=True))
+    )
+    try:
+        comparison = compare(
+            chosen,
+            *parts,
+            seeds=_seeds(seeds),
+            budget=_number_or_text(budget),
+            epochs=epochs,
+            batch_size=batch_size,
+            patience=patience,
+            trials=trials,
+            explain=explain,
+            folder=path,
+            progress=not quiet,
+            command=shlex.join(["keras-seqzoo", *sys.argv[1:]]),
+        )
+    except KeyboardInterrupt:
+        if (path / "comparison.json").exists():
+            _finish(Comparison(path), output, report, save, quiet)
+        problem("Interrupted. What was done is kept: the same command goes on from here.")
+        sys.exit(130)
+    _finish(comparison, output, report, save, quiet)
+    if output == "table":
+        _recommend(comparison, max_latency_ms, max_size_mb, metric)
+    if not any(e.runs for e in comparison.results.entries if not e.is_baseline):
+        raise ValueError("No model could be trained; see above. Received: 0 trained models")
+
+
+def parse_models(given: Sequence[str], options: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Reads `--models` and `--option`: models with their options, by label.
+
+    Raises:
+        ValueError: a label twice, or an option of a model that is not compared.
+    """
+    models: dict[str, dict[str, Any]] = {}
+    for item in (part.strip() for value in given for part in value.split(",")):
+        label, equals, name = item.partition("=")
+        if not item or (equals and not (label and name)):
+            raise ValueError(f"--models takes NAME or LABEL=NAME. Received: {item!r}")
+        name = name if equals else item
+        label = label if equals else _last_part(name)
+        if label in models:
+            raise ValueError(
+                "A model can be compared once, or under two labels: --models a=lstm,b=lstm. "
+                f"Received: {label!r} twice"
+            )
+        models[label] = {"model": name}
+    for assignment in options:
+        place, _, value = assignment.partition("=")
+        # A label may have a dot in it, a name has none.
+        label, dot, name = place.rpartition(".")
+        if not dot or label not in models:
+            raise ValueError(
+                f"--option takes LABEL.NAME=VALUE, LABEL being one of {list(models)}. "
+                f"Received: {assignment!r}"
+            )
+        models[label] |= o.parse_assignments([f"{name}={value}"], "--option")
+    return models
+
+
+def _last_part(name: str) -> str:
+    parts = [part for part in name.split("/") if part] or [name]
+    return parts[-2] if parts[-1].isdecimal() and len(parts) > 1 else parts[-1]
+
+
+def _tables(
+    reading: o.Reading,
+    data: str,
+    valid_data: str | None,
+    test_data: str | None,
+    valid: float,
+    test: float,
+    seed: int,
+    drop_duplicates: bool,
+) -> tuple[TextTable, TextTable, TextTable]:
+    whole = _in_memory(reading.read(data), data)
+    if drop_duplicates:
+        whole = whole.drop_duplicates()
+    parts = list(
+        whole.split(valid=0 if valid_data else valid, test=0 if test_data else test, seed=seed)
+    )
+    for place, source in ((1, valid_data), (2, test_data)):
+        if source:
+            parts[place] = _in_memory(reading.read(source, classes=whole.classes), source)
+    return parts[0], parts[1], parts[2]
+
+
+def _in_memory(table: TextTable | TextStream, source: str) -> TextTable:
+    from keras_seqzoo.data.table import TextTable
+
+    if not isinstance(table, TextTable):
+        raise ValueError(
+            "A comparison keeps its rows in memory, and a pattern is streamed. Name one file. "
+            f"Received: {source}"
+        )
+    return table
+
+
+def _finish(
+    comparison: Comparison, output: str, report: Path | None, save: Path | None, quiet: bool
+) -> None:
+    if output == "csv":
+        typer.echo(comparison.table.to_csv(), nl=False)
+    elif output == "json":
+        rows: Mapping[str, Any] = json.loads(comparison.table.to_json(orient="index"))
+        typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+    else:
+        typer.echo(str(comparison))
+    if report is not None:
+        say(f"Report  {comparison.to_html(report)}", quiet)
+    if save is not None:
+        say(f"Figures  {comparison.save(save)}", quiet)
+
+
+def _recommend(
+    comparison: Comparison, max_latency_ms: float | None, max_size_mb: float | None, metric: str
+) -> None:
+    chosen = comparison.recommend(
+        max_latency_ms=max_latency_ms, max_size_mb=max_size_mb, metric=metric
+    )
+    typer.echo(f"\nTake {chosen}")
+    entry = next(e for e in comparison.results.entries if e.label == chosen.model)
+    if not entry.is_baseline:
+        typer.echo(f"SavedModel  {comparison.saved_model(chosen.model)}")
+
+
+def _seeds(given: str) -> int | list[int]:
+    try:
+        numbers = [int(part) for part in given.split(",")]
+    except ValueError as error:
+        raise ValueError(
+            "--seeds takes how many seeds, or the seeds with commas between: 3, or 0,1,2. "
+            f"Received: {given!r}"
+        ) from error
+    return numbers[0] if "," not in given else numbers
+
+
+def _number_or_text(budget: str | None) -> str | float | None:
+    try:
+        return None if budget is None else float(budget)
+    except ValueError:
+        return budget

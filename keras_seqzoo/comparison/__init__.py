@@ -1,0 +1,1 @@
+"""Comparison: several models trained and measured alike, and which of them to take."""

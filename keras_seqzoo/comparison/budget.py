@@ -1,0 +1,113 @@
+"""A limit on the time of a training, and a learning rate that falls to zero within it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+from keras_seqzoo.training.schedules import LearningRateOverFit
+
+# The first steps compile the graph, and say nothing of the pace.
+_WARM_UP = 10
+_ENOUGH = 30
+
+
+class BudgetError(ValueError):
+    """The budget does not reach for one epoch."""
+
+
+class TimeBudget(keras.callbacks.Callback):
+    """Ends a training when its time is over.
+
+    The epoch that runs then is cut short, validated, and counts like any other.
+
+    Args:
+        seconds: most seconds of the training, validation included; no limit if None.
+
+    Attributes:
+        spent: whether the time was over before the last epoch.
+
+    Raises:
+        BudgetError: from `fit`, where not even the first epoch fits in.
+    """
+
+    def __init__(self, seconds: float | None):
+        super().__init__()
+        self.seconds = seconds
+        self.spent = False
+
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Starts the clock."""
+        self._begun = time.monotonic()
+        self._steps_done = 0
+        self._warm_at = 0.0
+        self._epoch = 0
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Remembers the epoch."""
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Looks at the clock."""
+        self._steps_done += 1
+        if self._steps_done == _WARM_UP:
+            self._warm_at = self.elapsed
+        if self.seconds is None or self.spent:
+            return
+        steps = self.params.get("steps") or 0
+        is_first = self._epoch == 0 and self._steps_done < steps
+        # An estimate may be wrong by a part, not by a half.
+        limit = self.seconds if self.elapsed > self.seconds else 1.5 * self.seconds
+        if is_first and self.needs(steps) > limit:
+            raise BudgetError(
+                "The budget must reach for one epoch. Raise it, take a smaller model or fewer "
+                f"rows. Received: a budget of {self.seconds:.3g} s, where one epoch takes about "
+                f"{self.needs(steps):.0f} s"
+            )
+        if self.elapsed > self.seconds and not is_first:
+            self.spent = True
+            self.model.stop_training = True
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the training began."""
+        return time.monotonic() - self._begun
+
+    def needs(self, steps: int) -> float:
+        """Seconds that so many steps take, as far as can be told; 0 while it can not."""
+        done = self._steps_done - _WARM_UP
+        if self._steps_done < _ENOUGH:
+            is_over = self.seconds is not None and self.elapsed > self.seconds
+            return self.elapsed / max(self._steps_done, 1) * steps if is_over else 0.0
+        return self._warm_at + (self.elapsed - self._warm_at) / done * (steps - _WARM_UP)
+
+
+class BudgetedLearningRate(LearningRateOverFit):
+    """A learning rate that falls to zero over the steps, or over the time, whichever ends first.
+
+    As long as all steps seem to fit into the time, it is that of `LearningRateOverFit`, so that
+    the clock has no part in the result. The idea: Li et al. (2020), Budgeted Training.
+
+    Args:
+        schedule: as in `LearningRateOverFit`.
+        warmup: as in `LearningRateOverFit`.
+        budget: the clock, which must come before this in the list of callbacks.
+    """
+
+    def __init__(self, schedule: str, warmup: float, budget: TimeBudget):
+        super().__init__(schedule, warmup)
+        self.budget = budget
+        self._is_short = False
+
+    def set_progress(self, progress: float) -> None:
+        """Sets the rate for a share of the steps, or of the time where that will not do."""
+        seconds = self.budget.seconds
+        if seconds is not None:
+            steps = (self.params.get("steps") or 0) * self.params["epochs"]
+            self._is_short |= self.budget.needs(steps) > seconds
+            if self._is_short:
+                progress = min(1.0, max(progress, self.budget.elapsed / seconds))
+        super().set_progress(progress)

@@ -1,0 +1,235 @@
+"""What is compared: models with their options, and how each is trained."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from keras_seqzoo import zoo
+from keras_seqzoo.checks import check_not_negative, check_whole
+
+Models = Sequence[str | Mapping[str, Any]] | Mapping[str, str | Mapping[str, Any]]
+
+BASELINES = {
+    "majority": "the shares of the classes in the training rows, whatever the text",
+    "tfidf_logreg": "TF-IDF of words and pairs of words → logistic regression (scikit-learn)",
+}
+_TRAINING = ("epochs", "batch_size", "learning_rate", "search")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model of a comparison.
+
+    Attributes:
+        label: its name in the table.
+        model: what `build_model` takes: a name, a handle or a folder; or a name of `BASELINES`.
+        options: options of `build_model`.
+        epochs: most passes over the training rows; the comparison's own if None.
+        batch_size: rows a step; the comparison's own if None.
+        learning_rate: of the optimizer; the model's own if None.
+        search: values that a search tries, by option; its own if None.
+    """
+
+    label: str
+    model: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    epochs: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    search: Mapping[str, Sequence[Any]] | None = None
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether it is one of scikit-learn's, which every comparison has."""
+        return self.model in BASELINES
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns the fields as a plain dict."""
+        return asdict(self)
+
+
+def parse_candidates(models: Models) -> list[Candidate]:
+    """Reads what the user wants compared.
+
+    Args:
+        models: names, handles or folders; or dicts with `model`, perhaps a `label`, options of
+            `build_model`, and `epochs`, `batch_size`, `learning_rate` or `search`; or a dict of
+            either by label.
+
+    Returns:
+        The candidates in order, and the baselines.
+
+    Raises:
+        TypeError: neither names nor dicts.
+        ValueError: none, an unknown model or option, or a label twice.
+    """
+    if isinstance(models, (str, Path)):
+        models = [str(models)]
+    items: list[tuple[str | None, Any]] = (
+        list(models.items()) if isinstance(models, Mapping) else [(None, m) for m in models]
+    )
+    if not items:
+        raise ValueError(
+            "There must be a model to compare. Name some of list_models(). Received: models=[]"
+        )
+    candidates = [_candidate(label, item) for label, item in items]
+    labels = [c.label for c in candidates]
+    for label in labels:
+        if labels.count(label) > 1 or label in BASELINES:
+            raise ValueError(
+                "Every row of the table needs a name of its own. Leave out what is there twice, or "
+                "name the variants: {'lstm': 'lstm', 'large lstm': {'model': 'lstm', 'units': "
+                f"256}}}}. Received: {label!r} "
+                + ("twice" if label not in BASELINES else "(the name of a baseline)")
+            )
+    return candidates + [Candidate(name, name) for name in BASELINES]
+
+
+def _candidate(label: str | None, item: Any) -> Candidate:
+    if isinstance(item, (str, Path)):
+        item = {"model": str(item)}
+    if not isinstance(item, Mapping) or not isinstance(item.get("model"), (str, Path)):
+        raise TypeError(
+            "A model is a name, or a dict with its name and options: {'model': 'lstm', 'units': "
+            f"128}}. Received: {item!r}"
+        )
+    name = str(item["model"])
+    zoo.check_model(name)
+    own = {key: item[key] for key in _TRAINING if item.get(key) is not None}
+    check_whole(**{k: own[k] for k in ("epochs", "batch_size") if k in own})
+    options = {k: v for k, v in item.items() if k not in (*_TRAINING, "model", "label")}
+    search = own.get("search") or {}
+    searched = {k: v for k, v in search.items() if k != "learning_rate"}
+    zoo.check_options(name, {**options, **searched})
+    _check_search(search)
+    _check_plain({**options, **search})
+    chosen = label or item.get("label") or _short(name)
+    return Candidate(str(chosen), name, options, **own)
+
+
+def _check_plain(options: Mapping[str, Any]) -> None:
+    try:
+        json.dumps(options)
+    except TypeError as error:
+        raise ValueError(
+            "Options are handed to another process, so they must be plain values: numbers, "
+            f"strings, lists and dicts. Received: {options!r} ({error})"
+        ) from error
+
+
+def _check_search(search: Any) -> None:
+    for name, values in dict(search).items():
+        if isinstance(values, (str, bytes)) or not isinstance(values, Sequence) or not values:
+            raise ValueError(
+                "`search` lists the values to try, by option: {'units': [32, 64]}. "
+                f"Received: {name}={values!r}"
+            )
+
+
+def _short(name: str) -> str:
+    """The last part of a path or handle that is no version."""
+    parts = [part for part in re.split(r"[/\\]", name) if part]
+    return parts[-2] if parts[-1].isdecimal() and len(parts) > 1 else parts[-1]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How every model is trained: alike.
+
+    Attributes:
+        seeds: one training a seed.
+        budget_s: most seconds of a training, validation included; no limit if None.
+        epochs: most passes; None: 10 where the learning rate is constant, 3 where it falls to zero
+            over the training.
+        batch_size: rows a step; None: 32, or 8 where there are fewer than 1,000 rows.
+        patience: passes without a lower validation loss after which a training with a constant
+            learning rate ends.
+        trials: trainings of the search for good options, before those that count; 0: no search.
+        explain: most confident mistakes that are explained; 0: none.
+    """
+
+    seeds: tuple[int, ...] = (0, 1, 2)
+    budget_s: float | None = None
+    epochs: int | None = None
+    batch_size: int | None = None
+    patience: int = 2
+    trials: int = 0
+    explain: int = 5
+
+    def digest(self, candidate: Candidate, versions: Mapping[str, str]) -> str:
+        """Eight hex digits that stand for all that decides a candidate's answers but its seeds."""
+        decisive = {k: v for k, v in asdict(self).items() if k not in ("seeds", "explain")}
+        if candidate.is_baseline:
+            decisive = {}
+        story = [candidate.as_dict(), decisive, dict(versions)]
+        text = json.dumps(story, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def make_plan(
+    seeds: int | Sequence[int],
+    budget: str | float | None,
+    epochs: int | None,
+    batch_size: int | None,
+    patience: int,
+    trials: int,
+    explain: int,
+) -> Plan:
+    """Checks the settings of a comparison.
+
+    Raises:
+        ValueError: one is out of its range.
+    """
+    chosen: tuple[Any, ...] = ()
+    if isinstance(seeds, int) and not isinstance(seeds, bool):
+        chosen = tuple(range(seeds))
+    elif isinstance(seeds, Sequence) and not isinstance(seeds, str):
+        chosen = tuple(seeds)
+    if not chosen or not all(map(_is_whole, chosen)) or len(set(chosen)) < len(chosen):
+        raise ValueError(
+            "`seeds` must be how many seeds there are, at least 1, or different whole numbers. "
+            f"Received: seeds={seeds!r}"
+        )
+    check_not_negative(**{f"seeds[{i}]": seed for i, seed in enumerate(chosen)})
+    check_whole(
+        **{k: v for k, v in {"epochs": epochs, "batch_size": batch_size}.items() if v is not None},
+        patience=patience,
+    )
+    check_not_negative(trials=trials, explain=explain)
+    return Plan(chosen, parse_budget(budget), epochs, batch_size, patience, trials, explain)
+
+
+def parse_budget(budget: str | float | None) -> float | None:
+    """Reads a time such as `"10min"`, `"1h30min"` or a number of seconds.
+
+    Returns:
+        Seconds; None for no limit.
+
+    Raises:
+        ValueError: no time, or none above zero.
+    """
+    if budget is None:
+        return None
+    try:
+        is_number = isinstance(budget, (int, float)) and not isinstance(budget, bool)
+        seconds = pd.Timedelta(f"{budget}s" if is_number else budget).total_seconds()
+    except (ValueError, TypeError):
+        seconds = float("nan")
+    if not seconds > 0:
+        raise ValueError(
+            "`budget` is the most time that one training may take: '10min', '1h30min', or a number "
+            f"of seconds above 0. Received: budget={budget!r}"
+        )
+    return seconds
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

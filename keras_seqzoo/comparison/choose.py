@@ -1,0 +1,195 @@
+"""Which model to take: what differs, what nothing beats, and what fits the limits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+
+from keras_seqzoo.comparison.table import LOWER_IS_BETTER, METRICS, leaderboard
+from keras_seqzoo.evaluation.metrics import holm, mcnemar
+from keras_seqzoo.evaluation.results import Results
+
+LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Whether two models differ in how often they are right.
+
+    Attributes:
+        better: the one that stands higher in the table.
+        worse: the other.
+        difference: accuracy of the first less that of the second, of their kept runs.
+        p_value: exact McNemar test on the rows where one of the two is right, corrected for the
+            number of pairs that were tested (Holm).
+        shown: whether `p_value` lies below 0.05.
+    """
+
+    better: str
+    worse: str
+    difference: float
+    p_value: float
+    shown: bool
+
+    def __str__(self) -> str:
+        figures = f"accuracy of the kept runs {self.difference:+.4f}, p = {self.p_value:.2g}"
+        if not self.shown:
+            return f"{self.better} and {self.worse}: no difference shown ({figures})"
+        if self.difference > 0:
+            return f"{self.better} is better than {self.worse} ({figures})"
+        return f"{self.worse} is right more often than {self.better} ({figures})"
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """A model, and why.
+
+    Attributes:
+        model: its label.
+        reason: in a sentence or two.
+    """
+
+    model: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.model}: {self.reason}"
+
+
+def neighbours(results: Results) -> list[Difference]:
+    """Tests each model of the table against the next one below it.
+
+    Returns:
+        A `Difference` a pair, in the order of the table.
+    """
+    ranked = [label for label in leaderboard(results).index if label in results.reports]
+    return differences(results, list(pairwise(ranked)))
+
+
+def differences(results: Results, pairs: Sequence[tuple[str, str]]) -> list[Difference]:
+    """Tests pairs of models, with Holm's correction for their number."""
+    right = {
+        label: results.report(label).probabilities.argmax(axis=1) == results.labels
+        for label in {label for pair in pairs for label in pair}
+    }
+    if not pairs:
+        return []
+    p_values = holm([mcnemar(right[a], right[b]) for a, b in pairs])
+    return [
+        Difference(a, b, float(right[a].mean() - right[b].mean()), float(p), bool(p < LEVEL))
+        for (a, b), p in zip(pairs, p_values, strict=True)
+    ]
+
+
+def pareto_front(table: pd.DataFrame, cost: str, metric: str = "macro_f1") -> list[str]:
+    """The models that no other beats in cost and metric at once.
+
+    Args:
+        table: as `leaderboard` makes it.
+        cost: a column, of which less is better.
+        metric: a column of `METRICS`.
+
+    Returns:
+        Labels, by rising cost. Models of which one of the two is unknown are left out.
+    """
+    sign = 1 if metric in LOWER_IS_BETTER else -1
+    known = table[[cost, metric]].dropna().astype(float)
+    known["loss"] = sign * known[metric]
+    front, best = [], np.inf
+    for label, row in known.sort_values([cost, "loss"], kind="stable").iterrows():
+        if row["loss"] < best:
+            front.append(str(label))
+            best = row["loss"]
+    return front
+
+
+def recommend(
+    results: Results,
+    *,
+    max_latency_ms: float | None = None,
+    max_size_mb: float | None = None,
+    max_memory_mb: float | None = None,
+    metric: str = "macro_f1",
+) -> Recommendation:
+    """Chooses the model with the best metric among those within the limits.
+
+    Args:
+        results: the comparison.
+        max_latency_ms: limit of the 95th percentile of the time of one text.
+        max_size_mb: limit of what is served, on disk.
+        max_memory_mb: limit of the most memory held.
+        metric: one of `METRICS`.
+
+    Raises:
+        ValueError: an unknown metric, a limit that is not above 0, or no model within the limits.
+    """
+    if metric not in METRICS:
+        raise ValueError(f"`metric` must be one of {METRICS}. Received: metric={metric!r}")
+    limits = {
+        "p95_ms": ("max_latency_ms", max_latency_ms, "ms"),
+        "size_mb": ("max_size_mb", max_size_mb, "MB"),
+        "memory_mb": ("max_memory_mb", max_memory_mb, "MB of memory"),
+    }
+    given = {c: (name, v, unit) for c, (name, v, unit) in limits.items() if v is not None}
+    for name, limit, _ in given.values():
+        if not isinstance(limit, (int, float)) or not limit > 0:
+            raise ValueError(f"`{name}` must be a number above 0. Received: {name}={limit!r}")
+    table = leaderboard(results)
+    table = table[table[metric].notna()]
+    fitting = table
+    for column, (_, limit, _) in given.items():
+        fitting = fitting[fitting[column].astype(float) <= limit]
+    if fitting.empty:
+        _raise_none_fits(table, given)
+    by_metric = fitting.sort_values(metric, ascending=metric in LOWER_IS_BETTER, kind="stable")
+    best = str(by_metric.index[0])
+    value = float(by_metric[metric].iloc[0])
+    bounds = "within " + " and ".join(f"{limit:g} {unit}" for _, limit, unit in given.values())
+    if len(by_metric) == 1:
+        reason = f"the only one {bounds if given else 'there is'}, {metric} {value:.3f}"
+    else:
+        word = "lowest" if metric in LOWER_IS_BETTER else "highest"
+        among = f"of the {len(fitting)} {bounds}" if given else f"of {len(fitting)}"
+        reason = f"the {word} {metric} {among}, {value:.3f}"
+    known = by_metric[list(limits)].iloc[0].astype(float).dropna()
+    figures = ", ".join(f"{known[c]:,.3g} {limits[c][2]}" for c in known.index)
+    reason += f" ({figures})." if figures else "."
+    return Recommendation(best, reason + _cheaper(results, fitting, best) + _hint(results, best))
+
+
+def _raise_none_fits(table: pd.DataFrame, given: Mapping[str, tuple[str, float, str]]) -> None:
+    if table.empty:
+        raise ValueError(
+            "No model has answers to choose by. See the column `missing` of the table. "
+            "Received: 0 models"
+        )
+    least = {column: table[column].astype(float).min() for column in given}
+    raise ValueError(
+        "No model is within these limits. The least that one has: "
+        + ", ".join(f"{column} {value:.3g}" for column, value in least.items())
+        + f". Raise a limit. Received: {', '.join(f'{n}={v!r}' for n, v, _ in given.values())}"
+    )
+
+
+def _cheaper(results: Results, fitting: pd.DataFrame, best: str) -> str:
+    """Names the fastest model that is not shown to be worse, if it is at least twice as fast."""
+    times = fitting["p95_ms"].astype(float)
+    others = [str(o) for o in fitting.index[times * 2 <= times[best]]]
+    tested = differences(results, [(best, other) for other in others])
+    equal = [d.worse for d in tested if not d.shown]
+    if not equal:
+        return ""
+    other = min(equal, key=lambda label: times[label])
+    return (
+        f" {other} takes {times[other]:.3g} ms, and is not shown to be worse (McNemar, "
+        f"p = {next(d.p_value for d in tested if d.worse == other):.2g})."
+    )
+
+
+def _hint(results: Results, best: str) -> str:
+    entry = next(e for e in results.entries if e.label == best)
+    return " It is a baseline of scikit-learn: no SavedModel." if entry.is_baseline else ""

@@ -1,0 +1,302 @@
+"""`compare`: several models, trained and measured alike, on the same rows."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from keras_seqzoo import zoo
+from keras_seqzoo.comparison import worker
+from keras_seqzoo.comparison.candidates import Candidate, Models, Plan, make_plan, parse_candidates
+from keras_seqzoo.comparison.comparison import Comparison
+from keras_seqzoo.comparison.store import PARTS, ModelRecord, Store, default_folder
+from keras_seqzoo.data.table import TextTable
+from keras_seqzoo.evaluation.environment import environment
+
+Progress = Callable[[str, Mapping[str, Any]], None]
+
+_INTERRUPTED = "it was interrupted"
+_GRACE_SECONDS = 5.0
+
+
+def compare(
+    models: Models,
+    train: TextTable,
+    valid: TextTable,
+    test: TextTable,
+    *,
+    seeds: int | Sequence[int] = 3,
+    budget: str | float | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    patience: int = 2,
+    trials: int = 0,
+    explain: int = 5,
+    folder: str | os.PathLike[str] | None = None,
+    isolated: bool = True,
+    progress: bool | Progress = True,
+    command: str | None = None,
+) -> Comparison:
+    """Trains several models alike, on the same rows, and measures what they can and what they cost.
+
+    Every model is trained once a seed, keeps the epoch with the lowest validation loss, and answers
+    the test rows. The run with the lowest validation loss is exported as a SavedModel, which is
+    timed, and its surest mistakes are explained. Two baselines of scikit-learn always take part:
+    the majority, and TF-IDF with logistic regression.
+
+    Each model is trained in a process of its own. One that crashes, or runs out of memory, is
+    marked so, and the others go on. The same call goes on where an earlier one ended, however that
+    was, and trains nothing twice that is there already.
+
+    Args:
+        models: names, handles and folders, as `build_model` takes them; or dicts with `model`,
+            options of `build_model`, and perhaps `label`, `epochs`, `batch_size`,
+            `learning_rate` or `search` (values to try, by option); or a dict of either by label.
+        train: training rows, in memory; vocabularies are learnt from these alone.
+        valid: validation rows: they choose the epoch, the options in a search, and the run kept.
+        test: test rows, which choose nothing.
+        seeds: trainings of each model: a number of them, or the seeds.
+        budget: most time of one training, validation included: `"10min"`, or seconds. Where the
+            steps do not fit in, a learning rate that falls to zero falls faster; one epoch must.
+        epochs: most passes over the training rows. Default: 10 for models with a constant
+            learning rate, 3 for those whose rate falls to zero over the training.
+        batch_size: rows a step. Default: 32, or 8 where there are fewer than 1,000 training rows.
+        patience: passes without a lower validation loss after which a training with a constant
+            learning rate ends.
+        trials: trainings of a random search (KerasTuner) for each model, before those that count.
+            The first has the model's own options. Default: no search.
+        explain: most mistakes explained for each model; 0 for none.
+        folder: where everything is kept. Default: `comparisons/<name>-<digest of the rows>`.
+        isolated: whether models are trained in processes of their own. `False` is for models that
+            were registered in a notebook or script, which another process can not see; then their
+            memory can not be told apart, and a crash takes the comparison with it.
+        progress: whether to tell on stderr what goes on; or a function of a model's label and a
+            dict, which is told instead.
+        command: what was typed, for the report.
+
+    Returns:
+        A `Comparison`.
+
+    Raises:
+        TypeError: a part of the data is no `TextTable`.
+        ValueError: an unsuitable setting, an unknown model or one twice, parts of different
+            classes, without labels or without rows, a class without a training row, or a folder
+            of another comparison.
+        OSError: the folder can not be read or written.
+        KeyboardInterrupt: it was interrupted; what was done until then is in the folder.
+
+    Warns:
+        UserWarning: a class has no row in `valid` or `test`.
+    """
+    candidates = parse_candidates(models)
+    plan = make_plan(seeds, budget, epochs, batch_size, patience, trials, explain)
+    if plan.trials:
+        from keras_seqzoo.comparison.search import import_tuner
+
+        import_tuner()
+    parts = dict(zip(PARTS, (train, valid, test), strict=True))
+    check_parts(parts)
+    imports = _modules_of(candidates) if isolated else []
+    title = Path(train.source).name
+    store = Store(Path(folder) if folder is not None else default_folder(title, parts))
+    tell = _teller(progress)
+    with store.locked():
+        store.open(title, parts)
+        versions = {k: v for k, v in environment().items() if k in ("keras_seqzoo", "Keras")}
+        folders = [store.model_folder(c, plan, versions) for c in candidates]
+        story = store.story()["last"]
+        before = story.get("seconds") or 0.0
+        store.write_last(
+            models=[{"candidate": c.as_dict(), "folder": f.name}
+                    for c, f in zip(candidates, folders, strict=True)],
+            seeds=list(plan.seeds),
+            train_rows=len(train),
+            environment=environment(),
+            settings=_settings(plan, isolated),
+            commands=[command or _call(models, plan)],
+            seconds=None,
+        )  # fmt: skip
+        begun, worked = time.monotonic(), False
+        tell("", {"event": "begin", "labels": [c.label for c in candidates],
+                  "folder": str(store.folder)})  # fmt: skip
+        for candidate, path in zip(candidates, folders, strict=True):
+            if _is_complete(path, plan):
+                tell(candidate.label, {"event": "done before"})
+                continue
+            worked = True
+            job = worker.Job(store.folder.resolve(), path.resolve(), candidate, plan, imports)
+            job.write()
+            tell(candidate.label, {"event": "start"})
+            try:
+                _run(job, tell, isolated)
+            except KeyboardInterrupt:
+                ModelRecord(path).write_trouble(_INTERRUPTED)
+                tell(candidate.label, {"event": "trouble", "reason": _INTERRUPTED})
+                raise
+            reason = ModelRecord(path).trouble()
+            event = {"event": "trouble", "reason": reason} if reason else {"event": "done"}
+            tell(candidate.label, event)
+        seconds = time.monotonic() - begun
+        store.write_last(seconds=seconds if worked else before or None)
+    tell("", {"event": "end", "seconds": seconds})
+    return Comparison(store.folder)
+
+
+def check_parts(parts: Mapping[str, TextTable]) -> None:
+    """Checks that models can be trained and compared on these tables.
+
+    Raises:
+        TypeError: a part is no `TextTable`.
+        ValueError: no rows, no labels, different classes, or a class without a training row.
+
+    Warns:
+        UserWarning: a class has no row in `valid` or `test`.
+    """
+    for name, table in parts.items():
+        if not isinstance(table, TextTable):
+            raise TypeError(
+                f"`{name}` must be a TextTable, in memory. Use read_table(source), without "
+                f"stream=True. Received: {name} of type {type(table).__name__}"
+            )
+        if not len(table) or table.labels is None:
+            raise ValueError(
+                "A comparison takes labelled rows to train on, to validate on and to test on. "
+                f"Split a table with label=…: table.split(valid=0.1, test=0.1). Received: {name}="
+                f"{table!r}"
+            )
+        if table.classes != parts["train"].classes:
+            raise ValueError(
+                "The three tables must have the same classes, in the same order. Read them with "
+                f"read_table(…, classes=train.classes). Received: train.classes="
+                f"{parts['train'].classes}, {name}.classes={table.classes}"
+            )
+    for name, table in parts.items():
+        absent = [c for c, rows in table.class_counts.items() if not rows]
+        if not absent:
+            continue
+        if name == "train":
+            raise ValueError(
+                "Every class must have a row to train on. Split the table anew (split is "
+                f"stratified), or read it without these classes. Received: no row of {absent[:5]}"
+            )
+        warnings.warn(
+            f"No row of {name} is of the class{'es' * (len(absent) > 1)} "
+            f"{', '.join(map(repr, absent[:5]))}: what the models can do there is not seen.",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def _is_complete(path: Path, plan: Plan) -> bool:
+    record = ModelRecord(path)
+    return record.facts().get("seeds") == list(plan.seeds) and not record.trouble()
+
+
+def _run(job: worker.Job, tell: Progress, isolated: bool) -> None:
+    """Does a job, in a process of its own or in this one; what went wrong is in its folder."""
+
+    def emit(event: Mapping[str, Any]) -> None:
+        tell(job.candidate.label, event)
+
+    if not isolated:
+        worker.do(job, emit)
+        return
+    with (job.model_folder / "log.txt").open("ab") as log:
+        path = os.pathsep.join([*map(os.path.abspath, filter(None, sys.path)), str(Path.cwd())])
+        process = subprocess.Popen(
+            [sys.executable, "-m", worker.__name__, str(job.model_folder / "job.json")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env={**os.environ, "PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3",
+                 "KERAS_BACKEND": "tensorflow"},
+            # Ctrl-C is ours to handle.
+            start_new_session=True,
+        )  # fmt: skip
+        try:
+            for event in _events(process):
+                emit(event)
+            code = process.wait()
+        except BaseException:
+            _end(process)
+            raise
+    record = ModelRecord(job.model_folder)
+    if code and not record.trouble():
+        record.write_trouble(_reason_of(code, job.model_folder / "log.txt"))
+
+
+def _events(process: subprocess.Popen[bytes]) -> Iterator[dict[str, Any]]:
+    for line in process.stdout or ():
+        yield json.loads(line)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(_GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _reason_of(code: int, log: Path) -> str:
+    if code == -signal.SIGKILL:
+        return "it was killed: most likely the machine ran out of memory (SIGKILL)"
+    if code < 0:
+        return f"it crashed ({signal.Signals(-code).name}); see {log}"
+    lines = log.read_text("utf-8", "replace").strip().splitlines()
+    return f"its process ended with {code}: {lines[-1][:200] if lines else 'no message'}"
+
+
+def _modules_of(candidates: Sequence[Candidate]) -> list[str]:
+    """The modules that register models of the user's own.
+
+    Raises:
+        ValueError: one is registered where no other process can see it.
+    """
+    homes = {c.model: zoo.home_module(c.model) for c in candidates if not c.is_baseline}
+    for name, home in homes.items():
+        if home == "__main__":
+            raise ValueError(
+                "A model that is registered in a script or notebook can not be seen by the process "
+                "that trains it. Put it in a module and import that, or pass isolated=False. "
+                f"Received: {name!r}, registered in __main__"
+            )
+    return sorted({home for home in homes.values() if not home.startswith("keras_seqzoo.")})
+
+
+def _settings(plan: Plan, isolated: bool) -> dict[str, str]:
+    return {
+        "seeds": ", ".join(map(str, plan.seeds)),
+        "budget of one training": "none" if plan.budget_s is None else f"{plan.budget_s:g} s",
+        "epochs": str(plan.epochs or "10, or 3 where the learning rate falls to zero"),
+        "batch size": str(plan.batch_size or "32, or 8 below 1,000 training rows"),
+        "patience": f"{plan.patience} epochs, where the learning rate is constant",
+        "trials of the search": str(plan.trials or "no search"),
+        "weights kept": "of the epoch with the lowest validation loss",
+        "processes": "one a model" if isolated else "one for all",
+    }
+
+
+def _call(models: Models, plan: Plan) -> str:
+    shown = models if isinstance(models, (str, Mapping)) else list(models)
+    budget = "" if plan.budget_s is None else f", budget={plan.budget_s:g}"
+    return f"sz.compare({shown!r}, train, valid, test, seeds={list(plan.seeds)}{budget})"
+
+
+def _teller(progress: bool | Progress) -> Progress:
+    if callable(progress):
+        return progress
+    if not progress:
+        return lambda label, event: None
+    from keras_seqzoo.comparison.progress import ComparisonProgress
+
+    return ComparisonProgress()

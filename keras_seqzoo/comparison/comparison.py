@@ -1,0 +1,206 @@
+"""`Comparison`: the table, the choice, the page and the models."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from keras_seqzoo.comparison import choose
+from keras_seqzoo.comparison.candidates import Candidate
+from keras_seqzoo.comparison.store import ModelRecord, Store
+from keras_seqzoo.comparison.table import leaderboard
+from keras_seqzoo.evaluation.results import Results
+
+_SHOWN = {
+    "accuracy": "{:.4f}", "macro_f1": "{:.4f}", "log_loss": "{:.3f}", "calibration_error": "{:.3f}",
+    "parameters": "{:,.0f}", "training_s": "{:,.1f}", "size_mb": "{:,.1f}", "p50_ms": "{:,.2f}",
+    "p95_ms": "{:,.2f}", "texts_per_s": "{:,.0f}", "memory_mb": "{:,.0f}",
+}  # fmt: skip
+
+
+class Comparison:
+    """What `compare` found. `print` it, or take its `table`.
+
+    Args:
+        folder: where `compare` kept it, such as that of an earlier one.
+
+    Attributes:
+        folder: the same.
+        results: everything that is known, run by run.
+
+    Raises:
+        FileNotFoundError: no comparison there.
+        ValueError: a damaged one.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]):
+        self.folder = Path(folder)
+        self._store = Store(self.folder)
+        self.results: Results = self._store.results()
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """A row a model, best macro-F1 first; see `leaderboard` for the columns."""
+        return leaderboard(self.results)
+
+    @cached_property
+    def differences(self) -> list[choose.Difference]:
+        """Whether each model differs from the next one in the table."""
+        return choose.neighbours(self.results)
+
+    def recommend(
+        self,
+        *,
+        max_latency_ms: float | None = None,
+        max_size_mb: float | None = None,
+        max_memory_mb: float | None = None,
+        metric: str = "macro_f1",
+    ) -> choose.Recommendation:
+        """Chooses the model with the best metric among those within the limits.
+
+        Args:
+            max_latency_ms: limit of the 95th percentile of the time of one text.
+            max_size_mb: limit of what is served, on disk.
+            max_memory_mb: limit of the most memory held.
+            metric: `"macro_f1"`, `"accuracy"`, `"weighted_f1"`, `"log_loss"` or
+                `"calibration_error"`.
+
+        Returns:
+            A `Recommendation`: `model` and `reason`.
+
+        Raises:
+            ValueError: an unknown metric, a limit that is not above 0, or no model within them.
+        """
+        return choose.recommend(
+            self.results,
+            max_latency_ms=max_latency_ms,
+            max_size_mb=max_size_mb,
+            max_memory_mb=max_memory_mb,
+            metric=metric,
+        )
+
+    def pareto_front(self, cost: str = "p95_ms", metric: str = "macro_f1") -> list[str]:
+        """The models that no other beats in cost and metric at once, by rising cost.
+
+        Args:
+            cost: a column of the table of which less is better.
+            metric: a metric of the table.
+        """
+        return choose.pareto_front(self.table, cost, metric)
+
+    def load(self, label: str) -> Any:
+        """Loads the model of the kept run, to ask, explain, train on or export.
+
+        Args:
+            label: its name in the table.
+
+        Returns:
+            A classifier as `build_model` makes it, trained; of a baseline, one with `classes` and
+            `predict`, over a pipeline of scikit-learn.
+
+        Raises:
+            ValueError: no such model, or it did not come so far.
+        """
+        for model in self._store.story()["last"]["models"]:
+            candidate = Candidate(**model["candidate"])
+            if candidate.label == label:
+                break
+        else:
+            raise ValueError(
+                f"`label` must be a model of the comparison: {list(self.table.index)}. "
+                f"Received: label={label!r}"
+            )
+        folder = self.folder / "models" / model["folder"]
+        missing = str(self.table["missing"][label])
+        facts = ModelRecord(folder).facts()
+        if not facts:
+            raise ValueError(
+                "This model did not come so far that it could be kept: "
+                f"{missing}. Run `compare` again. Received: label={label!r}"
+            )
+        if candidate.is_baseline:
+            from keras_seqzoo.comparison.baselines import SklearnClassifier
+
+            return SklearnClassifier.load(
+                folder / facts["kept"], candidate.model, self.results.classes
+            )
+        from keras_seqzoo.serving.saved import load_keras_file
+
+        # `compare` wrote the file: a graph in it is that of a model which the user named.
+        return load_keras_file(folder / facts["kept"], trust=True)
+
+    def saved_model(self, label: str) -> Path:
+        """The folder of the versions of a model's SavedModel, as TensorFlow Serving takes it.
+
+        Raises:
+            ValueError: no such model, a baseline, or one that did not come so far.
+        """
+        for model in self._store.story()["last"]["models"]:
+            path = self.folder / "models" / model["folder"] / "saved_model"
+            if model["candidate"]["label"] == label and path.is_dir():
+                return path
+        raise ValueError(
+            "There is a SavedModel of every model that was trained, and none of a baseline. "
+            f"Received: label={label!r}"
+        )
+
+    def to_html(self, path: str | os.PathLike[str]) -> Path:
+        """Writes the report: one HTML file that needs nothing else.
+
+        Raises:
+            OSError: the file can not be written.
+        """
+        from keras_seqzoo.pages.page import write_page
+
+        return write_page(self.results, path)
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Writes `report.html`, and its figures as CSV, JSON and PNG.
+
+        Raises:
+            OSError: the folder can not be written to.
+        """
+        from keras_seqzoo.pages.files import write_data, write_figures
+
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.to_html(folder / "report.html")
+        write_data(self.results, folder)
+        write_figures(self.results, folder)
+        return folder
+
+    def __str__(self) -> str:
+        """The table, what differs, and what is missing."""
+        parts = [self._shown().to_string(), "\n".join(map(str, self.differences))]
+        parts += [
+            f"{label}: not complete, {missing}"
+            for label, missing in self.table["missing"].items()
+            if missing
+        ]
+        return "\n\n".join(part for part in parts if part)
+
+    def __repr__(self) -> str:
+        return f"Comparison({str(self.folder)!r}, {len(self.results.entries)} models)"
+
+    def _repr_html_(self) -> str:
+        return self._shown().to_html()
+
+    def _shown(self) -> pd.DataFrame:
+        """The columns that fit on a screen, as text."""
+        shown: dict[str, Any] = {
+            name: self.table[name].map(lambda v, f=form: "" if pd.isna(v) else f.format(v))
+            for name, form in _SHOWN.items()
+        }
+        for metric in ("accuracy", "macro_f1"):
+            low, high = self.table[f"{metric}_low"], self.table[f"{metric}_high"]
+            ranges = [
+                "" if pd.isna(a) else f"{a:.3f}-{b:.3f}" for a, b in zip(low, high, strict=True)
+            ]
+            place = list(shown).index(metric) + 1
+            shown = dict([*list(shown.items())[:place], (f"95 % {metric}", ranges),
+                          *list(shown.items())[place:]])  # fmt: skip
+        return pd.DataFrame(shown, index=self.table.index)

@@ -1,0 +1,73 @@
+"""What a model costs when it answers: time, size, memory."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+_WARM_UPS = 3
+_MOST_SECONDS = 8.0
+
+
+def latency_ms(
+    classifier: Any, texts: Sequence[str], most: int = 200, seed: int = 0
+) -> tuple[float, float]:
+    """Times one text at a time.
+
+    Args:
+        classifier: has `predict(texts)`.
+        texts: to draw from, at least one.
+        most: texts timed; fewer where they take more than some seconds.
+        seed: of the draw.
+
+    Returns:
+        Median and 95th percentile, in milliseconds.
+    """
+    rng = np.random.default_rng(seed)
+    drawn = [texts[i] for i in rng.permutation(len(texts))[:most]]
+    for text in drawn[:_WARM_UPS]:
+        classifier.predict([text])
+    times: list[float] = []
+    while len(times) < most and sum(times) < _MOST_SECONDS:
+        begun = time.perf_counter()
+        classifier.predict([drawn[len(times) % len(drawn)]])
+        times.append(time.perf_counter() - begun)
+    p50, p95 = np.percentile(times, [50, 95]) * 1000
+    return float(p50), float(p95)
+
+
+def texts_per_s(
+    classifier: Any, texts: Sequence[str], batch_size: int = 32, seed: int = 0
+) -> float:
+    """Counts the texts that are answered in a second, in batches drawn at random."""
+    rng = np.random.default_rng(seed)
+    answered, seconds = 0, 0.0
+    classifier.predict(list(texts[:batch_size]))
+    while answered < 2048 and seconds < _MOST_SECONDS:
+        batch = [texts[i] for i in rng.integers(0, len(texts), batch_size)]
+        begun = time.perf_counter()
+        classifier.predict(batch)
+        seconds += time.perf_counter() - begun
+        answered += batch_size
+    return answered / seconds
+
+
+def size_mb(path: Path) -> float:
+    """Size of a file, or of all files of a folder, in MB of 1,000,000 bytes."""
+    files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
+    return sum(file.stat().st_size for file in files) / 1e6
+
+
+def peak_memory_mb() -> float:
+    """The most memory that this process has held, in MB of 1,000,000 bytes.
+
+    That of the machine; on a GPU the model's own memory comes on top.
+    """
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak * (1 if sys.platform == "darwin" else 1024) / 1e6

@@ -1,0 +1,316 @@
+"""The folder of a comparison: the data, and a folder a model that is filled run by run.
+
+A file is there whole or not at all, so that a comparison that was killed goes on from what is
+there.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from keras_seqzoo.comparison.candidates import Candidate, Plan
+from keras_seqzoo.data.table import TextTable
+from keras_seqzoo.evaluation.data_summary import DataSummary, summarise
+from keras_seqzoo.evaluation.results import Costs, Entry, Results, Run
+from keras_seqzoo.explanation.explanation import Explanation
+
+PARTS = ("train", "valid", "test")
+_STORY = "comparison.json"
+
+
+class Store:
+    """The folder of a comparison.
+
+    Args:
+        folder: where it is; made where it is missing.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    @property
+    def ids(self) -> Path:
+        """The folder of the ids, which models of one vocabulary share."""
+        return self.folder / "ids"
+
+    def model_folder(self, candidate: Candidate, plan: Plan, versions: Mapping[str, str]) -> Path:
+        """The folder of a model trained in one way."""
+        slug = re.sub(r"[^A-Za-z0-9_-]+", "_", candidate.label)[:40]
+        return self.folder / "models" / f"{slug}-{plan.digest(candidate, versions)}"
+
+    def open(self, title: str, parts: Mapping[str, TextTable]) -> None:
+        """Makes the folder for a comparison on these rows, or finds it made for them.
+
+        Raises:
+            ValueError: the folder holds a comparison on other rows, or something else.
+            OSError: it can not be read or written.
+        """
+        prints = {name: table.fingerprint() for name, table in parts.items()}
+        story = self._existing_story()
+        if story is not None:
+            if story["rows"] != prints:
+                raise ValueError(
+                    "This folder holds a comparison on other rows: another table, another split or "
+                    "other classes. Name another folder, or pass the same tables to go on. "
+                    f"Received: {self.folder} of {story['title']!r}"
+                )
+            return
+        (self.folder / "data").mkdir(parents=True, exist_ok=True)
+        for name, table in parts.items():
+            frame = table.frame
+            # Half of a surrogate pair has no UTF-8 form; models read it as "?" too.
+            texts = [str(t).encode("utf-8", "replace").decode() for t in frame["text"]]
+            path = self.folder / "data" / f"{name}.parquet"
+            with _whole(path) as unfinished:
+                frame.assign(text=texts).to_parquet(unfinished, index=False)
+        summary = summarise(parts["train"], parts["valid"], parts["test"]).as_dict()
+        classes = list(parts["train"].classes)
+        self._write_story(
+            {"title": title, "rows": prints, "classes": classes, "data": summary, "last": {}}
+        )
+
+    def write_last(self, **last: Any) -> None:
+        """Notes what was compared last: `models`, `settings`, `commands` and so on."""
+        story = self.story()
+        self._write_story({**story, "last": {**story["last"], **last}})
+
+    def story(self) -> dict[str, Any]:
+        """What `open` and `write_last` wrote.
+
+        Raises:
+            FileNotFoundError: no folder, or none of a comparison.
+            ValueError: a damaged one.
+        """
+        story = self._existing_story()
+        if story is None:
+            raise FileNotFoundError(
+                "There is no comparison in this folder. Check the path, or run `compare` with "
+                f"folder=… first. Received: {self.folder}"
+            )
+        return story
+
+    def part(self, name: str) -> TextTable:
+        """Reads the rows of `train`, `valid` or `test`."""
+        story = self.story()
+        path = self.folder / "data" / f"{name}.parquet"
+        try:
+            frame = pd.read_parquet(path)
+        except (OSError, ValueError) as error:
+            raise _damaged(path, error) from error
+        return TextTable(frame, tuple(story["classes"]), source=story["title"])
+
+    def results(self) -> Results:
+        """Everything that is known of the models compared last.
+
+        Raises:
+            FileNotFoundError: no comparison there.
+            ValueError: a damaged file.
+        """
+        story = self.story()
+        last, test = story["last"], self.part("test")
+        return Results(
+            title=story["title"],
+            classes=tuple(story["classes"]),
+            texts=list(test.texts),
+            labels=np.asarray(test.labels),
+            entries=[self._entry(model, last) for model in last.get("models", [])],
+            data=DataSummary.from_dict(story["data"]),
+            environment=last.get("environment", {}),
+            commands=last.get("commands", []),
+            settings=last.get("settings", {}),
+            seconds=last.get("seconds"),
+        )
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps a second process from filling the folder at the same time.
+
+        Raises:
+            BlockingIOError: another process does.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise BlockingIOError(
+                    "Another process is comparing models in this folder. Wait for it, or name "
+                    f"another folder. Received: {self.folder}"
+                ) from error
+            yield
+
+    def _entry(self, model: Mapping[str, Any], last: Mapping[str, Any]) -> Entry:
+        candidate = Candidate(**model["candidate"])
+        record = ModelRecord(self.folder / "models" / model["folder"])
+        runs = [run for seed in last["seeds"] if (run := record.run(seed)) is not None]
+        facts, trouble = record.facts(), record.trouble()
+        missing = trouble or ("" if facts else "it was not reached before the comparison ended")
+        asked = 1 if candidate.is_baseline else len(last["seeds"])
+        if missing and runs:
+            missing = f"{len(runs)} of {asked} trainings ended well; then {missing}"
+        costs = {**facts.get("costs", {}), **_training_costs(runs, last.get("train_rows", 0))}
+        return Entry(
+            label=candidate.label,
+            description=facts.get("description", ""),
+            is_baseline=candidate.is_baseline,
+            options={**candidate.options, **facts.get("options", {})},
+            runs=runs,
+            costs=Costs(**costs),
+            missing=missing,
+            texts_cut=facts.get("texts_cut"),
+            sequence_length=facts.get("sequence_length"),
+            mistakes=[
+                (row, None if e is None else Explanation.from_dict(e))
+                for row, e in facts.get("mistakes", [])
+            ],
+            searched=record.searched(),
+        )
+
+    def _existing_story(self) -> dict[str, Any] | None:
+        path = self.folder / _STORY
+        try:
+            if not self.folder.exists():
+                return None
+            if not self.folder.is_dir() or (any(self._contents()) and not path.exists()):
+                raise ValueError(
+                    "The folder of a comparison must be new, empty, or one of a comparison. Name "
+                    f"another. Received: {self.folder}"
+                )
+            return _read_json(path) if path.exists() else None
+        except PermissionError as error:
+            raise PermissionError(
+                "The folder of the comparison can not be read. Change its permissions, or name "
+                f"another. Received: {self.folder}"
+            ) from error
+
+    def _contents(self) -> Iterator[Path]:
+        """What lies in the folder but what an `open` that was killed may have left."""
+        return (p for p in self.folder.iterdir() if p.name not in (".lock", "data"))
+
+    def _write_story(self, story: Mapping[str, Any]) -> None:
+        write_json(self.folder / _STORY, story)
+
+
+class ModelRecord:
+    """What a worker has written of one model.
+
+    Args:
+        folder: of the model, as `Store.model_folder` gives it.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def run(self, seed: int) -> Run | None:
+        """The run of a seed; None where it has not ended well."""
+        path = self.folder / f"seed-{seed}.json"
+        if not path.exists():
+            return None
+        story = _read_json(path)
+        story.pop("memory_mb", None)
+        try:
+            probabilities = np.load(path.with_suffix(".npy"))
+        except (OSError, ValueError) as error:
+            raise _damaged(path.with_suffix(".npy"), error) from error
+        return Run(probabilities=probabilities, **story)
+
+    def write_run(self, run: Run, memory_mb: float) -> None:
+        """Keeps a run that has ended well, and the most memory held until then."""
+        path = self.folder / f"seed-{run.seed}.json"
+        with _whole(path.with_suffix(".npy")) as unfinished, unfinished.open("wb") as file:
+            np.save(file, run.probabilities)
+        story = {k: v for k, v in vars(run).items() if k != "probabilities"}
+        write_json(path, {**story, "memory_mb": memory_mb})
+
+    def memory_mb(self, seeds: tuple[int, ...]) -> float | None:
+        """The most memory held in the runs of these seeds."""
+        paths = [self.folder / f"seed-{seed}.json" for seed in seeds]
+        return max((_read_json(p)["memory_mb"] for p in paths if p.exists()), default=None)
+
+    def searched(self) -> list[dict[str, Any]]:
+        """The trials of the search."""
+        path = self.folder / "search.json"
+        return _read_json(path)["trials"] if path.exists() else []
+
+    def facts(self) -> dict[str, Any]:
+        """What was measured of the kept run; empty where it has not come to that."""
+        path = self.folder / "facts.json"
+        return _read_json(path) if path.exists() else {}
+
+    def trouble(self) -> str:
+        """Why the model is not complete; "" where it is, or was not begun."""
+        path = self.folder / "trouble.json"
+        return _read_json(path)["reason"] if path.exists() else ""
+
+    def write_trouble(self, reason: str) -> None:
+        """Notes why the model is not complete."""
+        write_json(self.folder / "trouble.json", {"reason": reason})
+
+    def forget_trouble(self) -> None:
+        """Takes the note away, for another attempt."""
+        (self.folder / "trouble.json").unlink(missing_ok=True)
+
+
+def default_folder(title: str, parts: Mapping[str, TextTable]) -> Path:
+    """`comparisons/<title>-<digest of the rows>`: the same rows lead to the same folder."""
+    prints = "".join(table.fingerprint() for table in parts.values())
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "_", Path(title).stem)[:40] or "texts"
+    return Path("comparisons") / f"{stem}-{hashlib.sha256(prints.encode()).hexdigest()[:8]}"
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON, whole or not at all."""
+    with _whole(path) as unfinished:
+        text = json.dumps(value, indent=1, ensure_ascii=False, default=float)
+        unfinished.write_text(text + "\n", encoding="utf-8")
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> ValueError:
+    return ValueError(
+        "A file of the comparison is damaged. Delete its folder, and run `compare` again: what is "
+        f"whole elsewhere is kept. Received: {path}, which gave {type(error).__name__}: {error}"
+    )
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """Gives a path to write to, which takes its place when that went well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
+    os.close(handle)
+    try:
+        yield Path(name)
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def _training_costs(runs: list[Run], rows: int) -> dict[str, float]:
+    seconds = [run.seconds for run in runs if run.seconds is not None]
+    if not seconds:
+        return {}
+    costs = {"training_s": float(np.mean(seconds))}
+    examples = [rows * len(run.history["loss"]) for run in runs if run.history.get("loss")]
+    if examples and not any(run.stopped for run in runs):
+        costs["examples_per_s"] = sum(examples) / sum(seconds)
+    return costs

@@ -1,0 +1,139 @@
+"""One training of a model of the zoo, the same for every model of a comparison."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_seqzoo import zoo
+from keras_seqzoo.comparison.budget import BudgetedLearningRate, TimeBudget
+from keras_seqzoo.comparison.candidates import Candidate, Plan
+from keras_seqzoo.data.pipeline import make_dataset
+from keras_seqzoo.data.table import TextTable
+from keras_seqzoo.evaluation.results import Run
+from keras_seqzoo.tasks.classify import Classifier
+
+Emit = Callable[[Mapping[str, Any]], None]
+
+_FEW_ROWS = 1000
+
+
+def build(candidate: Candidate, train: TextTable) -> Classifier:
+    """Builds a candidate's model; it learns its vocabulary, if it does, from the training rows."""
+    model = zoo.build_model(candidate.model, train, **candidate.options)
+    if not isinstance(model, Classifier):
+        raise TypeError(f"Only classifiers can be compared. Received: {type(model).__name__}")
+    if candidate.learning_rate is not None:
+        model.optimizer.learning_rate = candidate.learning_rate
+    return model
+
+
+def settings(candidate: Candidate, plan: Plan, model: Classifier, rows: int) -> dict[str, Any]:
+    """What decides a training: epochs, batch size, learning rate, patience, schedule."""
+    is_constant = model.schedule == "constant"
+    epochs = candidate.epochs or plan.epochs or (10 if is_constant else 3)
+    few = 8 if rows < _FEW_ROWS else 32
+    return {
+        "epochs": epochs,
+        "batch_size": candidate.batch_size or plan.batch_size or few,
+        "learning_rate": float(keras.ops.convert_to_numpy(model.optimizer.learning_rate)),
+        "schedule": model.schedule,
+        # To end early would leave a rate that has not fallen to zero.
+        "patience": plan.patience if is_constant else epochs,
+    }
+
+
+def train_once(
+    candidate: Candidate,
+    plan: Plan,
+    seed: int,
+    parts: Mapping[str, TextTable],
+    ids: Path,
+    emit: Emit,
+) -> tuple[Classifier, Run]:
+    """Builds a model, trains it, keeps the epoch of the lowest validation loss, asks the test rows.
+
+    Args:
+        candidate: which model.
+        plan: how.
+        seed: of weights and order.
+        parts: tables `train`, `valid` and `test`.
+        ids: folder of ids, shared by models of one vocabulary.
+        emit: is told of every epoch.
+
+    Raises:
+        BudgetError: not even one epoch fits into the budget.
+        ValueError: the model can not be built, or its answers are no numbers.
+    """
+    keras.utils.set_random_seed(seed)
+    train, valid, test = (parts[name] for name in ("train", "valid", "test"))
+    model = build(candidate, train)
+    chosen = settings(candidate, plan, model, len(train))
+    clock = TimeBudget(plan.budget_s)
+    callbacks: list[keras.callbacks.Callback] = [clock]
+    schedule, warmup = model.schedule, model.warmup
+    if plan.budget_s is not None and (schedule != "constant" or warmup):
+        callbacks.append(BudgetedLearningRate(schedule, warmup, clock))
+        model.schedule, model.warmup = "constant", 0.0
+    callbacks += [
+        keras.callbacks.EarlyStopping(
+            "val_loss", patience=chosen["patience"], restore_best_weights=True
+        ),
+        _Epochs(emit, seed, chosen["epochs"]),
+    ]
+    begun = time.monotonic()
+    history = model.fit(
+        make_dataset(train, model, chosen["batch_size"], shuffle=True, seed=seed, cache=ids),
+        validation_data=make_dataset(valid, model, 256, cache=ids),
+        epochs=chosen["epochs"],
+        callbacks=callbacks,
+        verbose=0,
+    ).history
+    seconds = time.monotonic() - begun
+    model.schedule, model.warmup = schedule, warmup
+    emit({"event": "testing", "seed": seed})
+    probabilities = model.predict(test.texts, batch_size=256, verbose=0)
+    if not np.isfinite(probabilities).all():
+        raise ValueError(
+            "The training went astray: the model's answers are no numbers. Lower learning_rate. "
+            f"Received: learning_rate={chosen['learning_rate']:.3g}"
+        )
+    epochs = len(history["loss"])
+    stopped = (
+        f"its budget of {plan.budget_s:.3g} s was spent in epoch {epochs} of {chosen['epochs']}"
+        if clock.spent
+        else ""
+    )
+    figures = {name: [float(v) for v in values] for name, values in history.items()}
+    loss = float(np.nanmin(history["val_loss"]))
+    return model, Run(seed, probabilities, loss, figures, seconds, stopped)
+
+
+class _Epochs(keras.callbacks.Callback):
+    """Tells of the beginning of a training, of its steps now and then, and of its epochs."""
+
+    def __init__(self, emit: Emit, seed: int, epochs: int):
+        super().__init__()
+        self.emit = emit
+        self.story = {"seed": seed, "epochs": epochs}
+        self._epoch = 0
+        self._told = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        now, steps = time.monotonic(), self.params.get("steps")
+        if steps and now - self._told > 0.5:
+            self._told = now
+            done = (self._epoch + (batch + 1) / steps) / self.story["epochs"]
+            self.emit({"event": "step", "done": done, "epoch": self._epoch + 1, **self.story})
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        figures = {k: float(v) for k, v in (logs or {}).items()}
+        self.emit({"event": "epoch", "epoch": epoch + 1, "logs": figures, **self.story})

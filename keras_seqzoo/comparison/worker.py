@@ -1,0 +1,310 @@
+"""Trains and measures one model of a comparison, in a process of its own.
+
+    python -m keras_seqzoo.comparison.worker JOB.json
+
+So that a model which crashes or fills the memory takes nothing else with it, and so that its
+memory can be told from that of the others. It tells what it does on stdout, a line of JSON each,
+and ends when its stdin is closed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import shutil
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keras_seqzoo import zoo
+from keras_seqzoo.comparison import measuring
+from keras_seqzoo.comparison.baselines import SklearnClassifier
+from keras_seqzoo.comparison.candidates import BASELINES, Candidate, Plan
+from keras_seqzoo.comparison.store import PARTS, ModelRecord, Store, write_json
+from keras_seqzoo.data.table import TextTable
+from keras_seqzoo.evaluation.results import Run
+
+if TYPE_CHECKING:
+    from keras_seqzoo.comparison.training import Emit
+    from keras_seqzoo.tasks.classify import Classifier
+
+# Explanations of long texts take long; what has none by then goes without.
+_EXPLAINING_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker has to do.
+
+    Attributes:
+        folder: of the comparison.
+        model_folder: of the model in it.
+        candidate: which model.
+        plan: how.
+        imports: modules that register models of the user's own.
+    """
+
+    folder: Path
+    model_folder: Path
+    candidate: Candidate
+    plan: Plan
+    imports: Sequence[str] = ()
+
+    def write(self) -> Path:
+        """Writes the job into the model's folder."""
+        path = self.model_folder / "job.json"
+        story = {"candidate": self.candidate.as_dict(), "plan": asdict(self.plan)}
+        write_json(path, {**story, "folder": str(self.folder), "imports": list(self.imports)})
+        return path
+
+    @classmethod
+    def read(cls, path: Path) -> Job:
+        """Reads what `write` wrote."""
+        story = json.loads(path.read_text(encoding="utf-8"))
+        plan = Plan(**{**story["plan"], "seeds": tuple(story["plan"]["seeds"])})
+        candidate = Candidate(**story["candidate"])
+        return cls(Path(story["folder"]), path.parent, candidate, plan, story["imports"])
+
+
+def main() -> None:
+    """Does the job that the command line names; exits with 1 where that fails."""
+    path = Path(sys.argv[1])
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    # What TensorFlow and others print goes to the log, as stderr does.
+    told = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
+    os.dup2(2, 1)
+
+    def emit(event: Mapping[str, Any]) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            told.write(json.dumps(event) + "\n")
+
+    job = Job.read(path)
+    for module in job.imports:
+        importlib.import_module(module)
+    sys.exit(0 if do(job, emit) else 1)
+
+
+def do(job: Job, emit: Emit) -> bool:
+    """Does a job; whatever goes wrong is noted in the model's folder.
+
+    Returns:
+        Whether it went well.
+    """
+    record = ModelRecord(job.model_folder)
+    record.forget_trouble()
+    try:
+        (_do_baseline if job.candidate.is_baseline else _do_model)(job, record, emit)
+    except MemoryError as error:
+        traceback.print_exc()
+        record.write_trouble(f"it ran out of memory ({str(error) or 'MemoryError'})")
+        return False
+    except Exception as error:  # noqa: BLE001 - whatever a model does costs that model only
+        traceback.print_exc()
+        record.write_trouble(_reason(error))
+        return False
+    return True
+
+
+def _do_model(job: Job, record: ModelRecord, emit: Emit) -> None:
+    timer = _Timer()
+    with timer("imports"):
+        from keras_seqzoo.comparison.search import search, with_values
+        from keras_seqzoo.comparison.training import settings, train_once
+        from keras_seqzoo.serving.saved import load_keras_file
+    store = Store(job.folder)
+    parts = {name: store.part(name) for name in PARTS}
+    candidate, plan, folder = job.candidate, job.plan, job.model_folder
+    if plan.trials and not record.searched():
+        with timer("search"):
+            trials = search(candidate, plan, parts, store.ids, emit)
+        write_json(folder / "search.json", {"trials": trials})
+    if plan.trials:
+        candidate = with_values(candidate, min(record.searched(), key=lambda t: t["val_loss"]))
+    model, model_seed = None, None
+
+    def train(seed: int) -> None:
+        nonlocal model, model_seed
+        with timer("trainings"):
+            model, run = train_once(candidate, plan, seed, parts, store.ids, emit)
+            model_seed = seed
+        with timer("saving"):
+            model.save(folder / f"seed-{seed}.keras")
+        record.write_run(run, measuring.peak_memory_mb())
+
+    for seed in plan.seeds:
+        if record.run(seed) is None:
+            train(seed)
+    kept = _kept(record, plan)
+    file = folder / f"seed-{kept.seed}.keras"
+    if not file.exists():  # thrown away when a comparison of more seeds kept another
+        train(kept.seed)
+    if model is None or model_seed != kept.seed:
+        with timer("loading"):
+            # It was written here: the graph in it is the one that the user named.
+            model = load_keras_file(file, trust=True)
+    chosen = settings(candidate, plan, model, len(parts["train"]))
+    card = zoo.card_of(candidate.model)
+    facts = _measured(model, kept, parts["test"], job, timer, emit)
+    write_json(
+        folder / "facts.json",
+        {
+            **facts,
+            "description": card.description,
+            "options": {**candidate.options, **chosen},
+            "kept": file.name,
+            "seeds": list(plan.seeds),
+            "seconds": timer.seconds,
+        },
+    )
+    for seed in plan.seeds:
+        if seed != kept.seed:
+            (folder / f"seed-{seed}.keras").unlink(missing_ok=True)
+
+
+def _measured(
+    model: Classifier, kept: Run, test: TextTable, job: Job, timer: _Timer, emit: Emit
+) -> dict[str, Any]:
+    """Exports a model, and measures what is served."""
+    from keras_seqzoo.serving.export import export_model
+    from keras_seqzoo.serving.saved import SavedClassifier
+
+    memory = ModelRecord(job.model_folder).memory_mb(job.plan.seeds)
+    emit({"event": "exporting"})
+    with timer("export"):
+        shutil.rmtree(job.model_folder / "saved_model", ignore_errors=True)
+        exported = export_model(model, job.model_folder / "saved_model")
+    emit({"event": "measuring"})
+    with timer("measuring"):
+        costs = _answering_costs(SavedClassifier(exported), list(test.texts))
+    emit({"event": "explaining"})
+    with timer("explaining"):
+        mistakes = _mistakes(model, kept, test, job.plan.explain)
+    tokens = model.preprocessor.tokenize(test.texts)
+    read = model.preprocessor.truncate(tokens).row_lengths()
+    return {
+        "costs": {
+            **costs,
+            "parameters": model.count_params(),
+            "size_mb": measuring.size_mb(exported),
+            "memory_mb": memory,
+        },
+        "texts_cut": int(np.sum((tokens.row_lengths() > read).numpy())),
+        "sequence_length": model.preprocessor.sequence_length,
+        "mistakes": mistakes,
+    }
+
+
+def _do_baseline(job: Job, record: ModelRecord, emit: Emit) -> None:
+    timer = _Timer()
+    store = Store(job.folder)
+    train, valid, test = (store.part(name) for name in PARTS)
+    classifier = SklearnClassifier(job.candidate.model, train.classes)
+    begun = time.monotonic()
+    with timer("trainings"):
+        classifier.fit(train.texts, np.asarray(train.labels))
+    seconds = time.monotonic() - begun
+    answers = classifier.predict(test.texts)
+    # It has no seed: one run stands for all.
+    seed = job.plan.seeds[0]
+    losses = -np.log(np.maximum(_right(classifier.predict(valid.texts), valid.labels), 1e-15))
+    run = Run(seed, answers, float(losses.mean()), {}, seconds)
+    record.write_run(run, measuring.peak_memory_mb())
+    path = job.model_folder / "pipeline.joblib"
+    classifier.save(path)
+    emit({"event": "measuring"})
+    with timer("measuring"):
+        costs = _answering_costs(classifier, list(test.texts))
+    with timer("explaining"):
+        explained = job.plan.explain if job.candidate.model != "majority" else 0
+        mistakes = _mistakes(classifier, run, test, explained)
+    write_json(
+        job.model_folder / "facts.json",
+        {
+            "description": BASELINES[job.candidate.model],
+            "options": {},
+            "kept": path.name,
+            "seeds": list(job.plan.seeds),
+            "costs": {
+                **costs,
+                "parameters": classifier.count_params(),
+                "size_mb": measuring.size_mb(path),
+                "memory_mb": record.memory_mb((seed,)),
+            },
+            "texts_cut": 0,
+            "mistakes": mistakes,
+            "seconds": timer.seconds,
+        },
+    )
+
+
+def _answering_costs(classifier: Any, texts: Sequence[str]) -> dict[str, float]:
+    p50, p95 = measuring.latency_ms(classifier, texts)
+    return {"p50_ms": p50, "p95_ms": p95, "texts_per_s": measuring.texts_per_s(classifier, texts)}
+
+
+def _mistakes(classifier: Any, run: Run, test: TextTable, most: int) -> list[Any]:
+    """The wrong answers that the model was surest of, with their explanations."""
+    from keras_seqzoo.explanation.explain import explain
+
+    predicted = run.probabilities.argmax(axis=1)
+    wrong = np.flatnonzero(predicted != test.labels)
+    surest = wrong[np.argsort(-run.probabilities[wrong].max(axis=1), kind="stable")][:most]
+    mistakes: list[Any] = []
+    end = time.monotonic() + _EXPLAINING_SECONDS
+    for row in surest:
+        explanation = None
+        if time.monotonic() < end:
+            target = test.classes[predicted[row]]
+            explanation = explain(classifier, [test.texts[row]], target=target)[0].as_dict()
+        mistakes.append((int(row), explanation))
+    return mistakes
+
+
+def _kept(record: ModelRecord, plan: Plan) -> Run:
+    """As `Entry.kept` has it."""
+    runs = [run for seed in plan.seeds if (run := record.run(seed)) is not None]
+    return min(runs, key=lambda r: np.inf if r.valid_loss is None else r.valid_loss)
+
+
+def _right(probabilities: np.ndarray, labels: Any) -> np.ndarray:
+    return probabilities[np.arange(len(labels)), labels]
+
+
+def _reason(error: Exception) -> str:
+    first = str(error).strip().split("\n", 1)[0]
+    if type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's
+        return f"it ran out of memory ({first[:200]})"
+    return f"{type(error).__name__}: {first[:500]}"
+
+
+class _Timer:
+    """Adds up the seconds of the parts of a job."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def __call__(self, part: str) -> Iterator[None]:
+        begun = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[part] = self.seconds.get(part, 0.0) + time.monotonic() - begun
+
+
+def _end_with_parent() -> None:
+    sys.stdin.read()
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,221 @@
+"""`summarise`: what is to be known of training, validation and test texts before figures are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from keras_seqzoo.data.splitting import count_in_several, text_ids
+from keras_seqzoo.data.table import TextTable
+
+_EXAMPLES = 5
+_FEW_ROWS = 100
+_MOST = 0.9
+_COLUMNS = {
+    "rows": int,
+    "empty": int,
+    "duplicates": int,
+    "conflicts": int,
+    "words_median": float,
+    "words_p95": float,
+    "words_max": int,
+    "characters_median": float,
+    "characters_max": int,
+}
+
+
+@dataclass(frozen=True)
+class DataSummary:
+    """Sizes of the parts of a split, and what is wrong with them. Made by `summarise`.
+
+    Two texts are the same where they differ in case or surrounding space only.
+
+    Attributes:
+        parts: a row a part, of `train`, `valid` and `test` those that were given. Columns:
+            `rows`; `empty`, rows without anything but space; `duplicates`, rows whose text an
+            earlier row of the part has; `conflicts`, texts that occur with different labels;
+            `words_median`, `words_p95`, `words_max`, words being what space separates;
+            `characters_median`, `characters_max`.
+        class_counts: rows of each class: a row a class, a column a part; no rows without labels.
+        shared: number of texts that two parts share, such as `{"train and test": 3}`; pairs that
+            share none are left out, and so are empty texts.
+        shared_examples: up to five of these texts.
+        warnings: what a reader of the figures should know, a sentence each.
+    """
+
+    parts: pd.DataFrame = field(repr=False)
+    class_counts: pd.DataFrame = field(repr=False)
+    shared: dict[str, int]
+    shared_examples: tuple[str, ...] = field(repr=False)
+    warnings: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns everything as plain lists, dicts, numbers and strings, ready for JSON."""
+        return {
+            "parts": self.parts.to_dict(orient="index"),
+            "class_counts": self.class_counts.to_dict(),
+            "shared": dict(self.shared),
+            "shared_examples": list(self.shared_examples),
+            "warnings": list(self.warnings),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> DataSummary:
+        """Reads what `as_dict` made."""
+        return cls(
+            parts=_frame(values["parts"]),
+            class_counts=_counts(values["class_counts"]),
+            shared=dict(values["shared"]),
+            shared_examples=tuple(values["shared_examples"]),
+            warnings=tuple(values["warnings"]),
+        )
+
+
+def summarise(
+    train: TextTable | None = None,
+    valid: TextTable | None = None,
+    test: TextTable | None = None,
+) -> DataSummary:
+    """Counts rows, lengths, classes, duplicates and texts that parts of a split share.
+
+    Args:
+        train: training rows; None, or a table without rows, where there are none.
+        valid: validation rows, likewise, with the classes of `train`.
+        test: test rows, likewise.
+
+    Returns:
+        A `DataSummary`.
+
+    Raises:
+        TypeError: a part is no `TextTable`; a stream can not be summarised.
+        ValueError: no part has rows, or their classes differ.
+    """
+    given = {"train": train, "valid": valid, "test": test}
+    tables: dict[str, TextTable] = {}
+    for name, table in given.items():
+        if table is not None and not isinstance(table, TextTable):
+            raise TypeError(
+                f"Tables are summarised in memory. Read `{name}` without stream=True, or a part "
+                f"of its rows. Received: {name}={table!r}"
+            )
+        if table is not None and len(table):
+            tables[name] = table
+    if not tables:
+        raise ValueError(
+            "There must be rows to summarise. Pass train=, valid= or test=. "
+            f"Received: {', '.join(f'{name}={table!r}' for name, table in given.items())}"
+        )
+    classes = {name: table.classes for name, table in tables.items()}
+    if len(set(classes.values())) > 1:
+        raise ValueError(
+            "The parts must have the same classes. Read the others with "
+            f"read_table(…, classes=train.classes). Received: {classes}"
+        )
+    ids = {name: text_ids(table.frame["text"]) for name, table in tables.items()}
+    parts = _frame({name: _part(table, ids[name]) for name, table in tables.items()})
+    counts = _counts({name: table.class_counts for name, table in tables.items()})
+    shared, examples, warnings = _shared(tables, ids)
+    warnings += [*_class_warnings(counts), *_part_warnings(parts)]
+    return DataSummary(parts, counts, shared, examples, tuple(warnings))
+
+
+def _frame(rows: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
+    frame = pd.DataFrame(list(rows.values()), index=list(rows), columns=list(_COLUMNS))
+    return frame.astype(_COLUMNS)
+
+
+def _counts(columns: Mapping[str, Mapping[str, int]]) -> pd.DataFrame:
+    return pd.DataFrame(columns).astype(int).rename_axis("class")
+
+
+def _part(table: TextTable, ids: np.ndarray) -> dict[str, float]:
+    words = np.array([len(text.split()) for text in table.texts])
+    characters = np.array([len(text) for text in table.texts])
+    return {
+        "rows": len(table),
+        "empty": int((words == 0).sum()),
+        "duplicates": len(ids) - len(np.unique(ids)),
+        "conflicts": 0 if table.labels is None else count_in_several(ids, table.labels),
+        "words_median": float(np.median(words)),
+        "words_p95": float(np.percentile(words, 95)),
+        "words_max": int(words.max()),
+        "characters_median": float(np.median(characters)),
+        "characters_max": int(characters.max()),
+    }
+
+
+def _shared(
+    tables: Mapping[str, TextTable], ids: Mapping[str, np.ndarray]
+) -> tuple[dict[str, int], tuple[str, ...], list[str]]:
+    counts, examples, warnings = {}, [], []
+    for first, second in combinations(tables, 2):
+        has_words = np.array([bool(text.strip()) for text in tables[second].texts])
+        rows = np.flatnonzero(np.isin(ids[second], ids[first]) & has_words)
+        _, at = np.unique(ids[second][rows], return_index=True)
+        if len(rows):
+            counts[f"{first} and {second}"] = len(at)
+            examples += [str(tables[second].texts[row]) for row in rows[np.sort(at)]]
+            is_test = second == "test"
+            warnings.append(
+                f"{_count(len(at), 'text')} of {first} {'is' if len(at) == 1 else 'are'} also in "
+                f"{second}, in {len(rows):,} of its {len(tables[second]):,} rows: "
+                + (
+                    "the accuracy on them is not earned."
+                    if is_test and first == "train"
+                    else "what was chosen by them is tested on them."
+                    if is_test
+                    else "the validation figures are too good by them."
+                )
+            )
+    return counts, tuple(dict.fromkeys(examples))[:_EXAMPLES], warnings
+
+
+def _class_warnings(counts: pd.DataFrame) -> list[str]:
+    warnings = []
+    for part, rows in counts.items():
+        absent = [str(name) for name in counts.index[rows == 0]]
+        if absent:
+            said = {"train": "learnt", "test": "tested"}.get(str(part), "validated")
+            names = ", ".join(map(repr, absent[:_EXAMPLES]))
+            more = f" and {len(absent) - _EXAMPLES:,} more" if len(absent) > _EXAMPLES else ""
+            warnings.append(
+                f"{'Class' if len(absent) == 1 else 'Classes'} {names}{more} "
+                f"{'has' if len(absent) == 1 else 'have'} no rows in {part} and can not be {said}."
+            )
+        if len(rows) and rows.max() > _MOST * rows.sum():
+            share = 100 * rows.max() / rows.sum()
+            warnings.append(
+                f"{share:.1f} % of the rows of {part} are of class {rows.idxmax()!r}: "
+                "look at macro-F1, for accuracy is high without any skill."
+            )
+    return warnings
+
+
+def _part_warnings(parts: pd.DataFrame) -> list[str]:
+    warnings = []
+    if "test" in parts.index and (rows := int(parts["rows"]["test"])) < _FEW_ROWS:
+        warnings.append(
+            f"The test has only {_count(rows, 'row')}: the standard error of an accuracy is up to "
+            f"{50 / np.sqrt(rows):.1f} percentage points."
+        )
+    for part, conflicts in parts["conflicts"].items():
+        if conflicts:
+            warnings.append(
+                f"{_count(conflicts, 'text')} of {part} {'occurs' if conflicts == 1 else 'occur'} "
+                "with different labels: no model can be right in all of these rows."
+            )
+    for part, empty in parts["empty"].items():
+        if empty:
+            warnings.append(
+                f"{_count(empty, 'text')} of {part} {'is' if empty == 1 else 'are'} empty."
+            )
+    return warnings
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

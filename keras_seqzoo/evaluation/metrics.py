@@ -1,0 +1,264 @@
+"""Calibration, intervals and tests of differences: what scikit-learn does not have ready.
+
+Every figure here is of test rows that are already answered. No TensorFlow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.stats import binomtest
+
+from keras_seqzoo.checks import check_whole
+
+_CELLS = 4_000_000  # of resampled rows in memory at once
+
+
+def calibration_bins(labels: Any, probabilities: Any, bins: int = 15) -> pd.DataFrame:
+    """Sorts answers by the probability of the predicted class, the confidence.
+
+    Args:
+        labels: int `(rows,)`, the right answers, at least one.
+        probabilities: float `(rows, classes)`, rows that sum to 1.
+        bins: number of bins of equal width between 0 and 1.
+
+    Returns:
+        A row a bin: `low` and `high` (a bin holds its upper edge), `rows`, and the means
+        `confidence` and `accuracy` of these rows, NaN where a bin is empty.
+
+    Raises:
+        ValueError: no rows, shapes that do not fit, or fewer than one bin.
+    """
+    labels, probabilities = np.asarray(labels), np.asarray(probabilities, np.float64)
+    check_whole(bins=bins)
+    if len(labels) == 0 or probabilities.ndim != 2 or len(probabilities) != len(labels):
+        raise ValueError(
+            "Calibration needs at least one row, and probabilities of shape (rows, classes). "
+            f"Received: {len(labels)} labels, probabilities of shape {probabilities.shape}"
+        )
+    confidence = probabilities.max(axis=1)
+    is_right = probabilities.argmax(axis=1) == labels
+    edges = np.linspace(0, 1, bins + 1)
+    bin_of = np.searchsorted(edges[1:-1], confidence, side="left")
+    rows = np.bincount(bin_of, minlength=bins)
+    filled = np.where(rows, rows, np.nan)
+    return pd.DataFrame(
+        {
+            "low": edges[:-1],
+            "high": edges[1:],
+            "rows": rows,
+            "confidence": np.bincount(bin_of, confidence, minlength=bins) / filled,
+            "accuracy": np.bincount(bin_of, is_right, minlength=bins) / filled,
+        }
+    )
+
+
+def calibration_error(labels: Any, probabilities: Any, bins: int = 15) -> float:
+    """Returns the expected calibration error, from 0 (calibrated) to 1.
+
+    The distance between confidence and accuracy, averaged over the bins of `calibration_bins` by
+    their rows (Guo et al. 2017, On Calibration of Modern Neural Networks, eq. 3).
+
+    Args:
+        labels: int `(rows,)`.
+        probabilities: float `(rows, classes)`.
+        bins: number of bins of equal width.
+
+    Raises:
+        ValueError: as `calibration_bins`.
+    """
+    filled = calibration_bins(labels, probabilities, bins).query("rows > 0")
+    gaps = (filled["confidence"] - filled["accuracy"]).abs()
+    return float((gaps * filled["rows"]).sum() / filled["rows"].sum())
+
+
+def intervals(
+    labels: Any,
+    predictions: Sequence[Any],
+    num_classes: int,
+    samples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> dict[str, tuple[float, float]]:
+    """Draws test rows with replacement to see how far chance moves a model's figures.
+
+    The percentile bootstrap (Efron and Tibshirani 1993, An Introduction to the Bootstrap, ch. 13)
+    of the mean over the runs. The same seed draws the same rows for all runs and all models, of
+    one test set.
+
+    Args:
+        labels: int `(rows,)`, the right answers, at least one.
+        predictions: the answers of one or more runs, int `(rows,)` each.
+        num_classes: labels and predictions are from 0 to below this number.
+        samples: number of draws.
+        level: share of the draws between the two ends, above 0 and below 1.
+        seed: of the draws.
+
+    Returns:
+        `(low, high)` of `"accuracy"` and `"macro_f1"`. As in scikit-learn, a class that is
+        neither true nor predicted in a draw does not count in its macro-F1.
+
+    Raises:
+        ValueError: no rows, no runs, shapes that do not fit, or a number out of range.
+    """
+    truth, answers = np.asarray(labels), np.asarray(predictions)
+    if truth.ndim != 1 or len(truth) == 0 or answers.ndim != 2 or answers.shape[1] != len(truth):
+        raise ValueError(
+            "Intervals need at least one row and one run, and as many predictions a run as "
+            f"labels. Received: labels of shape {truth.shape}, predictions of shape "
+            f"{answers.shape}"
+        )
+    check_whole(samples=samples)
+    if not 0 < level < 1:
+        raise ValueError(f"level must be above 0 and below 1. Received: level={level!r}")
+    numbers = np.concatenate([truth[None], answers])
+    if numbers.dtype.kind not in "iu" or numbers.min() < 0 or numbers.max() >= num_classes:
+        raise ValueError(
+            "Labels and predictions must be whole numbers from 0 to below num_classes. "
+            f"Received: {numbers.dtype} from {numbers.min()} to {numbers.max()}, "
+            f"num_classes={num_classes!r}"
+        )
+    is_true = np.eye(num_classes)[truth]
+    rng = np.random.default_rng(seed)
+    accuracy, macro_f1 = [], []
+    for start in range(0, samples, block := max(1, _CELLS // len(truth))):
+        weights = _draw(rng, len(truth), min(block, samples - start))
+        true_rows = weights @ is_true
+        of_runs = []
+        for predicted in answers:
+            hits = weights @ (is_true * (predicted == truth)[:, None])
+            of_runs.append(
+                (
+                    hits.sum(axis=1) / len(truth),
+                    _macro_f1(hits, true_rows + weights @ np.eye(num_classes)[predicted]),
+                )
+            )
+        mean_accuracy, mean_f1 = np.mean(of_runs, axis=0)
+        accuracy.append(mean_accuracy)
+        macro_f1.append(mean_f1)
+    ends = [(1 - level) / 2, (1 + level) / 2]
+    return {
+        name: (float(low), float(high))
+        for name, draws in (("accuracy", accuracy), ("macro_f1", macro_f1))
+        for low, high in [np.quantile(np.concatenate(draws), ends)]
+    }
+
+
+def _draw(rng: np.random.Generator, rows: int, samples: int) -> npt.NDArray[np.float64]:
+    """How often each row is in each sample: `(samples, rows)`."""
+    drawn = rng.integers(0, rows, (samples, rows)) + np.arange(samples)[:, None] * rows
+    counts = np.bincount(drawn.ravel(), minlength=samples * rows)
+    return counts.reshape(samples, rows).astype(np.float64)
+
+
+def _macro_f1(hits: np.ndarray, true_and_predicted: np.ndarray) -> np.ndarray:
+    """Macro-F1 from counts `(samples, classes)`: right, and the sum of true and predicted."""
+    occurs = true_and_predicted > 0
+    f1 = np.divide(2 * hits, true_and_predicted, out=np.zeros_like(hits), where=occurs)
+    return f1.sum(axis=1) / occurs.sum(axis=1)
+
+
+def mcnemar(right_a: Any, right_b: Any) -> float:
+    """Returns how likely a difference between two models is by chance alone.
+
+    McNemar's test (1947, Note on the sampling error of the difference between correlated
+    proportions) in its exact form, two-sided: of the rows that only one of the models got right,
+    each is as likely to be the one's as the other's. Dietterich (1998, Approximate Statistical
+    Tests for Comparing Supervised Classification Learning Algorithms) recommends it where each
+    model is trained once.
+
+    Args:
+        right_a: bool `(rows,)`, where the one model is right.
+        right_b: bool `(rows,)`, where the other is, of the same rows.
+
+    Returns:
+        The p value; 1.0 where the models are right in the same rows.
+
+    Raises:
+        ValueError: not two arrays of one length.
+    """
+    right_a, right_b = np.asarray(right_a), np.asarray(right_b)
+    if right_a.dtype != bool or right_b.dtype != bool or right_a.shape != right_b.shape:
+        raise ValueError(
+            "McNemar's test compares answers to the same rows, as two arrays of bool. "
+            f"Received: {right_a.dtype} {right_a.shape}, {right_b.dtype} {right_b.shape}"
+        )
+    only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
+    if only_a + only_b == 0:
+        return 1.0
+    return float(binomtest(only_a, only_a + only_b).pvalue)
+
+
+def holm(p_values: Any) -> np.ndarray:
+    """Returns p values corrected for the number of tests, in the same order.
+
+    Holm (1979, A simple sequentially rejective multiple test procedure): with these below 0.05,
+    the chance that even one of the differences found is none stays below 0.05.
+
+    Args:
+        p_values: float `(tests,)`, from 0 to 1.
+
+    Raises:
+        ValueError: not a row of numbers from 0 to 1.
+    """
+    p_values = np.asarray(p_values, np.float64)
+    if p_values.ndim != 1 or not np.all((p_values >= 0) & (p_values <= 1)):
+        raise ValueError(
+            f"p values must be a row of numbers from 0 to 1. Received: {p_values.tolist()}"
+        )
+    order = np.argsort(p_values, kind="stable")
+    factors = np.arange(len(p_values), 0, -1)
+    adjusted = np.empty_like(p_values)
+    adjusted[order] = np.minimum(np.maximum.accumulate(factors * p_values[order]), 1)
+    return adjusted
+
+
+def accuracy_by_length(labels: Any, predicted: Any, lengths: Any, bins: int = 5) -> pd.DataFrame:
+    """Tells whether long texts are answered worse than short ones.
+
+    Args:
+        labels: int `(rows,)`, the right answers, at least one.
+        predicted: int `(rows,)`, the model's.
+        lengths: `(rows,)`, of the texts, in whatever unit.
+        bins: groups of about the same number of rows; fewer where many texts are equally long,
+            for these stay together.
+
+    Returns:
+        A row a group, short texts first: `low` and `high`, the smallest and largest length in
+        it, `rows`, `accuracy`, and its 95 % Wilson interval `low_ci` to `high_ci`.
+
+    Raises:
+        ValueError: no rows, arrays that differ in length, or fewer than one bin.
+    """
+    labels, predicted, lengths = np.asarray(labels), np.asarray(predicted), np.asarray(lengths)
+    check_whole(bins=bins)
+    if labels.ndim != 1 or len(labels) == 0 or not labels.shape == predicted.shape == lengths.shape:
+        raise ValueError(
+            "Labels, predictions and lengths must be of the same rows, at least one. "
+            f"Received: shapes {labels.shape}, {predicted.shape}, {lengths.shape}"
+        )
+    values, counts = np.unique(lengths, return_counts=True)
+    wanted = len(lengths) * np.arange(1, bins) / bins
+    nearest = np.abs(counts.cumsum()[:, None] - wanted).argmin(axis=0)
+    upper = values[np.unique(nearest)]
+    rows = []
+    for _, group in pd.DataFrame({"length": lengths, "right": predicted == labels}).groupby(
+        np.searchsorted(upper, lengths, side="left")
+    ):
+        test = binomtest(int(group["right"].sum()), len(group))
+        low_ci, high_ci = test.proportion_ci(method="wilson")
+        rows.append(
+            {
+                "low": group["length"].min(),
+                "high": group["length"].max(),
+                "rows": len(group),
+                "accuracy": float(group["right"].mean()),
+                "low_ci": float(low_ci),
+                "high_ci": float(high_ci),
+            }
+        )
+    return pd.DataFrame(rows)

@@ -1,0 +1,152 @@
+"""What is known of models after their test: answers, costs, and what became of each.
+
+Plain data, made by `compare` and `evaluate` and read by tables and pages. No TensorFlow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keras_seqzoo.evaluation.report import Report
+
+if TYPE_CHECKING:
+    from keras_seqzoo.evaluation.data_summary import DataSummary
+    from keras_seqzoo.explanation.explanation import Explanation
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of a model, and its answers on the test rows.
+
+    Attributes:
+        seed: of the weights and of the order of the rows.
+        probabilities: float `(rows, classes)`, of the test rows.
+        valid_loss: log loss on the validation rows, in nats; None where there were none.
+        history: figures by epoch, as `fit` names them: `loss`, `val_accuracy`, …
+        seconds: of `fit`, validation included; None where nothing was trained.
+        stopped: why the training ended before its last epoch, in a few words; "" if it did not.
+    """
+
+    seed: int
+    probabilities: np.ndarray = field(repr=False)
+    valid_loss: float | None = None
+    history: Mapping[str, Sequence[float]] = field(default_factory=dict, repr=False)
+    seconds: float | None = None
+    stopped: str = ""
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What a model costs. None where it was not measured.
+
+    Attributes:
+        parameters: number of weights.
+        training_s: seconds of `fit`, mean over the runs.
+        examples_per_s: training examples a second, validation and pauses included.
+        size_mb: what is served, on disk, in MB of 1,000,000 bytes.
+        p50_ms: median time of one text, in milliseconds.
+        p95_ms: 95th percentile of the same.
+        texts_per_s: texts a second in batches of 32.
+        memory_mb: most memory that the process held while it trained and answered, in MB.
+    """
+
+    parameters: int | None = None
+    training_s: float | None = None
+    examples_per_s: float | None = None
+    size_mb: float | None = None
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+    texts_per_s: float | None = None
+    memory_mb: float | None = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model of a comparison.
+
+    Attributes:
+        label: its name in the table.
+        description: the architecture, in a line.
+        is_baseline: whether it stands there for comparison alone.
+        options: what was given beside the name, and how it was trained.
+        runs: the trainings that ended well, by seed; empty where none did.
+        costs: what it costs.
+        missing: what is missing and why, in a sentence; "" where all is there.
+        texts_cut: test texts longer than the model reads; None where it was not counted.
+        sequence_length: most tokens read of a text; None where there is no limit.
+        mistakes: wrong answers of the kept run that it was surest of, as pairs of a test row and
+            the explanation of the answer (None where there is none), surest first.
+        searched: the trials of a search, a dict of options and `val_loss` each; () without one.
+    """
+
+    label: str
+    description: str = ""
+    is_baseline: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+    runs: Sequence[Run] = ()
+    costs: Costs = Costs()
+    missing: str = ""
+    texts_cut: int | None = None
+    sequence_length: int | None = None
+    mistakes: Sequence[tuple[int, Explanation | None]] = field(default=(), repr=False)
+    searched: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def kept(self) -> Run:
+        """The run with the lowest validation loss (the first of equals, or without one)."""
+        return min(self.runs, key=lambda r: np.inf if r.valid_loss is None else r.valid_loss)
+
+
+@dataclass(frozen=True)
+class Results:
+    """All models of a comparison, or the one model of an evaluation.
+
+    Attributes:
+        title: what was compared, such as `"reviews.csv"`.
+        classes: class names in label order.
+        texts: the test texts `(rows,)`.
+        labels: int `(rows,)`, the right answers.
+        entries: the models, in the order in which they were asked for, baselines last.
+        data: what was found in the data; None where only test rows were at hand.
+        environment: what it ran on, such as `{"TensorFlow": "2.21.0"}`.
+        commands: what to type to get the same, a command each; Python or shell.
+        settings: how the comparison was made, such as `{"seeds": "0, 1, 2"}`.
+        seconds: of the whole; None where it was not measured.
+    """
+
+    title: str
+    classes: tuple[str, ...]
+    texts: Sequence[str] = field(repr=False)
+    labels: np.ndarray = field(repr=False)
+    entries: Sequence[Entry]
+    data: DataSummary | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    commands: Sequence[str] = ()
+    settings: Mapping[str, str] = field(default_factory=dict)
+    seconds: float | None = None
+
+    @cached_property
+    def reports(self) -> dict[str, list[Report]]:
+        """The scores of each run, by label of the model; models without runs are left out."""
+        return {
+            entry.label: [
+                Report.from_predictions(self.labels, run.probabilities, self.classes)
+                for run in entry.runs
+            ]
+            for entry in self.entries
+            if entry.runs
+        }
+
+    def report(self, label: str) -> Report:
+        """The scores of a model's kept run."""
+        entry = next(e for e in self.entries if e.label == label)
+        return self.reports[label][list(entry.runs).index(entry.kept)]
+
+    def mean(self, label: str, metric: str) -> float:
+        """Mean of a metric of `Report` over a model's runs."""
+        return float(np.mean([getattr(report, metric) for report in self.reports[label]]))

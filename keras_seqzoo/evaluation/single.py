@@ -1,0 +1,117 @@
+"""One model's evaluation as `Results`, for its page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keras_seqzoo import zoo
+from keras_seqzoo.data.table import TextTable
+from keras_seqzoo.evaluation.data_summary import summarise
+from keras_seqzoo.evaluation.environment import environment
+from keras_seqzoo.evaluation.results import Costs, Entry, Results, Run
+
+if TYPE_CHECKING:
+    from keras_seqzoo.evaluation.report import Report
+    from keras_seqzoo.explanation.explanation import Explanation
+
+_MISTAKES = 10
+_BLOCK = 4096  # texts that are tokenised at once
+
+
+def results_of(report: Report, model: Any, table: Any, explain: bool, command: str) -> Results:
+    """Gathers what is on a model's page.
+
+    Args:
+        report: its scores, with texts where there are any.
+        model: the classifier; None where only its predictions are known.
+        table: what was evaluated; None likewise.
+        explain: whether its worst mistakes are explained.
+        command: what to type to get the same.
+    """
+    texts = [] if report.texts is None else report.texts.tolist()
+    entry = Entry(
+        runs=[Run(0, report.probabilities, history=_history(model))],
+        texts_cut=_texts_cut(model, texts),
+        mistakes=_mistakes(report, model if explain else None),
+        **_describe(model),
+    )
+    return Results(
+        title="predictions" if table is None else Path(table.source).name,
+        classes=report.classes,
+        texts=texts,
+        labels=report.labels,
+        entries=[entry],
+        data=summarise(test=table) if isinstance(table, TextTable) else None,
+        environment=environment(),
+        commands=[command] if command else [],
+    )
+
+
+def _describe(model: Any) -> dict[str, Any]:
+    """What a Keras model tells of itself, or the card of a SavedModel."""
+    if hasattr(model, "preprocessor"):
+        is_known = model.name in zoo.list_models()
+        return {
+            "label": model.name,
+            "description": zoo.model_card(model.name).description if is_known else "",
+            "sequence_length": model.preprocessor.sequence_length,
+            "costs": Costs(parameters=model.count_params()),
+        }
+    card = Path(getattr(model, "path", "")) / "assets.extra" / "model_card.json"
+    if hasattr(model, "path") and card.is_file():
+        folder = Path(model.path).absolute()
+        return {
+            "label": folder.parent.name if folder.name.isdecimal() else folder.name,
+            **_describe_card(json.loads(card.read_text("utf-8"))),
+        }
+    return {"label": str(getattr(model, "name", "model"))}
+
+
+def _describe_card(card: Mapping[str, Any]) -> dict[str, Any]:
+    size = card.get("serving", {}).get("bytes")
+    return {
+        "description": (card.get("card") or {}).get("description", ""),
+        "sequence_length": card.get("sequence_length"),
+        "costs": Costs(parameters=card.get("parameters"), size_mb=size and size / 1e6),
+    }
+
+
+def _history(model: Any) -> dict[str, list[float]]:
+    """The figures by epoch, where the model was trained in this process."""
+    history = getattr(getattr(model, "history", None), "history", {})
+    return {name: [float(value) for value in values] for name, values in history.items()}
+
+
+def _texts_cut(model: Any, texts: Sequence[str]) -> int | None:
+    """Number of texts that the model does not read to their end; None if it can not tell."""
+    preprocessor = getattr(model, "preprocessor", None)
+    if preprocessor is None or not len(texts):
+        return None
+    from keras_seqzoo.preprocessing.base import as_strings
+
+    cut = 0
+    for start in range(0, len(texts), _BLOCK):
+        tokens = preprocessor.tokenize(as_strings(texts[start : start + _BLOCK]))
+        read = preprocessor.truncate(tokens)
+        cut += int(np.sum(tokens.row_lengths().numpy() > read.row_lengths().numpy()))
+    return cut
+
+
+def _mistakes(report: Report, model: Any) -> list[tuple[int, Explanation | None]]:
+    """The wrong answers that the model was surest of, explained if a model is given."""
+    if report.texts is None:
+        return []
+    wrong = np.flatnonzero(report.probabilities.argmax(axis=1) != report.labels)
+    confidence = report.probabilities[wrong].max(axis=1)
+    rows = wrong[np.argsort(-confidence, kind="stable")][:_MISTAKES].tolist()
+    if model is None or not rows:
+        return [(row, None) for row in rows]
+    from keras_seqzoo.explanation.explain import explain
+
+    found = explain(model, [report.texts[row] for row in rows], method="occlusion")
+    return list(zip(rows, found, strict=True))

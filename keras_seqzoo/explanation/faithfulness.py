@@ -1,0 +1,111 @@
+"""`faithfulness`: whether the words that an explanation names are those that the model goes by."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from keras_seqzoo.checks import check_not_negative, check_whole
+from keras_seqzoo.explanation.explanation import Explanation
+from keras_seqzoo.explanation.removal import Answers, Pieces
+
+
+def faithfulness(
+    model: Any,
+    explanations: Iterable[Explanation],
+    share: Sequence[float] = (0.1, 0.2, 0.5),
+    seed: int = 0,
+    *,
+    draws: int = 5,
+    batch_size: int = 256,
+) -> pd.DataFrame:
+    """Measures how far the answer falls without the top tokens, and with them alone.
+
+    Comprehensiveness and sufficiency of DeYoung et al. 2020 (ERASER, section 4), beside the same
+    for as many random tokens. Texts without tokens are left out. Of each text, the given share of
+    the tokens that the model reads is taken, at least one.
+
+    Args:
+        model: the model that was explained.
+        explanations: of one method.
+        share: shares of the tokens, above 0 and at most 1.
+        seed: of the random tokens.
+        draws: random choices a text, over which the mean is taken.
+        batch_size: texts a batch.
+
+    Returns:
+        A row a share, with `method`, `share` and `texts` (how many), and means over the texts:
+        `comprehensiveness`, the fall of the target's probability where the top tokens are deleted
+        (the more the better); `comprehensiveness_random`, the same of random tokens, and
+        `comprehensiveness_error`, the standard error of the difference of the two; `sufficiency`,
+        the fall where only the top tokens are kept (the less the better), `sufficiency_random` and
+        `sufficiency_error`.
+
+    Raises:
+        TypeError: the model is no classifier.
+        ValueError: a share out of its range, no text with a token, explanations of several
+            methods or of another model's classes.
+    """
+    shares = [share] if isinstance(share, int | float) else list(share)
+    if not shares or not all(0 < s <= 1 for s in shares):
+        raise ValueError(f"Shares must lie above 0 and be at most 1. Received: share={share!r}")
+    check_not_negative(seed=seed)
+    check_whole(draws=draws, batch_size=batch_size)
+    answers = Answers(model, batch_size)
+    chosen = [e for e in explanations if _pieces(e).read]
+    methods = sorted({e.method for e in chosen})
+    if len(methods) != 1 or any(e.classes != answers.classes for e in chosen):
+        raise ValueError(
+            "Faithfulness takes explanations of one method and of this model, and at least one "
+            f"text with a token. Received: {len(chosen)} such texts, methods {methods}, "
+            f"model.classes={answers.classes}"
+        )
+    random = np.random.default_rng(seed)
+    rows = []
+    for part in shares:
+        falls = _falls(answers, chosen, part, draws, random)
+        row: dict[str, Any] = {"method": methods[0], "share": part, "texts": len(chosen)}
+        for name, fall in zip(("comprehensiveness", "sufficiency"), falls, strict=True):
+            top, at_random = fall[:, 0], fall[:, 1:].mean(axis=1)
+            row[name] = top.mean()
+            row[f"{name}_random"] = at_random.mean()
+            spread = np.std(top - at_random, ddof=1) if len(chosen) > 1 else math.nan
+            row[f"{name}_error"] = spread / math.sqrt(len(chosen))
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _falls(
+    answers: Answers,
+    explanations: Sequence[Explanation],
+    share: float,
+    draws: int,
+    random: np.random.Generator,
+) -> np.ndarray:
+    """How far the target's probability falls: `(2, texts, 1 + draws)`.
+
+    First without the tokens, then with them alone; first for the top tokens, then the random ones.
+    """
+    texts = []
+    for e in explanations:
+        pieces = _pieces(e)
+        count = math.ceil(share * pieces.read)
+        order = np.argsort(-e.scores[: pieces.read], kind="stable")
+        for numbers in [order, *(random.permutation(pieces.read) for _ in range(draws))]:
+            taken = np.isin(np.arange(pieces.read), numbers[:count])
+            texts += [pieces.keep(~taken), pieces.keep(taken)]
+    targets = [answers.classes.index(e.target) for e in explanations]
+    found = answers(texts).reshape(len(explanations), 1 + draws, 2, -1)
+    left = np.stack([rows[..., target] for rows, target in zip(found, targets, strict=True)])
+    before = np.array([e.probability for e in explanations])
+    return (before[:, np.newaxis, np.newaxis] - left).transpose(2, 0, 1)
+
+
+def _pieces(explanation: Explanation) -> Pieces:
+    cut = explanation.cut_at
+    read = sum(cut is None or start < cut for start, _ in explanation.spans)
+    return Pieces(explanation.text, explanation.spans, read, cut)

@@ -1,0 +1,360 @@
+"""Integrated gradients of the token embeddings, for every model that looks tokens up in a table.
+
+Source: Sundararajan, Taly and Yan (2017), Axiomatic Attribution for Deep Networks, equation 1.
+
+A model of a frozen graph takes ids alone, so the path from the baseline to the text can not be fed
+to it. But the graph looks the ids up in a variable: here that table holds, for a while, the scaled
+vectors of the path, each in a row of its own, and the ids are the numbers of these rows.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from keras_seqzoo.checks import check_whole
+from keras_seqzoo.preprocessing.base import FEATURES
+from keras_seqzoo.tasks.classify import TextClassifier
+
+_MOST_STEPS = 512
+
+
+@dataclass(frozen=True)
+class GradientScores:
+    """The integrated gradients of one text.
+
+    Attributes:
+        spans: `(start, end)` of each token in the characters of the text, as `Preprocessor.spans`.
+        token_scores: float64 `(tokens,)`, what each token adds to the probability of the target.
+        rest: what falls to a position that is no token of the text: the unknown token that stands
+            for a text without any. 0 elsewhere, as start and end tokens are part of the baseline.
+        base: probability of the target where the vectors of all tokens are zero.
+        probability: probability of the target for the text.
+        convergence: pairs of steps and the completeness gap with these: by how much the scores and
+            the rest miss `probability - base`. The last pair belongs to the scores.
+    """
+
+    spans: tuple[tuple[int, int], ...]
+    token_scores: np.ndarray
+    rest: float
+    base: float
+    probability: float
+    convergence: tuple[tuple[int, float], ...]
+
+
+def integrated_gradients(
+    model: Any,
+    texts: Sequence[str],
+    targets: Any,
+    *,
+    steps: int = 32,
+    tolerance: float = 0.01,
+    batch_size: int = 32,
+) -> list[GradientScores]:
+    r"""Shares out the probability of a class among the tokens of a text by integrated gradients.
+
+    With $x$ the token's vectors, $x_i$ the vector of token $i$ and $F$ the probability of the
+    target, token $i$ scores $\int_0^1 x_i \cdot \partial F(\alpha x) / \partial x_i \, d\alpha$:
+    the baseline is the zero vector for every token but start, end and padding, which stay.
+
+    The integral is taken at Gauss-Legendre nodes. Where $F$ is smooth along the path their error
+    falls exponentially, and where a layer normalisation lets it change most near the baseline,
+    their nodes lie densest at the ends. Steps are doubled up to 512, for the texts that need it,
+    until the gap to `probability - base` is at most `tolerance`.
+
+    While it runs the model's embedding is another: no other thread may use the model. Afterwards,
+    and after an error or an interrupt, it is what it was, bit for bit.
+
+    Args:
+        model: a `TextClassifier`.
+        texts: strings `(rows,)`.
+        targets: for each text the class that is explained, its name or number.
+        steps: nodes to begin with.
+        tolerance: largest completeness gap to be content with, in probability.
+        batch_size: most rows of a forward pass; a row is a text at a node.
+
+    Returns:
+        The scores, text by text.
+
+    Raises:
+        ValueError: the model's embedding can not be reached; as many targets as texts are needed;
+            a value out of its range.
+    """
+    check_whole(steps=steps, batch_size=batch_size)
+    if not tolerance > 0:
+        raise ValueError(f"`tolerance` must be above 0. Received: tolerance={tolerance!r}")
+    if not isinstance(model, TextClassifier):
+        raise _unreachable(f"a {type(model).__name__}")
+    texts = list(texts)
+    numbers = np.asarray(model.encode_targets(list(targets)), np.int32)
+    if numbers.shape != (len(texts),):
+        raise ValueError(
+            "Each text needs one target. "
+            f"Received: {len(texts)} texts, targets of shape {numbers.shape}"
+        )
+    if not texts:
+        return []
+    items = _items(model, texts, numbers)
+    path = _Path(model, _lookup_of(model), items, batch_size)
+    with path.table_borrowed():
+        path.check_rows()
+        base = path.scores([(i, 0.0) for i in range(len(items))])[0]
+        return _converge(path, base, steps, tolerance)
+
+
+def _converge(path: _Path, base: np.ndarray, steps: int, tolerance: float) -> list[GradientScores]:
+    items, differences = path.items, path.probabilities - base
+    scores: list[np.ndarray] = [np.zeros(0)] * len(items)
+    convergence: list[list[tuple[int, float]]] = [[] for _ in items]
+    open_items = list(range(len(items)))
+    while open_items:
+        nodes, weights = _nodes(steps)
+        at_nodes = path.scores([(i, alpha) for i in open_items for alpha in nodes])[1]
+        for place, i in enumerate(open_items):
+            scores[i] = weights @ np.stack(at_nodes[place * steps : (place + 1) * steps])
+            gap = abs(scores[i].sum() - differences[i])
+            convergence[i].append((steps, float(gap)))
+        open_items = [i for i in open_items if not convergence[i][-1][1] <= tolerance]
+        steps *= 2
+        if steps > _MOST_STEPS:
+            break
+    return [
+        GradientScores(
+            spans=item.spans,
+            token_scores=score[item.tokens],
+            rest=0.0 if item.spans else float(score.sum()),
+            base=float(base[i]),
+            probability=float(path.probabilities[i]),
+            convergence=tuple(convergence[i]),
+        )
+        for i, (item, score) in enumerate(zip(items, scores, strict=True))
+    ]
+
+
+class _Item(NamedTuple):
+    """A text: its ids without padding, the positions that are its tokens, and those scaled."""
+
+    ids: np.ndarray
+    tokens: slice
+    scaled: np.ndarray
+    target: int
+    spans: tuple[tuple[int, int], ...]
+
+
+def _items(model: TextClassifier, texts: list[str], targets: np.ndarray) -> list[_Item]:
+    preprocessor = model.preprocessor
+    features = {name: value.numpy() for name, value in preprocessor(texts).items()}
+    first = int(preprocessor.start_id is not None)
+    last = int(preprocessor.end_id is not None)
+    items = []
+    rows = zip(features["token_ids"], features["padding_mask"], strict=True)
+    for (ids, mask), target, spans in zip(rows, targets, preprocessor.spans(texts), strict=True):
+        length = int(mask.sum())
+        scaled = np.zeros(length, bool)
+        scaled[first : length - last] = True
+        tokens = slice(first, first + len(spans))
+        items.append(_Item(ids[:length], tokens, scaled, int(target), tuple(spans)))
+    return items
+
+
+class _Path:
+    """Texts on their way from the baseline, many nodes of many texts in one forward pass."""
+
+    def __init__(self, model: TextClassifier, lookup: _Lookup, items: list[_Item], batch_size: int):
+        self.items = items
+        self._lookup = lookup
+        self._batch_size = batch_size
+        self._pad_id = model.preprocessor.pad_id
+        self._rounding = _rounding(model)
+        self.probabilities = np.zeros(len(items))
+        for rows in self._batches([(i, 1.0) for i in range(len(items))]):
+            numbers = [i for i, _ in rows]
+            ids, mask, targets = self._padded(numbers)
+            self.probabilities[numbers] = lookup(ids, mask, targets)[0]
+
+    @contextmanager
+    def table_borrowed(self) -> Iterator[None]:
+        """Gives the embedding back as it was, whatever happens."""
+        table = self._lookup.table
+        # The variable is given other buffers meanwhile, and this one again at the end.
+        self._kept = tf.convert_to_tensor(table)
+        self._vectors = self._kept.numpy()
+        try:
+            yield
+        finally:
+            table.assign(self._kept)
+
+    def check_rows(self) -> None:
+        """Raises where the vectors give other answers from other rows: ids mean more there."""
+        first = list(range(min(len(self.items), self._batch_size)))
+        moved = self.scores([(i, 1.0) for i in first])[0]
+        if not np.allclose(moved, self.probabilities[first], rtol=0, atol=self._rounding):
+            raise _unreachable("a model that reads more from an id than its vector")
+
+    def scores(self, rows: list[tuple[int, float]]) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Takes gradients at points of the path.
+
+        Args:
+            rows: pairs of an item's number and the scale of its vectors, from 0 to 1.
+
+        Returns:
+            Float64 `(rows,)`, the probabilities there, and for each row float64 `(length,)`, the
+            gradient's products with the unscaled vectors, 0 at what is not scaled.
+        """
+        probabilities = np.zeros(len(rows))
+        products: list[np.ndarray] = [np.zeros(0)] * len(rows)
+        order = sorted(range(len(rows)), key=lambda row: len(self.items[rows[row][0]].ids))
+        for batch in self._batches(order):
+            found = self._batch([rows[row] for row in batch])
+            for row, probability, product in zip(batch, *found, strict=True):
+                probabilities[row], products[row] = probability, product
+        return probabilities, products
+
+    def _batches(self, rows: Sequence[Any]) -> Iterator[Any]:
+        for start in range(0, len(rows), self._batch_size):
+            yield rows[start : start + self._batch_size]
+
+    def _padded(self, numbers: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        items = [self.items[i] for i in numbers]
+        shape = (len(items), max(len(item.ids) for item in items))
+        ids, mask = np.full(shape, self._pad_id, np.int32), np.zeros(shape, np.int32)
+        for row, item in enumerate(items):
+            ids[row, : len(item.ids)] = item.ids
+            mask[row, : len(item.ids)] = 1
+        return ids, mask, np.array([item.target for item in items], np.int32)
+
+    def _batch(self, rows: list[tuple[int, float]]) -> tuple[list[float], list[np.ndarray]]:
+        ids, mask, targets = self._padded([i for i, _ in rows])
+        scaled = np.zeros(ids.shape, bool)
+        for row, (i, _) in enumerate(rows):
+            scaled[row, : len(self.items[i].ids)] = self.items[i].scaled
+        scales = np.where(scaled, np.array([[alpha] for _, alpha in rows]), 1.0)
+        pairs = np.stack([scales.ravel(), ids.ravel()], axis=1)
+        needed, places = np.unique(pairs, axis=0, return_inverse=True)
+        if len(needed) > len(self._vectors):
+            if len(rows) == 1:
+                raise _unreachable("an embedding of fewer rows than the text has different tokens")
+            half = len(rows) // 2
+            left, right = self._batch(rows[:half]), self._batch(rows[half:])
+            return left[0] + right[0], left[1] + right[1]
+        vectors = needed[:, :1] * self._vectors[needed[:, 1].astype(int)].astype(np.float64)
+        self._lookup.table.assign(
+            tf.tensor_scatter_nd_update(
+                self._kept, np.arange(len(needed))[:, None], tf.cast(vectors, self._kept.dtype)
+            )
+        )
+        places = places.reshape(ids.shape).astype(np.int32)
+        probabilities, gradients = self._lookup(places, mask, targets)
+        products = scaled * np.einsum(
+            "blh,blh->bl", gradients, self._vectors[ids].astype(np.float64)
+        )
+        lengths = [len(self.items[i].ids) for i, _ in rows]
+        return probabilities.tolist(), [p[:n] for p, n in zip(products, lengths, strict=True)]
+
+
+class _Lookup:
+    """The table in which a model looks its tokens up, and gradients by what was found there."""
+
+    def __init__(self, model: TextClassifier):
+        self._model = weakref.ref(model)
+        least = max(len(model.preprocessor.vocabulary), 2)
+        self._candidates = [
+            variable.value
+            for variable in model.variables
+            if len(variable.shape) == 2
+            and variable.shape[0] >= least
+            and tf.as_dtype(variable.dtype).is_floating
+        ]
+        self._sliced: list[Any] = []
+        ids = tf.TensorSpec([None, None], tf.int32)
+        numbers = tf.TensorSpec([None], tf.int32)
+        # Any batch and any length run through one trace.
+        self._run = tf.function(
+            self._differentiate, input_signature=[dict.fromkeys(FEATURES, ids), numbers]
+        )
+        self._number: int | None = None
+
+    @property
+    def table(self) -> Any:
+        """The variable; known after the first call."""
+        return self._sliced[self._number or 0]
+
+    def __call__(
+        self, ids: np.ndarray, mask: np.ndarray, targets: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the targets' probabilities `(batch,)` and gradients `(batch, length, hidden)`."""
+        features = {"token_ids": ids, "padding_mask": mask, "segment_ids": np.zeros_like(ids)}
+        tensors = {name: tf.constant(value) for name, value in features.items()}
+        probabilities, slices = self._run(tensors, tf.constant(targets))
+        if self._number is None:
+            self._number = next(
+                (n for n, (where, _) in enumerate(slices) if _reads(where.numpy(), ids)), None
+            )
+            if self._number is None:
+                raise _unreachable("a model without a variable that is gathered by `token_ids`")
+        where, values = slices[self._number]
+        if not _reads(where.numpy(), ids):
+            raise _unreachable("an embedding that is not read in the order of `token_ids`")
+        # A table that is read twice has gradients for each time.
+        gradients = values.numpy().astype(np.float64).reshape(-1, *ids.shape, values.shape[-1])
+        return probabilities.numpy().astype(np.float64), gradients.sum(axis=0)
+
+    def _differentiate(self, features: Mapping[str, tf.Tensor], targets: tf.Tensor) -> Any:
+        model: Any = self._model()
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(self._candidates)
+            answers = model(features, training=False)
+            probabilities = tf.gather(answers, targets, axis=1, batch_dims=1)
+            total = tf.reduce_sum(probabilities)
+        gradients = tape.gradient(total, self._candidates)
+        pairs = zip(self._candidates, gradients, strict=True)
+        sliced = [(table, g) for table, g in pairs if isinstance(g, tf.IndexedSlices)]
+        self._sliced = [table for table, _ in sliced]
+        return probabilities, [(slices.indices, slices.values) for _, slices in sliced]
+
+
+def _reads(where: np.ndarray, ids: np.ndarray) -> bool:
+    """Whether places in a table are those of the ids, once or several times over."""
+    return where.size >= ids.size > 0 == where.size % ids.size and bool(
+        (where.reshape(-1, ids.size) == ids.ravel()).all()
+    )
+
+
+# By model, with the variables that it had: building the gradient's graph takes seconds.
+_LOOKUPS: weakref.WeakKeyDictionary[Any, tuple[list[int], _Lookup]] = weakref.WeakKeyDictionary()
+
+
+def _lookup_of(model: TextClassifier) -> _Lookup:
+    variables = [id(variable) for variable in model.variables]
+    known, lookup = _LOOKUPS.get(model, ([], None))
+    if lookup is None or known != variables:
+        lookup = _Lookup(model)
+        _LOOKUPS[model] = (variables, lookup)
+    return lookup
+
+
+def _rounding(model: TextClassifier) -> float:
+    """By how much an answer may differ where the same vectors stand in other rows."""
+    types = {model.compute_dtype, *(layer.compute_dtype for layer in model.encoder.layers)}
+    return 3e-2 if types & {"float16", "bfloat16"} else 1e-3
+
+
+@cache
+def _nodes(steps: int) -> tuple[np.ndarray, np.ndarray]:
+    nodes, weights = np.polynomial.legendre.leggauss(steps)
+    return (nodes + 1) / 2, weights / 2
+
+
+def _unreachable(received: str) -> ValueError:
+    return ValueError(
+        "The token embedding of this model can not be reached: integrated gradients need a "
+        "classifier of this package that looks `token_ids` up in a table. Take "
+        f"method='occlusion' or 'shapley'. Received: {received}"
+    )

@@ -1,0 +1,124 @@
+"""The words and signs of a text, as spans of its characters, and texts with some of them left out.
+
+No model is asked here: what a word is follows from Unicode alone, so that explanations of
+different models can be laid side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import regex
+
+Span = tuple[int, int]
+
+# Scripts that put no space between words; U+30FC lengthens vowels in both kana.
+_UNSPACED = (
+    r"[\p{Han}\p{Hiragana}\p{Katakana}\u30fc\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tai_Tham}]"
+)
+_LETTER = rf"[[\p{{L}}\p{{N}}]--{_UNSPACED}]"
+# Marks, joiners (Persian, Indic scripts) and soft hyphens go on with a word, but begin none.
+_RUN = rf"{_LETTER}(?:{_LETTER}|\p{{M}}|[\u200c\u200d\u00ad](?={_LETTER}))*"
+_TOKEN = regex.compile(
+    rf"""(?V1)
+      </?[A-Za-z][^<>\n]{{0,200}}>          # a tag of markup, such as <br />
+    | {_RUN}(?:(?:['\u2019\u2010\u2011-]|(?<=\p{{N}})[.,](?=\p{{N}})){_RUN})*
+    | (?![\s\p{{Cc}}\p{{Cf}}])\X            # any other sign, whole: an emoji, a kana, a comma
+    """.replace(" " * 4, ""),
+    regex.VERBOSE,
+)
+_IN_WORD = regex.compile(rf"(?V1)[[\p{{L}}\p{{M}}\p{{N}}]--{_UNSPACED}]")
+_NOT_IN_WORD = regex.compile(r"[^\p{L}\p{M}\p{N}]")
+_SURROGATE = regex.compile(r"\p{Cs}")
+
+
+def word_spans(text: str) -> list[Span]:
+    """Finds the words and signs of a text.
+
+    A word is a run of letters, marks and digits, with apostrophes and hyphens inside (`don't`,
+    `well-made`) and points and commas between digits (`1,000.5`). Scripts without spaces (Han,
+    kana, Thai, Lao, Khmer, Burmese) are taken sign by sign. Everything else that is seen is a
+    sign of its own: one extended grapheme cluster (Unicode Annex 29), so an emoji with its
+    modifiers or a flag is one. A tag of markup such as `<br />` is one, too. Spaces, control
+    and format characters belong to no word.
+
+    Args:
+        text: any string.
+
+    Returns:
+        `(start, end)` of each in the characters of `text`, in order, apart.
+
+    Example:
+        >>> text = "Don't — 3.5 stars!"
+        >>> [text[start:end] for start, end in word_spans(text)]
+        ["Don't", '—', '3.5', 'stars', '!']
+    """
+    return [match.span() for match in _TOKEN.finditer(text)]
+
+
+def merge_overlapping(spans: Sequence[Span]) -> list[Span]:
+    """Joins spans that share characters, such as the bytes of one emoji; drops empty ones."""
+    merged: list[Span] = []
+    for start, end in sorted(spans):
+        if start >= end:
+            continue
+        if merged and start < merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged
+
+
+def kept_text(text: str, spans: Sequence[Span], keep: Sequence[bool] | np.ndarray) -> str:
+    """Returns the text with only some of its tokens; "" if none is kept.
+
+    Of the space around a token that is left out, one side stays. Where words would grow together
+    that were apart (`good,bad` less its comma), a space comes between them.
+
+    Args:
+        text: the text.
+        spans: its tokens, in order, apart.
+        keep: `(tokens,)`, whether each is kept.
+
+    Example:
+        >>> kept_text("a very, very good film", word_spans("a very, very good film"),
+        ...           [True, False, False, True, True, True])
+        'a very good film'
+    """
+    kept = np.flatnonzero(keep)
+    if len(kept) == 0:
+        return ""
+    if len(kept) == len(spans):
+        return text
+    # gaps[i] stands before token i, the last one after all of them.
+    ends = [0, *(end for _, end in spans)]
+    starts = [*(start for start, _ in spans), len(text)]
+    gaps = [text[end:start] for end, start in zip(ends, starts, strict=True)]
+    parts = [gaps[0] if kept[0] == 0 else "", text[slice(*spans[kept[0]])]]
+    for before, after in pairwise(kept.tolist()):
+        between = gaps[before + 1 : after + 1]
+        # The space before the next word; failing that, any.
+        gap = between[-1] or next(filter(None, between), "")
+        if not gap and after > before + 1 and _grow_together(text, spans[before], spans[after]):
+            gap = " "
+        parts += [gap, text[slice(*spans[after])]]
+    if kept[-1] == len(spans) - 1:
+        parts.append(gaps[-1])
+    return "".join(parts)
+
+
+def without_surrogates(text: str) -> str:
+    """Returns the text with halves of surrogate pairs, which no file can hold, as U+FFFD."""
+    return _SURROGATE.sub("\ufffd", text)
+
+
+def _grow_together(text: str, first: Span, second: Span) -> bool:
+    """Whether two tokens that are no part of one word would read as one."""
+    end, start = first[1], second[0]
+    return bool(
+        _IN_WORD.fullmatch(text[end - 1])
+        and _IN_WORD.fullmatch(text[start])
+        and _NOT_IN_WORD.search(text, end, start)
+    )

@@ -1,0 +1,197 @@
+"""How figures look, and how they get into a page: colours, SVG, labels that keep apart."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from html import escape
+from typing import Any, cast
+
+import matplotlib as mpl
+import numpy as np
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+# Okabe and Ito (2008), Color Universal Design: apart for all kinds of colour vision.
+BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#767676"
+INK, FAINT = "#1b1f24", "#d4d8dd"
+
+_STYLE: dict[str, Any] = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": "#8b929a",
+    "axes.grid": True,
+    "axes.labelcolor": INK,
+    "axes.labelsize": 9,
+    "axes.linewidth": 0.7,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": 9,
+    "axes.titleweight": "bold",
+    "figure.constrained_layout.use": True,
+    "font.size": 9,
+    "grid.color": "#e4e7ea",
+    "grid.linewidth": 0.6,
+    "legend.fontsize": 8.5,
+    "legend.frameon": False,
+    "lines.linewidth": 1.5,
+    "savefig.facecolor": "white",
+    # Text stays text: browsers have letters that matplotlib's own font lacks.
+    "svg.fonttype": "none",
+    "svg.hashsalt": "keras_seqzoo",
+    "text.color": INK,
+    # A dollar in a name is a dollar.
+    "text.parse_math": False,
+    "xtick.color": "#4a5058",
+    "xtick.labelsize": 8.5,
+    "ytick.color": "#4a5058",
+    "ytick.labelsize": 8.5,
+}
+_NO_DATE = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """The look of all figures, for as long as it is entered."""
+    with mpl.rc_context(cast(Any, _STYLE)), warnings.catch_warnings():
+        # The browser has the letter, and the picture shows a box; nobody can do more about it.
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing from")
+        yield
+
+
+def png(figure: Figure, dpi: int = 200) -> bytes:
+    """Returns a figure as PNG, the same bytes for the same figure."""
+    buffer = io.BytesIO()
+    with style():
+        figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def inline_svg(figure: Figure, name: str, description: str) -> Markup:
+    """Returns a figure as SVG to stand in a page.
+
+    Args:
+        figure: to be drawn.
+        name: distinct in the page; all ids start with it.
+        description: what is read to those who do not see it.
+    """
+    buffer = io.StringIO()
+    with style():
+        figure.savefig(buffer, format="svg", metadata=_NO_DATE)
+    text = buffer.getvalue()
+    body = text[text.index(">", text.index("<svg")) + 1 :]
+    # A style element would reach out of the picture, into the page.
+    body = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", body, count=1, flags=re.DOTALL)
+    body = re.sub(r"<!--.*?-->", "", body, flags=re.DOTALL)
+    body = body.replace("xlink:href=", "href=")
+    body = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", body)
+    body = re.sub(r"font-family: [^;\"]*;? ?", "", body)
+    body = re.sub(r"font: (?:(\d+) )?([\d.]+)px [^;\"]*", r"font-size: \2px; font-weight: \1", body)
+    body = re.sub(r">\s+<", "><", body)
+    width, height = figure.get_size_inches() * 72
+    return Markup(
+        f'<svg role="img" aria-label="{escape(description)}" viewBox="0 0 {width:g} {height:g}" '
+        f'style="--wide: {width:g}">{body.strip()}'
+    )
+
+
+def wrapped(text: str, width: int) -> str:
+    """Returns a name in lines of at most `width` characters, none of it lost."""
+    lines = [""]
+    for part in re.findall(r"[^\s_/=,-]*[\s_/=,-]*", text):
+        # A part that has no place to break at is broken anywhere.
+        for piece in (part[i : i + width] for i in range(0, len(part), width)):
+            if lines[-1] and len(lines[-1]) + len(piece.rstrip()) > width:
+                lines.append("")
+            lines[-1] += piece
+    return "\n".join(line.strip() for line in lines)
+
+
+def label_points(
+    axes: Axes, names: Sequence[str], points: tuple[np.ndarray, np.ndarray], line: np.ndarray
+) -> None:
+    """Writes a name at each point so that names cover neither points nor each other.
+
+    Each name takes the nearest free place around its point; a thin line leads to a distant one.
+
+    Args:
+        axes: with limits and scales as they will stay.
+        names: a name a point.
+        points: float xs and ys of the points `(points,)`, in data units.
+        line: float `(corners, 2)`, a line that names should not cross, in data units.
+    """
+    figure = axes.figure
+    assert isinstance(figure, Figure)
+    canvas = FigureCanvasAgg(figure)
+    figure.draw_without_rendering()
+    renderer = canvas.get_renderer()
+    point = figure.dpi / 72
+    xs, ys = points
+    spots = axes.transData.transform(np.column_stack([xs, ys]))
+    frame = axes.get_window_extent(renderer)
+    taken = [_around(spot, 5 * point) for spot in spots]
+    corners = axes.transData.transform(line)
+    for start, end in itertools.pairwise(corners):
+        steps = max(int(np.hypot(*(end - start)) / (4 * point)), 1)
+        taken += [_around(place, point) for place in np.linspace(start, end, steps + 1)]
+    # Names in crowded places first would be best; from the top down is near it, and stable.
+    for i in np.lexsort((spots[:, 0], -spots[:, 1])):
+        text = axes.annotate(
+            names[i],
+            (xs[i], ys[i]),
+            xytext=(0, 0),
+            textcoords="offset points",
+            fontsize=8,
+            linespacing=1.05,
+            ha="center",
+            va="center",
+            zorder=5,
+            annotation_clip=False,
+        )
+        box = text.get_window_extent(renderer)
+        half = np.array([box.width, box.height]) / 2
+        best, best_way, best_cost = np.zeros(2), np.zeros(2), np.inf
+        for radius in (0, 7, 14, 22, 31, 41, 52, 64, 78):
+            for angle in np.deg2rad((0, 180, 90, 270, 45, 135, 315, 225)):
+                way = np.array([np.cos(angle), np.sin(angle)])
+                centre = spots[i] + way * (half + (7 + radius) * point)
+                place = np.concatenate([centre - half - 1, centre + half + 1])
+                outside = max(frame.x0 - place[0], 0) + max(place[2] - frame.x1, 0)
+                outside += max(frame.y0 - place[1], 0) + max(place[3] - frame.y1, 0)
+                cost = sum(_overlap(place, other) for other in taken) + 20 * outside + radius
+                if cost < best_cost:
+                    best, best_way, best_cost = centre, way, cost
+        # Browsers write narrower letters than were measured: keep the end at the point in place.
+        side = round(float(best_way[0]))
+        text.set_horizontalalignment(("right", "center", "left")[side + 1])
+        text.set_position(tuple((best - spots[i] - (side * half[0], 0)) / point))
+        taken.append(np.concatenate([best - half - 1, best + half + 1]))
+        edge = np.clip(spots[i], best - half, best + half)
+        if np.hypot(*(edge - spots[i])) > 13 * point:
+            axes.annotate(
+                "",
+                (xs[i], ys[i]),
+                xytext=tuple((edge - spots[i]) / point),
+                textcoords="offset points",
+                arrowprops={
+                    "arrowstyle": "-",
+                    "color": GREY,
+                    "lw": 0.6,
+                    "shrinkA": 1,
+                    "shrinkB": 3,
+                },
+            )
+
+
+def _around(spot: np.ndarray, reach: float) -> np.ndarray:
+    return np.concatenate([spot - reach, spot + reach])
+
+
+def _overlap(a: np.ndarray, b: np.ndarray) -> float:
+    sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
+    return float(sides.prod()) if (sides > 0).all() else 0.0

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import warnings
+
+import pytest
+
+import keras_seqzoo as sz
+from keras_seqzoo.comparison.candidates import make_plan, parse_budget, parse_candidates
+from keras_seqzoo.comparison.compare import check_parts
+
+
+def test_names_dicts_and_labels_become_candidates_and_baselines_come_last():
+    found = parse_candidates(["lstm", {"model": "gru", "label": "small", "units": 8, "epochs": 2}])
+    assert [c.label for c in found] == ["lstm", "small", "majority", "tfidf_logreg"]
+    assert found[1].options == {"units": 8}
+    assert found[1].epochs == 2
+    assert [c.is_baseline for c in found] == [False, False, True, True]
+    by_label = parse_candidates({"a": "lstm", "b": {"model": "lstm", "units": 128}})
+    assert [(c.label, c.model) for c in by_label[:2]] == [("a", "lstm"), ("b", "lstm")]
+
+
+def test_a_folder_is_labelled_by_its_last_part(tmp_path):
+    folder = tmp_path / "my_encoder" / "2"
+    folder.mkdir(parents=True)
+    assert parse_candidates([str(folder)])[0].label == "my_encoder"
+
+
+@pytest.mark.parametrize(
+    ("models", "message"),
+    [
+        ([], "must be a model to compare"),
+        (["lstm", "lstm"], "Received: 'lstm' twice"),
+        (["lstn"], "Did you mean 'lstm'"),
+        ([{"model": "lstm", "unitz": 3}], "Did you mean 'units'"),
+        ({"majority": "lstm"}, "the name of a baseline"),
+        ([{"model": "lstm", "epochs": 0}], "`epochs` must be a whole number"),
+        ([{"model": "lstm", "search": {"units": 3}}], "`search` lists the values"),
+        ([{"model": "lstm", "search": {"unitz": [3]}}], "Did you mean 'units'"),
+        ([{"model": "lstm", "vocabulary": {"a", "b"}}], "plain values"),
+    ],
+)
+def test_models_that_can_not_be_compared_are_refused(models, message):
+    with pytest.raises(ValueError, match=message):
+        parse_candidates(models)
+
+
+@pytest.mark.parametrize("models", [[3], [{"units": 3}], [None]])
+def test_what_is_no_model_is_refused(models):
+    with pytest.raises(TypeError, match="A model is a name, or a dict"):
+        parse_candidates(models)
+
+
+def test_budgets_are_read_as_times():
+    assert parse_budget("10min") == 600
+    assert parse_budget("1h30min") == 5400
+    assert parse_budget(2.5) == 2.5
+    assert parse_budget(None) is None
+
+
+@pytest.mark.parametrize("budget", ["soon", "-3s", 0, "0min", True, []])
+def test_a_budget_that_is_no_time_is_refused(budget):
+    with pytest.raises(ValueError, match="`budget` is the most time"):
+        parse_budget(budget)
+
+
+def test_seeds_are_a_number_of_them_or_themselves():
+    def plan(seeds):
+        return make_plan(seeds, None, None, None, 2, 0, 5)
+
+    assert plan(3).seeds == (0, 1, 2)
+    assert plan([7, 3]).seeds == (7, 3)
+    for wrong in (0, [], [1, 1], ["a"], [-1], True):
+        with pytest.raises(ValueError, match="seeds"):
+            plan(wrong)
+
+
+def test_what_decides_the_answers_decides_the_digest():
+    lstm, large = parse_candidates({"lstm": "lstm", "b": {"model": "lstm", "units": 9}})[:2]
+    plan, longer, more = (
+        make_plan(seeds, None, epochs, None, 2, 0, 5)
+        for seeds, epochs in ((2, None), (2, 9), (3, None))
+    )
+    versions = {"Keras": "3"}
+    assert plan.digest(lstm, versions) == more.digest(lstm, versions)
+    others = {
+        longer.digest(lstm, versions),
+        plan.digest(large, versions),
+        plan.digest(lstm, {"Keras": "4"}),
+    }
+    assert plan.digest(lstm, versions) not in others
+    assert len(others) == 3
+
+
+def _parts(**changed):
+    table = sz.TextTable.from_texts(["a", "b", "c"], ["x", "y", "x"])
+    return {"train": table, "valid": table, "test": table} | changed
+
+
+def test_parts_must_be_tables_with_labels_rows_and_the_same_classes():
+    with pytest.raises(TypeError, match=r"`valid` must be a TextTable"):
+        check_parts(_parts(valid=["a"]))
+    for wrong, message in (
+        (sz.TextTable.from_texts(["a"]), "takes labelled rows"),
+        (_parts()["test"].take([]), "takes labelled rows"),
+        (sz.TextTable.from_texts(["a", "b"], ["y", "z"]), "must have the same classes"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            check_parts(_parts(test=wrong))
+
+
+def test_a_class_that_is_missing_is_refused_in_training_and_told_of_elsewhere():
+    table = _parts()["train"]
+    with pytest.raises(ValueError, match=r"Every class must have a row to train on.*'y'"):
+        check_parts(_parts(train=table.take([0, 2])))
+    with pytest.warns(UserWarning, match="No row of test is of the class 'y'"):
+        check_parts(_parts(test=table.take([0, 2])))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_parts(_parts())

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from results_cases import answers, made
+from sklearn import metrics
+
+from keras_seqzoo.comparison.choose import neighbours, pareto_front, recommend
+from keras_seqzoo.comparison.table import leaderboard
+from keras_seqzoo.evaluation.results import Costs, Entry, Results, Run
+
+
+def test_the_table_has_scikit_learns_metrics_averaged_over_the_runs():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 50)
+    probabilities = rng.dirichlet(np.ones(3), (2, 50))
+    runs = [Run(seed, p) for seed, p in enumerate(probabilities)]
+    results = Results("r", ("a", "b", "c"), [""] * 50, labels, [Entry("m", runs=runs)])
+    row = leaderboard(results).loc["m"]
+    said = probabilities.argmax(axis=2)
+    assert row["accuracy"] == np.mean([metrics.accuracy_score(labels, s) for s in said])
+    f1 = [metrics.f1_score(labels, s, average="macro") for s in said]
+    assert row["macro_f1"] == np.mean(f1)
+    assert (row["macro_f1_min"], row["macro_f1_max"]) == (min(f1), max(f1))
+    assert row["macro_f1_low"] < row["macro_f1"] < row["macro_f1_high"]
+    losses = [metrics.log_loss(labels, p) for p in probabilities]
+    assert row["log_loss"] == pytest.approx(np.mean(losses), rel=1e-12)
+
+
+def test_the_best_stands_first_and_what_failed_last_with_its_reason():
+    results = made(poor=range(90), good=range(10))
+    failed = Entry("failed", missing="it was killed")
+    table = leaderboard(dataclasses.replace(results, entries=[failed, *results.entries]))
+    assert list(table.index) == ["good", "poor", "failed"]
+    assert table.at["failed", "missing"] == "it was killed"
+    assert np.isnan(table.at["failed", "accuracy"])
+
+
+def test_a_difference_is_shown_only_where_mcnemar_shows_it():
+    # `b` errs in two rows more than `a`, `c` in fifty more than `b`.
+    first, second = neighbours(made(a=range(10), b=range(12), c=range(62)))
+    assert (first.better, first.worse, first.shown) == ("a", "b", False)
+    assert "no difference shown" in str(first)
+    assert (second.better, second.worse, second.shown) == ("b", "c", True)
+    assert "b is better than c" in str(second)
+    # Two discordant rows, both against b: 2 * 0.5 ** 2; Holm doubles the least of two alone.
+    assert first.p_value == pytest.approx(0.5)
+    assert second.p_value == pytest.approx(2 * 2 * 0.5**50)
+
+
+def test_the_kept_run_is_that_of_the_lowest_validation_loss():
+    labels = np.arange(200) % 2
+    runs = [Run(0, answers(labels, range(50)), 0.6), Run(1, answers(labels, range(80)), 0.4)]
+    results = Results("r", ("n", "y"), [""] * 200, labels, [Entry("m", runs=runs)])
+    assert results.report("m").accuracy == 0.6
+    assert results.mean("m", "accuracy") == pytest.approx((0.75 + 0.6) / 2)
+
+
+def test_the_pareto_front_has_what_no_other_beats():
+    # dear, mid and cheap cost 100, 10 and 1 ms; mid is as poor as cheap.
+    table = leaderboard(made(dear=range(10), mid=range(40), cheap=range(40)))
+    assert pareto_front(table, "p95_ms") == ["cheap", "dear"]
+    assert pareto_front(table, "p95_ms", "log_loss") == ["cheap", "dear"]
+
+
+def test_the_best_within_the_limits_is_recommended_with_the_reason():
+    results = made(dear=range(10), mid=range(40), cheap=range(80))
+    assert recommend(results).model == "dear"
+    chosen = recommend(results, max_latency_ms=50)
+    assert chosen.model == "mid"
+    assert "within 50 ms" in chosen.reason
+    assert "10 ms" in chosen.reason
+    alone = recommend(results, max_size_mb=5, metric="log_loss")
+    assert alone.model == "cheap"
+    assert "the only one within 5 MB" in alone.reason
+
+
+def test_a_cheaper_model_that_is_not_shown_to_be_worse_is_named():
+    reason = recommend(made(dear=range(10), cheap=range(12))).reason
+    assert "cheap takes 10 ms, and is not shown to be worse" in reason
+    assert "not shown" not in recommend(made(dear=range(10), cheap=range(90))).reason
+
+
+def test_a_baseline_is_recommended_where_it_is_best_and_called_one():
+    assert "no SavedModel" in recommend(made(base=range(5), model=range(60))).reason
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        ({"metric": "f1"}, "`metric` must be one of"),
+        ({"max_latency_ms": 0}, "`max_latency_ms` must be a number above 0"),
+        ({"max_latency_ms": 0.1}, "The least that one has: p95_ms 10"),
+        ({"max_latency_ms": 50, "max_size_mb": 1}, "No model is within these limits"),
+    ],
+)
+def test_limits_that_can_not_be_met_are_refused(limits, message):
+    with pytest.raises(ValueError, match=message):
+        recommend(made(dear=range(10), cheap=range(12)), **limits)
+
+
+def test_a_model_whose_cost_is_unknown_is_not_within_a_limit():
+    results = made(a=range(10), b=range(20))
+    first, second = results.entries
+    results = dataclasses.replace(
+        results, entries=[dataclasses.replace(first, costs=Costs()), second]
+    )
+    assert recommend(results, max_latency_ms=1000).model == "b"
+
+
+def test_no_answers_no_choice():
+    results = made(a=range(10))
+    with pytest.raises(ValueError, match="No model has answers"):
+        recommend(dataclasses.replace(results, entries=[Entry("a", missing="crashed")]))
