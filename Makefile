@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 REVIEWS := saved_models/reviews
 
-.PHONY: help demo serve test test-tf2.20 lint format lock clean
+.PHONY: help demo serve compare test test-tf2.20 lint format lock clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z0-9.-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -19,6 +19,12 @@ demo: $(VENV)/installed ## Train an LSTM on the bundled reviews, export it, and 
 
 serve: $(VENV)/installed ## Answer http://127.0.0.1:8501/v1/models/reviews with what is in saved_models
 	$(BIN)/keras-seqzoo serve saved_models
+
+compare: $(VENV)/installed ## Compare an LSTM, a GRU and a small ELECTRA on the bundled reviews: report.html
+	$(BIN)/keras-seqzoo compare examples/data/reviews.csv --models lstm,gru,electra_small \
+	  -o electra_small.weights=None -o electra_small.num_layers=2 -o electra_small.hidden_dim=128 \
+	  -o electra_small.num_heads=2 -o electra_small.intermediate_dim=512 \
+	  --text review --label sentiment --seeds 1 --epochs 5 --report report.html
 
 test: $(VENV)/installed-dev ## Run all tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile

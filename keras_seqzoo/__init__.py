@@ -10,7 +10,8 @@ In the order in which data passes through:
 6. `tasks`: vectors → answers, one file a task; `layers.pooling` makes one vector of a text's many,
    `decoding` runs language models token by token.
 7. `training`: schedules, optimizers, `distribution` over devices and workers, `Recovery`.
-8. `evaluation`: `evaluate` → accuracy, F1, per class, confusion, calibration.
+8. `evaluation`: `evaluate` → accuracy, F1, per class, confusion, calibration; `Report.to_html` →
+   its page; `summarise` → what is wrong with the data.
 9. `explanation`: `explain` → which words made the answer; `counterfactual`.
 10. `comparison`: `compare` → several models trained and measured alike, and which to take; `pages`
    shows all that as one HTML file.
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
     from keras_seqzoo.evaluation.report import Report, evaluate
     from keras_seqzoo.explanation.counterfactual import counterfactual
     from keras_seqzoo.explanation.explain import explain
+    from keras_seqzoo.explanation.explanation import Explanation
+    from keras_seqzoo.explanation.explanations import Explanations
+    from keras_seqzoo.explanation.faithfulness import faithfulness
     from keras_seqzoo.serving.audit import audit
     from keras_seqzoo.serving.client import AsyncServingClient, ServingClient, ServingError
     from keras_seqzoo.serving.export import export_model
@@ -58,6 +62,9 @@ _homes = {
     "compare": "comparison.compare",
     "counterfactual": "explanation.counterfactual",
     "explain": "explanation.explain",
+    "Explanation": "explanation.explanation",
+    "Explanations": "explanation.explanations",
+    "faithfulness": "explanation.faithfulness",
     "Report": "evaluation.report",
     "evaluate": "evaluation.report",
     "Recovery": "training.recovery",
@@ -73,6 +80,8 @@ _homes = {
 __all__ = [
     "AsyncServingClient",
     "Comparison",
+    "Explanation",
+    "Explanations",
     "ModelCard",
     "Recovery",
     "Report",
@@ -90,6 +99,7 @@ __all__ = [
     "evaluate",
     "explain",
     "export_model",
+    "faithfulness",
     "list_models",
     "list_tasks",
     "make_dataset",

@@ -11,7 +11,7 @@ import typer
 
 from keras_seqzoo.cli import options as o
 from keras_seqzoo.cli.console import load_tensorflow, messages, results, say
-from keras_seqzoo.cli.predict import _chunks as read_chunks
+from keras_seqzoo.cli.predict import read_chunks
 
 if TYPE_CHECKING:
     from keras_seqzoo.explanation.counterfactual import Counterfactual

@@ -48,7 +48,7 @@ def predict_command(
     if texts and source is not None:
         raise ValueError("Pass texts or --input, not both. Received: both")
     reading = o.Reading(text, None, names, separator, quoting, encoding, missing, stream, read)
-    chunks = iter([list(texts)]) if texts else _chunks(source or "-", reading, quiet)
+    chunks = iter([list(texts)]) if texts else read_chunks(source or "-", reading, quiet)
     load_tensorflow()
     from keras_seqzoo.serving.saved import load_classifier
 
@@ -61,7 +61,8 @@ def predict_command(
         sys.stdout.flush()
 
 
-def _chunks(source: str, reading: o.Reading, quiet: bool) -> Iterator[Sequence[Any]]:
+def read_chunks(source: str, reading: o.Reading, quiet: bool) -> Iterator[Sequence[Any]]:
+    """Yields the texts of a table, of a `.txt` file or of stdin (`"-"`), some at a time."""
     if source == "-":
         if sys.stdin.isatty():
             say("Type a text a line; end with Ctrl-D.", quiet)

@@ -149,13 +149,16 @@ class Comparison:
         )
 
     def to_html(self, path: str | os.PathLike[str]) -> Path:
-        """Writes the report: one HTML file that needs nothing else.
+        """Writes the report: one HTML file that needs nothing else. Its folder is made.
 
         Raises:
             OSError: the file can not be written.
         """
+        from keras_seqzoo.evaluation.paths import check_page_path
         from keras_seqzoo.pages.page import write_page
 
+        check_page_path(path)
+        Path(path).absolute().parent.mkdir(parents=True, exist_ok=True)
         return write_page(self.results, path)
 
     def save(self, folder: str | os.PathLike[str]) -> Path:

@@ -65,7 +65,7 @@ def counterfactual(
     *,
     unit: str = "word",
     max_removed: int | None = None,
-    max_evaluations: int = 5000,
+    max_evaluations: int = 2000,
     batch_size: int = 256,
 ) -> Counterfactual | None:
     """Finds the smallest deletion of tokens that changes the model's answer.

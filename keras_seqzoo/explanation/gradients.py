@@ -64,10 +64,11 @@ def integrated_gradients(
     target, token $i$ scores $\int_0^1 x_i \cdot \partial F(\alpha x) / \partial x_i \, d\alpha$:
     the baseline is the zero vector for every token but start, end and padding, which stay.
 
-    The integral is taken at Gauss-Legendre nodes. Where $F$ is smooth along the path their error
-    falls exponentially, and where a layer normalisation lets it change most near the baseline,
-    their nodes lie densest at the ends. Steps are doubled up to 512, for the texts that need it,
-    until the gap to `probability - base` is at most `tolerance`.
+    The integral is taken over $u$ with $\alpha = u^3$, at Gauss-Legendre nodes. Where $F$ is smooth
+    along the path their error falls exponentially. The cube lays nodes close to the baseline, where
+    a layer normalisation of vectors that are almost zero (DeBERTa's) changes within a thousandth of
+    the path; without it 512 even nodes miss that. Steps are doubled up to 512, for the texts that
+    need it, until the gap to `probability - base` is at most `tolerance`.
 
     While it runs the model's embedding is another: no other thread may use the model. Afterwards,
     and after an error or an interrupt, it is what it was, bit for bit.
@@ -267,7 +268,7 @@ class _Lookup:
         least = max(len(model.preprocessor.vocabulary), 2)
         self._candidates = [
             variable.value
-            for variable in model.variables
+            for variable in model.weights
             if len(variable.shape) == 2
             and variable.shape[0] >= least
             and tf.as_dtype(variable.dtype).is_floating
@@ -332,7 +333,7 @@ _LOOKUPS: weakref.WeakKeyDictionary[Any, tuple[list[int], _Lookup]] = weakref.We
 
 
 def _lookup_of(model: TextClassifier) -> _Lookup:
-    variables = [id(variable) for variable in model.variables]
+    variables = [id(variable) for variable in model.weights]
     known, lookup = _LOOKUPS.get(model, ([], None))
     if lookup is None or known != variables:
         lookup = _Lookup(model)
@@ -348,8 +349,10 @@ def _rounding(model: TextClassifier) -> float:
 
 @cache
 def _nodes(steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Scales between 0 and 1, and their weights in the integral."""
     nodes, weights = np.polynomial.legendre.leggauss(steps)
-    return (nodes + 1) / 2, weights / 2
+    even = (nodes + 1) / 2
+    return even**3, weights / 2 * 3 * even**2
 
 
 def _unreachable(received: str) -> ValueError:

@@ -107,7 +107,7 @@ def bars(explanation: Explanation, k: int = _BARS) -> Markup:
             '<tr><td dir="auto" style="padding:0 .8em 0 0;text-align:start">'
             '<div style="max-width:10em;overflow-wrap:break-word">{}</div></td>'
             '<td style="padding:0 .8em 0 0;text-align:right;white-space:nowrap">{}</td>'
-            '<td style="padding:0;width:9em"><div style="{}"></div></td></tr>'
+            '<td style="padding:0;width:9em;vertical-align:middle"><div style="{}"></div></td></tr>'
         ).format(
             Markup(_escape(explanation.text[slice(*explanation.spans[i])])),
             _signed(explanation.scores[i], None if explanation.errors is None

@@ -2,7 +2,8 @@
 
 Each function returns a `matplotlib.figure.Figure`, ready to be saved. Those with `labels` draw a
 panel for each of these models, `columns` side by side; all panels of a call, and of calls with the
-same results, have the same limits, so that they can be compared.
+same results, have the same limits, so that they can be compared. They take the `table` of
+`keras_seqzoo.pages.frames` that belongs to them, and make it where it is not given.
 """
 
 from __future__ import annotations
@@ -59,6 +60,10 @@ def cost_quality(table: pd.DataFrame, cost: str) -> Figure:
         figure = Figure(figsize=(3.9, 3.4))
         axes = figure.subplots()
         axes.set_xscale("log")
+        decades = max(_decades(xs), 0.3)
+        axes.set_xlim(xs.min() / 10 ** (0.16 * decades), xs.max() * 10 ** (0.16 * decades))
+        room = max(float(np.ptp(ys)), 0.02) * 0.18
+        axes.set_ylim(ys.min() - room, min(ys.max() + room, 1.02))
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if _decades(xs) < 1.6 else (1,)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.10g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
@@ -82,10 +87,6 @@ def cost_quality(table: pd.DataFrame, cost: str) -> Figure:
                     linewidths=1.5,
                     zorder=4,
                 )
-        decades = max(_decades(xs), 0.3)
-        axes.set_xlim(xs.min() / 10 ** (0.16 * decades), xs.max() * 10 ** (0.16 * decades))
-        room = max(float(np.ptp(ys)), 0.02) * 0.18
-        axes.set_ylim(ys.min() - room, min(ys.max() + room, 1.02))
         label_points(
             axes,
             [wrapped(str(name), 18) for name in known.index],
@@ -105,9 +106,14 @@ def shown_from(known: pd.DataFrame) -> float:
     return float(below[below >= far].min()) if (below >= far).any() else float(models.min())
 
 
-def learning_curves(results: Results, labels: Sequence[str], columns: int = 1) -> Figure:
+def learning_curves(
+    results: Results,
+    labels: Sequence[str],
+    columns: int = 1,
+    table: pd.DataFrame | None = None,
+) -> Figure:
     """Draws training and validation loss by epoch; the kept run strong, other seeds thin."""
-    table = frames.curves(results)
+    table = frames.curves(results) if table is None else table
     losses = [c for c in ("loss", "val_loss") if c in table]
     values = table[losses].to_numpy(float)
     values = values[np.isfinite(values)]
@@ -199,9 +205,14 @@ def has_numbered_classes(results: Results) -> bool:
     return len(results.classes) > MOST_NUMBERED or longest > _LONGEST_NAME
 
 
-def reliability(results: Results, labels: Sequence[str], columns: int = 1) -> Figure:
+def reliability(
+    results: Results,
+    labels: Sequence[str],
+    columns: int = 1,
+    table: pd.DataFrame | None = None,
+) -> Figure:
     """Draws how often answers of a confidence are right, and how many rows have it."""
-    table = frames.calibration(results)
+    table = frames.calibration(results) if table is None else table
     rows_most = float(table["rows"].max())
     left = float(table.loc[table["rows"] > 0, "low"].min()) - 0.02
     ticks = [tick for tick in np.linspace(0, 1, 6) if tick >= left]
@@ -226,9 +237,14 @@ def reliability(results: Results, labels: Sequence[str], columns: int = 1) -> Fi
     return _panels(labels, columns, 3.2, draw, draw_rows)
 
 
-def accuracy_by_length(results: Results, labels: Sequence[str], columns: int = 1) -> Figure:
+def accuracy_by_length(
+    results: Results,
+    labels: Sequence[str],
+    columns: int = 1,
+    table: pd.DataFrame | None = None,
+) -> Figure:
     """Draws accuracy of short and long texts with 95 % intervals, the other models faint behind."""
-    table = frames.lengths(results)
+    table = frames.lengths(results) if table is None else table
     low = max(float(table["low_ci"].min()) - 0.03, 0.0)
 
     def draw(axes: Axes, label: str) -> None:

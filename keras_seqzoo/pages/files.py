@@ -119,14 +119,23 @@ def write_data(results: Results, folder: str | os.PathLike[str]) -> list[Path]:
     return [*written, write_atomically(place / "results.json", text.encode())]
 
 
-def write_atomically(path: Path, content: bytes) -> Path:
-    """Writes a file whole or not at all.
+def check_place(path: Path) -> None:
+    """Checks that a file could be written, before the work of making it.
 
     Raises:
-        ValueError: a folder stands there, or the place cannot be written.
+        ValueError: a folder stands there, or the folder around it cannot be written.
     """
     if path.is_dir():
         raise ValueError(f"The path must name a file, and this is a folder. Received: {path}")
+    if not path.parent.is_dir():
+        raise _unwritable(path, "no such folder")
+    if not os.access(path.parent, os.W_OK):
+        raise _unwritable(path, "permission denied")
+
+
+def write_atomically(path: Path, content: bytes) -> Path:
+    """Writes a file whole or not at all; raises as `check_place`, and where the disk is full."""
+    check_place(path)
     try:
         number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}-")
         unfinished = Path(name)
@@ -141,11 +150,15 @@ def write_atomically(path: Path, content: bytes) -> Path:
         finally:
             unfinished.unlink(missing_ok=True)
     except OSError as error:
-        raise ValueError(
-            "The file cannot be written. Give a path in a folder that exists and may be written. "
-            f"Received: {path} ({error.strerror or error})"
-        ) from error
+        raise _unwritable(path, error.strerror or str(error)) from error
     return path
+
+
+def _unwritable(path: Path, why: str) -> ValueError:
+    return ValueError(
+        "The file cannot be written. Give a path in a folder that exists and may be written. "
+        f"Received: {path} ({why})"
+    )
 
 
 def _folder(folder: str | os.PathLike[str]) -> Path:

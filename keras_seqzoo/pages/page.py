@@ -16,9 +16,15 @@ from keras_seqzoo.comparison.choose import neighbours
 from keras_seqzoo.comparison.table import leaderboard
 from keras_seqzoo.evaluation.results import Entry, Results
 from keras_seqzoo.explanation.explanation import Explanation
-from keras_seqzoo.pages import figures, formats
+from keras_seqzoo.pages import figures, formats, frames
 from keras_seqzoo.pages.drawing import inline_svg
-from keras_seqzoo.pages.files import best_baseline, costs_known, with_curves, write_atomically
+from keras_seqzoo.pages.files import (
+    best_baseline,
+    check_place,
+    costs_known,
+    with_curves,
+    write_atomically,
+)
 from keras_seqzoo.pages.frames import frequent_confusions
 from keras_seqzoo.pages.ranking import ranking
 from keras_seqzoo.pages.story import summary
@@ -72,8 +78,10 @@ def write_page(results: Results, path: str | os.PathLike[str]) -> Path:
     Raises:
         ValueError: no entries, `path` is a folder, or it cannot be written.
     """
+    path = Path(path)
+    check_place(path)
     # A lone surrogate in a text has no UTF-8; the page shows it as a question mark.
-    return write_atomically(Path(path), render(results).encode("utf-8", "replace"))
+    return write_atomically(path, render(results).encode("utf-8", "replace"))
 
 
 def _context(results: Results) -> dict[str, Any]:
@@ -117,10 +125,10 @@ def _figures(results: Results, table: pd.DataFrame, labels: list[str]) -> dict[s
     """Draws everything: lists of (label, SVG), a list a section; empty where there is nothing."""
 
     def panels(
-        name: str, draw: Callable[..., Figure], chosen: list[str], told: str
+        name: str, draw: Callable[..., Figure], chosen: list[str], told: str, **given: Any
     ) -> list[tuple[str, Markup]]:
         return [
-            (label, inline_svg(draw(results, [label]), f"{name}{i}", f"{told} of {label}"))
+            (label, inline_svg(draw(results, [label], **given), f"{name}{i}", f"{told} of {label}"))
             for i, label in enumerate(chosen)
         ]
 
@@ -141,11 +149,27 @@ def _figures(results: Results, table: pd.DataFrame, labels: list[str]) -> dict[s
             for i, cost in enumerate(costs)
         ],
         "curves": panels(
-            "curve", figures.learning_curves, with_curves(results, labels), "Loss by epoch"
+            "curve",
+            figures.learning_curves,
+            with_curves(results, labels),
+            "Loss by epoch",
+            table=frames.curves(results),
         ),
         "confusion": panels("confusion", figures.confusion_matrices, labels, "Confusion matrix"),
-        "calibration": panels("calibration", figures.reliability, labels, "Reliability diagram"),
-        "lengths": panels("length", figures.accuracy_by_length, labels, "Accuracy by length"),
+        "calibration": panels(
+            "calibration",
+            figures.reliability,
+            labels,
+            "Reliability diagram",
+            table=frames.calibration(results),
+        ),
+        "lengths": panels(
+            "length",
+            figures.accuracy_by_length,
+            labels,
+            "Accuracy by length",
+            table=frames.lengths(results),
+        ),
         "classes": inline_svg(classes, "classes", "F1 of each class"),
     }
 

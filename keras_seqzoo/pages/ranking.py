@@ -89,12 +89,7 @@ def ranking(results: Results, table: pd.DataFrame) -> Ranking:
     baseline = best_baseline(table)
     entries = {entry.label: entry for entry in results.entries}
     bests = {c.key: _best(table, c) for c in columns}
-    # A baseline that takes next to nothing is no reason for more decimals everywhere.
-    costing = table if table["baseline"].all() else table[~table["baseline"].astype(bool)]
-    decimals = {
-        c.key: decimals_for(costing[c.key] * c.scale) if c.decimals is None else c.decimals
-        for c in columns
-    }
+    decimals = {c.key: _decimals(table, c) if c.decimals is None else c.decimals for c in columns}
     scales = {key: _scale(table, key) for key in _BARS}
     limit = number(table, baseline, "macro_f1") if baseline else -np.inf
     rows = []
@@ -128,6 +123,12 @@ def ranking(results: Results, table: pd.DataFrame) -> Ranking:
     names = [c.group for c in columns]
     groups = tuple((name, names.count(name)) for name in dict.fromkeys(names))
     return Ranking(columns, groups, tuple(rows), scales)
+
+
+def _decimals(table: pd.DataFrame, column: Column) -> int:
+    # A baseline that takes next to nothing is no reason for more decimals everywhere.
+    models = table.loc[~table["baseline"].astype(bool), column.key]
+    return decimals_for((models if models.notna().any() else table[column.key]) * column.scale)
 
 
 def _best(table: pd.DataFrame, column: Column) -> float:

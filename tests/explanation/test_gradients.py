@@ -25,7 +25,7 @@ from keras_seqzoo.tasks.classify import TextClassifier
 TEXTS = ["a good film", "I hated the dull story, and the awful cast", "", "unseen 日本 good!"]
 TARGETS = [0, 1, 1, 0]
 KINDS = [
-    "lstm", "gru", "bilstm", "electra_small", "bert_base", "gpt2", "distilbert", "roberta_base",
+    "lstm", "bilstm", "electra_small", "bert_base", "gpt2", "distilbert", "roberta_base",
     "deberta_v3_xsmall",
 ]  # fmt: skip
 
@@ -38,7 +38,7 @@ def build(name: str, table: Any, **options: Any) -> Any:
 
 
 def values(weight: Any) -> np.ndarray:
-    return keras.ops.convert_to_numpy(weight).copy()
+    return tf.convert_to_tensor(weight.value).numpy().copy()
 
 
 def sharpened(model: Any) -> Any:
@@ -88,7 +88,7 @@ def test_graph_of_a_module_is_reached(hub_folder: Path, tiny_table: Any) -> None
 def test_hub_encoder_is_reached(shared: Any, tiny_table: Any) -> None:
     folder = shared("hub", "small_bert_L-2_H-128_A-2_random")
     model = sz.build_model("bert_base", tiny_table, weights=str(folder))
-    assert_explains(sharpened(model), TEXTS)
+    assert_explains(model, TEXTS)
 
 
 def test_model_of_two_replicas_is_reached(tiny_table: Any) -> None:
@@ -99,7 +99,7 @@ def test_model_of_two_replicas_is_reached(tiny_table: Any) -> None:
 
 def assert_explains(model: Any, texts: list[str], atol: float = 1e-3) -> None:
     before = [values(w) for w in model.weights]
-    found = integrated_gradients(model, texts, TARGETS, tolerance=atol)
+    found = integrated_gradients(model, texts, TARGETS, steps=16, tolerance=atol)
     for old, new in zip(before, model.weights, strict=True):
         np.testing.assert_array_equal(old, values(new))
     answers = model.predict(texts, verbose=0)[range(len(texts)), TARGETS]
@@ -157,8 +157,8 @@ def test_gap_is_recorded_and_falls(tiny_table: Any) -> None:
     for item in found:
         steps, gaps = zip(*item.convergence, strict=True)
         assert steps == tuple(2**i for i in range(len(steps)))
-        assert len(steps) > 2
-        assert gaps[-1] <= 1e-4 < gaps[0]
+        assert gaps[-1] <= 1e-4
+    assert found[0].convergence[0][1] > 0.01, "one step is too few, and the gap says so"
 
 
 def test_steps_end_where_the_tolerance_can_not_be_reached(gru: Any) -> None:
@@ -183,18 +183,19 @@ def test_shuffled_weights_explain_otherwise(tiny_model: Any) -> None:
     texts, targets = POSITIVE + NEGATIVE, [0] * 16
 
     def scores(model: Any) -> np.ndarray:
-        found = integrated_gradients(model, texts, targets)
+        found = integrated_gradients(model, texts, targets, steps=16)
         return np.concatenate([item.token_scores for item in found])
 
-    trained = scores(tiny_model)
-    shuffled = keras.models.clone_model(tiny_model)
-    random = np.random.default_rng(0)
-    shuffled.set_weights(
-        [random.permutation(w.ravel()).reshape(w.shape) for w in tiny_model.get_weights()]
-    )
-    assert abs(spearmanr(trained, scores(shuffled)).statistic) < 0.3
-    shuffled.set_weights(tiny_model.get_weights())
-    assert spearmanr(trained, scores(shuffled)).statistic > 0.99
+    trained, weights = scores(tiny_model), tiny_model.get_weights()
+    random, correlations = np.random.default_rng(0), []
+    # The texts have some twenty words, so that a single shuffle may look alike by chance.
+    for _ in range(8):
+        tiny_model.set_weights([random.permutation(w.ravel()).reshape(w.shape) for w in weights])
+        correlations.append(spearmanr(trained, scores(tiny_model)).statistic)
+    tiny_model.set_weights(weights)
+    assert abs(np.mean(correlations)) < 0.25
+    assert np.abs(correlations).max() < 0.8
+    np.testing.assert_array_equal(trained, scores(tiny_model))
 
 
 def test_interrupt_gives_the_embedding_back(gru: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,8 +217,8 @@ def test_interrupt_gives_the_embedding_back(gru: Any, monkeypatch: pytest.Monkey
         np.testing.assert_array_equal(old, values(new))
 
 
-def test_model_is_not_kept(tiny_table: Any) -> None:
-    model = build("gru", tiny_table)
+def test_model_is_not_kept() -> None:
+    model = bag_of_words()
     integrated_gradients(model, TEXTS[:1], [0])
     gone = weakref.ref(model)
     del model

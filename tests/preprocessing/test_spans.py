@@ -30,8 +30,9 @@ NASTY = [
     "ΟΔΟΣ Σ good", "ẞ ŉ ǰ ﬁlm ½ ™ Å", "日本語 good 한국어 각", "👩\u200d👩\u200d👧 good 👍🏽",
     "a\u0301 e\u0301\u0302 good", "\u0301good", "\u200bzero\u200dwidth \u00adsoft", "\ud83d good",
     "good \udc00\ud800", "\ufffd \ufffe \uffff", "[CLS] good [SEP] [MASK] [PAD] [UNK]",
-    "<|endoftext|> <s>", "x" * 300, "good " * 300, "  good  film  ", "\uff47\uff4f\uff4f\uff44\u3000film",
-    "हिन्दी ไทย العربية", "\U0010ffff\U000e0001 good", "\u2028good\u2029\u0085film",
+    "<|endoftext|> <s>", "x" * 300, "good " * 300, "  good  film  ",
+    "\uff47\uff4f\uff4f\uff44\u3000film", "हिन्दी ไทย العربية", "\U0010ffff\U000e0001 good",
+    "\u2028good\u2029\u0085film",
 ]  # fmt: skip
 
 

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from keras_seqzoo.cli.compare import parse_models
+from keras_seqzoo.cli.main import app
+
+SMALL = ["-o", "gru.units=4", "-o", "gru.embedding_dim=8"]
+
+
+def _compare(reviews: Path, folder: Path, *more: str) -> Any:
+    arguments = ["compare", str(reviews), "--text", "review", "--label", "sentiment"]
+    places = ["--valid", "0.2", "--test", "0.3", "--folder", str(folder)]
+    return CliRunner().invoke(app, [*arguments, *places, *more])
+
+
+def test_a_table_leads_to_a_leaderboard_a_choice_and_a_report(reviews_csv, tmp_path):
+    page = tmp_path / "new" / "page.html"
+    done = _compare(
+        reviews_csv, tmp_path / "c", "--models", "gru", *SMALL, "--seeds", "1", "--epochs", "1",
+        "--max-size-mb", "5", "--report", str(page), "--save", str(tmp_path / "out"),
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    for expected in ("tfidf_logreg", "majority", "gru", "Take ", "within 5 MB"):
+        assert expected in done.stdout
+    assert "everything is kept in" in done.stderr
+    assert "gru" in page.read_text("utf-8")
+    assert list((tmp_path / "out").rglob("*.png"))
+    # All is there by now: asked again for CSV, it tells the same.
+    again = _compare(
+        reviews_csv, tmp_path / "c", "--models", "gru", *SMALL, "--seeds", "1", "--epochs", "1",
+        "--format", "csv", "--quiet",
+    )  # fmt: skip
+    assert again.stdout.startswith("model,accuracy,")
+    assert again.stderr == ""
+
+
+def test_models_and_their_options_are_read():
+    assert parse_models(["lstm,big=lstm", "a/b/2"], ["big.units=9", "lstm.weights=None"]) == {
+        "lstm": {"model": "lstm", "weights": None},
+        "big": {"model": "lstm", "units": 9},
+        "b": {"model": "a/b/2"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--models", "gru,gru"], "'gru' twice"),
+        (["--models", "grru"], "Did you mean 'gru'"),
+        (["--models", "gru,"], "NAME or LABEL=NAME"),
+        (["--models", "gru", "-o", "units=3"], "takes LABEL.NAME=VALUE"),
+        (["--models", "gru", "-o", "lstm.units=3"], "takes LABEL.NAME=VALUE"),
+        (["--models", "gru", "-o", "gru.unitz=3"], "Did you mean 'units'"),
+        (["--models", "gru", "--seeds", "many"], "--seeds takes"),
+        (["--models", "gru", "--budget", "soon"], "`budget` is the most time"),
+        (["--models", "gru", "--metric", "f1"], "--metric must be one of"),
+        (["--models", "gru", "--format", "xml"], "--format must be"),
+    ],
+)
+def test_bad_input_is_told_before_anything_is_trained(reviews_csv, tmp_path, arguments, message):
+    done = _compare(reviews_csv, tmp_path / "c", *arguments)
+    assert isinstance(done.exception, ValueError)
+    assert message in str(done.exception)
+    assert not (tmp_path / "c" / "models").exists()
+
+
+def test_a_report_that_can_not_be_written_is_told_first(reviews_csv, tmp_path):
+    done = _compare(reviews_csv, tmp_path / "c", "--models", "gru", "--report", str(tmp_path))
+    assert isinstance(done.exception, (OSError, ValueError))
+    assert not (tmp_path / "c").exists()
+
+
+def test_a_pattern_can_not_be_compared(reviews_csv, tmp_path):
+    done = _compare(reviews_csv.parent / "*.csv", tmp_path / "c", "--models", "gru")
+    assert "A comparison keeps its rows in memory" in str(done.exception)
+
+
+def test_where_no_model_could_be_trained_the_command_fails(reviews_csv, tmp_path):
+    done = _compare(
+        reviews_csv, tmp_path / "c", "--models", "gru", *SMALL, "--seeds", "1",
+        "--budget", "0.001", "--report", str(tmp_path / "page.html"),
+    )  # fmt: skip
+    assert "No model could be trained" in str(done.exception)
+    assert "The budget must reach for one epoch" in done.stdout
+    assert "The budget must reach for one epoch" in (tmp_path / "page.html").read_text("utf-8")

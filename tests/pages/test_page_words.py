@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from keras_seqzoo.explanation.explanation import Explanation
+from keras_seqzoo.pages import formats
+from keras_seqzoo.pages.words import pieces
+
+
+def explained(text, spans, scores):
+    answer = np.array([0.2, 0.8])
+    return Explanation(text, spans, np.array(scores), "b", ("a", "b"), answer, 0.5, "shapley")
+
+
+def test_parts_of_a_word_are_one_mark_and_weak_words_none():
+    found = pieces(explained("un believable, so", ((0, 2), (3, 7), (7, 13), (15, 17)),
+                             [-0.4, 0.5, 0.3, 0.01]))  # fmt: skip
+    assert [(p.text, p.sign, p.strength) for p in found] == [
+        ("un", "\N{MINUS SIGN}", 2),
+        (" ", "", 0),
+        ("believable", "+", 4),
+        (", so", "", 0),
+    ]
+    assert found[2].score == pytest.approx(0.8)
+
+
+def test_text_without_any_score_stays_plain():
+    assert [p.text for p in pieces(explained("so so", ((0, 2), (3, 5)), [0.0, 0.0]))] == ["so so"]
+    assert pieces(explained("", (), [])) == []
+
+
+def test_scores_that_are_not_numbers_are_not_marked():
+    found = pieces(explained("so so", ((0, 2), (3, 5)), [np.nan, 0.2]))
+    assert [(p.text, p.strength) for p in found] == [("so ", 0), ("so", 4)]
+
+
+@pytest.mark.parametrize(
+    ("value", "decimals", "text"),
+    [(1234.5, 0, "1,234"), (0.004, 2, "<0.01"), (0.0, 2, "0"), (None, 1, "\N{EN DASH}"),
+     (float("nan"), 1, "\N{EN DASH}"), (-2.5, 1, "\N{MINUS SIGN}2.5")],
+)  # fmt: skip
+def test_fixed(value, decimals, text):
+    assert formats.fixed(value, decimals) == text
+
+
+def test_decimals_are_as_few_as_the_column_needs():
+    assert formats.decimals_for([2.6, 13.5, 109.4]) == 1
+    assert formats.decimals_for([0.31, 4.2]) == 2
+    assert formats.decimals_for([40.2, 4100.7]) == 0
+    assert formats.decimals_for([3.0, 4.0, None]) == 0
+
+
+def test_p_values_and_points():
+    assert formats.p_value(0.0004).replace("\N{NO-BREAK SPACE}", " ") == "p < 0.001"
+    assert formats.p_value(0.0041).replace("\N{NO-BREAK SPACE}", " ") == "p = 0.004"
+    assert formats.p_value(0.214).replace("\N{NO-BREAK SPACE}", " ") == "p = 0.21"
+    assert formats.points(-0.0123) == "\N{MINUS SIGN}1.2"
+    assert formats.points(-0.0001) == formats.points(0.0001) == "0.0"
+
+
+def test_durations():
+    assert [formats.duration(s) for s in (1.26, 48, 720, 9000)] == [
+        "1.3 s", "48 s", "12 min", "2.5 h",
+    ]  # fmt: skip
