@@ -105,7 +105,8 @@ def markdown(name: str, comparison: sz.Comparison, command: str) -> str:
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for label, row in table.iterrows():
         cells = ["" if row[c] != row[c] else form.format(row[c]) for c, form in SHOWN.items()]
-        cells[0] += f" ({row['macro_f1_low']:.3f} to {row['macro_f1_high']:.3f})"
+        if cells[0]:
+            cells[0] += f" ({row['macro_f1_low']:.3f} to {row['macro_f1_high']:.3f})"
         entry = next(e for e in comparison.results.entries if e.label == label)
         notes = "; ".join({*(run.stopped for run in entry.runs), entry.missing} - {""})
         lines.append(f"| {label} | " + " | ".join(cells) + f" | {notes} |")

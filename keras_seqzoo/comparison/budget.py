@@ -22,7 +22,8 @@ class BudgetError(ValueError):
 class TimeBudget(keras.callbacks.Callback):
     """Ends a training when its time is over.
 
-    The epoch that runs then is cut short, validated, and counts like any other.
+    The epoch that runs then is cut short, validated, and counts like any other. Time for that
+    validation is set aside, as long as the last one took.
 
     Args:
         seconds: most seconds of the training, validation included; no limit if None.
@@ -45,6 +46,16 @@ class TimeBudget(keras.callbacks.Callback):
         self._steps_done = 0
         self._warm_at = 0.0
         self._epoch = 0
+        self._set_aside = 0.0
+        self._validating_since = 0.0
+
+    def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Begins to time a validation."""
+        self._validating_since = self.elapsed
+
+    def on_test_end(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Notes how long a validation takes."""
+        self._set_aside = self.elapsed - self._validating_since
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Remembers the epoch."""
@@ -67,9 +78,14 @@ class TimeBudget(keras.callbacks.Callback):
                 f"rows. Received: a budget of {self.seconds:.3g} s, where one epoch takes about "
                 f"{self.needs(steps):.0f} s"
             )
-        if self.elapsed > self.seconds and not is_first:
+        if self.elapsed > self.left_for_steps and not is_first:
             self.spent = True
             self.model.stop_training = True
+
+    @property
+    def left_for_steps(self) -> float:
+        """Seconds of the budget but those set aside; infinite without a limit."""
+        return float("inf") if self.seconds is None else self.seconds - self._set_aside
 
     @property
     def elapsed(self) -> float:
@@ -104,8 +120,8 @@ class BudgetedLearningRate(LearningRateOverFit):
 
     def set_progress(self, progress: float) -> None:
         """Sets the rate for a share of the steps, or of the time where that will not do."""
-        seconds = self.budget.seconds
-        if seconds is not None:
+        seconds = self.budget.left_for_steps
+        if self.budget.seconds is not None:
             steps = (self.params.get("steps") or 0) * self.params["epochs"]
             self._is_short |= self.budget.needs(steps) > seconds
             if self._is_short:

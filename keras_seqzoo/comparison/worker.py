@@ -144,11 +144,11 @@ def _do_model(job: Job, record: ModelRecord, emit: Emit) -> None:
     for seed in plan.seeds:
         if record.run(seed) is None:
             train(seed)
-    kept = _kept(record, plan)
-    file = folder / f"seed-{kept.seed}.keras"
+    seed, kept = _kept(record, plan)
+    file = folder / f"seed-{seed}.keras"
     if not file.exists():  # thrown away when a comparison of more seeds kept another
-        train(kept.seed)
-    if model is None or model_seed != kept.seed:
+        train(seed)
+    if model is None or model_seed != seed:
         with timer("loading"):
             # It was written here: the graph in it is the one that the user named.
             model = load_keras_file(file, trust=True)
@@ -166,9 +166,9 @@ def _do_model(job: Job, record: ModelRecord, emit: Emit) -> None:
             "seconds": timer.seconds,
         },
     )
-    for seed in plan.seeds:
-        if seed != kept.seed:
-            (folder / f"seed-{seed}.keras").unlink(missing_ok=True)
+    for other in plan.seeds:
+        if other != seed:
+            (folder / f"seed-{other}.keras").unlink(missing_ok=True)
 
 
 def _measured(
@@ -270,10 +270,10 @@ def _mistakes(classifier: Any, run: Run, test: TextTable, most: int) -> list[Any
     return mistakes
 
 
-def _kept(record: ModelRecord, plan: Plan) -> Run:
-    """As `Entry.kept` has it."""
-    runs = [run for seed in plan.seeds if (run := record.run(seed)) is not None]
-    return min(runs, key=lambda r: np.inf if r.valid_loss is None else r.valid_loss)
+def _kept(record: ModelRecord, plan: Plan) -> tuple[int, Run]:
+    """The seed and the run that `Entry.kept` has."""
+    runs = [(seed, run) for seed in plan.seeds if (run := record.run(seed)) is not None]
+    return min(runs, key=lambda r: np.inf if r[1].valid_loss is None else r[1].valid_loss)
 
 
 def _right(probabilities: np.ndarray, labels: Any) -> np.ndarray:
@@ -284,6 +284,8 @@ def _reason(error: Exception) -> str:
     first = str(error).strip().split("\n", 1)[0]
     if type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's
         return f"it ran out of memory ({first[:200]})"
+    if isinstance(error, (ValueError, OSError)):  # which say what to do
+        return first[:500]
     return f"{type(error).__name__}: {first[:500]}"
 
 

@@ -24,7 +24,7 @@ class Run:
     """One training of a model, and its answers on the test rows.
 
     Attributes:
-        seed: of the weights and of the order of the rows.
+        seed: of the weights and of the order of the rows; None where it is not known.
         probabilities: float `(rows, classes)`, of the test rows.
         valid_loss: log loss on the validation rows, in nats; None where there were none.
         history: figures by epoch, as `fit` names them: `loss`, `val_accuracy`, …
@@ -32,7 +32,7 @@ class Run:
         stopped: why the training ended before its last epoch, in a few words; "" if it did not.
     """
 
-    seed: int
+    seed: int | None
     probabilities: np.ndarray = field(repr=False)
     valid_loss: float | None = None
     history: Mapping[str, Sequence[float]] = field(default_factory=dict, repr=False)

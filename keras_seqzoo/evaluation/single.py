@@ -35,7 +35,7 @@ def results_of(report: Report, model: Any, table: Any, explain: bool, command: s
     """
     texts = [] if report.texts is None else report.texts.tolist()
     entry = Entry(
-        runs=[Run(0, report.probabilities, history=_history(model))],
+        runs=[Run(None, report.probabilities, history=_history(model))],
         texts_cut=_texts_cut(model, texts),
         mistakes=_mistakes(report, model if explain else None),
         **_describe(model),

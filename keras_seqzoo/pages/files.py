@@ -68,7 +68,8 @@ def drawable(results: Results) -> dict[str, Callable[[], Figure]]:
         found["learning_curves"] = lambda: figures.learning_curves(results, trained, columns)
     found["confusion"] = lambda: figures.confusion_matrices(results, labels, columns)
     found["calibration"] = lambda: figures.reliability(results, labels, columns)
-    found["lengths"] = lambda: figures.accuracy_by_length(results, labels, columns)
+    if len(results.texts):
+        found["lengths"] = lambda: figures.accuracy_by_length(results, labels, columns)
     baseline = best_baseline(table)
     found["classes"] = lambda: figures.f1_by_class(results, labels[0], baseline)
     return found

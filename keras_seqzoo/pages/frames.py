@@ -69,6 +69,8 @@ def classes(results: Results) -> pd.DataFrame:
 
 def lengths(results: Results) -> pd.DataFrame:
     """Returns accuracy by words a text, kept runs: `model`, columns of `accuracy_by_length`."""
+    if not len(results.texts):  # of a stream, answers alone are kept
+        return _concat([], ["model", "low", "high", "rows", "accuracy", "low_ci", "high_ci"])
     words = np.array([len(text.split()) for text in results.texts])
     return _of_kept_runs(
         results,

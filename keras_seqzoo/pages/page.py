@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from keras_seqzoo.comparison.choose import neighbours
 from keras_seqzoo.comparison.table import leaderboard
+from keras_seqzoo.evaluation.report import Report
 from keras_seqzoo.evaluation.results import Entry, Results
 from keras_seqzoo.explanation.explanation import Explanation
 from keras_seqzoo.pages import figures, formats, frames
@@ -107,6 +108,11 @@ def _context(results: Results) -> dict[str, Any]:
             for label in labels
         },
         "reports": {label: results.report(label) for label in labels},
+        "alike": {
+            label: answer
+            for label in labels
+            if not entries[label].is_baseline and (answer := _only_answer(results.report(label)))
+        },
         "class_key": figures.has_numbered_classes(results),
         "many_classes": len(results.classes) > _MANY_CLASSES,
         "most_named": figures.MOST_NAMED,
@@ -166,12 +172,18 @@ def _figures(results: Results, table: pd.DataFrame, labels: list[str]) -> dict[s
         "lengths": panels(
             "length",
             figures.accuracy_by_length,
-            labels,
+            labels if len(results.texts) else [],
             "Accuracy by length",
             table=frames.lengths(results),
         ),
         "classes": inline_svg(classes, "classes", "F1 of each class"),
     }
+
+
+def _only_answer(report: Report) -> str | None:
+    """The class that is all that a model answers; None where there are several."""
+    answered = report.confusion.columns[report.confusion.sum() > 0]
+    return str(answered[0]) if len(answered) == 1 else None
 
 
 def _left_out(table: pd.DataFrame) -> list[str]:
