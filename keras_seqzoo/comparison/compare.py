@@ -113,7 +113,7 @@ def compare(
         versions = {k: v for k, v in environment().items() if k in ("keras_seqzoo", "Keras")}
         folders = [store.model_folder(c, plan, versions) for c in candidates]
         story = store.story()["last"]
-        before = story.get("seconds") or 0.0
+        before = story.get("seconds")
         store.write_last(
             models=[{"candidate": c.as_dict(), "folder": f.name}
                     for c, f in zip(candidates, folders, strict=True)],
@@ -124,14 +124,14 @@ def compare(
             commands=[command or _call(models, plan)],
             seconds=None,
         )  # fmt: skip
-        begun, worked = time.monotonic(), False
+        begun, worked = time.monotonic(), 0
         tell("", {"event": "begin", "labels": [c.label for c in candidates],
                   "folder": str(store.folder)})  # fmt: skip
         for candidate, path in zip(candidates, folders, strict=True):
             if _is_complete(path, plan):
                 tell(candidate.label, {"event": "done before"})
                 continue
-            worked = True
+            worked += 1
             job = worker.Job(store.folder.resolve(), path.resolve(), candidate, plan, imports)
             job.write()
             tell(candidate.label, {"event": "start"})
@@ -145,7 +145,9 @@ def compare(
             event = {"event": "trouble", "reason": reason} if reason else {"event": "done"}
             tell(candidate.label, event)
         seconds = time.monotonic() - begun
-        store.write_last(seconds=seconds if worked else before or None)
+        # Of a comparison in several calls nobody knows how long it took.
+        whole = seconds if worked == len(candidates) else None
+        store.write_last(seconds=whole if worked else before)
     tell("", {"event": "end", "seconds": seconds})
     return Comparison(store.folder)
 

@@ -120,6 +120,11 @@ class Store:
         """
         story = self.story()
         last, test = story["last"], self.part("test")
+        if not last:
+            raise ValueError(
+                "The comparison in this folder was ended before its first model. Run `compare` "
+                f"again. Received: {self.folder}"
+            )
         return Results(
             title=story["title"],
             classes=tuple(story["classes"]),

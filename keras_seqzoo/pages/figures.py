@@ -118,7 +118,6 @@ def learning_curves(
     values = table[losses].to_numpy(float)
     values = values[np.isfinite(values)]
     top = float(values.max()) * 1.05 if len(values) else 1.0
-    kept = {entry.label: entry.kept.seed for entry in results.entries if entry.runs}
 
     def draw(axes: Axes, label: str) -> None:
         of_model = table[table["model"] == label]
@@ -128,8 +127,8 @@ def learning_curves(
         ):
             if name not in of_model or of_model[name].isna().all():
                 continue
-            for seed, run in of_model.groupby("seed"):
-                strong = seed == kept[label]
+            for _, run in of_model.groupby("seed", dropna=False):
+                strong = bool(run["kept"].iloc[0])
                 axes.plot(
                     run["epoch"],
                     run[name],

@@ -12,15 +12,16 @@ from keras_seqzoo.evaluation.results import Entry, Results
 
 
 def curves(results: Results) -> pd.DataFrame:
-    """Returns what `fit` told: a row an epoch of a run; columns `model`, `seed`, `epoch`, figures.
+    """Returns what `fit` told: a row an epoch of a run.
 
-    Epochs count from 1. Figures that a model does not have are NaN.
+    Columns: `model`, `seed`, `kept` (whether the run is), `epoch`, and the figures. Epochs count from 1. Figures that a model does not have are NaN.
     """
     frames = [
         pd.DataFrame(
             {
                 "model": entry.label,
                 "seed": run.seed,
+                "kept": run is entry.kept,
                 "epoch": np.arange(1, _epochs(run.history) + 1),
                 # A figure that is written every other epoch has fewer values than the others.
                 **{k: pd.Series(list(v), dtype=float) for k, v in run.history.items()},
@@ -30,7 +31,7 @@ def curves(results: Results) -> pd.DataFrame:
         for run in entry.runs
         if _epochs(run.history)
     ]
-    return _concat(frames, ["model", "seed", "epoch"])
+    return _concat(frames, ["model", "seed", "kept", "epoch"])
 
 
 def confusion(results: Results) -> pd.DataFrame:

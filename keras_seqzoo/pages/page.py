@@ -17,6 +17,7 @@ from keras_seqzoo.comparison.table import leaderboard
 from keras_seqzoo.evaluation.report import Report
 from keras_seqzoo.evaluation.results import Entry, Results
 from keras_seqzoo.explanation.explanation import Explanation
+from keras_seqzoo.explanation.rendering import highlight, legend
 from keras_seqzoo.pages import figures, formats, frames
 from keras_seqzoo.pages.drawing import inline_svg
 from keras_seqzoo.pages.files import (
@@ -29,7 +30,6 @@ from keras_seqzoo.pages.files import (
 from keras_seqzoo.pages.frames import frequent_confusions
 from keras_seqzoo.pages.ranking import ranking
 from keras_seqzoo.pages.story import summary
-from keras_seqzoo.pages.words import pieces
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _MANY_CLASSES = 15
@@ -122,6 +122,7 @@ def _context(results: Results) -> dict[str, Any]:
             for label in labels
             if entries[label].mistakes
         },
+        "legend": legend(),
         "data": results.data,
         "counts": _counts(results),
     }  # fmt: skip
@@ -203,7 +204,7 @@ def _mistake(
         "said": results.classes[said],
         "probability": float(probabilities[said]),
         "explanation": explanation,
-        "pieces": pieces(explanation) if explanation else [],
+        "highlighted": highlight(explanation) if explanation else "",
     }
 
 

@@ -1,38 +1,8 @@
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
-from keras_seqzoo.explanation.explanation import Explanation
 from keras_seqzoo.pages import formats
-from keras_seqzoo.pages.words import pieces
-
-
-def explained(text, spans, scores):
-    answer = np.array([0.2, 0.8])
-    return Explanation(text, spans, np.array(scores), "b", ("a", "b"), answer, 0.5, "shapley")
-
-
-def test_parts_of_a_word_are_one_mark_and_weak_words_none():
-    found = pieces(explained("un believable, so", ((0, 2), (3, 7), (7, 13), (15, 17)),
-                             [-0.4, 0.5, 0.3, 0.01]))  # fmt: skip
-    assert [(p.text, p.sign, p.strength) for p in found] == [
-        ("un", "\N{MINUS SIGN}", 2),
-        (" ", "", 0),
-        ("believable", "+", 4),
-        (", so", "", 0),
-    ]
-    assert found[2].score == pytest.approx(0.8)
-
-
-def test_text_without_any_score_stays_plain():
-    assert [p.text for p in pieces(explained("so so", ((0, 2), (3, 5)), [0.0, 0.0]))] == ["so so"]
-    assert pieces(explained("", (), [])) == []
-
-
-def test_scores_that_are_not_numbers_are_not_marked():
-    found = pieces(explained("so so", ((0, 2), (3, 5)), [np.nan, 0.2]))
-    assert [(p.text, p.strength) for p in found] == [("so ", 0), ("so", 4)]
 
 
 @pytest.mark.parametrize(
