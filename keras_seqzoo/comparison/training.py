@@ -37,11 +37,12 @@ def settings(candidate: Candidate, plan: Plan, model: Classifier, rows: int) -> 
     """What decides a training: epochs, batch size, learning rate, patience, schedule."""
     is_constant = model.schedule == "constant"
     epochs = candidate.epochs or plan.epochs or (10 if is_constant else 3)
+    rate = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
     few = 8 if rows < _FEW_ROWS else 32
     return {
         "epochs": epochs,
         "batch_size": candidate.batch_size or plan.batch_size or few,
-        "learning_rate": float(keras.ops.convert_to_numpy(model.optimizer.learning_rate)),
+        "learning_rate": float(f"{rate:.6g}"),  # float32 has no more digits
         "schedule": model.schedule,
         # To end early would leave a rate that has not fallen to zero.
         "patience": plan.patience if is_constant else epochs,

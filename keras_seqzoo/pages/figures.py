@@ -144,7 +144,7 @@ def learning_curves(
         axes.set_xlabel("epoch")
         axes.set_ylabel("loss (nats)")
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
-        axes.legend(loc="upper right", handlelength=2.4)
+        axes.legend(loc="best", handlelength=2.4)
 
     return _panels(labels, columns, 2.3, draw)
 
