@@ -14,7 +14,8 @@ from keras_seqzoo.evaluation.results import Entry, Results
 def curves(results: Results) -> pd.DataFrame:
     """Returns what `fit` told: a row an epoch of a run.
 
-    Columns: `model`, `seed`, `kept` (whether the run is), `epoch`, and the figures. Epochs count from 1. Figures that a model does not have are NaN.
+    Columns: `model`, `seed`, `kept` (whether that run is), `epoch`, and the figures. Epochs count
+    from 1. Figures that a model does not have are NaN.
     """
     frames = [
         pd.DataFrame(
