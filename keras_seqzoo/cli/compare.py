@@ -46,10 +46,10 @@ def compare_command(
         Path | None,
         typer.Option(help="Where all is kept; comparisons/<name>-<digest of the rows> by default."),
     ] = None,
-    valid_data: Annotated[str | None, typer.Option(help="A table to validate on.")] = None,
-    test_data: Annotated[str | None, typer.Option(help="A table to test on.")] = None,
-    valid: Annotated[float, typer.Option(help="Share of DATA to validate on.")] = 0.1,
-    test: Annotated[float, typer.Option(help="Share of DATA to test on.")] = 0.1,
+    valid_data: o.ValidData = None,
+    test_data: o.TestData = None,
+    valid: o.ValidShare = 0.1,
+    test: o.TestShare = 0.1,
     split_seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
     drop_duplicates: Annotated[
         bool, typer.Option(help="Keep one row of each text, before the split.")
@@ -126,7 +126,7 @@ def compare_command(
     from keras_seqzoo.comparison.compare import compare
     from keras_seqzoo.comparison.comparison import Comparison
     from keras_seqzoo.comparison.store import PARTS, default_folder
-    from keras_seqzoo.comparison.table import METRICS
+    from keras_seqzoo.evaluation.leaderboard import METRICS
 
     if metric not in METRICS:
         raise ValueError(f"--metric must be one of {METRICS}. Received: {metric!r}")
@@ -136,7 +136,15 @@ def compare_command(
         check_page_path(report)
     reading = o.Reading(text, label, names, separator, quoting, encoding, missing, False, read)
     say(f"Reading {data}", quiet)
-    parts = _tables(reading, data, valid_data, test_data, valid, test, split_seed, drop_duplicates)
+    parts = reading.read_parts(
+        data,
+        valid_data,
+        test_data,
+        valid,
+        test,
+        split_seed,
+        lambda table: _in_memory(table).drop_duplicates() if drop_duplicates else _in_memory(table),
+    )
     path = folder or default_folder(
         Path(parts[0].source).name, dict(zip(PARTS, parts, strict=True))
     )
@@ -204,35 +212,13 @@ def _last_part(name: str) -> str:
     return parts[-2] if parts[-1].isdecimal() and len(parts) > 1 else parts[-1]
 
 
-def _tables(
-    reading: o.Reading,
-    data: str,
-    valid_data: str | None,
-    test_data: str | None,
-    valid: float,
-    test: float,
-    seed: int,
-    drop_duplicates: bool,
-) -> tuple[TextTable, TextTable, TextTable]:
-    whole = _in_memory(reading.read(data), data)
-    if drop_duplicates:
-        whole = whole.drop_duplicates()
-    parts = list(
-        whole.split(valid=0 if valid_data else valid, test=0 if test_data else test, seed=seed)
-    )
-    for place, source in ((1, valid_data), (2, test_data)):
-        if source:
-            parts[place] = _in_memory(reading.read(source, classes=whole.classes), source)
-    return parts[0], parts[1], parts[2]
-
-
-def _in_memory(table: TextTable | TextStream, source: str) -> TextTable:
+def _in_memory(table: TextTable | TextStream) -> TextTable:
     from keras_seqzoo.data.table import TextTable
 
     if not isinstance(table, TextTable):
         raise ValueError(
             "A comparison keeps its rows in memory, and a pattern is streamed. Name one file. "
-            f"Received: {source}"
+            f"Received: {table!r}"
         )
     return table
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -57,6 +57,10 @@ ReadOption = Annotated[
         rich_help_panel=READING,
     ),
 ]
+ValidData = Annotated[str | None, typer.Option(help="A table to validate on.")]
+TestData = Annotated[str | None, typer.Option(help="A table to test on.")]
+ValidShare = Annotated[float, typer.Option(help="Share of DATA to validate on.")]
+TestShare = Annotated[float, typer.Option(help="Share of DATA to test on.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Texts a batch.")]
 Trust = Annotated[
     bool,
@@ -114,6 +118,43 @@ class Reading:
             stream=self.stream,
             **options,
         )
+
+    def read_parts(
+        self,
+        source: str,
+        valid_source: str | None,
+        test_source: str | None,
+        valid: float,
+        test: float,
+        seed: int,
+        prepare: Callable[[Any], Any] = lambda table: table,
+    ) -> tuple[Any, Any, Any]:
+        """Reads the rows to train, to validate and to test on.
+
+        Args:
+            source: path or glob of a table; what is not read from elsewhere is split off it.
+            valid_source: that of the rows to validate on.
+            test_source: that of the rows to test on.
+            valid: share to validate on, without a source.
+            test: share to test on, without a source.
+            seed: of the split.
+            prepare: what is done to the table before it is split.
+
+        Returns:
+            Tables or streams, with the classes of the first.
+
+        Raises:
+            ValueError: whatever is wrong with a table, or with the split.
+        """
+        whole = prepare(self.read(source))
+        train, valid_table, test_table = whole.split(
+            valid=0 if valid_source else valid, test=0 if test_source else test, seed=seed
+        )
+        if valid_source:
+            valid_table = self.read(valid_source, classes=whole.classes)
+        if test_source:
+            test_table = self.read(test_source, classes=whole.classes)
+        return train, valid_table, test_table
 
 
 def parse_assignments(assignments: Sequence[str], option: str) -> dict[str, Any]:

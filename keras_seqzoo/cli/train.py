@@ -44,10 +44,10 @@ def train_command(
     out: Annotated[
         Path | None, typer.Option(help="Export folder; saved_models/<name of DATA> by default.")
     ] = None,
-    valid_data: Annotated[str | None, typer.Option(help="A table to validate on.")] = None,
-    test_data: Annotated[str | None, typer.Option(help="A table to test on.")] = None,
-    valid: Annotated[float, typer.Option(help="Share of DATA to validate on.")] = 0.1,
-    test: Annotated[float, typer.Option(help="Share of DATA to test on.")] = 0.1,
+    valid_data: o.ValidData = None,
+    test_data: o.TestData = None,
+    valid: o.ValidShare = 0.1,
+    test: o.TestShare = 0.1,
     epochs: Annotated[int, typer.Option(min=1, rich_help_panel=TRAINING)] = 5,
     batch_size: Annotated[int, typer.Option(min=1, rich_help_panel=TRAINING)] = 32,
     learning_rate: Annotated[
@@ -149,8 +149,8 @@ def train_command(
     quiet = quiet or not joined.chief
     reading = o.Reading(text, label, names, separator, quoting, encoding, missing, stream, read)
     say(f"Reading {data}", quiet)
-    train, valid_table, test_table = _tables(
-        reading, data, valid_data, test_data, valid, test, seed
+    train, valid_table, test_table = reading.read_parts(
+        data, valid_data, test_data, valid, test, seed
     )
     say(_describe(train, valid_table, test_table), quiet)
 
@@ -215,26 +215,6 @@ def train_command(
     if joined.chief:
         _publish(built, out, history, report, quiet)
     recovering.discard()
-
-
-def _tables(
-    reading: o.Reading,
-    data: str,
-    valid_data: str | None,
-    test_data: str | None,
-    valid: float,
-    test: float,
-    seed: int,
-) -> tuple[Table, Table, Table]:
-    whole = reading.read(data)
-    train, valid_table, test_table = whole.split(
-        valid=0 if valid_data else valid, test=0 if test_data else test, seed=seed
-    )
-    if valid_data:
-        valid_table = reading.read(valid_data, classes=whole.classes)
-    if test_data:
-        test_table = reading.read(test_data, classes=whole.classes)
-    return train, valid_table, test_table
 
 
 def _describe(train: Table, valid: Table, test: Table) -> str:

@@ -9,10 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from keras_seqzoo.comparison import choose
 from keras_seqzoo.comparison.candidates import Candidate
 from keras_seqzoo.comparison.store import ModelRecord, Store
-from keras_seqzoo.comparison.table import leaderboard
+from keras_seqzoo.evaluation import choose
+from keras_seqzoo.evaluation.leaderboard import leaderboard
 from keras_seqzoo.evaluation.results import Results
 
 _SHOWN = {

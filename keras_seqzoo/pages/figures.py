@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from keras_seqzoo.comparison.choose import pareto_front
+from keras_seqzoo.evaluation.choose import pareto_front
 from keras_seqzoo.evaluation.results import Results
 from keras_seqzoo.pages import frames
 from keras_seqzoo.pages.drawing import (

@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from keras_seqzoo.comparison.choose import neighbours
-from keras_seqzoo.comparison.table import leaderboard
+from keras_seqzoo.evaluation.choose import neighbours
+from keras_seqzoo.evaluation.leaderboard import leaderboard
 from keras_seqzoo.evaluation.results import Entry, Results
 from keras_seqzoo.pages import figures, frames
 from keras_seqzoo.pages.drawing import png

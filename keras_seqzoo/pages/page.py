@@ -12,8 +12,8 @@ import pandas as pd
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from keras_seqzoo.comparison.choose import neighbours
-from keras_seqzoo.comparison.table import leaderboard
+from keras_seqzoo.evaluation.choose import neighbours
+from keras_seqzoo.evaluation.leaderboard import leaderboard
 from keras_seqzoo.evaluation.report import Report
 from keras_seqzoo.evaluation.results import Entry, Results
 from keras_seqzoo.explanation.explanation import Explanation

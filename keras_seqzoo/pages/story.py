@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from markupsafe import Markup
 
-from keras_seqzoo.comparison.choose import Difference, differences
+from keras_seqzoo.evaluation.choose import Difference, differences
 from keras_seqzoo.evaluation.results import Results
 from keras_seqzoo.pages.files import best_baseline
 from keras_seqzoo.pages.formats import count, listed, number, p_value, points

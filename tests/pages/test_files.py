@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 from sample_results import make_results
 
-from keras_seqzoo.comparison.table import leaderboard
+from keras_seqzoo.evaluation.leaderboard import leaderboard
 from keras_seqzoo.pages import figures, frames
 from keras_seqzoo.pages.drawing import inline_svg, wrapped
 from keras_seqzoo.pages.files import write_data, write_figures

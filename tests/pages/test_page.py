@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import pytest
 from sample_results import REASON, make_results
 
-from keras_seqzoo.comparison.table import leaderboard
+from keras_seqzoo.evaluation.leaderboard import leaderboard
 from keras_seqzoo.evaluation.results import Entry
 from keras_seqzoo.pages.page import render, write_page
 

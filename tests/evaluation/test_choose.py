@@ -7,8 +7,8 @@ import pytest
 from results_cases import answers, made
 from sklearn import metrics
 
-from keras_seqzoo.comparison.choose import neighbours, pareto_front, recommend
-from keras_seqzoo.comparison.table import leaderboard
+from keras_seqzoo.evaluation.choose import neighbours, pareto_front, recommend
+from keras_seqzoo.evaluation.leaderboard import leaderboard
 from keras_seqzoo.evaluation.results import Costs, Entry, Results, Run
 
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from keras_seqzoo.comparison.table import LOWER_IS_BETTER, METRICS, leaderboard
+from keras_seqzoo.evaluation.leaderboard import LOWER_IS_BETTER, METRICS, leaderboard
 from keras_seqzoo.evaluation.metrics import holm, mcnemar
 from keras_seqzoo.evaluation.results import Results
 
