@@ -16,7 +16,7 @@ from keras_seqzoo.evaluation.leaderboard import leaderboard
 from keras_seqzoo.evaluation.results import Results
 
 _SHOWN = {
-    "accuracy": "{:.4f}", "macro_f1": "{:.4f}", "log_loss": "{:.3f}", "calibration_error": "{:.3f}",
+    "macro_f1": "{:.4f}", "accuracy": "{:.4f}", "log_loss": "{:.3f}", "calibration_error": "{:.3f}",
     "parameters": "{:,.0f}", "training_s": "{:,.1f}", "size_mb": "{:,.1f}", "p50_ms": "{:,.2f}",
     "p95_ms": "{:,.2f}", "texts_per_s": "{:,.0f}", "memory_mb": "{:,.0f}",
 }  # fmt: skip
@@ -177,8 +177,11 @@ class Comparison:
         return folder
 
     def __str__(self) -> str:
-        """The table, what differs, and what is missing."""
-        parts = [self._shown().to_string(), "\n".join(map(str, self.differences))]
+        """The table in two parts, what differs, and what is missing."""
+        shown = self._shown()
+        costs = list(shown).index("parameters")
+        parts = [shown.iloc[:, :costs].to_string(), shown.iloc[:, costs:].to_string()]
+        parts.append("\n".join(map(str, self.differences)))
         parts += [
             f"{label}: not complete, {missing}"
             for label, missing in self.table["missing"].items()

@@ -144,7 +144,9 @@ class Store:
 
         Raises:
             BlockingIOError: another process does.
+            ValueError: the folder holds something else than a comparison, and is left as it was.
         """
+        self._existing_story()
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / ".lock").open("w") as file:
             try:

@@ -234,9 +234,20 @@ def test_a_folder_of_other_rows_or_of_something_else_is_refused_and_left_alone(
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(ValueError, match="must be new, empty, or one of a comparison"):
         sz.compare([GRU], *parts, folder=tmp_path, progress=False)
-    (tmp_path / "file").write_text("")
-    with pytest.raises((ValueError, OSError), match="file"):
-        sz.compare([GRU], *parts, folder=tmp_path / "file", progress=False)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
+    with pytest.raises(ValueError, match="must be new, empty, or one of a comparison"):
+        sz.compare([GRU], *parts, folder=tmp_path / "thesis.txt", progress=False)
+
+
+def test_a_folder_that_can_not_be_read_is_told(parts, tmp_path, monkeypatch):
+    (tmp_path / "c").mkdir()
+
+    def denied(self: Path) -> Any:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "iterdir", denied)
+    with pytest.raises(PermissionError, match="can not be read. Change its permissions"):
+        sz.compare([GRU], *parts, folder=tmp_path / "c", progress=False)
 
 
 def test_a_folder_that_is_no_comparison_or_a_damaged_one_is_told(tmp_path):
