@@ -246,7 +246,7 @@ def test_a_folder_that_can_not_be_read_is_told(parts, tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied", str(self))
 
     monkeypatch.setattr(Path, "iterdir", denied)
-    with pytest.raises(PermissionError, match="can not be read. Change its permissions"):
+    with pytest.raises(PermissionError, match=r"can not be read\. Change its permissions"):
         sz.compare([GRU], *parts, folder=tmp_path / "c", progress=False)
 
 
