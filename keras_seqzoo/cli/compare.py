@@ -248,7 +248,8 @@ def _recommend(
     typer.echo(f"\nTake {chosen}")
     entry = next(e for e in comparison.results.entries if e.label == chosen.model)
     if not entry.is_baseline:
-        typer.echo(f"SavedModel  {comparison.saved_model(chosen.model)}")
+        typer.echo(f"SavedModel   {comparison.saved_model(chosen.model)}")
+        typer.echo(f"Keras model  {comparison.file(chosen.model)}")
 
 
 def _seeds(given: str) -> int | list[int]:

@@ -105,33 +105,23 @@ class Comparison:
         Raises:
             ValueError: no such model, or it did not come so far.
         """
-        for model in self._store.story()["last"]["models"]:
-            candidate = Candidate(**model["candidate"])
-            if candidate.label == label:
-                break
-        else:
-            raise ValueError(
-                f"`label` must be a model of the comparison: {list(self.table.index)}. "
-                f"Received: label={label!r}"
-            )
-        folder = self.folder / "models" / model["folder"]
-        missing = str(self.table["missing"][label])
-        facts = ModelRecord(folder).facts()
-        if not facts:
-            raise ValueError(
-                "This model did not come so far that it could be kept: "
-                f"{missing}. Run `compare` again. Received: label={label!r}"
-            )
+        path, candidate = self._kept(label)
         if candidate.is_baseline:
             from keras_seqzoo.comparison.baselines import SklearnClassifier
 
-            return SklearnClassifier.load(
-                folder / facts["kept"], candidate.model, self.results.classes
-            )
+            return SklearnClassifier.load(path, candidate.model, self.results.classes)
         from keras_seqzoo.serving.saved import load_keras_file
 
         # `compare` wrote the file: a graph in it is that of a model which the user named.
-        return load_keras_file(folder / facts["kept"], trust=True)
+        return load_keras_file(path, trust=True)
+
+    def file(self, label: str) -> Path:
+        """The file that `load` loads: a `.keras` file, of a baseline a pipeline of scikit-learn.
+
+        Raises:
+            ValueError: no such model, or it did not come so far.
+        """
+        return self._kept(label)[0]
 
     def saved_model(self, label: str) -> Path:
         """The folder of the versions of a model's SavedModel, as TensorFlow Serving takes it.
@@ -147,6 +137,26 @@ class Comparison:
             "There is a SavedModel of every model that was trained, and none of a baseline. "
             f"Received: label={label!r}"
         )
+
+    def _kept(self, label: str) -> tuple[Path, Candidate]:
+        for model in self._store.story()["last"]["models"]:
+            candidate = Candidate(**model["candidate"])
+            if candidate.label == label:
+                break
+        else:
+            raise ValueError(
+                f"`label` must be a model of the comparison: {list(self.table.index)}. "
+                f"Received: label={label!r}"
+            )
+        folder = self.folder / "models" / model["folder"]
+        facts = ModelRecord(folder).facts()
+        if not facts:
+            missing = str(self.table["missing"][label])
+            raise ValueError(
+                "This model did not come so far that it could be kept: "
+                f"{missing}. Run `compare` again. Received: label={label!r}"
+            )
+        return folder / facts["kept"], candidate
 
     def to_html(self, path: str | os.PathLike[str]) -> Path:
         """Writes the report: one HTML file that needs nothing else. Its folder is made.
