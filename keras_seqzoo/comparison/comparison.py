@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from markupsafe import escape
 
 from keras_seqzoo.comparison.candidates import Candidate
 from keras_seqzoo.comparison.store import ModelRecord, Store
@@ -191,19 +192,27 @@ class Comparison:
         shown = self._shown()
         costs = list(shown).index("parameters")
         parts = [shown.iloc[:, :costs].to_string(), shown.iloc[:, costs:].to_string()]
-        parts.append("\n".join(map(str, self.differences)))
-        parts += [
-            f"{label}: not complete, {missing}"
-            for label, missing in self.table["missing"].items()
-            if missing
-        ]
+        parts.append("\n".join(self._notes()))
         return "\n\n".join(part for part in parts if part)
 
     def __repr__(self) -> str:
         return f"Comparison({str(self.folder)!r}, {len(self.results.entries)} models)"
 
     def _repr_html_(self) -> str:
-        return self._shown().to_html()
+        """The same in a notebook."""
+        shown = self._shown()
+        costs = list(shown).index("parameters")
+        lines = "".join(f"<li>{escape(line)}</li>" for line in self._notes())
+        tables = shown.iloc[:, :costs].to_html() + shown.iloc[:, costs:].to_html()
+        return f"{tables}<ul>{lines}</ul>"
+
+    def _notes(self) -> list[str]:
+        """What differs, and what is missing."""
+        missing = self.table["missing"].items()
+        return [
+            *map(str, self.differences),
+            *(f"{label}: not complete, {reason}" for label, reason in missing if reason),
+        ]
 
     def _shown(self) -> pd.DataFrame:
         """The columns that fit on a screen, as text."""

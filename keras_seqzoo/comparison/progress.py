@@ -26,7 +26,12 @@ class ComparisonProgress:
     """
 
     def __init__(self, console: Console | None = None):
-        self.console = console or Console(stderr=True, highlight=False, soft_wrap=True)
+        self.console = console or Console(
+            stderr=True,
+            highlight=False,
+            soft_wrap=True,
+            force_jupyter=False,  # which would make an output of every line
+        )
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         self._begun = 0.0

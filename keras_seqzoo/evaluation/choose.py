@@ -148,7 +148,9 @@ def recommend(
     by_metric = fitting.sort_values(metric, ascending=metric in LOWER_IS_BETTER, kind="stable")
     best = str(by_metric.index[0])
     value = float(by_metric[metric].iloc[0])
-    bounds = "within " + " and ".join(f"{limit:g} {unit}" for _, limit, unit in given.values())
+    bounds = "within " + " and ".join(
+        f"{_figure(limit)} {unit}" for _, limit, unit in given.values()
+    )
     if len(by_metric) == 1:
         reason = f"the only one {bounds if given else 'there is'}, {metric} {value:.3f}"
     else:
@@ -156,7 +158,7 @@ def recommend(
         among = f"of the {len(fitting)} {bounds}" if given else f"of {len(fitting)}"
         reason = f"the {word} {metric} {among}, {value:.3f}"
     known = by_metric[list(limits)].iloc[0].astype(float).dropna()
-    figures = ", ".join(f"{known[c]:,.3g} {limits[c][2]}" for c in known.index)
+    figures = ", ".join(f"{_figure(known[c])} {limits[c][2]}" for c in known.index)
     reason += f" ({figures})." if figures else "."
     return Recommendation(best, reason + _cheaper(results, fitting, best) + _hint(results, best))
 
@@ -170,24 +172,35 @@ def _raise_none_fits(table: pd.DataFrame, given: Mapping[str, tuple[str, float, 
     least = {column: table[column].astype(float).min() for column in given}
     raise ValueError(
         "No model is within these limits. The least that one has: "
-        + ", ".join(f"{column} {value:.3g}" for column, value in least.items())
+        + ", ".join(f"{column} {_figure(value)}" for column, value in least.items())
         + f". Raise a limit. Received: {', '.join(f'{n}={v!r}' for n, v, _ in given.values())}"
     )
 
 
 def _cheaper(results: Results, fitting: pd.DataFrame, best: str) -> str:
-    """Names the fastest model that is not shown to be worse, if it is at least twice as fast."""
+    """Names the fastest model that is not shown to be worse, if it is at least twice as fast.
+
+    One that answers a single class is no choice, however few test rows there are to show it.
+    """
     times = fitting["p95_ms"].astype(float)
-    others = [str(o) for o in fitting.index[times * 2 <= times[best]]]
+    others = [
+        str(other)
+        for other in fitting.index[times * 2 <= times[best]]
+        if len(np.unique(results.report(str(other)).probabilities.argmax(axis=1))) > 1
+    ]
     tested = differences(results, [(best, other) for other in others])
     equal = [d.worse for d in tested if not d.shown]
     if not equal:
         return ""
     other = min(equal, key=lambda label: times[label])
     return (
-        f" {other} takes {times[other]:.3g} ms, and is not shown to be worse (McNemar, "
+        f" {other} takes {_figure(times[other])} ms, and is not shown to be worse (McNemar, "
         f"p = {next(d.p_value for d in tested if d.worse == other):.2g})."
     )
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _hint(results: Results, best: str) -> str:

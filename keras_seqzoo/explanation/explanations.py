@@ -41,7 +41,7 @@ class Explanations(Sequence[Explanation]):
 
     def __repr__(self) -> str:
         methods = sorted({e.method for e in self})
-        return f"Explanations({len(self):,} texts, {', '.join(methods)})"
+        return f"Explanations({len(self):,} text{'s' * (len(self) != 1)}, {', '.join(methods)})"
 
     def __str__(self) -> str:
         return "\n\n".join(str(explanation) for explanation in self)

@@ -197,7 +197,7 @@ def convergence_figure(explanations: Sequence[Explanation], to: Any = None) -> A
     from matplotlib.figure import Figure
     from matplotlib.ticker import StrMethodFormatter
 
-    curves = [e.convergence for e in explanations if len(e.convergence) > 1]
+    curves = [e.convergence for e in explanations if e.convergence]
     if not curves:
         raise ValueError(
             "Nothing converges here: occlusion is exact, and so are Shapley values of few words. "
@@ -207,7 +207,12 @@ def convergence_figure(explanations: Sequence[Explanation], to: Any = None) -> A
     figure = Figure(figsize=(6, 4), layout="constrained") if to is None or is_path else to.figure
     axes = figure.subplots() if to is None or is_path else to
     for curve in curves:
-        axes.plot(*zip(*curve, strict=True), color="#0072b2", alpha=max(0.15, 1 / len(curves)))
+        axes.plot(
+            *zip(*curve, strict=True),
+            color="#0072b2",
+            alpha=max(0.15, 1 / len(curves)),
+            marker="o" if len(curve) == 1 else None,  # a line of one point is none
+        )
     last = statistics.median(curve[-1][1] for curve in curves)
     axes.axhline(last, color="#333333", linestyle=":", label=f"median at the end: {last:.4f}")
     sampled = explanations[0].method == "shapley"

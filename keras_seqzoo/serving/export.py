@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -230,7 +231,8 @@ def _write(model: TextModel, path: Path, name: str, texts: Sequence[str]) -> Non
             name: tf.function(f.function).get_concrete_function(**_named(f.inputs))
             for name, f in functions.items()
         }
-    tf.saved_model.save(module, str(path), signatures=signatures)
+    with _no_notice():
+        tf.saved_model.save(module, str(path), signatures=signatures)
     _set_methods(path, functions)
     (path / "assets.extra").mkdir()
     if texts:
@@ -260,6 +262,18 @@ def _to_disk(path: Path) -> None:
 
 def _named(inputs: Mapping[str, tf.TensorSpec]) -> dict[str, tf.TensorSpec]:
     return {name: tf.TensorSpec(spec.shape, spec.dtype, name) for name, spec in inputs.items()}
+
+
+@contextmanager
+def _no_notice() -> Iterator[None]:
+    """Keeps TensorFlow from telling of the unfinished folder, which is gone when it is read."""
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel("WARNING" if level < logging.WARNING else level)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _set_methods(path: Path, functions: Mapping[str, ServingFunction]) -> None:

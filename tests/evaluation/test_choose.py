@@ -83,6 +83,25 @@ def test_a_cheaper_model_that_is_not_shown_to_be_worse_is_named():
     assert "not shown" not in recommend(made(dear=range(10), cheap=range(90))).reason
 
 
+def test_a_model_that_answers_one_class_is_no_cheaper_choice():
+    # It errs in the odd rows; with so few of them nothing is shown against it.
+    results = made(dear=range(0, 20, 2), alike=range(0, 200, 2))
+    few = np.arange(20)
+    entries = [
+        dataclasses.replace(e, runs=[Run(0, e.kept.probabilities[few], 0.5)])
+        for e in results.entries
+    ]
+    results = dataclasses.replace(results, labels=results.labels[few], entries=entries)
+    assert not neighbours(results)[0].shown
+    assert "not shown" not in recommend(results).reason
+
+
+def test_figures_are_written_plainly():
+    reason = recommend(made(dear=range(10), cheap=range(90)), max_memory_mb=1234.5).reason
+    assert "within 1,234 MB of memory" in reason
+    assert "1,000 MB of memory" in reason
+
+
 def test_a_baseline_is_recommended_where_it_is_best_and_called_one():
     assert "no SavedModel" in recommend(made(base=range(5), model=range(60))).reason
 

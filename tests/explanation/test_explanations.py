@@ -188,14 +188,18 @@ def test_a_slice_is_explanations(nasty: Explanations) -> None:
 
 
 def test_convergence_figure(tmp_path: Path) -> None:
-    figures = pytest.importorskip("matplotlib.figure")
+    from matplotlib.figure import Figure
+
     text = "this is not a good film about the good and bad side of film"
     sampled = explain(BlackBox(negating), [text, text + " x"], "shapley", tolerance=1e-6)
     sampled.plot_convergence(tmp_path / "c.png")
     assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
-    axes = figures.Figure().subplots()
+    axes = Figure().subplots()
     assert sampled.plot_convergence(axes) is axes.figure
     line = axes.lines[0]
     assert list(zip(*line.get_data(), strict=True)) == list(sampled[0].convergence)
+    once = explain(BlackBox(negating), text, "shapley", tolerance=1.0)
+    assert len(once[0].convergence) == 1
+    assert once.plot_convergence().axes[0].lines[0].get_marker() == "o"
     with pytest.raises(ValueError, match="Nothing converges"):
         explain(BlackBox(negating), text).plot_convergence()
