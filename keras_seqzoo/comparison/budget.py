@@ -75,8 +75,8 @@ class TimeBudget(keras.callbacks.Callback):
         if is_first and self.needs(steps) > limit:
             raise BudgetError(
                 "The budget must reach for one epoch. Raise it, take a smaller model or fewer "
-                f"rows. Received: a budget of {self.seconds:.3g} s, where one epoch takes about "
-                f"{self.needs(steps):.0f} s"
+                f"rows. Received: a budget of {self.seconds:,g} s, where one epoch takes about "
+                f"{self.needs(steps):,.0f} s"
             )
         if self.elapsed > self.left_for_steps and not is_first:
             self.spent = True

@@ -278,7 +278,7 @@ def _modules_of(candidates: Sequence[Candidate]) -> list[str]:
 def _settings(plan: Plan, isolated: bool) -> dict[str, str]:
     return {
         "seeds": ", ".join(map(str, plan.seeds)),
-        "budget of one training": "none" if plan.budget_s is None else f"{plan.budget_s:g} s",
+        "budget of one training": "none" if plan.budget_s is None else f"{plan.budget_s:,g} s",
         "epochs": str(plan.epochs or "10, or 3 where the learning rate falls to zero"),
         "batch size": str(plan.batch_size or "32, or 8 below 1,000 training rows"),
         "patience": f"{plan.patience} epochs, where the learning rate is constant",

@@ -106,7 +106,7 @@ def train_once(
         )
     epochs = len(history["loss"])
     stopped = (
-        f"its budget of {plan.budget_s:.3g} s was spent in epoch {epochs} of {chosen['epochs']}"
+        f"its budget of {plan.budget_s:,g} s was spent in epoch {epochs} of {chosen['epochs']}"
         if clock.spent
         else ""
     )
