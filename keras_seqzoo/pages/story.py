@@ -92,8 +92,8 @@ def _baseline(results: Results, table: pd.DataFrame, tested: list[Difference]) -
         sentence += Markup(", but no difference to it is shown ({})").format(p_value(test.p_value))
     if below:
         names = Markup(listed([_name(m) for m in below]))
-        verb = "loses" if len(below) == 1 else "lose"
-        losing = Markup('; <span class="losing">{} {} to that baseline</span>')
+        verb = "stands" if len(below) == 1 else "stand"
+        losing = Markup('; <span class="losing">{} {} below that baseline</span>')
         sentence += losing.format(names, verb)
     return [sentence + "."]
 

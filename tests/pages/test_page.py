@@ -148,7 +148,7 @@ def test_best_of_each_column_is_marked_by_a_sign_and_costs_leave_baselines_out(h
 
 def test_a_model_that_loses_to_the_baseline_is_seen_losing():
     page = Page(render(make_results(skills=[2.0, 0.1])))
-    assert "gru loses to that baseline" in page.words
+    assert "gru stands below that baseline" in page.words
     assert page.words.count("▼ below baseline") == 1
 
 
