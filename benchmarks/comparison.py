@@ -4,8 +4,8 @@
 
 Data sets are looked for in ../shared/data, beside the clone; see `--data`; `reviews` are the
 bundled ones. Everything, with the page (`report.html`), goes to `--folder`, and a run that was
-interrupted goes on there. The table is written to `benchmarks/results/comparison_<set>.md`, the
-plots of cost and quality beside it; both hold no text of the data.
+interrupted goes on there. The table is written to `benchmarks/results/comparison_<set>.md`, a
+plot of time and quality beside it; both hold no text of the data.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def main() -> None:
     text = markdown(arguments.set, comparison, command)
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / f"comparison_{arguments.set}.md").write_text(text, encoding="utf-8")
-    for picture in sorted((folder / "report").rglob("cost*.png")):
+    for picture in sorted((folder / "report").rglob("cost_p95_ms.png")):
         shutil.copy(picture, arguments.out / f"comparison_{arguments.set}_{picture.name}")
 
 

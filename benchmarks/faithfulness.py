@@ -47,7 +47,7 @@ def main() -> None:
         f"# Faithfulness of explanations, {datetime.now(UTC):%Y-%m-%d}\n",
         f"`python benchmarks/faithfulness.py comparisons/{arguments.comparison.name} --models "
         f"{' '.join(arguments.models)} --rows {arguments.rows} --samples {arguments.samples}`; "
-        f"{len(test):,} test rows of {results.title}\n",
+        f"{len(test):,} test rows\n",
     ]
     for name in arguments.models:
         model = comparison.load(name)
