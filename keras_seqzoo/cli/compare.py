@@ -82,6 +82,13 @@ def compare_command(
             rich_help_panel=TRAINING,
         ),
     ] = 2,
+    keep: Annotated[
+        str,
+        typer.Option(
+            help="'val_loss' or 'val_accuracy': by what the epoch is chosen.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = "val_loss",
     trials: Annotated[
         int,
         typer.Option(help="Trainings of a search for options, a model.", rich_help_panel=TRAINING),
@@ -159,6 +166,7 @@ def compare_command(
             patience=patience,
             trials=trials,
             explain=explain,
+            keep=keep,
             folder=path,
             progress=not quiet,
             command=shlex.join(["keras-seqzoo", *sys.argv[1:]]),

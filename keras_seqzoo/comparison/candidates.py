@@ -21,6 +21,8 @@ BASELINES = {
     "majority": "the shares of the classes in the training rows, whatever the text",
     "tfidf_logreg": "TF-IDF of words and pairs of words → logistic regression (scikit-learn)",
 }
+# By what an epoch is chosen, and whether more of it is better.
+KEEP = {"val_loss": False, "val_accuracy": True}
 _TRAINING = ("epochs", "batch_size", "learning_rate", "search")
 
 
@@ -154,6 +156,7 @@ class Plan:
             learning rate ends.
         trials: trainings of the search for good options, before those that count; 0: no search.
         explain: most confident mistakes that are explained; 0: none.
+        keep: by which figure of the validation rows the epoch is chosen, one of `KEEP`.
     """
 
     seeds: tuple[int, ...] = (0, 1, 2)
@@ -163,6 +166,7 @@ class Plan:
     patience: int = 2
     trials: int = 0
     explain: int = 5
+    keep: str = "val_loss"
 
     def digest(self, candidate: Candidate, versions: Mapping[str, str]) -> str:
         """Eight hex digits that stand for all that decides a candidate's answers but its seeds."""
@@ -182,6 +186,7 @@ def make_plan(
     patience: int,
     trials: int,
     explain: int,
+    keep: str = "val_loss",
 ) -> Plan:
     """Checks the settings of a comparison.
 
@@ -204,7 +209,9 @@ def make_plan(
         patience=patience,
     )
     check_not_negative(trials=trials, explain=explain)
-    return Plan(chosen, parse_budget(budget), epochs, batch_size, patience, trials, explain)
+    if keep not in KEEP:
+        raise ValueError(f"`keep` must be one of {tuple(KEEP)}. Received: keep={keep!r}")
+    return Plan(chosen, parse_budget(budget), epochs, batch_size, patience, trials, explain, keep)
 
 
 def parse_budget(budget: str | float | None) -> float | None:

@@ -40,6 +40,7 @@ def compare(
     patience: int = 2,
     trials: int = 0,
     explain: int = 5,
+    keep: str = "val_loss",
     folder: str | os.PathLike[str] | None = None,
     isolated: bool = True,
     progress: bool | Progress = True,
@@ -47,7 +48,7 @@ def compare(
 ) -> Comparison:
     """Trains several models alike, on the same rows, and measures what they can and what they cost.
 
-    Every model is trained once a seed, keeps the epoch with the lowest validation loss, and answers
+    Every model is trained once a seed, keeps its best epoch on the validation rows, and answers
     the test rows. The run with the lowest validation loss is exported as a SavedModel, which is
     timed, and its surest mistakes are explained. Two baselines of scikit-learn always take part:
     the majority, and TF-IDF with logistic regression.
@@ -69,11 +70,14 @@ def compare(
         epochs: most passes over the training rows. Default: 10 for models with a constant
             learning rate, 3 for those whose rate falls to zero over the training.
         batch_size: rows a step. Default: 32, or 8 where there are fewer than 1,000 training rows.
-        patience: passes without a lower validation loss after which a training with a constant
+        patience: passes without a better validation figure after which a training with a constant
             learning rate ends.
         trials: trainings of a random search (KerasTuner) for each model, before those that count.
             The first has the model's own options. Default: no search.
         explain: most mistakes explained for each model; 0 for none.
+        keep: `"val_loss"`, the epoch of the lowest validation loss, whose probabilities are the
+            best; or `"val_accuracy"`, that of the highest accuracy, which may be much too sure of
+            itself. The same figure decides when a training has gone on too long.
         folder: where everything is kept. Default: `comparisons/<name>-<digest of the rows>`.
         isolated: whether models are trained in processes of their own. `False` is for models that
             were registered in a notebook or script, which another process can not see; then their
@@ -97,7 +101,7 @@ def compare(
         UserWarning: a class has no row in `valid` or `test`.
     """
     candidates = parse_candidates(models)
-    plan = make_plan(seeds, budget, epochs, batch_size, patience, trials, explain)
+    plan = make_plan(seeds, budget, epochs, batch_size, patience, trials, explain, keep)
     if plan.trials:
         from keras_seqzoo.comparison.search import import_tuner
 
@@ -283,7 +287,7 @@ def _settings(plan: Plan, isolated: bool) -> dict[str, str]:
         "batch size": str(plan.batch_size or "32, or 8 below 1,000 training rows"),
         "patience": f"{plan.patience} epochs, where the learning rate is constant",
         "trials of the search": str(plan.trials or "no search"),
-        "weights kept": "of the epoch with the lowest validation loss",
+        "weights kept": f"of the epoch with the best {plan.keep}",
         "processes": "one a model" if isolated else "one for all",
     }
 
@@ -291,6 +295,7 @@ def _settings(plan: Plan, isolated: bool) -> dict[str, str]:
 def _call(models: Models, plan: Plan) -> str:
     shown = models if isinstance(models, (str, Mapping)) else list(models)
     budget = "" if plan.budget_s is None else f", budget={plan.budget_s:g}"
+    budget += "" if plan.keep == "val_loss" else f", keep={plan.keep!r}"
     return f"sz.compare({shown!r}, train, valid, test, seeds={list(plan.seeds)}{budget})"
 
 

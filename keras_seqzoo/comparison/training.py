@@ -12,7 +12,7 @@ import numpy as np
 
 from keras_seqzoo import zoo
 from keras_seqzoo.comparison.budget import BudgetedLearningRate, TimeBudget
-from keras_seqzoo.comparison.candidates import Candidate, Plan
+from keras_seqzoo.comparison.candidates import KEEP, Candidate, Plan
 from keras_seqzoo.data.pipeline import make_dataset
 from keras_seqzoo.data.table import TextTable
 from keras_seqzoo.evaluation.results import Run
@@ -57,7 +57,7 @@ def train_once(
     ids: Path,
     emit: Emit,
 ) -> tuple[Classifier, Run]:
-    """Builds a model, trains it, keeps the epoch of the lowest validation loss, asks the test rows.
+    """Builds a model, trains it, keeps the best epoch, asks the test rows.
 
     Args:
         candidate: which model.
@@ -83,7 +83,10 @@ def train_once(
         model.schedule, model.warmup = "constant", 0.0
     callbacks += [
         keras.callbacks.EarlyStopping(
-            "val_loss", patience=chosen["patience"], restore_best_weights=True
+            plan.keep,
+            mode="max" if KEEP[plan.keep] else "min",
+            patience=chosen["patience"],
+            restore_best_weights=True,
         ),
         _Epochs(emit, seed, chosen["epochs"]),
     ]
@@ -111,7 +114,8 @@ def train_once(
         else ""
     )
     figures = {name: [float(v) for v in values] for name, values in history.items()}
-    loss = float(np.nanmin(history["val_loss"]))
+    kept = np.nanargmax(history[plan.keep]) if KEEP[plan.keep] else np.nanargmin(history[plan.keep])
+    loss = float(history["val_loss"][kept])
     return model, Run(seed, probabilities, loss, figures, seconds, stopped)
 
 

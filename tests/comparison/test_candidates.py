@@ -74,6 +74,11 @@ def test_seeds_are_a_number_of_them_or_themselves():
             plan(wrong)
 
 
+def test_an_epoch_is_chosen_by_loss_or_accuracy():
+    with pytest.raises(ValueError, match="`keep` must be one of"):
+        make_plan(1, None, None, None, 2, 0, 5, "f1")
+
+
 def test_what_decides_the_answers_decides_the_digest():
     lstm, large = parse_candidates({"lstm": "lstm", "b": {"model": "lstm", "units": 9}})[:2]
     plan, longer, more = (

@@ -10,6 +10,7 @@ import pytest
 
 import keras_seqzoo as sz
 from keras_seqzoo import zoo
+from keras_seqzoo.comparison.candidates import parse_candidates
 from keras_seqzoo.comparison.store import Store
 
 TINY = {"units": 4, "embedding_dim": 8, "vocabulary_size": 50}
@@ -276,6 +277,22 @@ def test_it_is_saved_as_page_csv_json_and_pictures(compared, tmp_path):
     names = {p.suffix for p in folder.rglob("*") if p.is_file()}
     assert {".html", ".csv", ".json", ".png"} <= names
     assert json.loads(compared.table.to_json())
+
+
+@pytest.mark.parametrize(("keep", "best"), [("val_loss", min), ("val_accuracy", max)])
+def test_the_best_epoch_is_kept(parts, tmp_path, keep, best):
+    from keras_seqzoo.comparison.candidates import make_plan
+    from keras_seqzoo.comparison.training import train_once
+
+    # At such a rate the figures go up and down.
+    candidate = parse_candidates({"g": {**GRU, "learning_rate": 0.3}})[0]
+    plan = make_plan(1, None, 6, None, 6, 0, 0, keep)
+    named = dict(zip(("train", "valid", "test"), parts, strict=True))
+    model, run = train_once(candidate, plan, 0, named, tmp_path, lambda event: None)
+    loss, accuracy = model.evaluate(parts[1], verbose=0)
+    figure = {"val_loss": loss, "val_accuracy": accuracy}[keep]
+    assert figure == pytest.approx(best(run.history[keep]), abs=1e-5)
+    assert run.valid_loss == pytest.approx(loss, abs=1e-5)
 
 
 def test_a_search_tries_as_often_as_asked_and_begins_with_the_defaults(parts, tmp_path):
