@@ -130,12 +130,15 @@ def times(comparison: sz.Comparison) -> list[str]:
     for path in comparison.folder.glob("models/*/facts.json"):
         for part, seconds in json.loads(path.read_text())["seconds"].items():
             parts[part] = parts.get(part, 0.0) + seconds
-    whole = comparison.results.seconds or 0.0
+    whole = comparison.results.seconds
     inside = sum(parts.values())
     work = inside - parts.get("imports", 0.0)
     rows = "".join(f"| {part} | {seconds:,.1f} |\n" for part, seconds in parts.items())
+    table = "| part, all models | s |\n|---|---|\n" + rows
+    if whole is None:
+        return [table, "It was made in several calls, so that the whole was not timed."]
     return [
-        "| part, all models | s |\n|---|---|\n" + rows,
+        table,
         f"Whole {whole:,.1f} s; parts {inside:,.1f} s: {100 * (whole / inside - 1):.1f} % more. "
         f"Without the imports of TensorFlow, which each process makes: {work:,.1f} s, "
         f"{100 * (whole / work - 1):.1f} % more.",
