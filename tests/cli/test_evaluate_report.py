@@ -35,7 +35,7 @@ def test_a_page_beside_the_figures(
     assert "No row is of class 'positive'" in done.out
     assert f"Page {page}" in done.err
     html = page.read_text(encoding="utf-8")
-    assert "keras-seqzoo evaluate" in html
+    assert "<span>keras-seqzoo</span> <span>evaluate</span>" in html
     assert "a good film" in html or ">good<" in html
 
 

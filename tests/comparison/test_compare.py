@@ -184,7 +184,7 @@ def test_a_model_that_fails_costs_itself_alone(parts, tmp_path, failing):
     missing = comparison.table["missing"]
     assert "killed: most likely the machine ran out of memory" in missing["killed"]
     assert "ran out of memory (4 TB asked for)" in missing["starved"]
-    assert missing["wrong"] == "ValueError: this model can not be built"
+    assert missing["wrong"] == "this model can not be built"
     assert missing["tfidf_logreg"] == ""
     assert comparison.recommend().model in ("tfidf_logreg", "majority")
     page = comparison.to_html(tmp_path / "page.html").read_text("utf-8")
