@@ -242,9 +242,11 @@ def _finish(
     else:
         typer.echo(str(comparison))
     if report is not None:
-        say(f"Report  {comparison.to_html(report)}", quiet)
+        say(f"Writing the report to {report}", quiet)
+        comparison.to_html(report)
     if save is not None:
-        say(f"Figures  {comparison.save(save)}", quiet)
+        say(f"Writing the report and its figures to {save}", quiet)
+        comparison.save(save)
 
 
 def _recommend(

@@ -63,5 +63,5 @@ def evaluate_command(
             say(f"Warning: {warning}", quiet)
     if report is not None:
         command = shlex.join(["keras-seqzoo", *sys.argv[1:]])
+        say(f"Writing the page to {report}", quiet)
         scores.to_html(report, explain=not no_explain, command=command)
-        say(f"Page {report}", quiet)

@@ -107,6 +107,11 @@ def _candidate(label: str | None, item: Any) -> Candidate:
     zoo.check_model(name)
     own = {key: item[key] for key in _TRAINING if item.get(key) is not None}
     check_whole(**{k: own[k] for k in ("epochs", "batch_size") if k in own})
+    rate = own.get("learning_rate", 1.0)
+    if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not rate > 0:
+        raise ValueError(
+            f"`learning_rate` must be a number above 0. Received: learning_rate={rate!r}"
+        )
     options = {k: v for k, v in item.items() if k not in (*_TRAINING, "model", "label")}
     search = own.get("search") or {}
     searched = {k: v for k, v in search.items() if k != "learning_rate"}
@@ -168,9 +173,13 @@ class Plan:
     explain: int = 5
     keep: str = "val_loss"
 
+    def asked(self) -> dict[str, Any]:
+        """What may change without another training of what is there."""
+        return {"seeds": list(self.seeds), "explain": self.explain}
+
     def digest(self, candidate: Candidate, versions: Mapping[str, str]) -> str:
         """Eight hex digits that stand for all that decides a candidate's answers but its seeds."""
-        decisive = {k: v for k, v in asdict(self).items() if k not in ("seeds", "explain")}
+        decisive = {k: v for k, v in asdict(self).items() if k not in self.asked()}
         if candidate.is_baseline:
             decisive = {}
         story = [candidate.as_dict(), decisive, dict(versions)]

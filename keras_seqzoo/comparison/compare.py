@@ -10,6 +10,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,7 @@ def compare(
             worked += 1
             job = worker.Job(store.folder.resolve(), path.resolve(), candidate, plan, imports)
             job.write()
+            ModelRecord(path).forget()
             tell(candidate.label, {"event": "start"})
             try:
                 _run(job, tell, isolated)
@@ -203,7 +205,7 @@ def check_parts(parts: Mapping[str, TextTable]) -> None:
 
 def _is_complete(path: Path, plan: Plan) -> bool:
     record = ModelRecord(path)
-    return record.facts().get("seeds") == list(plan.seeds) and not record.trouble()
+    return record.facts().get("asked") == plan.asked() and not record.trouble()
 
 
 def _run(job: worker.Job, tell: Progress, isolated: bool) -> None:
@@ -241,7 +243,8 @@ def _run(job: worker.Job, tell: Progress, isolated: bool) -> None:
 
 def _events(process: subprocess.Popen[bytes]) -> Iterator[dict[str, Any]]:
     for line in process.stdout or ():
-        yield json.loads(line)
+        if line.startswith(b"{"):  # else Python's own, before the worker begins
+            yield json.loads(line)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -294,9 +297,11 @@ def _settings(plan: Plan, isolated: bool) -> dict[str, str]:
 
 def _call(models: Models, plan: Plan) -> str:
     shown = models if isinstance(models, (str, Mapping)) else list(models)
-    budget = "" if plan.budget_s is None else f", budget={plan.budget_s:g}"
-    budget += "" if plan.keep == "val_loss" else f", keep={plan.keep!r}"
-    return f"sz.compare({shown!r}, train, valid, test, seeds={list(plan.seeds)}{budget})"
+    given = {"budget" if k == "budget_s" else k: v for k, v in asdict(plan).items()
+             if v != getattr(Plan(), k)}  # fmt: skip
+    given["seeds"] = list(plan.seeds)
+    settings = ", ".join(f"{name}={value!r}" for name, value in given.items())
+    return f"sz.compare({shown!r}, train, valid, test, {settings})"
 
 
 def _teller(progress: bool | Progress) -> Progress:

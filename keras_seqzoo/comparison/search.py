@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 
+from keras_seqzoo.comparison.budget import BudgetError
 from keras_seqzoo.comparison.candidates import Candidate, Plan
 from keras_seqzoo.comparison.training import Emit, build, train_once
 from keras_seqzoo.data.table import TextTable
@@ -58,7 +59,11 @@ def search(
         def run_trial(self, trial: Any, *_: Any, **__: Any) -> float:
             values = dict(trial.hyperparameters.values)
             emit({"event": "trial", "trial": len(trials) + 1, "trials": plan.trials, **values})
-            _, run = train_once(with_values(candidate, values), plan, 0, asked, ids, emit)
+            try:
+                _, run = train_once(with_values(candidate, values), plan, 0, asked, ids, emit)
+            except BudgetError as error:
+                # KerasTuner would try others, and in the end tell how many failed.
+                raise keras_tuner.errors.FatalValueError(str(error)) from error
             trials.append({**values, "val_loss": run.valid_loss})
             return float(run.valid_loss or 0.0)
 

@@ -265,9 +265,10 @@ class ModelRecord:
         """Notes why the model is not complete."""
         write_json(self.folder / "trouble.json", {"reason": reason})
 
-    def forget_trouble(self) -> None:
-        """Takes the note away, for another attempt."""
-        (self.folder / "trouble.json").unlink(missing_ok=True)
+    def forget(self) -> None:
+        """Takes away what an earlier attempt came to, but for its runs and its search."""
+        for name in ("trouble.json", "facts.json"):
+            (self.folder / name).unlink(missing_ok=True)
 
 
 def default_folder(title: str, parts: Mapping[str, TextTable]) -> Path:

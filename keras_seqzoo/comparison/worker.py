@@ -101,7 +101,6 @@ def do(job: Job, emit: Emit) -> bool:
         Whether it went well.
     """
     record = ModelRecord(job.model_folder)
-    record.forget_trouble()
     try:
         (_do_baseline if job.candidate.is_baseline else _do_model)(job, record, emit)
     except MemoryError as error:
@@ -162,7 +161,7 @@ def _do_model(job: Job, record: ModelRecord, emit: Emit) -> None:
             "description": card.description,
             "options": {**candidate.options, **chosen},
             "kept": file.name,
-            "seeds": list(plan.seeds),
+            "asked": plan.asked(),
             "seconds": timer.seconds,
         },
     )
@@ -233,7 +232,7 @@ def _do_baseline(job: Job, record: ModelRecord, emit: Emit) -> None:
             "description": BASELINES[job.candidate.model],
             "options": {},
             "kept": path.name,
-            "seeds": list(job.plan.seeds),
+            "asked": job.plan.asked(),
             "costs": {
                 **costs,
                 "parameters": classifier.count_params(),

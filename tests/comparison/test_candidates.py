@@ -34,6 +34,7 @@ def test_a_folder_is_labelled_by_its_last_part(tmp_path):
         ([{"model": "lstm", "unitz": 3}], "Did you mean 'units'"),
         ({"majority": "lstm"}, "the name of a baseline"),
         ([{"model": "lstm", "epochs": 0}], "`epochs` must be a whole number"),
+        ([{"model": "lstm", "learning_rate": "1e-3"}], "`learning_rate` must be a number"),
         ([{"model": "lstm", "search": {"units": 3}}], "`search` lists the values"),
         ([{"model": "lstm", "search": {"unitz": [3]}}], "Did you mean 'units'"),
         ([{"model": "lstm", "vocabulary": {"a", "b"}}], "plain values"),
