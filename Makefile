@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 REVIEWS := saved_models/reviews
 
-.PHONY: help demo serve compare test test-tf2.20 lint format lock clean
+.PHONY: help demo serve compare test test-slow test-tf2.20 lint format lock clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z0-9.-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -26,8 +26,11 @@ compare: $(VENV)/installed ## Compare an LSTM, a GRU and a small ELECTRA on the 
 	  -o electra_small.num_heads=2 -o electra_small.intermediate_dim=512 \
 	  --text review --label sentiment --seeds 1 --epochs 5 --report report.html
 
-test: $(VENV)/installed-dev ## Run all tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+test: $(VENV)/installed-dev ## Run the tests of all that a change can break
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+
+test-slow: $(VENV)/installed-dev ## Run the others: kills, several processes, fuzz, notebooks, full matrices
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
 
 # Exports are made with the TensorFlow of the lock file, and asked in the oldest that we support.
 test-tf2.20: $(VENV)/installed-dev ## Ask exports of every kind in TensorFlow 2.20, installed in .venv-tf2.20

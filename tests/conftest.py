@@ -8,21 +8,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import wrapt
 from samples import NEGATIVE, POSITIVE
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
-import tensorflow as tf
 
-# Two logical CPUs stand in for two GPUs. This must come before TensorFlow runs its first op.
-tf.config.set_logical_device_configuration(
-    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
-)
+@wrapt.when_imported("tensorflow")
+def _two_cpus(tf: Any) -> None:
+    """Two logical CPUs stand in for two GPUs; this must come before TensorFlow runs an op.
+
+    Tests of tables, pages and clients import no TensorFlow, and need not wait for it.
+    """
+    tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+    )
+
 
 ROOT = Path(__file__).parents[1]
-
-
 SHARED = ROOT.parent / "shared"
 
 

@@ -77,6 +77,7 @@ def test_compare_reviews_chooses_reports_and_exports(
     assert served == pytest.approx(kept, abs=1e-5)
 
 
+@pytest.mark.slow
 @needs_notebook
 @pytest.mark.timeout(600)
 def test_the_notebook_runs_from_the_table_to_the_answer(

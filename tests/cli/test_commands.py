@@ -171,6 +171,7 @@ def test_list(command: Any) -> None:
     assert {"family", "parameters", "paper", "licence", "source", "size"} <= set(cards[0])
 
 
+@pytest.mark.slow
 def test_interrupted_training_keeps_what_was_learnt(reviews_csv: Path, tmp_path: Path) -> None:
     columns = ["--text", "review", "--label", "sentiment", *SMALL]
     out = ["--epochs", "100000", "--patience", "0", "--out", tmp_path / "out"]

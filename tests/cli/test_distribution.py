@@ -82,6 +82,7 @@ def test_a_hub_graph_says_what_it_can_not(
     assert "precision and its ops written in" in done.err
 
 
+@pytest.mark.slow
 def test_a_command_that_is_preempted_goes_on(reviews_csv: Path, tmp_path: Path) -> None:
     """SIGTERM after the first of many epochs, then the same with --resume."""
     arguments = [sys.executable, "-m", "keras_seqzoo", *TRAIN, str(reviews_csv), "--patience", "0",

@@ -26,6 +26,7 @@ def files_of(version: Path) -> dict[str, int]:
     }
 
 
+@pytest.mark.slow
 def test_a_killed_export_is_never_seen(tiny_model: Any, tmp_path: Path) -> None:
     """A watcher notes each version when it first sees it; none may change after that."""
     tiny_model.save(tmp_path / "model.keras")

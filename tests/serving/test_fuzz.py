@@ -57,6 +57,7 @@ def _serve(app: Any) -> Iterator[int]:
         thread.join()
 
 
+@pytest.mark.slow
 def test_odd_texts(fuzz: Any, port: int) -> None:
     report = fuzz.fuzz_texts(port, "reviews", CLASSES, 300, seed=1, compare=60)
     assert report.problems == []
@@ -65,12 +66,14 @@ def test_odd_texts(fuzz: Any, port: int) -> None:
     assert report.compared > 30
 
 
+@pytest.mark.slow
 def test_texts_as_long_as_a_request(fuzz: Any, port: int) -> None:
     report = fuzz.fuzz_huge_texts(port, "reviews", CLASSES, LIMITS.max_body_bytes, seed=1)
     assert report.problems == []
     assert len(report.sent) > 5
 
 
+@pytest.mark.slow
 def test_odd_requests(fuzz: Any, port: int) -> None:
     report = fuzz.fuzz_requests(
         port, "reviews", CLASSES, 150, 1, LIMITS.max_body_bytes, LIMITS.max_batch

@@ -17,6 +17,8 @@ from two_workers_launch import launch
 
 import keras_seqzoo as sz
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).with_name("two_workers.py")
 
 
