@@ -59,7 +59,7 @@ def choose_encoding(path: Path, encoding: str | None, options: Mapping[str, Any]
     if compression is not None and compression not in _OPENERS:
         return encoding or "utf-8"
     try:
-        chosen = encoding or _byte_order_mark(path, compression)
+        chosen = encoding or byte_order_mark(next(_blocks(path, compression)))
         failure = _first_bad_byte(path, compression, chosen or "utf-8", errors)
         if failure is None:
             return chosen or "utf-8"
@@ -93,6 +93,11 @@ def choose_encoding(path: Path, encoding: str | None, options: Mapping[str, Any]
     return guess
 
 
+def byte_order_mark(start: bytes) -> str | None:
+    """Returns the codec that the first bytes of a text name by a byte order mark, if they do."""
+    return next((name for mark, name in _BYTE_ORDER_MARKS if start.startswith(mark)), None)
+
+
 def _compression(path: Path, options: Mapping[str, Any]) -> str | None:
     asked = options.get("compression", "infer")
     if isinstance(asked, Mapping):
@@ -106,11 +111,6 @@ def _blocks(path: Path, compression: str | None) -> Iterator[bytes]:
         while block:  # the last one is empty: it marks the end
             block = file.read(_BLOCK_BYTES)
             yield block
-
-
-def _byte_order_mark(path: Path, compression: str | None) -> str | None:
-    start = next(_blocks(path, compression))
-    return next((name for mark, name in _BYTE_ORDER_MARKS if start.startswith(mark)), None)
 
 
 def _first_bad_byte(path: Path, compression: str | None, codec: str, errors: str) -> str | None:

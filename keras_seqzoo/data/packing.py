@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_seqzoo.checks import check_whole
+from keras_seqzoo.data.encoding import byte_order_mark
 from keras_seqzoo.data.passes import (
     Passes,
     Share,
@@ -32,8 +33,8 @@ def read_corpus(source: Any) -> list[str]:
     """Reads the documents to learn from.
 
     Args:
-        source: the path of a UTF-8 text file, which is one document; a `TextTable` or `TextStream`,
-            of which every text is one; or a sequence of strings.
+        source: the path of a text file, UTF-8 or with a byte order mark, which is one document; a
+            `TextTable` or `TextStream`, of which every text is one; or a sequence of strings.
 
     Raises:
         FileNotFoundError: no such file.
@@ -49,12 +50,16 @@ def read_corpus(source: Any) -> list[str]:
                 "A string is taken as the path of a text file, and there is no such file. Check "
                 f"the path; a text itself goes in a list: [text]. Received: {shown!r}"
             )
+        with path.open("rb") as file:
+            codec = byte_order_mark(file.read(4)) or "utf-8"
         try:
-            documents = [path.read_text(encoding="utf-8-sig")]
-        except UnicodeDecodeError as error:
+            documents = [path.read_text(encoding=codec)]
+            if "\0" in documents[0]:
+                raise ValueError("it holds NUL, as UTF-16 does")
+        except ValueError as error:
             raise ValueError(
-                "A text file must be UTF-8. Convert it, such as with "
-                f"iconv -f latin1 -t utf-8. Received: {path}, {error}"
+                "A text file must be UTF-8, or begin with a byte order mark. Convert it, such as "
+                f"with iconv -f latin1 -t utf-8. Received: {path}, {error}"
             ) from error
     elif hasattr(source, "chunks"):
         documents = [text for texts, _ in source.chunks(16384) for text in texts]

@@ -6,6 +6,7 @@ Nothing here knows about labels or splits: `keras_seqzoo.data.rows` checks the r
 
 from __future__ import annotations
 
+import codecs
 import csv
 import difflib
 import glob
@@ -13,13 +14,14 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pandas as pd
 from pyarrow import parquet
 
-from keras_seqzoo.data.encoding import COMPRESSIONS
+from keras_seqzoo.data.encoding import COMPRESSIONS, byte_order_mark
 
 READ_ROWS = 16_384
 """Rows pandas parses at a time. Fixed, so that every pass over a file sees the same blocks."""
@@ -153,6 +155,54 @@ def shorten(values: Sequence[object], most: int = 12) -> str:
     texts = [text if len(text) <= 40 else f"{text[:37]}..." for text in map(repr, values[:most])]
     more = len(values) - most
     return ", ".join(texts) + (f" and {more:,} more" if more > 0 else "")
+
+
+def text_lines(file: BinaryIO, name: str, encoding: str | None = None) -> Iterator[str]:
+    r"""Reads a text a line, each as soon as it has come.
+
+    Args:
+        file: of bytes, such as `sys.stdin.buffer` or `path.open("rb")`.
+        name: of the file, for messages.
+        encoding: codec of the text. By default a byte order mark decides; without one it is UTF-8.
+
+    Yields:
+        The lines, empty ones too, without their line ends (`\n` or `\r\n`).
+
+    Raises:
+        ValueError: the codec is unknown, or bytes do not decode. A line that holds NUL, as UTF-16
+            without a mark does, counts as such.
+    """
+    first = file.readline()
+    codec = encoding or byte_order_mark(first) or "utf-8"
+    try:
+        decoder = codecs.getincrementaldecoder(codec)()
+    except LookupError as error:
+        raise ValueError(
+            "encoding must be a codec that Python knows, such as 'utf-8', 'cp1252' or 'utf-16'. "
+            f"Received: encoding={codec!r}"
+        ) from error
+    line, number = "", 1
+    for part in chain([first], file, [b""]):
+        try:
+            *whole, line = (line + decoder.decode(part, final=not part)).split("\n")
+        except UnicodeDecodeError as error:
+            bad = f"byte 0x{error.object[error.start]:02x}"
+            raise _not_decoded(name, codec, number, bad) from error
+        if line and not part:
+            whole.append(line)
+        for text in whole:
+            if "\0" in text:
+                raise _not_decoded(name, codec, number, "NUL")
+            yield text.removesuffix("\r")
+            number += 1
+
+
+def _not_decoded(name: str, codec: str, line: int, found: str) -> ValueError:
+    return ValueError(
+        "Lines of text are UTF-8, or begin with a byte order mark. Pass the codec that they were "
+        "written with, such as encoding='cp1252' or encoding='utf-16-le'. "
+        f"Received: {name!r} read as {codec}, {found} in line {line:,}"
+    )
 
 
 def read_frames(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import lzma
 import warnings
 from pathlib import Path
@@ -12,6 +13,7 @@ import pandas as pd
 import pytest
 
 from keras_seqzoo.data.encoding import choose_encoding
+from keras_seqzoo.data.reading import text_lines
 from keras_seqzoo.data.table import read_table
 
 REVIEWS = 'text,label\ngood film,pos\n"bad, slow\nand long",neg\nfine,pos\n'
@@ -141,3 +143,41 @@ class TestEncodings:
         with pytest.raises(ValueError, match=r"must parse.*utf-8"):
             read_table(path)
         assert read_table(path, encoding="latin-1").texts[0] == "é"
+
+
+class TestLines:
+    @pytest.mark.parametrize(
+        ("codec", "given"),
+        [
+            ("utf-8", None),
+            ("utf-8-sig", None),
+            ("utf-16", None),
+            ("utf-32", None),
+            ("utf-16-le", "utf-16-le"),
+            ("cp1252", "cp1252"),
+        ],
+    )
+    def test_codecs(self, codec, given):
+        content = "naïve €\r\n\nऊ last" if "1252" not in codec else "naïve €\r\n\nx last"
+        lines = list(text_lines(io.BytesIO(content.encode(codec)), "t.txt", given))
+        assert lines == content.replace("\r", "").split("\n")
+
+    def test_a_line_end_at_the_end_adds_no_line(self):
+        assert list(text_lines(io.BytesIO(b"a\nb\n"), "t")) == ["a", "b"]
+        assert list(text_lines(io.BytesIO("a\nb\n".encode("utf-16")), "t")) == ["a", "b"]
+        assert list(text_lines(io.BytesIO(b""), "t")) == []
+
+    def test_each_line_comes_before_the_next_is_read(self):
+        file = io.BytesIO(b"a\nb\xff\n")
+        lines = text_lines(file, "t")
+        assert next(lines) == "a"
+        with pytest.raises(
+            ValueError, match=r"encoding=.*as utf-8, byte 0xff in line 2"
+        ):
+            next(lines)
+
+    def test_not_decoded(self):
+        with pytest.raises(ValueError, match=r"'utf-16-le'.*'t' read as utf-8, NUL in line 1"):
+            list(text_lines(io.BytesIO("a\n".encode("utf-16-le")), "t"))
+        with pytest.raises(ValueError, match=r"Python knows.*'utf-9'"):
+            list(text_lines(io.BytesIO(b"a"), "t", "utf-9"))

@@ -307,3 +307,15 @@ def test_corpus_of_a_stream_is_every_text(reviews_csv: Path) -> None:
     stream = sz.read_table(reviews_csv, text="review", label="sentiment", stream=True)
     table = sz.read_table(reviews_csv, text="review", label="sentiment")
     assert read_corpus(stream) == list(table.texts)
+
+
+@pytest.mark.parametrize("codec", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_corpus_of_a_file_is_decoded_by_its_mark(codec: str, tmp_path: Path) -> None:
+    (tmp_path / "book.txt").write_bytes("naïve\r\nend".encode(codec))
+    assert read_corpus(tmp_path / "book.txt") == ["naïve\nend"]
+
+
+def test_corpus_of_utf16_without_a_mark_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "book.txt").write_bytes("end".encode("utf-16-le"))
+    with pytest.raises(ValueError, match="must be UTF-8, or begin with .*holds NUL"):
+        read_corpus(tmp_path / "book.txt")
