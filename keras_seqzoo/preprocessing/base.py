@@ -213,4 +213,5 @@ def as_strings(texts: Any) -> tf.Tensor:
         raise ValueError(
             f"Texts have one dimension, (batch,). Received: shape={tuple(texts.shape)}"
         )
-    return texts
+    # Of a tensor whose rank is known later; ops of TensorFlow Text end the process on another one.
+    return texts if texts.shape.rank == 1 else tf.ensure_shape(texts, [None])

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from keras_seqzoo.tasks.base import ServingFunction, TextModel
 # Folders of exports that were killed are removed when they are as old as this.
 _STALE_SECONDS = 86_400.0
 _UNFINISHED = ".exporting-"
+_UNLIKE = "The inputs must have the same shape."
 
 
 def export_model(
@@ -226,13 +227,8 @@ def _write(model: TextModel, path: Path, name: str, texts: Sequence[str]) -> Non
     module = tf.Module()
     module.weights = [weight.value for weight in model.weights]
     module.resources = list(model.resources)
-    with portable(model.encoder):
-        signatures = {
-            name: tf.function(f.function).get_concrete_function(**_named(f.inputs))
-            for name, f in functions.items()
-        }
     with _no_notice():
-        tf.saved_model.save(module, str(path), signatures=signatures)
+        tf.saved_model.save(module, str(path), signatures=traced(model, functions))
     _set_methods(path, functions)
     (path / "assets.extra").mkdir()
     if texts:
@@ -258,6 +254,37 @@ def _to_disk(path: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def traced(model: TextModel, functions: Mapping[str, ServingFunction]) -> dict[str, Any]:
+    """Traces a model's signatures, each of which checks the shapes of what it is given.
+
+    A server feeds whatever a client sent: TensorFlow's C++ does not hold it to a signature's
+    shapes, and some of TensorFlow Text's ops end the process on a tensor of another rank.
+
+    Args:
+        model: the model.
+        functions: its signatures.
+
+    Returns:
+        A concrete function for each.
+    """
+    with portable(model.encoder):
+        return {
+            name: tf.function(_checked(f)).get_concrete_function(**_named(f.inputs))
+            for name, f in functions.items()
+        }
+
+
+def _checked(asked: ServingFunction) -> Callable[..., Mapping[str, tf.Tensor]]:
+    def function(**given: tf.Tensor) -> Mapping[str, tf.Tensor]:
+        tensors = {name: tf.ensure_shape(given[name], s.shape) for name, s in asked.inputs.items()}
+        first, *others = map(tf.shape, tensors.values())
+        alike = [tf.debugging.assert_equal(first, other, _UNLIKE) for other in others]
+        with tf.control_dependencies(alike):
+            return asked.function(**tensors)
+
+    return function
 
 
 def _named(inputs: Mapping[str, tf.TensorSpec]) -> dict[str, tf.TensorSpec]:

@@ -171,9 +171,7 @@ class TestLines:
         file = io.BytesIO(b"a\nb\xff\n")
         lines = text_lines(file, "t")
         assert next(lines) == "a"
-        with pytest.raises(
-            ValueError, match=r"encoding=.*as utf-8, byte 0xff in line 2"
-        ):
+        with pytest.raises(ValueError, match=r"encoding=.*as utf-8, byte 0xff in line 2"):
             next(lines)
 
     def test_not_decoded(self):

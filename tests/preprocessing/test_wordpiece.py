@@ -186,3 +186,13 @@ def test_something_else_is_no_preprocessor(tmp_path: Path, vocabulary: Path) -> 
     encoder = modules.write_encoder(tmp_path / "e", vocabulary)
     with pytest.raises(ValueError, match=r"not a text preprocessor.*has the signatures"):
         hub_preprocessor(encoder, 8)
+
+
+def test_a_tensor_of_a_rank_known_later_is_checked() -> None:
+    """Another rank would end the process in TensorFlow Text's op."""
+    pieces = WordPiecePreprocessor(8, vocabulary=["[PAD]", "[UNK]", "[CLS]", "[SEP]", "good"])
+    tokenize = tf.function(pieces.tokenize, input_signature=[tf.TensorSpec(None, tf.string)])
+    assert tokenize(tf.constant(["good", ""])).to_list() == [[4], []]
+    for texts in (tf.constant("good"), tf.constant([["good"]])):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="not compatible"):
+            tokenize(texts)

@@ -3,7 +3,8 @@
 They stand in its g3doc/api_rest.md and util/json_tensor.cc. Where this differs, on purpose: strings
 in replies that are not UTF-8 have U+FFFD in the place of such bytes, where TensorFlow Serving's
 reply would be no JSON; of equal keys in an object the last counts, not the first; `Inf` and `-NaN`
-are not taken for `Infinity` and `NaN`.
+are not taken for `Infinity` and `NaN`; nesting beyond Python's limit of recursion is refused, where
+TensorFlow Serving parses it to any depth with a stack of its own.
 """
 
 from __future__ import annotations
