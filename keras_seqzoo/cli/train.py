@@ -172,7 +172,9 @@ def train_command(
     if learning_rate is not None:
         built.optimizer.learning_rate = learning_rate
     if schedule is not None:
-        built.schedule = "constant" if schedule == "plateau" else schedule
+        built.schedule = schedule
+        if schedule == "plateau":
+            built.schedule, built.warmup = "constant", 0.0
     if warmup is not None:
         built.warmup = warmup
     say(

@@ -77,10 +77,8 @@ def train_once(
     chosen = settings(candidate, plan, model, len(train))
     clock = TimeBudget(plan.budget_s)
     callbacks: list[keras.callbacks.Callback] = [clock]
-    schedule, warmup = model.schedule, model.warmup
-    if plan.budget_s is not None and (schedule != "constant" or warmup):
-        callbacks.append(BudgetedLearningRate(schedule, warmup, clock))
-        model.schedule, model.warmup = "constant", 0.0
+    if plan.budget_s is not None and (model.schedule != "constant" or model.warmup):
+        callbacks.append(BudgetedLearningRate(model.schedule, model.warmup, clock))
     callbacks += [
         keras.callbacks.EarlyStopping(
             plan.keep,
@@ -99,7 +97,6 @@ def train_once(
         verbose=0,
     ).history
     seconds = time.monotonic() - begun
-    model.schedule, model.warmup = schedule, warmup
     emit({"event": "testing", "seed": seed})
     probabilities = model.predict(test.texts, batch_size=256, verbose=0)
     if not np.isfinite(probabilities).all():

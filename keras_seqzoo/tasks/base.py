@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import keras
@@ -16,7 +18,7 @@ from keras_seqzoo.data.table import TextTable
 from keras_seqzoo.layers.pooling import pool
 from keras_seqzoo.layers.recurrent import set_xla
 from keras_seqzoo.preprocessing.base import Preprocessor, as_strings
-from keras_seqzoo.training.distributed import DistributedModel
+from keras_seqzoo.training.distributed import DistributedModel, listed
 from keras_seqzoo.training.schedules import LearningRateOverFit, check_schedule
 
 
@@ -55,6 +57,7 @@ class TextModel(DistributedModel):
     arguments: Sequence[str] = ()
     schedule = "constant"
     warmup = 0.0
+    _scheduler: LearningRateOverFit | None = None
 
     @property
     def resources(self) -> Sequence[Any]:
@@ -83,16 +86,27 @@ class TextModel(DistributedModel):
         Args:
             *args: as in Keras.
             schedule: `"constant"`, or `"linear"` or `"cosine"`: the optimizer's learning rate is
-                the peak, from which it falls to zero over the real number of steps of `fit`.
+                the peak, from which it falls to zero over the real number of steps of `fit`. A
+                `fit` with `LearningRateScheduler` or `ReduceLROnPlateau` leaves the rate to them.
             warmup: share of the steps over which it rises linearly from zero first.
             **kwargs: as in Keras.
 
         Raises:
-            ValueError: an unknown schedule, or `warmup` out of its range.
+            ValueError: an unknown schedule, `warmup` out of its range, or either with an optimizer
+                that has a `LearningRateSchedule` already.
         """
         check_schedule(schedule)
         check_rate(warmup=warmup)
         super().compile(*args, **kwargs)
+        is_scheduled = self.optimizer and isinstance(
+            self.optimizer.get_config().get("learning_rate"), dict
+        )
+        if is_scheduled and (schedule != "constant" or warmup):
+            raise ValueError(
+                "An optimizer's learning rate follows one schedule. Leave `schedule` and `warmup` "
+                "out, or give the optimizer a number. "
+                f"Received: schedule={schedule!r}, warmup={warmup}, an optimizer with its own"
+            )
         set_xla(self.encoder, kwargs.get("jit_compile") is True)
         self.schedule = schedule
         self.warmup = warmup
@@ -168,21 +182,27 @@ class TextModel(DistributedModel):
             x, batch_size = self._with_features(x), None
         elif y is not None:
             y = self.encode_targets(y)
-        return super().fit(
-            x,
-            y,
-            batch_size=batch_size,
-            epochs=epochs,
-            verbose=verbose,
-            callbacks=self._with_schedule(callbacks),
-            validation_split=validation_split,
-            validation_data=self._validation_data(validation_data, batch_size),
-            # Keras warns where it is asked to shuffle a dataset, and its default asks.
-            shuffle=shuffle and not isinstance(x, tf.data.Dataset),
-            class_weight=class_weight,
-            sample_weight=sample_weight,
-            **kwargs,
-        )
+        callbacks, self._scheduler = self._with_schedule(callbacks)
+        try:
+            return super().fit(
+                x,
+                y,
+                batch_size=batch_size,
+                epochs=epochs,
+                verbose=verbose,
+                callbacks=callbacks,
+                validation_split=validation_split,
+                validation_data=self._validation_data(validation_data, batch_size),
+                # Keras warns where it is asked to shuffle a dataset, and its default asks.
+                shuffle=shuffle and not isinstance(x, tf.data.Dataset),
+                class_weight=class_weight,
+                sample_weight=sample_weight,
+                **kwargs,
+            )
+        finally:
+            if self._scheduler is not None:
+                self._scheduler.put_back()
+            self._scheduler = None
 
     def evaluate(
         self,
@@ -289,15 +309,37 @@ class TextModel(DistributedModel):
         """Predicts one batch; takes raw text as `predict` does."""
         return super().predict_on_batch(self._features(x))
 
-    def _with_schedule(self, callbacks: Any) -> Any:
-        if self.schedule == "constant" and not self.warmup:
-            return callbacks
+    def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """Saves the model, as Keras does; within `fit`, with the peak of the learning rate."""
+        with self._scheduler.at_peak() if self._scheduler is not None else nullcontext():
+            super().save(filepath, *args, **kwargs)
+
+    def save_weights(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """Saves the weights, as Keras does; within `fit`, with the peak of the learning rate."""
+        with self._scheduler.at_peak() if self._scheduler is not None else nullcontext():
+            super().save_weights(filepath, *args, **kwargs)
+
+    def _with_schedule(self, callbacks: Any) -> tuple[Any, LearningRateOverFit | None]:
+        """The callbacks with the one that the model's schedule needs, and that one."""
+        given = listed(callbacks)
+        own = next((c for c in given if isinstance(c, LearningRateOverFit)), None)
+        if own is not None or (self.schedule == "constant" and not self.warmup):
+            return callbacks, own
+        setters = (keras.callbacks.LearningRateScheduler, keras.callbacks.ReduceLROnPlateau)
+        setter = next((c for c in given if isinstance(c, setters)), None)
+        if setter is not None:
+            warnings.warn(
+                f"{type(setter).__name__} sets the learning rate of this fit: the model's schedule "
+                f"({self.schedule}, warmup {self.warmup}) is left out. To compile without "
+                "schedule= says that outright.",
+                stacklevel=3,
+            )
+            return callbacks, None
         scheduler = LearningRateOverFit(self.schedule, self.warmup)
         if isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks.append(scheduler)
-            return callbacks
-        given = callbacks if isinstance(callbacks, (list, tuple)) else [callbacks]
-        return [scheduler, *(callback for callback in given if callback is not None)]
+            return callbacks, scheduler
+        return [scheduler, *given], scheduler
 
     def _features(self, x: Any) -> Any:
         return self.preprocessor(x) if _is_text(x) else x

@@ -57,8 +57,8 @@ class DistributedModel(keras.Model):
         validation_steps: int | None = None,
         **kwargs: Any,
     ) -> keras.callbacks.History:
-        listed = _listed(callbacks)
-        recovery = next((c for c in listed if isinstance(c, Recovery)), None)
+        given = listed(callbacks)
+        recovery = next((c for c in given if isinstance(c, Recovery)), None)
         passes = passes_of(x)
         if passes is not None and passes.rows:
             pass_steps = passes.steps_over(self._workers)
@@ -68,7 +68,7 @@ class DistributedModel(keras.Model):
             self._check(passes)
             if recovery is not None:
                 # It comes last, when the others have done their part of an epoch's end.
-                callbacks = [*(c for c in listed if c is not recovery), recovery]
+                callbacks = [*(c for c in given if c is not recovery), recovery]
                 recovery.companions = callbacks
                 state = recovery.restore(self, passes, epochs) or {}
                 self._is_resumed = bool(state)
@@ -289,7 +289,8 @@ def _lost(error: Any, cluster: Cluster) -> WorkerLostError:
     )
 
 
-def _listed(callbacks: Any) -> list[Any]:
+def listed(callbacks: Any) -> list[Any]:
+    """What `fit` takes as `callbacks`, as a list."""
     if isinstance(callbacks, keras.callbacks.CallbackList):
         return list(callbacks.callbacks)
     if isinstance(callbacks, (list, tuple)):

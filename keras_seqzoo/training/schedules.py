@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -16,10 +18,14 @@ SCHEDULES = ("constant", "linear", "cosine")
 class LearningRateOverFit(keras.callbacks.Callback):
     """Warms the learning rate up, then lets it fall to zero at the last step of `fit`.
 
-    The optimizer's own learning rate is the peak; it is back in place when `fit` ends, so that the
-    next `fit` begins anew. The rate is a function of epoch and step alone: a `fit` resumed with
-    `initial_epoch` goes on where it was. Where Keras can not tell the number of steps (a dataset
-    of unknown length), the rate is set once an epoch.
+    The optimizer's own learning rate is the peak. It is back in place when `fit` ends, by an error
+    too, and in every file that the model is saved to meanwhile, so that the next `fit` begins
+    anew. The rate is a function of epoch and step alone: a `fit` resumed with `initial_epoch` goes
+    on where it was. Where Keras cannot tell the number of steps (a dataset of unknown length), the
+    rate is set once an epoch.
+
+    Another callback that sets the rate wins: from the epoch on in which that is seen, this one
+    leaves the rate alone, and a warning says so.
 
     Args:
         schedule: `"linear"` or `"cosine"`, how the rate falls after the warm-up; `"constant"`
@@ -38,16 +44,23 @@ class LearningRateOverFit(keras.callbacks.Callback):
         check_rate(warmup=warmup)
         self.schedule = schedule
         self.warmup = warmup
+        self._peak: float | None = None
+        self._last: float | None = None
+        self._stands_aside = False
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Takes the optimizer's learning rate as the peak."""
-        # A strategy's variable can be read as an array alone.
-        self._peak = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        """Begins anew; the peak is read when all callbacks have restored what they restore."""
+        self._peak = self._last = None
+        self._stands_aside = False
         self._epoch = 0
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Sets the rate for an epoch whose number of steps is unknown."""
+        """Reads the peak; sets the rate for an epoch whose number of steps is unknown."""
         self._epoch = epoch
+        if self._last is None:
+            self._last = self._rate()
+            self._peak = self._last if self._peak is None else self._peak
+        self._look()
         if not self.params.get("steps"):
             self.set_progress((epoch + 0.5) / self.params["epochs"])
 
@@ -55,17 +68,54 @@ class LearningRateOverFit(keras.callbacks.Callback):
         """Sets the rate for one step."""
         steps = self.params.get("steps")
         if steps:
+            # To read the rate at every step would have the device waited for.
+            if batch == 0:
+                self._look()
             self.set_progress((self._epoch + (batch + 0.5) / steps) / self.params["epochs"])
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         """Puts the peak back."""
-        self.model.optimizer.learning_rate = self._peak
+        self.put_back()
 
     def set_progress(self, progress: float) -> None:
         """Sets the rate for a share of the training, 0 to 1."""
-        self.model.optimizer.learning_rate = self._peak * rate_at(
-            progress, self.schedule, self.warmup
-        )
+        if self._stands_aside or self._peak is None:
+            return
+        self._last = self._peak * rate_at(progress, self.schedule, self.warmup)
+        self.model.optimizer.learning_rate = self._last
+
+    def put_back(self) -> None:
+        """Makes the optimizer's rate the peak again, unless another callback has set it."""
+        if self._peak is not None and not self._stands_aside:
+            self.model.optimizer.learning_rate = self._peak
+            self._last = None
+
+    @contextmanager
+    def at_peak(self) -> Iterator[None]:
+        """Has the optimizer's rate be the peak for a while, as a file is to hold it."""
+        last = self._last
+        self.put_back()
+        yield
+        if last is not None and not self._stands_aside:
+            self._last = self.model.optimizer.learning_rate = last
+
+    def _look(self) -> None:
+        """Stands aside where the rate is not what was set here last."""
+        if self._last is None or self._stands_aside:
+            return
+        found = self._rate()
+        if not math.isclose(found, self._last, rel_tol=1e-6):
+            self._stands_aside = True
+            warnings.warn(
+                f"Another callback has set the learning rate to {found:.3g}: it is left alone from "
+                f"here on, and the model's schedule ({self.schedule}, warmup {self.warmup}) with "
+                "it. To compile without schedule= says that outright.",
+                stacklevel=2,
+            )
+
+    def _rate(self) -> float:
+        # A strategy's variable can be read as an array alone.
+        return float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
 
 
 def rate_at(progress: float, schedule: str, warmup: float = 0.0) -> float:

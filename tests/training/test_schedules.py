@@ -86,6 +86,93 @@ def test_compiling_again_drops_the_schedule(model: Any, tiny_table: Any) -> None
     assert set(watch.rates) == {0.5}
 
 
+class Then(keras.callbacks.Callback):
+    """Does something at the end of a step of all."""
+
+    def __init__(self, at: int, do: Any):
+        super().__init__()
+        self.at, self.do, self.steps = at, do, 0
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.steps += 1
+        if self.steps == self.at:
+            self.do(self.model)
+
+
+def _interrupt(_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def test_the_peak_is_back_after_an_interrupt(model: Any, tiny_table: Any) -> None:
+    _compile(model, schedule="linear")
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(tiny_table, batch_size=4, epochs=2, verbose=0, callbacks=[Then(7, _interrupt)])
+    assert float(model.optimizer.learning_rate) == 0.5
+
+
+def test_files_written_within_fit_hold_the_peak(
+    model: Any, tiny_table: Any, tmp_path: Path
+) -> None:
+    _compile(model, schedule="linear")
+    watch = Watch()
+    callbacks = [
+        keras.callbacks.ModelCheckpoint(str(tmp_path / "steps.keras"), save_freq=3),
+        keras.callbacks.ModelCheckpoint(str(tmp_path / "epochs.keras")),
+        keras.callbacks.BackupAndRestore(tmp_path / "backup", delete_checkpoint=False),
+        Then(7, lambda model: model.save(tmp_path / "user.keras")),
+        watch,
+    ]
+    model.fit(tiny_table, batch_size=4, epochs=2, verbose=0, callbacks=callbacks)
+    assert watch.rates == pytest.approx([0.5 * (7.5 - step) / 8 for step in range(8)])
+    for name in ("steps", "epochs", "user"):
+        loaded = keras.models.load_model(tmp_path / f"{name}.keras")
+        assert float(loaded.optimizer.learning_rate) == 0.5
+    model.optimizer.learning_rate = 0.1
+    model.load_weights(tmp_path / "backup" / "latest.weights.h5")
+    assert float(model.optimizer.learning_rate) == 0.5
+
+
+class Setter(keras.callbacks.Callback):
+    """A user's own schedule."""
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.model.optimizer.learning_rate = 0.2 / (epoch + 1)
+
+
+def test_a_users_schedule_wins(model: Any, tiny_table: Any) -> None:
+    _compile(model, schedule="linear", warmup=0.5)
+    for setter, expected in (
+        (
+            keras.callbacks.LearningRateScheduler(lambda epoch, rate: 0.2 / (epoch + 1)),
+            [0.2, 0.2, 0.1, 0.1, 0.2 / 3, 0.2 / 3],
+        ),
+        (
+            keras.callbacks.ReduceLROnPlateau("loss", factor=0.5, patience=1, min_delta=9),
+            [0.5] * 4 + [0.25] * 2,
+        ),
+    ):
+        watch = Watch()
+        model.optimizer.learning_rate = 0.5
+        with pytest.warns(UserWarning, match=f"{type(setter).__name__} sets the learning rate"):
+            model.fit(tiny_table, batch_size=8, epochs=3, verbose=0, callbacks=[setter, watch])
+        assert watch.rates == pytest.approx(expected)
+
+
+def test_any_callback_that_sets_the_rate_wins(model: Any, tiny_table: Any) -> None:
+    _compile(model, schedule="linear")
+    watch = Watch()
+    with pytest.warns(UserWarning, match="Another callback has set the learning rate to 0.2"):
+        model.fit(tiny_table, batch_size=8, epochs=3, verbose=0, callbacks=[Setter(), watch])
+    assert watch.rates == pytest.approx([0.2, 0.2, 0.1, 0.1, 0.2 / 3, 0.2 / 3])
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.2 / 3)
+
+
+def test_one_schedule_is_enough(model: Any) -> None:
+    decay = keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.9)
+    with pytest.raises(ValueError, match="follows one schedule"):
+        model.compile(keras.optimizers.SGD(decay), "mse", schedule="linear")
+
+
 def test_schedule_and_optimizer_survive_a_file(model: Any, tiny_table: Any, tmp_path: Path) -> None:
     model.compile(
         TransformerAdamW(1e-2, no_decay=("bias",)), "sparse_categorical_crossentropy",
