@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -9,9 +10,11 @@ import socket
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from selectors import EVENT_READ, BaseSelector, DefaultSelector
+from typing import Any, cast
 
 # Set by Slurm in every task of a job step.
 _SLURM = ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_STEP_NODELIST")
@@ -21,6 +24,8 @@ _RULE = (
     "on each. Mend or unset the environment variable. "
 )
 _LONGEST_MESSAGE = 65_536
+_PATIENCE = 5.0  # seconds for a message, from when its line is open
+_MOST_LINES = 128  # that are open without a message yet
 
 
 @dataclass(frozen=True)
@@ -139,7 +144,7 @@ def meet(cluster: Cluster, facts: Mapping[str, Any], timeout: float) -> None:
 
     Every worker tells the chief its facts, over the address at which TensorFlow will listen
     afterwards; the chief answers all of them at once. What is told is text alone, nothing that is
-    received is run.
+    received is run, and what is no message of a worker is dropped.
 
     Args:
         cluster: the workers.
@@ -151,94 +156,161 @@ def meet(cluster: Cluster, facts: Mapping[str, Any], timeout: float) -> None:
         ValueError: some have other facts; the message names workers and facts.
     """
     deadline = time.monotonic() + timeout
-    told = json.dumps(dict(facts))
+    told = {name: str(fact) for name, fact in facts.items()}
     if cluster.chief:
-        verdict = _preside(cluster, told, deadline, timeout)
+        verdict = _preside(cluster, told, deadline)
     else:
         verdict = _attend(cluster, told, deadline, timeout)
-    if verdict.get("missing"):
+    if verdict["missing"]:
         missing = ", ".join(cluster.name(index) for index in verdict["missing"])
         raise TimeoutError(
             f"All {len(cluster.addresses)} workers must start within {timeout:g} s. Start "
             "the missing ones, check that their hosts reach each other on these ports, or pass a "
             f"longer timeout. Received: no sign of {missing}"
         )
-    if verdict.get("differences"):
+    if verdict["differences"]:
         raise ValueError(
             "All workers must run the same code with the same settings. Install the same versions "
             f"and give the same command everywhere. Received: {'; '.join(verdict['differences'])}"
         )
 
 
-def _preside(cluster: Cluster, told: str, deadline: float, timeout: float) -> dict[str, Any]:
+def _preside(cluster: Cluster, told: Mapping[str, str], deadline: float) -> dict[str, Any]:
     """The chief's part: hears all, then answers all."""
-    heard: dict[int, str] = {0: told}
-    open_lines: list[socket.socket] = []
-    with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        port = int(cluster.addresses[0].rpartition(":")[2])
-        try:
-            listener.bind(("", port))
-        except OSError as error:
-            raise ValueError(
-                "The chief's port must be free. End what uses it, or choose another in TF_CONFIG. "
-                f"Received: {cluster.name(0)}: {error}"
-            ) from error
-        listener.listen(len(cluster.addresses) * 4)
-        try:
-            while len(heard) < len(cluster.addresses) and time.monotonic() < deadline:
-                listener.settimeout(max(0.05, min(1.0, deadline - time.monotonic())))
-                try:
-                    line, _ = listener.accept()
-                except TimeoutError:
+    heard = {0: told}
+    answered: dict[int, socket.socket] = {}
+    with _listen(cluster) as listener, ExitStack() as lines, DefaultSelector() as selector:
+        listener.setblocking(False)
+        selector.register(listener, EVENT_READ)
+        while len(heard) < len(cluster.addresses) and time.monotonic() < deadline:
+            for key, _ in selector.select(max(0.0, min(1.0, deadline - time.monotonic()))):
+                if key.fileobj is listener:
+                    _accept(listener, selector, lines)
                     continue
-                message = _receive(line)
-                if message is None or not 0 < int(message.get("index", -1)) < len(
-                    cluster.addresses
-                ):
-                    line.close()  # a port scan, or a worker that gave up
+                line = cast(socket.socket, key.fileobj)
+                text = _hear(line, key.data)
+                if text is None:
                     continue
-                heard[message["index"]] = message["facts"]
-                open_lines.append(line)
-            verdict = {
-                "missing": [i for i in range(len(cluster.addresses)) if i not in heard],
-                "differences": _differences(cluster, heard),
-            }
-            for line in open_lines:
+                selector.unregister(line)
+                message = _read_message(text, cluster)
+                if message is None:  # a port scan, or a worker that gave up
+                    line.close()
+                    continue
+                index, heard[index] = message
+                answered[index] = line
+            _drop_silent(selector)
+        verdict = {
+            "missing": [i for i in range(len(cluster.addresses)) if i not in heard],
+            "differences": _differences(cluster, heard),
+        }
+        for line in answered.values():
+            with suppress(OSError):  # a worker that gave up
+                line.settimeout(_PATIENCE)
                 _send(line, verdict)
-        finally:
-            for line in open_lines:
-                line.close()
     return verdict
 
 
-def _attend(cluster: Cluster, told: str, deadline: float, timeout: float) -> dict[str, Any]:
+def _listen(cluster: Cluster) -> socket.socket:
+    """Listens at the chief's address.
+
+    It may not be one of this machine's: a service that forwards, as in Kubernetes; or its hosts
+    file may give its own name the address 127.0.1.1, where no other machine reaches it. Then, as
+    TensorFlow does after us, all addresses of the machine are listened at.
+    """
+    host, port = _split(cluster.addresses[0])
+    hosts = {_split(address)[0] for address in cluster.addresses}
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        unreachable = len(hosts) > 1 and str(address[0]).startswith(("127.", "::1"))
+        try:
+            return socket.create_server(("", port) if unreachable else address[:2], family=family)
+        except OSError as error:
+            if error.errno != errno.EADDRNOTAVAIL:
+                raise
+            return socket.create_server(("", port), family=family)
+    except OSError as error:
+        raise ValueError(
+            "The chief's port must be free. End what uses it, or choose another in TF_CONFIG. "
+            f"Received: {cluster.name(0)}: {error}"
+        ) from error
+
+
+def _split(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def _accept(listener: socket.socket, selector: BaseSelector, lines: ExitStack) -> None:
+    try:
+        line, _ = listener.accept()
+    except OSError:  # it was closed again
+        return
+    lines.enter_context(line)
+    line.setblocking(False)
+    selector.register(line, EVENT_READ, _Heard(time.monotonic() + _PATIENCE))
+
+
+@dataclass
+class _Heard:
+    """What has come over a line that must be whole by a time."""
+
+    until: float
+    text: bytearray = field(default_factory=bytearray)
+
+
+def _hear(line: socket.socket, heard: _Heard) -> bytes | None:
+    """Reads on; returns a whole line of text, `b""` where none will come, None while one may."""
+    try:
+        part = line.recv(4096)
+    except BlockingIOError:
+        return None
+    except OSError:
+        return b""
+    heard.text += part
+    if not part or len(heard.text) > _LONGEST_MESSAGE:
+        return b""
+    return bytes(heard.text) if heard.text.endswith(b"\n") else None
+
+
+def _drop_silent(selector: BaseSelector) -> None:
+    """Closes lines over which nothing whole came in time, and the oldest of too many."""
+    keys = [key for key in selector.get_map().values() if key.data is not None]
+    keys.sort(key=lambda key: key.data.until)
+    for place, key in enumerate(keys):
+        if key.data.until < time.monotonic() or place < len(keys) - _MOST_LINES:
+            selector.unregister(key.fileobj)
+            cast(socket.socket, key.fileobj).close()
+
+
+def _attend(
+    cluster: Cluster, told: Mapping[str, str], deadline: float, timeout: float
+) -> dict[str, Any]:
     """Another worker's part: tells the chief, and waits for its answer."""
-    host, _, port = cluster.addresses[0].rpartition(":")
     message = {"index": cluster.index, "facts": told}
     while time.monotonic() < deadline:
-        try:
-            with socket.create_connection((host.strip("[]"), int(port)), timeout=1) as line:
-                _send(line, message)
-                # The chief may have begun to wait later than we did.
-                line.settimeout(timeout + 5)
-                verdict = _receive(line)
-                if verdict is not None:
-                    return verdict
-        except OSError:
-            pass
+        with (
+            suppress(OSError),
+            socket.create_connection(_split(cluster.addresses[0]), timeout=1) as line,
+        ):
+            _send(line, message)
+            # The chief may have begun to wait later than we did.
+            heard, text = _Heard(time.monotonic() + timeout + _PATIENCE), None
+            while text is None and (left := heard.until - time.monotonic()) > 0:
+                line.settimeout(left)
+                text = _hear(line, heard)
+            verdict = _read_verdict(text or b"", cluster)
+            if verdict is not None:
+                return verdict
         threading.Event().wait(0.2)
-    return {"missing": [0]}
+    return {"missing": [0], "differences": []}
 
 
-def _differences(cluster: Cluster, heard: Mapping[int, str]) -> list[str]:
-    facts = {index: json.loads(text) for index, text in heard.items()}
+def _differences(cluster: Cluster, heard: Mapping[int, Mapping[str, str]]) -> list[str]:
     return [
-        f"{name} is {theirs.get(name)!r} on {cluster.name(index)} "
-        f"and {facts[0][name]!r} on {cluster.name(0)}"
-        for index, theirs in sorted(facts.items())
-        for name in facts[0]
-        if theirs.get(name) != facts[0][name]
+        f"{name} is {theirs.get(name)!r} on {cluster.name(index)} and {fact!r} on {cluster.name(0)}"
+        for index, theirs in sorted(heard.items())
+        for name, fact in heard[0].items()
+        if theirs.get(name) != fact
     ]
 
 
@@ -246,21 +318,35 @@ def _send(line: socket.socket, message: Mapping[str, Any]) -> None:
     line.sendall(json.dumps(message).encode() + b"\n")
 
 
-def _receive(line: socket.socket) -> dict[str, Any] | None:
-    """One line of JSON; None where it is none."""
-    if line.gettimeout() is None:
-        line.settimeout(5)
-    received = b""
-    try:
-        while not received.endswith(b"\n") and len(received) < _LONGEST_MESSAGE:
-            part = line.recv(4096)
-            if not part:
-                return None
-            received += part
-        message = json.loads(received)
-    except (OSError, ValueError):
+def _read_message(text: bytes, cluster: Cluster) -> tuple[int, dict[str, str]] | None:
+    """A worker's number and facts; None where the text is something else."""
+    message = _parse(text)
+    index, facts = message.get("index"), message.get("facts")
+    if type(index) is not int or not 0 < index < len(cluster.addresses):
         return None
-    return message if isinstance(message, dict) else None
+    if not isinstance(facts, dict) or not all(isinstance(fact, str) for fact in facts.values()):
+        return None
+    return index, facts
+
+
+def _read_verdict(text: bytes, cluster: Cluster) -> dict[str, Any] | None:
+    """The chief's verdict; None where the text is something else."""
+    verdict = _parse(text)
+    missing, differences = verdict.get("missing"), verdict.get("differences")
+    if not isinstance(missing, list) or not isinstance(differences, list):
+        return None
+    if not all(type(i) is int and 0 <= i < len(cluster.addresses) for i in missing):
+        return None
+    return verdict if all(isinstance(said, str) for said in differences) else None
+
+
+def _parse(text: bytes) -> dict[str, Any]:
+    """A JSON object; an empty one where the text is something else."""
+    try:
+        message = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return message if isinstance(message, dict) else {}
 
 
 def code_facts(names: Sequence[str] = ("tensorflow", "keras", "keras-hub")) -> dict[str, str]:

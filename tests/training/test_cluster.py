@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import socket
 import threading
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from keras_seqzoo.training.cluster import (
     Cluster,
+    _listen,
     config_from_slurm,
     in_slurm,
     meet,
@@ -122,3 +124,121 @@ def test_different_code_is_named() -> None:
         assert isinstance(met[index], ValueError)
         assert "keras is '3.16' on worker 2" in str(met[index])
         assert "worker 1" not in str(met[index])
+
+
+NOISE = {
+    "nothing": b"",
+    "a new line": b"\n",
+    "http": b"GET / HTTP/1.1\r\nHost: chief\r\n\r\n",
+    "bytes": bytes(range(256)) + b"\n",
+    "no end": b"x" * 200_000,
+    "half a message": b'{"index": 1, "facts": ',
+    "a list": b"[1]\n",
+    "deep": b"[" * 60_000 + b"\n",
+    "a long number": b'{"index": ' + b"9" * 10_000 + b"}\n",
+    "a name for a number": b'{"index": "one", "facts": {}}\n',
+    "no number": b'{"facts": {}}\n',
+    "null": b'{"index": null, "facts": {}}\n',
+    "true": b'{"index": true, "facts": {}}\n',
+    "infinity": b'{"index": Infinity, "facts": {}}\n',
+    "a float": b'{"index": 1.0, "facts": {}}\n',
+    "the chief": b'{"index": 0, "facts": {}}\n',
+    "a stranger": b'{"index": 2, "facts": {}}\n',
+    "no facts": b'{"index": 1}\n',
+    "a list of facts": b'{"index": 1, "facts": []}\n',
+    "facts in a text": b'{"index": 1, "facts": "{}"}\n',
+    "a fact that is no text": b'{"index": 1, "facts": {"keras": [3]}}\n',
+    "two lines": b'{"index": 1}\n{"index": 1}\n',
+}
+
+
+def connect(port: int) -> socket.socket:
+    """Connects to a port that may not be listened at yet."""
+    for _ in range(200):
+        try:
+            return socket.create_connection(("localhost", port), timeout=10)
+        except OSError:
+            threading.Event().wait(0.05)
+    raise AssertionError(f"nothing listens at {port}")
+
+
+def test_whatever_strangers_send_the_workers_meet() -> None:
+    addresses = tuple(f"localhost:{port}" for port in free_ports(2))
+    port = int(addresses[0].rpartition(":")[2])
+    results: dict[int, Any] = {}
+
+    def worker(index: int) -> None:
+        try:
+            results[index] = meet(Cluster(addresses, index), {"keras": "3.15"}, 60)
+        except BaseException as error:  # noqa: BLE001 - whatever ends it is shown
+            results[index] = error
+
+    chief = threading.Thread(target=worker, args=(0,))
+    chief.start()
+    open_lines = []
+    for noise in NOISE.values():
+        line = connect(port)
+        open_lines.append(line)
+        with suppress(OSError):  # the chief may have had enough
+            line.sendall(noise)
+    for line in open_lines[::2]:
+        line.close()
+    # Strangers that say nothing take no worker's place.
+    open_lines += [connect(port) for _ in range(200)]
+    worker(1)
+    chief.join()
+    for line in open_lines:
+        line.close()
+    assert results == {0: None, 1: None}
+
+
+@pytest.mark.parametrize(
+    "verdict",
+    [b"", b"\n", b"[]\n", b"{}\n", b"[" * 60_000 + b"\n", b"x" * 200_000,
+     b'{"missing": "all", "differences": []}\n', b'{"missing": [7], "differences": []}\n',
+     b'{"missing": [null], "differences": []}\n', b'{"missing": [], "differences": [1]}\n'],
+)  # fmt: skip
+def test_a_worker_takes_no_verdict_from_a_stranger(verdict: bytes) -> None:
+    """What answers in the chief's place is no chief, and the worker asks again."""
+    with socket.create_server(("localhost", 0)) as stranger:
+        addresses = (f"localhost:{stranger.getsockname()[1]}", "localhost:1")
+        result: list[Any] = []
+
+        def attend() -> None:
+            try:
+                meet(Cluster(addresses, 1), {}, 60)
+            except (TimeoutError, ValueError) as error:
+                result.append(error)
+
+        worker = threading.Thread(target=attend)
+        worker.start()
+        for answer in (verdict, b'{"missing": [], "differences": ["said"]}\n'):
+            line, _ = stranger.accept()
+            with line:
+                assert line.recv(4096).endswith(b"\n")
+                with suppress(OSError):  # the worker may have had enough
+                    line.sendall(answer)
+        worker.join()
+    assert "Received: said" in str(result[0])
+
+
+def test_the_chief_listens_at_the_address_of_the_cluster_alone() -> None:
+    chief, other = free_ports(2)
+    cluster = Cluster((f"127.0.0.2:{chief}", f"127.0.0.2:{other}"), 0)
+    with _listen(cluster) as listener:
+        assert listener.getsockname() == ("127.0.0.2", chief)
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "127.0.1.1"])
+def test_a_chief_behind_a_foreign_address_can_be_reached(host: str) -> None:
+    """A service's address, and the one that Debian's hosts file gives to the machine's own name."""
+    port = free_ports(1)[0]
+    with _listen(Cluster((f"{host}:{port}", "192.0.2.7:1"), 0)) as listener:
+        assert listener.getsockname() == ("0.0.0.0", port)
+
+
+def test_a_port_in_use_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(ValueError, match="The chief's port must be free"):
+            meet(Cluster((address, "127.0.0.1:1"), 0), {}, 1)
