@@ -45,6 +45,28 @@ def check_rate(**values: Any) -> None:
             )
 
 
+def check_positive(**values: Any) -> None:
+    """Raises unless every value is a number above 0.
+
+    Raises:
+        ValueError: naming the first value that is not.
+    """
+    for name, value in values.items():
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or not value > 0:
+            raise ValueError(f"`{name}` must be a number above 0. Received: {name}={value!r}")
+
+
+def check_flag(**values: Any) -> None:
+    """Raises unless every value is `True` or `False`: the string `"false"` would be true.
+
+    Raises:
+        ValueError: naming the first value that is not.
+    """
+    for name, value in values.items():
+        if not isinstance(value, bool):
+            raise ValueError(f"`{name}` must be True or False. Received: {name}={value!r}")
+
+
 def check_dtype(dtype: Any) -> Any:
     """Returns the Keras dtype policy; `None` is the global one.
 

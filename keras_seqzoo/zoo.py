@@ -15,6 +15,8 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from keras_seqzoo.checks import check_flag
+
 if TYPE_CHECKING:
     from keras_seqzoo.data.stream import TextStream
     from keras_seqzoo.data.table import TextTable
@@ -231,17 +233,38 @@ def build_model(
 
 
 def check_options(name: str, options: Mapping[str, Any], task: str = "classify") -> None:
-    """Raises a ValueError where `build_model(name, **options)` would, for names of options.
+    """Raises a ValueError where `build_model(name, **options)` would, for names and flags.
 
-    Values are checked when the model is built.
+    Other values are checked when the model is built.
     """
     card, builder = _find(name)
+    _check_flags(builder, options)
     allowed = {*_options_of(builder), "sequence_length", "weights"} - set(card.fixed)
     if set(options) <= allowed:  # nothing heavy need be imported to see that
         return
     _check_backend()
     options = {k: v for k, v in options.items() if k not in ("sequence_length", "weights")}
     _share_options(card, builder, importlib.import_module(f"keras_seqzoo.tasks.{task}"), options)
+
+
+def option_types(function: Callable[..., Any]) -> dict[str, set[str]]:
+    """Returns the types that each argument of a function may have, such as `{"int", "None"}`.
+
+    They are those of its annotation, or that of its default where it has no annotation.
+    """
+    found = {}
+    for name, parameter in inspect.signature(function).parameters.items():
+        kind = parameter.annotation
+        if kind is parameter.empty:
+            kind = type(parameter.default)
+        text = kind if isinstance(kind, str) else inspect.formatannotation(kind)
+        found[name] = {part.strip() for part in text.split("|")}
+    return found
+
+
+def encoder_option_types(name: str) -> dict[str, set[str]]:
+    """Returns the types of the encoder's options of whatever `build_model` takes, by option."""
+    return option_types(_find(name)[1])
 
 
 def card_of(name: str) -> ModelCard:
@@ -263,7 +286,22 @@ def _share_options(
     allowed = [o for o in _options_of(builder) if o not in card.fixed]
     encoder = {k: options[k] for k in options if k in allowed or k not in head}
     _check_options(card.name, encoder, allowed, _options_of(task_module.build))
+    _check_flags(builder, encoder)
+    _check_flags(task_module.build, head)
     return head, encoder
+
+
+def _check_flags(function: Callable[..., Any], options: Mapping[str, Any]) -> None:
+    """Refuses what would pass for true, such as `"false"`, for an option that is a flag."""
+    types = option_types(function)
+    for name, value in options.items():
+        kinds = types.get(name, set())
+        is_none = value is None and "None" in kinds
+        # Where lists do too, as for `calibrate`, a string would be one of letters; an option that
+        # takes strings reads them itself.
+        is_plain = isinstance(value, (str, int, float)) and "str" not in kinds
+        if "bool" in kinds and (kinds <= {"bool", "None"} or is_plain) and not is_none:
+            check_flag(**{name: value})
 
 
 def _find(name: str) -> tuple[ModelCard, Builder]:
@@ -344,7 +382,8 @@ def _check_options(
 
 
 def _suggest(name: str, known: Sequence[str] | Mapping[str, Any]) -> str:
-    close = get_close_matches(str(name), list(known), n=3, cutoff=0.5)
+    names = sorted(set(known))
+    close = get_close_matches(str(name), names, n=3, cutoff=0.5)
     if close:
         return f"Did you mean {' or '.join(repr(c) for c in close)}?"
-    return f"Choose one of: {', '.join(sorted(known))}."
+    return f"Choose one of: {', '.join(names)}."

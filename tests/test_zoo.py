@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 import keras_seqzoo as sz
-from keras_seqzoo.zoo import ModelCard, register
+from keras_seqzoo.zoo import ModelCard, check_options, register
 
 
 def test_listing_imports_nothing_heavy() -> None:
@@ -57,6 +57,12 @@ def test_name_can_be_registered_once() -> None:
     ("arguments", "message"),
     [
         ({"unit": 3}, "no such option. Did you mean 'units'"),
+        ({"zzz": 1}, r"Choose one of: bidirectional, dropout, dtype, .*Received: zzz=1"),
+        ({"dropuot": 1}, r"Did you mean 'dropout'( or '(?!dropout')\w+')*\?"),
+        ({"bidirectional": "false"}, "`bidirectional` must be True or False"),
+        ({"bidirectional": None}, "`bidirectional` must be True or False"),
+        ({"units": "8"}, "`units` must be a whole number"),
+        ({"dropout": "0.5"}, "`dropout` must be a rate"),
         ({"cell": "LSTM"}, "no such option"),
         ({"task": "classification"}, "`task` must be one of"),
         ({"units": 0}, "`units` must be a whole number"),
@@ -83,6 +89,29 @@ def test_wrong_arguments_are_explained(
 ) -> None:
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         sz.build_model("lstm", tiny_table, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "value"),
+    [
+        ("gru", "bidirectional", "true"),
+        ("bert_base", "lowercase", "no"),
+        ("gpt2", "lowercase", "false"),
+        ("gru", "bidirectional", 1),
+    ],
+)
+def test_a_flag_is_true_or_false_before_anything_is_loaded(
+    name: str, option: str, value: Any
+) -> None:
+    with pytest.raises(ValueError, match=f"`{option}` must be True or False"):
+        check_options(name, {option: value})
+    check_options(name, {option: False})
+
+
+@pytest.mark.parametrize("value", ["false", 0])
+def test_a_flag_of_a_task_is_no_other_value(value: Any) -> None:
+    with pytest.raises(ValueError, match="`calibrate` must be True or False"):
+        sz.build_model("gpt2", task="prompt", classes=["a", "b"], calibrate=value)
 
 
 def test_direction_is_an_option(tiny_table: Any) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from keras_seqzoo import zoo
 from keras_seqzoo.cli import options as o
 from keras_seqzoo.cli.console import problem, say
 from keras_seqzoo.evaluation.paths import check_page_path
@@ -160,7 +161,7 @@ def compare_command(
             chosen,
             *parts,
             seeds=_seeds(seeds),
-            budget=_number_or_text(budget),
+            budget=budget,
             epochs=epochs,
             batch_size=batch_size,
             patience=patience,
@@ -189,7 +190,10 @@ def parse_models(given: Sequence[str], options: Sequence[str]) -> dict[str, dict
     Raises:
         ValueError: a label twice, or an option of a model that is not compared.
     """
+    from keras_seqzoo.comparison.candidates import Candidate
+
     models: dict[str, dict[str, Any]] = {}
+    given_options: dict[str, list[str]] = {}
     for item in (part.strip() for value in given for part in value.split(",")):
         label, equals, name = item.partition("=")
         if not item or (equals and not (label and name)):
@@ -211,7 +215,10 @@ def parse_models(given: Sequence[str], options: Sequence[str]) -> dict[str, dict
                 f"--option takes LABEL.NAME=VALUE, LABEL being one of {list(models)}. "
                 f"Received: {assignment!r}"
             )
-        models[label] |= o.parse_assignments([f"{name}={value}"], "--option")
+        given_options.setdefault(label, []).append(f"{name}={value}")
+    for label, assignments in given_options.items():
+        types = zoo.option_types(Candidate) | zoo.encoder_option_types(models[label]["model"])
+        models[label] |= o.parse_assignments(assignments, "--option", types, f"{label}.")
     return models
 
 
@@ -271,10 +278,3 @@ def _seeds(given: str) -> int | list[int]:
             f"Received: {given!r}"
         ) from error
     return numbers[0] if "," not in given else numbers
-
-
-def _number_or_text(budget: str | None) -> str | float | None:
-    try:
-        return None if budget is None else float(budget)
-    except ValueError:
-        return budget

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from types import TracebackType
 
 import typer
@@ -23,12 +22,10 @@ from keras_seqzoo.cli import (
     serving_config,
     train,
 )
+from keras_seqzoo.cli.command import Command
 from keras_seqzoo.cli.console import problem
 
-BAD_INPUT, INTERRUPTED, AGAIN = 2, 130, 175
-
-# Other workers that were lost, or have not come in time.
-_TO_BE_REPEATED = (ConnectionAbortedError, TimeoutError)
+INTERRUPTED = 130
 
 app = typer.Typer(
     name="keras-seqzoo",
@@ -38,18 +35,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("list")(listing.list_command)
-app.command("train")(train.train_command)
-app.command("launch", context_settings={"ignore_unknown_options": True})(launch.launch_command)
-app.command("evaluate")(evaluate.evaluate_command)
-app.command("compare")(compare.compare_command)
-app.command("explain")(explain.explain_command)
-app.command("predict")(predict.predict_command)
-app.command("generate")(generate.generate_command)
-app.command("export")(export.export_command)
-app.command("audit")(audit.audit_command)
-app.command("serving-config")(serving_config.serving_config_command)
-app.command("serve")(serve.serve_command)
+app.command("list", cls=Command)(listing.list_command)
+app.command("train", cls=Command)(train.train_command)
+app.command("launch", cls=Command, context_settings={"ignore_unknown_options": True})(
+    launch.launch_command
+)
+app.command("evaluate", cls=Command)(evaluate.evaluate_command)
+app.command("compare", cls=Command)(compare.compare_command)
+app.command("explain", cls=Command)(explain.explain_command)
+app.command("predict", cls=Command)(predict.predict_command)
+app.command("generate", cls=Command)(generate.generate_command)
+app.command("export", cls=Command)(export.export_command)
+app.command("audit", cls=Command)(audit.audit_command)
+app.command("serving-config", cls=Command)(serving_config.serving_config_command)
+app.command("serve", cls=Command)(serve.serve_command)
 
 
 def _print_version(asked: bool) -> None:
@@ -73,7 +72,6 @@ def main() -> None:
     Exit codes: 0 done, 2 bad input or wrong usage, 130 interrupted, 175 stopped but to be resumed
     (after SIGTERM, or where a worker was lost or did not come), 1 an error of our own.
     """
-    warnings.showwarning = _show_warning
     sys.excepthook = _report_defect
     try:
         # Calling `app` itself would put Typer's excepthook in the place of ours.
@@ -85,16 +83,6 @@ def main() -> None:
         # The reader of a pipe, such as `head`, has had enough.
         sys.stderr.close()
         sys.exit(0)
-    except (ValueError, TypeError, OSError) as error:
-        problem(f"Error: {error}")
-        sys.exit(AGAIN if isinstance(error, _TO_BE_REPEATED) else BAD_INPUT)
-
-
-def _show_warning(
-    message: Warning | str, category: type[Warning], *_args: object, **_kwargs: object
-) -> None:
-    if category is UserWarning:
-        problem(f"Warning: {message}")
 
 
 def _report_defect(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from keras_seqzoo.zoo import option_types
 
 if TYPE_CHECKING:
     from keras_seqzoo.data.stream import TextStream
@@ -68,6 +70,10 @@ Trust = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results only.")]
 
+_FLAGS = {
+    **dict.fromkeys(("true", "yes", "on", "1"), True),
+    **dict.fromkeys(("false", "no", "off", "0"), False),
+}
 _QUOTING = {"minimal": csv.QUOTE_MINIMAL, "none": csv.QUOTE_NONE}
 
 
@@ -95,9 +101,12 @@ class Reading:
         Raises:
             ValueError: an option that is not understood, or whatever is wrong with the table.
         """
+        import pandas as pd
+
         from keras_seqzoo.data.table import read_table
 
-        options: dict[str, Any] = parse_assignments(self.further or [], "--read")
+        types = option_types(pd.read_json) | option_types(pd.read_csv)
+        options: dict[str, Any] = parse_assignments(self.further or [], "--read", types)
         if self.names is not None:
             options["names"] = [name.strip() for name in self.names.split(",")]
         if self.separator is not None:
@@ -157,22 +166,55 @@ class Reading:
         return train, valid_table, test_table
 
 
-def parse_assignments(assignments: Sequence[str], option: str) -> dict[str, Any]:
-    """Parses `name=value` pairs; values are Python literals where they look like one.
+def parse_assignments(
+    assignments: Sequence[str], option: str, types: Mapping[str, set[str]], of: str = ""
+) -> dict[str, Any]:
+    """Parses `name=value` pairs, each value by the types that its name may have.
+
+    Args:
+        assignments: what the user gave.
+        option: with which option, for messages.
+        types: as `zoo.option_types` gives them. A flag is true, false, yes, no, on, off, 1 or 0 in
+            any case. What is of other types, or unknown, is a Python literal where it looks like
+            one.
+        of: what stands before the names, for messages.
 
     Raises:
-        ValueError: no `=` in one of them.
+        ValueError: no `=` in one of them, a name twice, or a value of another type.
     """
-    parsed = {}
+    parsed: dict[str, Any] = {}
     for assignment in assignments:
         name, equals, value = assignment.partition("=")
+        name = name.replace("-", "_")
         if not equals or not name:
             raise ValueError(f"{option} takes NAME=VALUE. Received: {assignment!r}")
-        try:
-            parsed[name.replace("-", "_")] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            parsed[name.replace("-", "_")] = value
+        if name in parsed:
+            raise ValueError(
+                f"{option} {of}{name}=… sets one value. Give it once. Received: "
+                f"{parsed[name]!r} and {value!r}"
+            )
+        parsed[name] = _parse_value(f"{option} {of}{name}", value, types.get(name, set()))
     return parsed
+
+
+def _parse_value(option: str, text: str, kinds: set[str]) -> Any:
+    word = text.strip().lower()
+    if word == "none" and "None" in kinds:
+        return None
+    if "bool" in kinds and word in _FLAGS:
+        return _FLAGS[word]
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        value = text
+    known = kinds - {"None"}
+    if known == {"str"}:
+        return value if isinstance(value, str) else text
+    if known == {"bool"}:
+        raise ValueError(f"{option} is true or false. Received: {text!r}")
+    if known and known <= {"int", "float"} and type(value) not in (int, float):
+        raise ValueError(f"{option} takes a number. Received: {text!r}")
+    return value
 
 
 def default_out(data: str) -> Path:

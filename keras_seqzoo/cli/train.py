@@ -134,11 +134,17 @@ def train_command(
     trained, and its report).
     """
     # What can be told before anything is read is told now.
-    zoo.check_model(model)
+    types = zoo.encoder_option_types(model)
+    options = o.parse_assignments(option or [], "--option", types)
+    if not options.keys() <= types.keys():
+        load_tensorflow()  # the options of the head stand in its module
+    zoo.check_options(model, options)
     if learning_rate is not None and learning_rate <= 0:
         raise ValueError(f"--learning-rate must be above 0. Received: {learning_rate}")
     if schedule not in (None, *SCHEDULES):
         raise ValueError(f"--schedule must be one of {SCHEDULES}. Received: {schedule!r}")
+    if class_weight not in ("none", "balanced"):
+        raise ValueError(f"--class-weight must be 'none' or 'balanced'. Received: {class_weight!r}")
     if warmup is not None:
         check_rate(warmup=warmup)
     out = out or o.default_out(data)
@@ -166,7 +172,7 @@ def train_command(
                 model,
                 train,
                 sequence_length=sequence_length,
-                **o.parse_assignments(option or [], "--option"),
+                **options,
             )
         )
     if learning_rate is not None:

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from keras_seqzoo import zoo
-from keras_seqzoo.checks import check_not_negative, check_whole
+from keras_seqzoo.checks import check_not_negative, check_positive, check_whole
 
 Models = Sequence[str | Mapping[str, Any]] | Mapping[str, str | Mapping[str, Any]]
 
@@ -115,11 +115,12 @@ def _candidate(label: str | None, item: Any) -> Candidate:
     options = {k: v for k, v in item.items() if k not in (*_TRAINING, "model", "label")}
     search = own.get("search") or {}
     searched = {k: v for k, v in search.items() if k != "learning_rate"}
-    zoo.check_options(name, {**options, **searched})
     _check_search(search)
+    for chosen in (options, *({k: v} for k, values in searched.items() for v in values)):
+        zoo.check_options(name, chosen)
+    check_positive(**{k: own[k] for k in ("learning_rate",) if k in own})
     _check_plain({**options, **search})
-    chosen = label or item.get("label") or _short(name)
-    return Candidate(str(chosen), name, options, **own)
+    return Candidate(str(label or item.get("label") or _short(name)), name, options, **own)
 
 
 def _check_plain(options: Mapping[str, Any]) -> None:
@@ -224,7 +225,7 @@ def make_plan(
 
 
 def parse_budget(budget: str | float | None) -> float | None:
-    """Reads a time such as `"10min"`, `"1h30min"` or a number of seconds.
+    """Reads a time such as `"10min"`, `"1h30min"`, or a number of seconds, also as a string.
 
     Returns:
         Seconds; None for no limit.
@@ -235,11 +236,14 @@ def parse_budget(budget: str | float | None) -> float | None:
     if budget is None:
         return None
     try:
-        is_number = isinstance(budget, (int, float)) and not isinstance(budget, bool)
-        seconds = pd.Timedelta(f"{budget}s" if is_number else budget).total_seconds()
-    except (ValueError, TypeError):
-        seconds = float("nan")
-    if not seconds > 0:
+        # pandas would take a number without a unit for nanoseconds.
+        seconds = float(str(budget))
+    except ValueError:
+        try:
+            seconds = pd.Timedelta(budget).total_seconds()
+        except (ValueError, TypeError):
+            seconds = float("nan")
+    if not 0 < seconds < float("inf"):
         raise ValueError(
             "`budget` is the most time that one training may take: '10min', '1h30min', or a number "
             f"of seconds above 0. Received: budget={budget!r}"

@@ -213,8 +213,8 @@ def rows_file(folder: Path, *rows: str, header: str = "text,label") -> Path:
     [
         ([], "at least one row"),
         (["good,1"] * 20, "at least two classes"),
-        (["good,1", ",0"] * 20, "na='drop'"),
-        (["good,1", "bad,"] * 20, "na='drop'"),
+        (["good,1", ",0"] * 20, "--na drop"),
+        (["good,1", "bad,"] * 20, "--na drop"),
         (["good,1", "bad,0", "nul \x00,0"] * 20, "NUL"),
         (["good,1"] * 20 + ["bad,0"], "Each class needs a row"),
     ],
@@ -252,9 +252,9 @@ def test_invalid_utf8_is_read_with_a_warning(command: Any, tmp_path: Path) -> No
         (["train", "{data}", "{columns}", "-o", "unit=3"], "Did you mean 'units'"),
         (["train", "{data}", "{columns}", "-o", "units"], "takes NAME=VALUE"),
         (["train", "{data}", "{columns}", "-o", "dtype=float99"], "dtype policy"),
-        (["train", "{data}", "{columns}", "--sequence-length", "0"], "sequence_length"),
+        (["train", "{data}", "{columns}", "--sequence-length", "0"], "--sequence-length must"),
         (["train", "{data}", "{columns}", "--schedule", "spiral"], "--schedule must be one of"),
-        (["train", "{data}", "{columns}", "--class-weight", "x"], "`mode` must be one of"),
+        (["train", "{data}", "{columns}", "--class-weight", "x"], "--class-weight must be"),
         (["train", "{data}", "{columns}", "--valid", "0.6", "--test", "0.6"], "valid and test"),
         (["train", "{data}", "{columns}", "--quoting", "some"], "--quoting must be one of"),
         (["train", "{data}", "{columns}", "--out", "{data}"], "reviews.csv"),
@@ -307,7 +307,7 @@ def test_generate_writes_on(command: Callable[..., Any], tmp_path: Path, trained
     again = command("generate", tmp_path / "lm.keras", "so", "it", "--max-length", 6, "--seed", 1)
     assert again.out == done.out
     for arguments, message in (
-        ((tmp_path / "lm.keras", "so", "--sampler", "best"), "`sampler` must be one of"),
+        ((tmp_path / "lm.keras", "so", "--sampler", "best"), "--sampler must be one of"),
         ((tmp_path / "lm.keras", "so it goes", "--max-length", 1), "counts the tokens"),
         ((trained / "1.keras", "so"), "must hold a language model"),
         ((tmp_path / "none.keras", "so"), "no such file"),

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import math
 import warnings
+from datetime import timedelta
 
+import numpy as np
 import pytest
 
 import keras_seqzoo as sz
@@ -51,17 +54,47 @@ def test_what_is_no_model_is_refused(models):
         parse_candidates(models)
 
 
-def test_budgets_are_read_as_times():
-    assert parse_budget("10min") == 600
-    assert parse_budget("1h30min") == 5400
-    assert parse_budget(2.5) == 2.5
-    assert parse_budget(None) is None
+@pytest.mark.parametrize(
+    ("budget", "seconds"),
+    [
+        ("10min", 600),
+        ("10m", 600),
+        ("1h30min", 5400),
+        (2.5, 2.5),
+        ("600", 600),
+        (" 600 ", 600),
+        ("6e2", 600),
+        (np.int64(600), 600),
+        (np.timedelta64(10, "m"), 600),
+        (timedelta(minutes=10), 600),
+        (None, None),
+    ],
+)
+def test_budgets_are_read_as_times(budget, seconds):
+    assert parse_budget(budget) == seconds
 
 
-@pytest.mark.parametrize("budget", ["soon", "-3s", 0, "0min", True, []])
+@pytest.mark.parametrize(
+    "budget",
+    ["soon", "1 fortnight", "1h30", "", "nan", "inf", "-600", "-3s", 0, "0min", True, [], math.nan],
+)
 def test_a_budget_that_is_no_time_is_refused(budget):
     with pytest.raises(ValueError, match="`budget` is the most time"):
         parse_budget(budget)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"bidirectional": "false"}, "`bidirectional` must be True or False"),
+        ({"search": {"bidirectional": [True, "false"]}}, "`bidirectional` must be True or False"),
+        ({"learning_rate": "fast"}, "`learning_rate` must be a number above 0"),
+        ({"learning_rate": 0}, "`learning_rate` must be a number above 0"),
+    ],
+)
+def test_values_of_a_wrong_type_are_refused_at_once(changed, message):
+    with pytest.raises(ValueError, match=message):
+        parse_candidates([{"model": "gru", **changed}])
 
 
 def test_seeds_are_a_number_of_them_or_themselves():
