@@ -317,5 +317,5 @@ def test_corpus_of_a_file_is_decoded_by_its_mark(codec: str, tmp_path: Path) -> 
 
 def test_corpus_of_utf16_without_a_mark_is_refused(tmp_path: Path) -> None:
     (tmp_path / "book.txt").write_bytes("end".encode("utf-16-le"))
-    with pytest.raises(ValueError, match="must be UTF-8, or begin with .*holds NUL"):
+    with pytest.raises(ValueError, match=r"must be UTF-8, or begin with .*holds NUL"):
         read_corpus(tmp_path / "book.txt")
