@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 from sklearn.dummy import DummyClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -20,13 +19,12 @@ class SklearnClassifier:
     Args:
         name: one of `BASELINES`.
         classes: class names in label order.
-        pipeline: a fitted one; made by name if None.
     """
 
-    def __init__(self, name: str, classes: Sequence[str], pipeline: Pipeline | None = None):
+    def __init__(self, name: str, classes: Sequence[str]):
         self.name = name
         self.classes = tuple(classes)
-        self.pipeline = pipeline or _PIPELINES[name]()
+        self.pipeline: Pipeline = _PIPELINES[name]()
 
     def fit(self, texts: Any, labels: np.ndarray) -> None:
         """Fits the pipeline; every class must have a row."""
@@ -46,14 +44,9 @@ class SklearnClassifier:
             else len(self.classes)
         )
 
-    def save(self, path: Path) -> None:
-        """Writes the pipeline with joblib. Loading such a file runs what is in it."""
-        joblib.dump(self.pipeline, path)
-
-    @classmethod
-    def load(cls, path: Path, name: str, classes: Sequence[str]) -> SklearnClassifier:
-        """Reads what `save` wrote."""
-        return cls(name, classes, joblib.load(path))
+    def size_mb(self) -> float:
+        """Size of the fitted pipeline as a file, in MB of 1,000,000 bytes. None is written."""
+        return len(pickle.dumps(self.pipeline)) / 1e6
 
 
 def _majority() -> Pipeline:

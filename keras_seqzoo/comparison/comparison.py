@@ -7,10 +7,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from markupsafe import escape
 
-from keras_seqzoo.comparison.candidates import Candidate
+from keras_seqzoo.comparison.candidates import BASELINES
 from keras_seqzoo.comparison.store import ModelRecord, Store
 from keras_seqzoo.evaluation import choose
 from keras_seqzoo.evaluation.leaderboard import leaderboard
@@ -93,36 +94,47 @@ class Comparison:
         """
         return choose.pareto_front(self.table, cost, metric)
 
-    def load(self, label: str) -> Any:
+    def load(self, label: str, trust: bool = False) -> Any:
         """Loads the model of the kept run, to ask, explain, train on or export.
 
         Args:
             label: its name in the table.
+            trust: whether its file may hold a TensorFlow graph, as that of a model with an encoder
+                of TF Hub does. A graph is a program: pass True for a comparison of your own.
 
         Returns:
             A classifier as `build_model` makes it, trained; of a baseline, one with `classes` and
-            `predict`, over a pipeline of scikit-learn.
+            `predict`, over a pipeline of scikit-learn that is fitted anew to the training rows.
 
         Raises:
-            ValueError: no such model, or it did not come so far.
+            ValueError: no such model, it did not come so far, or a graph that is not trusted.
         """
-        path, candidate = self._kept(label)
-        if candidate.is_baseline:
+        model = self._kept(label)
+        if model["candidate"]["model"] in BASELINES:
             from keras_seqzoo.comparison.baselines import SklearnClassifier
 
-            return SklearnClassifier.load(path, candidate.model, self.results.classes)
+            train = self._store.part("train")
+            classifier = SklearnClassifier(model["candidate"]["model"], train.classes)
+            classifier.fit(train.texts, np.asarray(train.labels))
+            return classifier
         from keras_seqzoo.serving.saved import load_keras_file
 
-        # `compare` wrote the file: a graph in it is that of a model which the user named.
-        return load_keras_file(path, trust=True)
+        return load_keras_file(self.file(label), trust)
 
     def file(self, label: str) -> Path:
-        """The file that `load` loads: a `.keras` file, of a baseline a pipeline of scikit-learn.
+        """The `.keras` file that `load` loads.
 
         Raises:
-            ValueError: no such model, or it did not come so far.
+            ValueError: no such model, a baseline, or one that did not come so far.
         """
-        return self._kept(label)[0]
+        model = self._kept(label)
+        entry = next(e for e in self.results.entries if e.label == label)
+        if entry.is_baseline:
+            raise ValueError(
+                "There is a file of every model that was trained, and none of a baseline: `load` "
+                f"fits it anew. Received: label={label!r}"
+            )
+        return self._store.inside(f"models/{model['folder']}/seed-{entry.kept.seed}.keras")
 
     def saved_model(self, label: str) -> Path:
         """The folder of the versions of a model's SavedModel, as TensorFlow Serving takes it.
@@ -131,7 +143,7 @@ class Comparison:
             ValueError: no such model, a baseline, or one that did not come so far.
         """
         for model in self._store.story()["last"]["models"]:
-            path = self.folder / "models" / model["folder"] / "saved_model"
+            path = self._store.inside(f"models/{model['folder']}/saved_model")
             if model["candidate"]["label"] == label and path.is_dir():
                 return path
         raise ValueError(
@@ -139,25 +151,22 @@ class Comparison:
             f"Received: label={label!r}"
         )
 
-    def _kept(self, label: str) -> tuple[Path, Candidate]:
-        for model in self._store.story()["last"]["models"]:
-            candidate = Candidate(**model["candidate"])
-            if candidate.label == label:
-                break
-        else:
+    def _kept(self, label: str) -> dict[str, Any]:
+        """What the story tells of a model that is there."""
+        models = self._store.story()["last"]["models"]
+        found = [model for model in models if model["candidate"]["label"] == label]
+        if not found:
             raise ValueError(
                 f"`label` must be a model of the comparison: {list(self.table.index)}. "
                 f"Received: label={label!r}"
             )
-        folder = self.folder / "models" / model["folder"]
-        facts = ModelRecord(folder).facts()
-        if not facts:
+        if not ModelRecord(self._store.inside(f"models/{found[0]['folder']}")).facts():
             missing = str(self.table["missing"][label])
             raise ValueError(
                 "This model did not come so far that it could be kept: "
                 f"{missing}. Run `compare` again. Received: label={label!r}"
             )
-        return folder / facts["kept"], candidate
+        return dict(found[0])
 
     def to_html(self, path: str | os.PathLike[str]) -> Path:
         """Writes the report: one HTML file that needs nothing else. Its folder is made.

@@ -80,8 +80,9 @@ def search(
 
 
 def with_values(candidate: Candidate, values: Mapping[str, Any]) -> Candidate:
-    """The candidate with the options of a trial."""
-    options = {k: v for k, v in values.items() if k not in ("learning_rate", "val_loss")}
+    """The candidate with the options of a trial; what is not searched has no say."""
+    searched = set(candidate.search or {"dropout"}) - {"learning_rate"}
+    options = {k: v for k, v in values.items() if k in searched}
     rate = values.get("learning_rate", candidate.learning_rate)
     return replace(candidate, options={**candidate.options, **options}, learning_rate=rate)
 

@@ -9,9 +9,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
-import os
 import re
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,10 +17,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import infer_dtype
 
 from keras_seqzoo.comparison.candidates import Candidate, Plan
 from keras_seqzoo.data.table import TextTable
 from keras_seqzoo.evaluation.data_summary import DataSummary, summarise
+from keras_seqzoo.evaluation.paths import whole
 from keras_seqzoo.evaluation.results import Costs, Entry, Results, Run
 from keras_seqzoo.explanation.explanation import Explanation
 
@@ -48,7 +48,21 @@ class Store:
     def model_folder(self, candidate: Candidate, plan: Plan, versions: Mapping[str, str]) -> Path:
         """The folder of a model trained in one way."""
         slug = re.sub(r"[^A-Za-z0-9_-]+", "_", candidate.label)[:40]
-        return self.folder / "models" / f"{slug}-{plan.digest(candidate, versions)}"
+        return self.inside(f"models/{slug}-{plan.digest(candidate, versions)}")
+
+    def inside(self, name: str) -> Path:
+        """Returns the path of what lies in the folder, by a name that a file of it may tell.
+
+        Raises:
+            ValueError: it lies elsewhere: by "..", from the root, or through a link.
+        """
+        path = self.folder / name
+        if not path.resolve().is_relative_to(self.folder.resolve()):
+            raise ValueError(
+                "What a comparison names must lie in its folder. Run `compare` again, in a new "
+                f"folder. Received: {path}, which is {path.resolve()}"
+            )
+        return path
 
     def open(self, title: str, parts: Mapping[str, TextTable]) -> None:
         """Makes the folder for a comparison on these rows, or finds it made for them.
@@ -73,7 +87,7 @@ class Store:
             # Half of a surrogate pair has no UTF-8 form; models read it as "?" too.
             texts = [str(t).encode("utf-8", "replace").decode() for t in frame["text"]]
             path = self.folder / "data" / f"{name}.parquet"
-            with _whole(path) as unfinished:
+            with whole(path) as unfinished:
                 frame.assign(text=texts).to_parquet(unfinished, index=False)
         summary = summarise(parts["train"], parts["valid"], parts["test"]).as_dict()
         classes = list(parts["train"].classes)
@@ -105,11 +119,18 @@ class Store:
         """Reads the rows of `train`, `valid` or `test`."""
         story = self.story()
         path = self.folder / "data" / f"{name}.parquet"
+        classes = _names(story["classes"])
         try:
             frame = pd.read_parquet(path)
-        except (OSError, ValueError) as error:
+            if len(frame) and (
+                infer_dtype(frame["text"]) != "string"
+                or frame["label"].dtype.kind not in "iu"
+                or not frame["label"].between(0, len(classes) - 1).all()
+            ):
+                raise TypeError("texts are strings, and labels numbers of classes")
+        except (OSError, KeyError, TypeError, ValueError, NotImplementedError) as error:
             raise _damaged(path, error) from error
-        return TextTable(frame, tuple(story["classes"]), source=story["title"])
+        return TextTable(frame, classes, source=_typed(story["title"], str))
 
     def results(self) -> Results:
         """Everything that is known of the models compared last.
@@ -118,24 +139,32 @@ class Store:
             FileNotFoundError: no comparison there.
             ValueError: a damaged file.
         """
+        try:
+            return self._results()
+        except _DamagedError:
+            raise
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise _damaged(self.folder / _STORY, error) from error
+
+    def _results(self) -> Results:
         story = self.story()
         last, test = story["last"], self.part("test")
         if not last:
-            raise ValueError(
+            raise _DamagedError(
                 "The comparison in this folder was ended before its first model. Run `compare` "
                 f"again. Received: {self.folder}"
             )
         return Results(
-            title=story["title"],
-            classes=tuple(story["classes"]),
+            title=test.source,
+            classes=test.classes,
             texts=list(test.texts),
             labels=np.asarray(test.labels),
-            entries=[self._entry(model, last) for model in last.get("models", [])],
+            entries=[self._entry(model, last, test) for model in last.get("models", [])],
             data=DataSummary.from_dict(story["data"]),
-            environment=last.get("environment", {}),
-            commands=last.get("commands", []),
-            settings=last.get("settings", {}),
-            seconds=last.get("seconds"),
+            environment={k: _typed(v, str) for k, v in last.get("environment", {}).items()},
+            commands=[_typed(command, str) for command in last.get("commands", [])],
+            settings={k: _typed(v, str) for k, v in last.get("settings", {}).items()},
+            seconds=_number(last.get("seconds")),
         )
 
     @contextmanager
@@ -158,28 +187,34 @@ class Store:
                 ) from error
             yield
 
-    def _entry(self, model: Mapping[str, Any], last: Mapping[str, Any]) -> Entry:
+    def _entry(self, model: Mapping[str, Any], last: Mapping[str, Any], test: TextTable) -> Entry:
         candidate = Candidate(**model["candidate"])
-        record = ModelRecord(self.folder / "models" / model["folder"])
-        runs = [run for seed in last["seeds"] if (run := record.run(seed)) is not None]
+        record = ModelRecord(self.inside(f"models/{model['folder']}"))
+        shape = (len(test), len(test.classes))
+        seeds = [_typed(seed, int) for seed in last["seeds"]]
+        runs = [run for seed in seeds if (run := record.run(seed, shape)) is not None]
         facts, trouble = record.facts(), record.trouble()
         missing = trouble or ("" if facts else "it was not reached before the comparison ended")
-        asked = 1 if candidate.is_baseline else len(last["seeds"])
+        asked = 1 if candidate.is_baseline else len(seeds)
         if missing and runs:
             missing = f"{len(runs)} of {asked} trainings ended well; then {missing}"
-        costs = {**facts.get("costs", {}), **_training_costs(runs, last.get("train_rows", 0))}
+        costs = {k: _number(v) for k, v in facts.get("costs", {}).items()}
+        costs |= _training_costs(runs, _typed(last.get("train_rows", 0), int))
         return Entry(
-            label=candidate.label,
-            description=facts.get("description", ""),
+            label=_typed(candidate.label, str),
+            description=_typed(facts.get("description", ""), str),
             is_baseline=candidate.is_baseline,
             options={**candidate.options, **facts.get("options", {})},
             runs=runs,
             costs=Costs(**costs),
             missing=missing,
-            texts_cut=facts.get("texts_cut"),
-            sequence_length=facts.get("sequence_length"),
+            texts_cut=_number(facts.get("texts_cut")),
+            sequence_length=_number(facts.get("sequence_length")),
             mistakes=[
-                (row, None if e is None else Explanation.from_dict(e))
+                (
+                    range(len(test))[_typed(row, int)],
+                    None if e is None else Explanation.from_dict(e),
+                )
                 for row, e in facts.get("mistakes", [])
             ],
             searched=record.searched(),
@@ -220,23 +255,37 @@ class ModelRecord:
     def __init__(self, folder: Path):
         self.folder = folder
 
-    def run(self, seed: int) -> Run | None:
-        """The run of a seed; None where it has not ended well."""
+    def run(self, seed: int, shape: tuple[int, int] | None = None) -> Run | None:
+        """The run of a seed, with answers of this shape; None where it has not ended well."""
         path = self.folder / f"seed-{seed}.json"
         if not path.exists():
             return None
-        story = _read_json(path)
-        story.pop("memory_mb", None)
+        answers = path.with_suffix(".npy")
         try:
-            probabilities = np.load(path.with_suffix(".npy"))
+            # Mapped: what a file says of its shape takes no memory before that is checked.
+            mapped = np.load(answers, mmap_mode="r")
+            if mapped.dtype.kind != "f" or (shape and mapped.shape != shape):
+                raise ValueError(f"answers of shape {mapped.shape}, {mapped.dtype}")
         except (OSError, ValueError) as error:
-            raise _damaged(path.with_suffix(".npy"), error) from error
-        return Run(probabilities=probabilities, **story)
+            raise _damaged(answers, error) from error
+        story = _read_json(path)
+        try:
+            return Run(
+                seed,
+                np.array(mapped),
+                _number(story["valid_loss"]),
+                {name: [*map(_number, values)] for name, values in story["history"].items()},
+                _number(story["seconds"]),
+                _typed(story["stopped"], str),
+            )
+        except (AttributeError, KeyError, TypeError) as error:
+            raise _damaged(path, error) from error
 
     def write_run(self, run: Run, memory_mb: float) -> None:
         """Keeps a run that has ended well, and the most memory held until then."""
         path = self.folder / f"seed-{run.seed}.json"
-        with _whole(path.with_suffix(".npy")) as unfinished, unfinished.open("wb") as file:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with whole(path.with_suffix(".npy")) as unfinished, unfinished.open("wb") as file:
             np.save(file, run.probabilities)
         story = {k: v for k, v in vars(run).items() if k != "probabilities"}
         write_json(path, {**story, "memory_mb": memory_mb})
@@ -249,7 +298,7 @@ class ModelRecord:
     def searched(self) -> list[dict[str, Any]]:
         """The trials of the search."""
         path = self.folder / "search.json"
-        return _read_json(path)["trials"] if path.exists() else []
+        return [dict(trial) for trial in _read_json(path)["trials"]] if path.exists() else []
 
     def facts(self) -> dict[str, Any]:
         """What was measured of the kept run; empty where it has not come to that."""
@@ -259,7 +308,7 @@ class ModelRecord:
     def trouble(self) -> str:
         """Why the model is not complete; "" where it is, or was not begun."""
         path = self.folder / "trouble.json"
-        return _read_json(path)["reason"] if path.exists() else ""
+        return str(_read_json(path)["reason"]) if path.exists() else ""
 
     def write_trouble(self, reason: str) -> None:
         """Notes why the model is not complete."""
@@ -279,8 +328,9 @@ def default_folder(title: str, parts: Mapping[str, TextTable]) -> Path:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes JSON, whole or not at all."""
-    with _whole(path) as unfinished:
+    """Writes JSON, whole or not at all; the folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole(path) as unfinished:
         text = json.dumps(value, indent=1, ensure_ascii=False, default=float)
         unfinished.write_text(text + "\n", encoding="utf-8")
 
@@ -288,29 +338,35 @@ def write_json(path: Path, value: Any) -> None:
 def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _damaged(path, error) from error
 
 
-def _damaged(path: Path, error: Exception) -> ValueError:
-    return ValueError(
+def _typed(value: Any, *types: type) -> Any:
+    """Returns a value out of JSON that is of one of these types; a bool is no number."""
+    if not isinstance(value, types) or isinstance(value, bool):
+        raise TypeError(f"{str(value)[:60]!r} where {types[0].__name__} must be")
+    return value
+
+
+def _number(value: Any) -> Any:
+    """Returns a number out of JSON, or None."""
+    return None if value is None else _typed(value, float, int)
+
+
+def _names(values: Any) -> tuple[str, ...]:
+    return tuple(_typed(value, str) for value in values)
+
+
+class _DamagedError(ValueError):
+    """What stands in the folder can not be what `compare` wrote."""
+
+
+def _damaged(path: Path, error: Exception) -> _DamagedError:
+    return _DamagedError(
         "A file of the comparison is damaged. Delete its folder, and run `compare` again: what is "
         f"whole elsewhere is kept. Received: {path}, which gave {type(error).__name__}: {error}"
     )
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """Gives a path to write to, which takes its place when that went well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
-    os.close(handle)
-    try:
-        yield Path(name)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    finally:
-        Path(name).unlink(missing_ok=True)
 
 
 def _training_costs(runs: list[Run], rows: int) -> dict[str, float]:

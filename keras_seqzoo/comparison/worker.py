@@ -118,8 +118,7 @@ def _do_model(job: Job, record: ModelRecord, emit: Emit) -> None:
     timer = _Timer()
     with timer("imports"):
         from keras_seqzoo.comparison.search import search, with_values
-        from keras_seqzoo.comparison.training import settings, train_once
-        from keras_seqzoo.serving.saved import load_keras_file
+        from keras_seqzoo.comparison.training import build, settings, train_once
     store = Store(job.folder)
     parts = {name: store.part(name) for name in PARTS}
     candidate, plan, folder = job.candidate, job.plan, job.model_folder
@@ -149,8 +148,9 @@ def _do_model(job: Job, record: ModelRecord, emit: Emit) -> None:
         train(seed)
     if model is None or model_seed != seed:
         with timer("loading"):
-            # It was written here: the graph in it is the one that the user named.
-            model = load_keras_file(file, trust=True)
+            # The weights alone: what else a file holds, another may have put into the folder.
+            model = build(candidate, parts["train"])
+            model.load_weights(file)
     chosen = settings(candidate, plan, model, len(parts["train"]))
     card = zoo.card_of(candidate.model)
     facts = _measured(model, kept, parts["test"], job, timer, emit)
@@ -160,7 +160,6 @@ def _do_model(job: Job, record: ModelRecord, emit: Emit) -> None:
             **facts,
             "description": card.description,
             "options": {**candidate.options, **chosen},
-            "kept": file.name,
             "asked": plan.asked(),
             "seconds": timer.seconds,
         },
@@ -218,8 +217,6 @@ def _do_baseline(job: Job, record: ModelRecord, emit: Emit) -> None:
     losses = -np.log(np.maximum(_right(classifier.predict(valid.texts), valid.labels), 1e-15))
     run = Run(seed, answers, float(losses.mean()), {}, seconds)
     record.write_run(run, measuring.peak_memory_mb())
-    path = job.model_folder / "pipeline.joblib"
-    classifier.save(path)
     emit({"event": "measuring"})
     with timer("measuring"):
         costs = _answering_costs(classifier, list(test.texts))
@@ -231,12 +228,11 @@ def _do_baseline(job: Job, record: ModelRecord, emit: Emit) -> None:
         {
             "description": BASELINES[job.candidate.model],
             "options": {},
-            "kept": path.name,
             "asked": job.plan.asked(),
             "costs": {
                 **costs,
                 "parameters": classifier.count_params(),
-                "size_mb": measuring.size_mb(path),
+                "size_mb": classifier.size_mb(),
                 "memory_mb": record.memory_mb((seed,)),
             },
             "texts_cut": 0,

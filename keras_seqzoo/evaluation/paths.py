@@ -1,9 +1,26 @@
-"""Whether a page can be written where it is wanted."""
+"""Files: whether a page can be written where it is wanted, and writing one whole."""
 
 from __future__ import annotations
 
 import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Gives a path to write to, which takes the place of `path` when that went well.
+
+    The file is made by who writes it, so that it has the rights that the user's umask leaves.
+    """
+    unfinished = path.with_name(f".{path.name[:40]}-{secrets.token_hex(4)}")
+    try:
+        yield unfinished
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def check_page_path(path: str | os.PathLike[str]) -> None:

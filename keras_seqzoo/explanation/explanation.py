@@ -95,6 +95,8 @@ class Explanation:
                     made[name] = np.asarray(made[name], np.float64)
             if made.get("class_scores") is not None:  # no tokens leave no second dimension
                 made["class_scores"] = made["class_scores"].reshape(-1, len(made["classes"]))
+            if len(made["scores"]) != len(made["spans"]) or made["target"] not in made["classes"]:
+                raise TypeError("one score a span, and a target that is a class")
             return cls(**made)
         except (KeyError, TypeError) as error:
             raise ValueError(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import tempfile
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,7 @@ from matplotlib.figure import Figure
 
 from keras_seqzoo.evaluation.choose import neighbours
 from keras_seqzoo.evaluation.leaderboard import leaderboard
+from keras_seqzoo.evaluation.paths import whole
 from keras_seqzoo.evaluation.results import Entry, Results
 from keras_seqzoo.pages import figures, frames
 from keras_seqzoo.pages.drawing import png
@@ -138,18 +138,8 @@ def write_atomically(path: Path, content: bytes) -> Path:
     """Writes a file whole or not at all; raises as `check_place`, and where the disk is full."""
     check_place(path)
     try:
-        number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}-")
-        unfinished = Path(name)
-        try:
-            with os.fdopen(number, "wb") as file:
-                file.write(content)
-            # mkstemp makes files for the owner alone; a report is read by others as well.
-            mask = os.umask(0)
-            os.umask(mask)
-            unfinished.chmod(0o666 & ~mask)
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        with whole(path) as unfinished:
+            unfinished.write_bytes(content)
     except OSError as error:
         raise _unwritable(path, error.strerror or str(error)) from error
     return path

@@ -151,6 +151,8 @@ def test_the_same_call_trains_nothing_twice_and_a_new_model_alone_is_added(compa
 
 
 def test_more_explanations_train_nothing_again(compared, parts):
+    from keras_seqzoo.serving.saved import SavedClassifier
+
     told = Told()
     settings = {**SETTINGS, "explain": 1}
     sz.compare(
@@ -159,8 +161,11 @@ def test_more_explanations_train_nothing_again(compared, parts):
     )  # fmt: skip
     assert told.labels("done before") == []
     assert told.labels("epoch") == []
-    entry = sz.Comparison(compared.folder).results.entries[0]
-    assert len(entry.mistakes) <= 1
+    again = sz.Comparison(compared.folder)
+    assert len(again.results.entries[0].mistakes) <= 1
+    # The model was built anew, and its weights read.
+    served = SavedClassifier(again.saved_model("small gru")).predict(parts[2].texts)
+    np.testing.assert_allclose(served, again.results.entries[0].kept.probabilities, atol=1e-5)
 
 
 def test_the_call_that_is_shown_has_every_setting_that_was_given(parts, tmp_path):
