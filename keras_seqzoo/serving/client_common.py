@@ -6,6 +6,7 @@ import math
 import os
 import random
 import re
+import reprlib
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from keras_seqzoo.checks import check_not_negative
 from keras_seqzoo.serving import protocol
 
 LONGEST_PAUSE = 10.0
+MOST_REPLY_BYTES = 64 * 2**20
 
 Text = str | bytes
 
@@ -175,6 +177,17 @@ def timed_out(url: str) -> Failure:
     )
 
 
+def too_long(status: int | str) -> Failure:
+    """Returns the failure of a request whose reply, or which itself, is too long."""
+    return Failure(
+        ServingError(
+            "A message must not be longer than its receiver takes; the client takes "
+            f"{MOST_REPLY_BYTES // 2**20} MB. Lower `batch_size`. Received: more",
+            status,
+        )
+    )
+
+
 @dataclass(frozen=True)
 class Retries:
     """When a request is tried again.
@@ -265,8 +278,10 @@ def as_texts(texts: Iterable[Text]) -> list[Text]:
     return listed
 
 
-def beginning(text: str) -> str:
-    """Returns the beginning of a text, for a message."""
+def beginning(value: Any) -> str:
+    """Returns the beginning of a text, or of how another value is written, for a message."""
+    # Python's own way to write lists recurses as deep as they are nested.
+    text = value if isinstance(value, str) else reprlib.repr(value)
     return text if len(text) <= 200 else f"{text[:200]}…"
 
 

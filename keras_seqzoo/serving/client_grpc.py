@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_seqzoo.serving import protocol
 from keras_seqzoo.serving.client_common import (
+    MOST_REPLY_BYTES,
     Call,
     Failure,
     ServingError,
@@ -22,12 +23,14 @@ from keras_seqzoo.serving.client_common import (
     describe_statuses,
     install_hint,
     timed_out,
+    too_long,
 )
 
 _PREDICTION = "/tensorflow.serving.PredictionService"
 _MODEL = "/tensorflow.serving.ModelService"
 _OPTIONS = [
-    ("grpc.max_receive_message_length", -1),  # 4 MB by default, less than many embeddings
+    # 4 MB by default, less than many embeddings
+    ("grpc.max_receive_message_length", MOST_REPLY_BYTES),
     ("grpc.max_send_message_length", -1),
     ("grpc.initial_reconnect_backoff_ms", 100),  # 1 s by default, longer than the first retries
     ("grpc.max_reconnect_backoff_ms", 10_000),
@@ -105,6 +108,8 @@ def _call(method: str, request: Any, reply: Any, read: Callable[[Any], Any]) -> 
 
 def _read_predictions(count: int, response: Any) -> list[Any]:
     columns = {}
+    if sum(map(protocol.count_places, response.outputs.values())) > protocol.MOST_VALUES:
+        raise ValueError(f"the outputs have more than {protocol.MOST_VALUES} values")
     for name, tensor in sorted(response.outputs.items()):
         array = protocol.to_array(tensor)
         if array.ndim == 0:
@@ -178,6 +183,8 @@ class _Grpc:
                 f"that the URL is of its gRPC port. Received: {self._url}: {message}"
             )
             return Failure(UnavailableError(message, status), retry=True)
+        if status == "RESOURCE_EXHAUSTED" and "larger than max" in message:
+            return too_long(status)
         return Failure(ServingError(message, status), status == "RESOURCE_EXHAUSTED")
 
 

@@ -23,6 +23,7 @@ from google.protobuf import json_format
 
 from keras_seqzoo.serving import protocol
 from keras_seqzoo.serving.client_common import (
+    MOST_REPLY_BYTES,
     Call,
     Failure,
     ServingError,
@@ -34,6 +35,7 @@ from keras_seqzoo.serving.client_common import (
     describe_statuses,
     install_hint,
     timed_out,
+    too_long,
 )
 
 RETRIED = frozenset({429, 502, 503, 504})
@@ -91,7 +93,7 @@ def _read_classes(count: int, body: bytes) -> list[list[tuple[str, float]]]:
     except (TypeError, ValueError) as error:
         raise ServingError(
             "A classification must be a list of pairs of a class and its score. "
-            f"Received: {beginning(str(results))}",
+            f"Received: {beginning(results)}",
             200,
         ) from error
 
@@ -114,7 +116,7 @@ def _to_message(document: Any, message: Any) -> Any:
     except (json_format.ParseError, AttributeError, TypeError) as error:
         raise ServingError(
             f"The reply is not what TensorFlow Serving says of a model: {error}. "
-            f"Received: {beginning(str(document))}",
+            f"Received: {beginning(document)}",
             200,
         ) from error
 
@@ -259,20 +261,22 @@ class Transport(_Http):
     def send(self, call: Call, seconds: float) -> bytes | Failure:
         left = _SecondsLeft(seconds)
         request = self._client.build_request(**self._arguments(call), extensions={"timeout": left})
-        chunks = []
+        body = bytearray()
         try:
             response = self._client.send(request, stream=True)
             try:
                 # httpx2's own timeouts begin anew with every byte.
                 for chunk in response.iter_bytes():
-                    chunks.append(chunk)
+                    body += chunk
                     if left.over:
                         return timed_out(self._url)
+                    if len(body) > MOST_REPLY_BYTES:
+                        return too_long(response.status_code)
             finally:
                 response.close()
         except self._httpx.RequestError as error:
             return self._explain(error)
-        return self._judge(response.status_code, response.headers, b"".join(chunks))
+        return self._judge(response.status_code, response.headers, bytes(body))
 
     def close(self) -> None:
         self._client.close()
@@ -286,14 +290,21 @@ class AsyncTransport(_Http):
         self._client = self._httpx.AsyncClient(**self._options)
 
     async def send(self, call: Call, seconds: float) -> bytes | Failure:
+        body = bytearray()
         try:
-            async with asyncio.timeout(seconds):
-                response = await self._client.request(**self._arguments(call))
+            async with (
+                asyncio.timeout(seconds),
+                self._client.stream(**self._arguments(call)) as response,
+            ):
+                async for chunk in response.aiter_bytes():
+                    body += chunk
+                    if len(body) > MOST_REPLY_BYTES:
+                        return too_long(response.status_code)
         except TimeoutError:
             return timed_out(self._url)
         except self._httpx.RequestError as error:
             return self._explain(error)
-        return self._judge(response.status_code, response.headers, response.content)
+        return self._judge(response.status_code, response.headers, bytes(body))
 
     async def close(self) -> None:
         await self._client.aclose()

@@ -56,6 +56,9 @@ DataType = _enum("DataType", "tensorflow.DataType")
 ErrorCode = _enum("ErrorCode", "tensorflow.error.Code")
 VersionState = _enum("VersionState", "tensorflow.serving.ModelVersionStatus.State")
 
+# Of a tensor whose message has fewer: a few bytes may declare hundreds of gigabytes.
+MOST_VALUES = 2**24
+
 # What an array can hold, and the field of a TensorProto that its values stand in.
 _ARRAYS = {
     DataType.DT_BOOL: (np.dtype("?"), "bool_val"),
@@ -131,7 +134,8 @@ def to_array(tensor: Any) -> np.ndarray:
 
     Raises:
         TypeError: its type has no array here, such as bfloat16.
-        ValueError: its shape is not known, or does not fit the number of its values.
+        ValueError: its shape is not known, or does not fit the number of its values; or it leaves
+            out so many values that it would have more than `MOST_VALUES`.
     """
     if tensor.dtype not in _ARRAYS:
         raise TypeError(
@@ -139,13 +143,32 @@ def to_array(tensor: Any) -> np.ndarray:
             f"it in the model. Received: {dtype_name(tensor.dtype)}"
         )
     dtype, field = _ARRAYS[tensor.dtype]
+    places = count_places(tensor)
     shape = tuple(dim.size for dim in tensor.tensor_shape.dim)
-    if tensor.tensor_shape.unknown_rank or min(shape, default=0) < 0:
-        raise ValueError(f"The shape of a tensor must be known. Received: {shape or 'no rank'}")
     size = math.prod(shape)
     if tensor.tensor_content:
         return _read_content(tensor.tensor_content, dtype, size).reshape(shape)
-    return _repeat_last(_values(getattr(tensor, field), dtype), size, shape)
+    values = _values(getattr(tensor, field), dtype)
+    if places > max(MOST_VALUES, len(values)):
+        raise ValueError(
+            f"A tensor may leave out values, though have no more than {MOST_VALUES}. "
+            f"Received: {len(values)} values for {shape}"
+        )
+    return _repeat_last(values, size, shape)
+
+
+def count_places(tensor: Any) -> int:
+    """Returns how many values the shape of a `TensorProto` has; a dimension of 0 counts as 1.
+
+    As nested lists, a shape of (1000000, 0) fills memory too.
+
+    Raises:
+        ValueError: the shape is not known.
+    """
+    shape = tuple(dim.size for dim in tensor.tensor_shape.dim)
+    if tensor.tensor_shape.unknown_rank or min(shape, default=0) < 0:
+        raise ValueError(f"The shape of a tensor must be known. Received: {shape or 'no rank'}")
+    return math.prod(max(size, 1) for size in shape)
 
 
 def _read_content(content: bytes, dtype: np.dtype, size: int) -> np.ndarray:
@@ -166,7 +189,7 @@ def _split_strings(content: bytes, size: int) -> list[bytes]:
     """
     lengths: list[int] = []
     length = shift = start = 0
-    while len(lengths) < size and start < len(content):
+    while len(lengths) < size and start < len(content) and shift < 64:
         length |= (content[start] & 0x7F) << shift
         shift += 7
         if content[start] < 0x80:
@@ -183,8 +206,9 @@ def _split_strings(content: bytes, size: int) -> list[bytes]:
 
 
 def _values(values: Sequence[Any], dtype: np.dtype) -> np.ndarray:
-    if dtype.kind == "f" and dtype.itemsize == 2:
-        return np.array(values, np.uint16).view(dtype)  # half_val holds the bits
+    if dtype.kind in "iuf" and dtype.itemsize < 4:  # they come as int32, floats as their bits
+        bits = np.array(values, np.int32)
+        return bits.astype(np.uint16).view(dtype) if dtype.kind == "f" else bits.astype(dtype)
     array = np.empty(len(values), dtype)
     array[:] = values
     return array

@@ -71,6 +71,27 @@ def test_replies_larger_than_grpc_s_limit_are_read(client: Any, server: GrpcServ
     assert len(client.predict(["a"])[0]) == 1_000_000
 
 
+@pytest.mark.parametrize("shape", [(1, 2**40), (1, 2**23), (1, 2**23, 0)])
+def test_a_reply_takes_no_more_memory_than_its_bytes_tell(
+    client: Any, server: GrpcServer, shape: tuple[int, ...]
+) -> None:
+    tensor = to_tensor(np.float32([]))
+    del tensor.tensor_shape.dim[:]
+    for size in shape:
+        tensor.tensor_shape.dim.add(size=size)
+    server.reply = lambda _: outputs(a=tensor, b=tensor, c=tensor)
+    with pytest.raises(ServingError, match="more than 16777216 values"):
+        client.predict(["a"])
+
+
+def test_a_reply_that_is_too_long_is_not_asked_for_again(client: Any, server: GrpcServer) -> None:
+    server.reply = lambda _: outputs(a=np.zeros((1, 9_000_000), np.float64))
+    asked = len(server.seen)
+    with pytest.raises(ServingError, match="Lower `batch_size`"):
+        client.predict(["a"])
+    assert len(server.seen) <= asked + 1
+
+
 def test_another_message_is_no_answer(client: Any, server: GrpcServer) -> None:
     server.reply = lambda _: classification_pb2.ClassificationResponse(
         result={"classifications": [{"classes": [{"label": "a"}]}]}

@@ -222,3 +222,26 @@ def test_compressed_replies_are_read(kind: str, server: RestServer) -> None:
         assert client.predict(["a"]) == [1.5]
         with pytest.raises(ServingError, match="not compressed"):
             client.predict(["a"])
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_replies_without_an_end_are_given_up(kind: str, server: RestServer, packed: bool) -> None:
+    body = b" " * (65 * 2**20)
+    headers = {"Content_Encoding": "gzip"} if packed else {}
+    server.script.append(says(gzip.compress(body) if packed else body, **headers))
+    with ask(kind, server) as client, pytest.raises(ServingError, match="Lower `batch_size`"):
+        client.predict(["a"])
+
+
+@pytest.mark.parametrize(
+    ("method", "form"),
+    [("classify", '{{"results": [{}]}}'), ("metadata", '{{"metadata": {{"signature_def": {}}}}}'),
+     ("status", '{{"model_version_status": [{}]}}')],
+)  # fmt: skip
+@pytest.mark.parametrize("depth", [50, 400, 800, 990, 5_000])
+def test_nested_replies_are_errors(
+    kind: str, server: RestServer, method: str, form: str, depth: int
+) -> None:
+    server.script.append(says(form.format("[" * depth + "]" * depth).encode()))
+    with ask(kind, server) as client, pytest.raises(ServingError):
+        getattr(client, method)(*[["a"]] * (method == "classify"))

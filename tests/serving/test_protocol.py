@@ -6,6 +6,7 @@ import importlib
 import os
 import subprocess
 import sys
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -191,13 +192,20 @@ def test_values_that_are_left_out_equal_the_last() -> None:
         assert protocol.to_array(tensor(fields + shape)).ravel().tolist() == expected
 
 
+def test_values_beyond_their_type_wrap_as_in_tensorflow() -> None:
+    """NumPy 2 refuses them with an error that is no `ValueError`."""
+    for text, bits in (("DT_UINT8 int_val: 300", 44), ("DT_INT8 int_val: 200", -56)):
+        assert protocol.to_array(tensor(f"dtype: {text}")) == bits
+    assert protocol.to_array(tensor("dtype: DT_HALF half_val: 70000")).view(np.uint16) == 4464
+
+
 def test_strings_as_tensor_content_are_read() -> None:
     """As `--enable_serialization_as_tensor_content` writes them: lengths, then bytes."""
     long = b"x" * 300
     message = tensor("dtype: DT_STRING tensor_shape { dim { size: 3 } }")
     message.tensor_content = b"\x01\x00\xac\x02" + b"a" + long
     assert protocol.to_array(message).tolist() == [b"a", b"", long]
-    for content in (b"\x01\x00", b"\x01\x01\x01a", b"\x00\x00\x00more", b"\xff\xff"):
+    for content in (b"\x01\x00", b"\x01\x01\x01a", b"\x00\x00\x00more", b"\xff\xff", b"\xff" * 99):
         message.tensor_content = content
         with pytest.raises(ValueError, match="their lengths, then the strings"):
             protocol.to_array(message)
@@ -219,6 +227,20 @@ def test_tensors_that_make_no_array_are_explained(
 ) -> None:
     with pytest.raises(error, match=message):
         protocol.to_array(tensor(text))
+
+
+@pytest.mark.parametrize("values", ["", "float_val: 1", "tensor_content: '1234'"])
+@pytest.mark.parametrize("sizes", [[2**40], [2**62] * 60, [2**32, 2**32], [1, 2**40, 0], [-1, -1]])
+@pytest.mark.parametrize("dtype", ["DT_FLOAT", "DT_STRING"])
+def test_a_few_bytes_take_no_more_memory(dtype: str, sizes: list[int], values: str) -> None:
+    dims = " ".join(f"dim {{ size: {size} }}" for size in sizes)
+    declared = tensor(f"dtype: {dtype} tensor_shape {{ {dims} }} {values}")
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="Received: "):
+        protocol.to_array(declared)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 10_000_000
 
 
 def test_types_of_later_versions_are_named_by_number() -> None:

@@ -63,6 +63,33 @@ def test_too_many_rows(store: ModelStore, verb: str, body: Any) -> None:
         assert client.post(f"/v1/models/m:{verb}", json=body).status_code == 200
 
 
+def test_a_context_is_not_multiplied_without_a_limit(store: ModelStore) -> None:
+    body = {
+        "signature_name": "classify",
+        "context": {"note": "x" * 100_000},
+        "examples": [{"text": "a"}] * 1000,
+    }
+    with TestClient(create_app(store)) as client:
+        reply = client.post("/v1/models/m:classify", json=body)
+        assert reply.status_code == 400
+        assert "A context stands in each example" in reply.json()["error"]
+
+
+@pytest.mark.parametrize("depth", [100, 900, 1_000, 100_000])
+@pytest.mark.parametrize(
+    "form",
+    ['{{"instances": {0}}}', '{{"inputs": {0}}}', '{{"signature_name": {0}}}', '{0}',
+     '{{"examples": [{{"text": {0}}}]}}', '{{"context": {0}, "examples": [{{}}]}}'],
+)  # fmt: skip
+def test_nested_requests_are_bad_requests(store: ModelStore, form: str, depth: int) -> None:
+    body = form.format("[" * depth + "1" + "]" * depth)
+    with TestClient(create_app(store)) as client:
+        for verb in ("predict", "classify"):
+            reply = client.post(f"/v1/models/m:{verb}", content=body)
+            assert reply.status_code == 400
+            assert len(reply.text) < 2_000
+
+
 class Hanging:
     """Requests that hang in the graph of version 2, until they are released."""
 

@@ -23,6 +23,7 @@ from keras_seqzoo.serving.server.values import (
 )
 
 _KINDS = {"bytes_list": "bytes", "float_list": "float", "int64_list": "int64"}
+_MOST_REPEATED = 64 * 2**20
 _INT64 = np.iinfo(np.int64)
 _UINT64 = np.iinfo(np.uint64)
 
@@ -56,6 +57,11 @@ def read_examples(document: Mapping[str, Any], most: int) -> np.ndarray:
     if not examples:
         raise RequestError(f"JSON Value: {debug(document)} 'examples' value is an empty array")
     check_rows(len(examples), most)
+    if len(context) * len(examples) > _MOST_REPEATED:
+        raise RequestError(
+            f"A context stands in each example, in all in at most {_MOST_REPEATED} bytes. Send the "
+            f"examples in several requests. Received: {len(context)} bytes, {len(examples)} times"
+        )
     # Messages that follow each other are merged when they are parsed.
     serialised = [context + _read_example(e).SerializeToString() for e in examples]
     return np.array(serialised, object)
