@@ -51,7 +51,7 @@ class Comparison:
 
     @cached_property
     def differences(self) -> list[choose.Difference]:
-        """Whether each model differs from the next one in the table."""
+        """Whether the kept run of each model differs from that of the next one in the table."""
         return choose.neighbours(self.results)
 
     def recommend(
@@ -220,6 +220,7 @@ class Comparison:
         missing = self.table["missing"].items()
         return [
             *map(str, self.differences),
+            *([choose.ABOUT] if self.differences else []),
             *(f"{label}: not complete, {reason}" for label, reason in missing if reason),
         ]
 

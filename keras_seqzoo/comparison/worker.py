@@ -31,7 +31,7 @@ from keras_seqzoo.comparison.baselines import SklearnClassifier
 from keras_seqzoo.comparison.candidates import BASELINES, Candidate, Plan
 from keras_seqzoo.comparison.store import PARTS, ModelRecord, Store, write_json
 from keras_seqzoo.data.table import TextTable
-from keras_seqzoo.evaluation.results import Run
+from keras_seqzoo.evaluation.results import Run, architecture
 
 if TYPE_CHECKING:
     from keras_seqzoo.comparison.training import Emit
@@ -152,13 +152,12 @@ def _do_model(job: Job, record: ModelRecord, emit: Emit) -> None:
             model = build(candidate, parts["train"])
             model.load_weights(file)
     chosen = settings(candidate, plan, model, len(parts["train"]))
-    card = zoo.card_of(candidate.model)
     facts = _measured(model, kept, parts["test"], job, timer, emit)
     write_json(
         folder / "facts.json",
         {
             **facts,
-            "description": card.description,
+            "description": architecture(zoo.card_of(candidate.model).description),
             "options": {**candidate.options, **chosen},
             "asked": plan.asked(),
             "seconds": timer.seconds,

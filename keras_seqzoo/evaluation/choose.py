@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 import pandas as pd
@@ -14,19 +14,27 @@ from keras_seqzoo.evaluation.metrics import holm, mcnemar
 from keras_seqzoo.evaluation.results import Results
 
 LEVEL = 0.05
+ABOUT = (
+    "p: exact McNemar test of two trained models on these test rows, corrected by Holm for all "
+    "pairs. One training is no sample of trainings: what another would give is not tested."
+)
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Whether two models differ in how often they are right.
+    """Whether two trained models, the kept runs, differ in how often they are right.
+
+    It is about these two sets of weights on these test rows: another training of either may turn
+    out otherwise, which only the ranges over several seeds hint at.
 
     Attributes:
         better: the one that stands higher in the table.
         worse: the other.
         difference: accuracy of the first less that of the second, of their kept runs.
         p_value: exact McNemar test on the rows where one of the two is right, corrected for the
-            number of pairs that were tested (Holm).
+            number of all pairs of models with answers (Holm), whichever are looked at.
         shown: whether `p_value` lies below 0.05.
+        ranges: lowest and highest accuracy over the runs of the first, and of the second.
     """
 
     better: str
@@ -34,14 +42,24 @@ class Difference:
     difference: float
     p_value: float
     shown: bool
+    ranges: tuple[tuple[float, float], tuple[float, float]]
+
+    @property
+    def more_often_right(self) -> str:
+        """The label of the one whose kept run is right more often; "" where none is shown to be."""
+        if not self.shown:
+            return ""
+        return self.better if self.difference > 0 else self.worse
 
     def __str__(self) -> str:
         figures = f"accuracy of the kept runs {self.difference:+.4f}, p = {self.p_value:.2g}"
+        if any(low < high for low, high in self.ranges):
+            first, second = (f"{low:.4f} to {high:.4f}" for low, high in self.ranges)
+            figures += f"; of all runs {first}, and {second}"
         if not self.shown:
             return f"{self.better} and {self.worse}: no difference shown ({figures})"
-        if self.difference > 0:
-            return f"{self.better} is better than {self.worse} ({figures})"
-        return f"{self.worse} is right more often than {self.better} ({figures})"
+        other = self.worse if self.difference > 0 else self.better
+        return f"{self.more_often_right} is right more often than {other}, as trained ({figures})"
 
 
 @dataclass(frozen=True)
@@ -71,17 +89,26 @@ def neighbours(results: Results) -> list[Difference]:
 
 
 def differences(results: Results, pairs: Sequence[tuple[str, str]]) -> list[Difference]:
-    """Tests pairs of models, with Holm's correction for their number."""
+    """Tests pairs of models; a pair has the same p value whatever pairs are asked for with it."""
     right = {
         label: results.report(label).probabilities.argmax(axis=1) == results.labels
-        for label in {label for pair in pairs for label in pair}
+        for label in results.reports
     }
-    if not pairs:
-        return []
-    p_values = holm([mcnemar(right[a], right[b]) for a, b in pairs])
+    every = list(combinations(right, 2))
+    corrected = holm([mcnemar(right[a], right[b]) for a, b in every])
+    p_values = dict(zip(map(frozenset, every), map(float, corrected), strict=True))
+    accuracies = {k: [report.accuracy for report in v] for k, v in results.reports.items()}
+    ranges = {k: (min(v), max(v)) for k, v in accuracies.items()}
     return [
-        Difference(a, b, float(right[a].mean() - right[b].mean()), float(p), bool(p < LEVEL))
-        for (a, b), p in zip(pairs, p_values, strict=True)
+        Difference(
+            a,
+            b,
+            float(right[a].mean() - right[b].mean()),
+            p := p_values[frozenset((a, b))],
+            p < LEVEL,
+            (ranges[a], ranges[b]),
+        )
+        for a, b in pairs
     ]
 
 
@@ -157,6 +184,9 @@ def recommend(
         word = "lowest" if metric in LOWER_IS_BETTER else "highest"
         among = f"of the {len(fitting)} {bounds}" if given else f"of {len(fitting)}"
         reason = f"the {word} {metric} {among}, {value:.3f}"
+    if not by_metric["baseline"].iloc[0]:
+        runs = int(by_metric["runs"].iloc[0])
+        reason += ", in one training" if runs == 1 else f", the mean of {runs} trainings"
     known = by_metric[list(limits)].iloc[0].astype(float).dropna()
     figures = ", ".join(f"{_figure(known[c])} {limits[c][2]}" for c in known.index)
     reason += f" ({figures})." if figures else "."
@@ -178,7 +208,7 @@ def _raise_none_fits(table: pd.DataFrame, given: Mapping[str, tuple[str, float, 
 
 
 def _cheaper(results: Results, fitting: pd.DataFrame, best: str) -> str:
-    """Names the fastest model that is not shown to be worse, if it is at least twice as fast.
+    """Names the fastest model not shown to be right less often, if it is at least twice as fast.
 
     One that answers a single class is no choice, however few test rows there are to show it.
     """
@@ -189,13 +219,13 @@ def _cheaper(results: Results, fitting: pd.DataFrame, best: str) -> str:
         if len(np.unique(results.report(str(other)).probabilities.argmax(axis=1))) > 1
     ]
     tested = differences(results, [(best, other) for other in others])
-    equal = [d.worse for d in tested if not d.shown]
+    equal = [d for d in tested if d.more_often_right != best]
     if not equal:
         return ""
-    other = min(equal, key=lambda label: times[label])
+    found = min(equal, key=lambda d: times[d.worse])
     return (
-        f" {other} takes {_figure(times[other])} ms, and is not shown to be worse (McNemar, "
-        f"p = {next(d.p_value for d in tested if d.worse == other):.2g})."
+        f" {found.worse} takes {_figure(times[found.worse])} ms, and as trained is not shown to be "
+        f"right less often (McNemar, p = {found.p_value:.2g})."
     )
 
 

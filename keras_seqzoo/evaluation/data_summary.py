@@ -187,7 +187,7 @@ def _class_warnings(counts: pd.DataFrame) -> list[str]:
                 f"{'Class' if len(absent) == 1 else 'Classes'} {names}{more} "
                 f"{'has' if len(absent) == 1 else 'have'} no rows in {part} and can not be {said}."
             )
-        if len(rows) and rows.max() > _MOST * rows.sum():
+        if len(rows) and _MOST * rows.sum() < rows.max() < rows.sum():
             share = 100 * rows.max() / rows.sum()
             warnings.append(
                 f"{share:.1f} % of the rows of {part} are of class {rows.idxmax()!r}: "

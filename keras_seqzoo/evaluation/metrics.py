@@ -100,7 +100,9 @@ def intervals(
 
     Returns:
         `(low, high)` of `"accuracy"` and `"macro_f1"`. As in scikit-learn, a class that is
-        neither true nor predicted in a draw does not count in its macro-F1.
+        neither true nor predicted in a draw does not count in its macro-F1. Where all answers are
+        right, or all wrong, the draws are alike and tell nothing: then that of the accuracy is a
+        Wilson interval, and that of macro-F1 is NaN.
 
     Raises:
         ValueError: no rows, no runs, shapes that do not fit, or a number out of range.
@@ -122,6 +124,11 @@ def intervals(
             f"Received: {numbers.dtype} from {numbers.min()} to {numbers.max()}, "
             f"num_classes={num_classes!r}"
         )
+    right = answers == truth
+    if right.all() or not right.any():
+        test = binomtest(int(right[0].sum()), len(truth))
+        low, high = test.proportion_ci(level, method="wilson")
+        return {"accuracy": (float(low), float(high)), "macro_f1": (np.nan, np.nan)}
     is_true = np.eye(num_classes)[truth]
     rng = np.random.default_rng(seed)
     accuracy, macro_f1 = [], []

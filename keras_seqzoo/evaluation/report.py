@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.stats import binomtest
 from sklearn import metrics
 
 from keras_seqzoo.data.table import TextTable
@@ -138,14 +139,27 @@ class Report:
                 else f"No row is of the {len(absent):,} classes {names}: nothing is known of how "
                 "well they are found."
             )
-        answered = self.confusion.columns[self.confusion.sum() > 0]
-        if len(answered) == 1:
-            share = (self.labels == self.classes.index(answered[0])).mean()
+        if self.only_answer is not None:
+            share = (self.labels == self.classes.index(self.only_answer)).mean()
             warnings.append(
-                f"All {len(self.labels):,} answers are {answered[0]!r}, which {share:.1%} of the "
-                "rows are: the model tells nothing apart."
+                f"All {len(self.labels):,} answers are {self.only_answer!r}, which {share:.1%} of "
+                "the rows are: the model tells nothing apart here."
+            )
+        if self.accuracy == 1:
+            rows = len(self.labels)
+            low = binomtest(rows, rows).proportion_ci(method="wilson").low
+            warnings.append(
+                f"Every answer is right, in {rows:,} row{'s' * (rows > 1)}: that leaves an "
+                f"accuracy down to {low:.1%} possible (95 % Wilson interval)."
             )
         return tuple(warnings)
+
+    @property
+    def only_answer(self) -> str | None:
+        """The class that every answer is, though rows are of several; None otherwise."""
+        answered = self.confusion.columns[self.confusion.sum() > 0]
+        is_one = len(answered) == 1 and (self.per_class["support"] > 0).sum() > 1
+        return str(answered[0]) if is_one else None
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the figures as a dict of plain numbers, ready for JSON."""

@@ -5,6 +5,7 @@ Plain data, made by `compare` and `evaluate` and read by tables and pages. No Te
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,6 +18,11 @@ from keras_seqzoo.evaluation.report import Report
 if TYPE_CHECKING:
     from keras_seqzoo.evaluation.data_summary import DataSummary
     from keras_seqzoo.explanation.explanation import Explanation
+
+
+def architecture(description: str) -> str:
+    """A card's line without the card's size, such as "2 x 128": what was trained may differ."""
+    return re.sub(r" \d+ x \d+", "", description)
 
 
 @dataclass(frozen=True)

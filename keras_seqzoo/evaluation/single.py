@@ -13,7 +13,7 @@ from keras_seqzoo import zoo
 from keras_seqzoo.data.table import TextTable
 from keras_seqzoo.evaluation.data_summary import summarise
 from keras_seqzoo.evaluation.environment import environment
-from keras_seqzoo.evaluation.results import Costs, Entry, Results, Run
+from keras_seqzoo.evaluation.results import Costs, Entry, Results, Run, architecture
 
 if TYPE_CHECKING:
     from keras_seqzoo.evaluation.report import Report
@@ -58,7 +58,7 @@ def _describe(model: Any) -> dict[str, Any]:
         is_known = model.name in zoo.list_models()
         return {
             "label": model.name,
-            "description": zoo.model_card(model.name).description if is_known else "",
+            "description": architecture(zoo.model_card(model.name).description) if is_known else "",
             "sequence_length": model.preprocessor.sequence_length,
             "costs": Costs(parameters=model.count_params()),
         }
@@ -75,7 +75,7 @@ def _describe(model: Any) -> dict[str, Any]:
 def _describe_card(card: Mapping[str, Any]) -> dict[str, Any]:
     size = card.get("serving", {}).get("bytes")
     return {
-        "description": (card.get("card") or {}).get("description", ""),
+        "description": architecture((card.get("card") or {}).get("description", "")),
         "sequence_length": card.get("sequence_length"),
         "costs": Costs(parameters=card.get("parameters"), size_mb=size and size / 1e6),
     }

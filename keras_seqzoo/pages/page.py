@@ -12,9 +12,8 @@ import pandas as pd
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from keras_seqzoo.evaluation.choose import neighbours
+from keras_seqzoo.evaluation.choose import ABOUT, neighbours
 from keras_seqzoo.evaluation.leaderboard import leaderboard
-from keras_seqzoo.evaluation.report import Report
 from keras_seqzoo.evaluation.results import Entry, Results
 from keras_seqzoo.explanation.explanation import Explanation
 from keras_seqzoo.explanation.rendering import highlight, legend
@@ -111,8 +110,11 @@ def _context(results: Results) -> dict[str, Any]:
         "alike": {
             label: answer
             for label in labels
-            if not entries[label].is_baseline and (answer := _only_answer(results.report(label)))
+            if len(entries) > 1
+            and not entries[label].is_baseline
+            and (answer := results.report(label).only_answer)
         },
+        "about": ABOUT,
         "class_key": figures.has_numbered_classes(results),
         "many_classes": len(results.classes) > _MANY_CLASSES,
         "most_named": figures.MOST_NAMED,
@@ -179,12 +181,6 @@ def _figures(results: Results, table: pd.DataFrame, labels: list[str]) -> dict[s
         ),
         "classes": inline_svg(classes, "classes", "F1 of each class"),
     }
-
-
-def _only_answer(report: Report) -> str | None:
-    """The class that is all that a model answers; None where there are several."""
-    answered = report.confusion.columns[report.confusion.sum() > 0]
-    return str(answered[0]) if len(answered) == 1 else None
 
 
 def _left_out(table: pd.DataFrame) -> list[str]:

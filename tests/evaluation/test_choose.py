@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
 from results_cases import answers, made
 from sklearn import metrics
 
-from keras_seqzoo.evaluation.choose import neighbours, pareto_front, recommend
+from keras_seqzoo.evaluation.choose import differences, neighbours, pareto_front, recommend
 from keras_seqzoo.evaluation.leaderboard import leaderboard
 from keras_seqzoo.evaluation.results import Costs, Entry, Results, Run
 
@@ -44,10 +45,36 @@ def test_a_difference_is_shown_only_where_mcnemar_shows_it():
     assert (first.better, first.worse, first.shown) == ("a", "b", False)
     assert "no difference shown" in str(first)
     assert (second.better, second.worse, second.shown) == ("b", "c", True)
-    assert "b is better than c" in str(second)
-    # Two discordant rows, both against b: 2 * 0.5 ** 2; Holm doubles the least of two alone.
+    assert "b is right more often than c, as trained (accuracy" in str(second)
+    # Two discordant rows, both against b: 2 * 0.5 ** 2. Of all three pairs b and c have the second
+    # least p, so that Holm doubles it.
     assert first.p_value == pytest.approx(0.5)
     assert second.p_value == pytest.approx(2 * 2 * 0.5**50)
+
+
+def test_a_pair_has_one_p_value_wherever_it_is_told():
+    results = made(a=range(10), b=range(14), c=range(24), d=range(40))
+    told = {frozenset((d.better, d.worse)): d.p_value for d in neighbours(results)}
+    for d in differences(results, [("b", "a"), ("d", "c"), ("a", "d")]):
+        assert told.get(frozenset((d.better, d.worse)), d.p_value) == d.p_value
+    reason = recommend(results).reason
+    named = re.search(r"(\w) takes .*p = ([\d.e-]+)\)", reason)
+    assert named is not None
+    pair = differences(results, [("a", named[1])])[0]
+    assert named[2] == f"{pair.p_value:.2g}"
+
+
+def test_what_is_told_is_of_the_trained_models_and_of_all_their_runs():
+    labels = np.arange(200) % 2
+    runs = [Run(0, answers(labels, range(10)), 0.1), Run(1, answers(labels, range(90)), 0.4)]
+    entries = [Entry("m", runs=runs), Entry("n", runs=[Run(0, answers(labels, range(60)))])]
+    results = Results("r", ("n", "y"), [""] * 200, labels, entries)
+    said = str(differences(results, [("m", "n")])[0])
+    assert "m is right more often than n, as trained (accuracy of the kept runs +0.2500" in said
+    assert "of all runs 0.5500 to 0.9500, and 0.7000 to 0.7000" in said
+    assert "better" not in said
+    assert "the mean of 2 trainings" in recommend(results).reason
+    assert ", in one training" in recommend(made(a=range(10), b=range(12))).reason
 
 
 def test_the_kept_run_is_that_of_the_lowest_validation_loss():
@@ -79,7 +106,7 @@ def test_the_best_within_the_limits_is_recommended_with_the_reason():
 
 def test_a_cheaper_model_that_is_not_shown_to_be_worse_is_named():
     reason = recommend(made(dear=range(10), cheap=range(12))).reason
-    assert "cheap takes 10 ms, and is not shown to be worse" in reason
+    assert "cheap takes 10 ms, and as trained is not shown to be right less often" in reason
     assert "not shown" not in recommend(made(dear=range(10), cheap=range(90))).reason
 
 

@@ -97,7 +97,8 @@ def test_all_runs_and_models_are_drawn_the_same_rows() -> None:
 
 def test_a_class_that_a_draw_lacks_does_not_count() -> None:
     labels = np.array([1] + [0] * 30)  # about a third of the draws are without the one row
-    assert metrics.intervals(labels, [labels], 50)["macro_f1"] == (1, 1)
+    said = np.where(np.arange(31) == 5, 1, labels)
+    assert metrics.intervals(labels, [said], 50)["macro_f1"][1] == 1
 
 
 def test_intervals_of_degenerate_predictions() -> None:
@@ -211,3 +212,10 @@ def test_wrong_input_is_explained(call: Callable[[], Any], message: str) -> None
 def test_results_are_frames_of_numbers() -> None:
     frame = metrics.accuracy_by_length([0, 1, 1], [0, 1, 0], [2, 5, 9], bins=2)
     assert all(pd.api.types.is_numeric_dtype(kind) for kind in frame.dtypes)
+
+
+def test_all_right_leaves_room_for_mistakes_that_were_not_seen() -> None:
+    found = metrics.intervals([0, 1] * 25, [[0, 1] * 25], 2)
+    # Wilson: 1 / (1 + z ** 2 / 50), z = 1.96.
+    assert found["accuracy"] == pytest.approx((1 / (1 + 1.959964**2 / 50), 1))
+    assert np.isnan(found["macro_f1"]).all()

@@ -99,8 +99,11 @@ def test_report_prints_and_survives_json(random_report: sz.Report) -> None:
 
 
 def test_classes_without_rows_are_warned_of() -> None:
-    report = sz.Report.from_predictions([0, 1], [[1, 0, 0], [0, 1, 0]], ["a", "b", "c"])
-    assert report.warnings == ("No row is of class 'c': nothing is known of how well it is found.",)
+    report = sz.Report.from_predictions([0, 0], [[1, 0, 0], [0, 1, 0]], ["a", "b", "c"])
+    names = "'b', 'c'"
+    assert report.warnings == (
+        f"No row is of the 2 classes {names}: nothing is known of how well they are found.",
+    )
     assert str(report).endswith(report.warnings[0])
     many = sz.Report.from_predictions([0, 1], np.eye(20)[:2], [*map(str, range(20))])
     assert "18 classes '2', '3', '4', '5', '6', …:" in many.warnings[0]
@@ -110,7 +113,7 @@ def test_one_answer_to_everything_is_warned_of() -> None:
     report = sz.Report.from_predictions([0, 1, 1, 1], [[0.4, 0.6]] * 4, ["a", "b"])
     assert report.accuracy == 0.75
     assert report.warnings == (
-        "All 4 answers are 'b', which 75.0% of the rows are: the model tells nothing apart.",
+        "All 4 answers are 'b', which 75.0% of the rows are: the model tells nothing apart here.",
     )
 
 
@@ -142,7 +145,18 @@ def test_evaluate_on_one_class_alone(tiny_model: Any) -> None:
     report = sz.evaluate(tiny_model, table)
     assert report.accuracy == 1
     assert "No row is of class 'positive'" in report.warnings[0]
-    assert "All 2 answers are 'negative', which 100.0%" in report.warnings[1]
+    assert report.warnings[1].startswith(
+        "Every answer is right, in 2 rows: that leaves an accuracy"
+    )
+
+
+@pytest.mark.parametrize("said", [0, 1])
+def test_rows_of_one_class_do_not_show_that_a_model_tells_nothing_apart(said: int) -> None:
+    report = sz.Report.from_predictions([0] * 50, np.eye(2)[[said] * 50], ["a", "b"])
+    told = " ".join(report.warnings)
+    assert "apart" not in told
+    assert ("Every answer is right, in 50 rows" in told) == (said == 0)
+    assert "No row is of class 'b'" in told
 
 
 def test_the_texts_are_kept_of_a_table_alone(tiny_model: Any, tiny_table: Any) -> None:
