@@ -67,6 +67,19 @@ def tiny_model(tiny_table: Any) -> Any:
 
 
 @pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, tiny_table: Any) -> Any:
+    """Every kind of model, trained once for all tests of all workers; see `trained.py`."""
+    from trained import Artefacts
+
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    folder = folder / "trained"
+    folder.mkdir(exist_ok=True)
+    return Artefacts(folder, tiny_table)
+
+
+@pytest.fixture(scope="session")
 def reviews_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small CSV with more rows than the tiny table, for the command line."""
     path = tmp_path_factory.mktemp("reviews") / "reviews.csv"

@@ -16,8 +16,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import keras
 import numpy as np
-from contract import MODELS, TEXTS
 from samples import NEGATIVE, POSITIVE
+from trained import MODELS, TEXTS
 
 import keras_seqzoo as sz
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import replicas
 import tensorflow as tf
-from contract import MODELS
+from trained import MODELS
 from two_workers_launch import launch
 
 import keras_seqzoo as sz
