@@ -14,7 +14,7 @@ import typer
 from keras_seqzoo import zoo
 from keras_seqzoo.cli import options as o
 from keras_seqzoo.cli.console import problem, say
-from keras_seqzoo.evaluation.paths import check_page_path
+from keras_seqzoo.files import check_page_path
 
 if TYPE_CHECKING:
     from keras_seqzoo.comparison.comparison import Comparison

@@ -12,7 +12,7 @@ import typer
 
 from keras_seqzoo.cli import options as o
 from keras_seqzoo.cli.console import load_tensorflow, say
-from keras_seqzoo.evaluation.paths import check_page_path
+from keras_seqzoo.files import check_page_path
 
 
 def evaluate_command(

@@ -19,6 +19,7 @@ from keras_seqzoo.checks import check_rate
 from keras_seqzoo.cli import distribution as d
 from keras_seqzoo.cli import options as o
 from keras_seqzoo.cli.console import load_tensorflow, messages, problem, say
+from keras_seqzoo.files import whole
 
 if TYPE_CHECKING:
     import keras
@@ -275,7 +276,8 @@ def _keep_interrupted(model: TextModel, out: Path, epoch: int, epochs: int) -> N
         number = 1
         while (path := out / f"interrupted-{number}.keras").exists():
             number += 1
-        model.save(path)
+        with whole(path) as unfinished:
+            model.save(unfinished)
     # A graph of TF Hub in the file has to be trusted by name.
     parts = [*model.encoder.layers, model.preprocessor]
     trust = " --trust" if any(hasattr(part, "archive") for part in parts) else ""
@@ -304,14 +306,15 @@ def _publish(
     with _no_interrupt():
         exported = export_model(model, out)
         saved = exported.with_name(f"{exported.name}.keras")
-        model.save(saved)
+        with whole(saved) as unfinished:
+            model.save(unfinished)
         story = {
             "command": shlex.join(["keras-seqzoo", *sys.argv[1:]]),
             "history": {name: [float(v) for v in values] for name, values in history.items()},
             "test": report.to_dict() if report else None,
         }
-        exported.with_name(f"{exported.name}.json").write_text(
-            json.dumps(story, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
+        with whole(exported.with_name(f"{exported.name}.json")) as unfinished:
+            text = json.dumps(story, indent=2, ensure_ascii=False)
+            unfinished.write_text(text + "\n", encoding="utf-8")
     typer.echo(f"SavedModel   {exported}\nKeras model  {saved}")
     say(f'Try it: keras-seqzoo predict {exported} "your text"', quiet)

@@ -174,7 +174,7 @@ class Comparison:
         Raises:
             OSError: the file can not be written.
         """
-        from keras_seqzoo.evaluation.paths import check_page_path
+        from keras_seqzoo.files import check_page_path
         from keras_seqzoo.pages.page import write_page
 
         check_page_path(path)

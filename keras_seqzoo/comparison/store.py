@@ -22,9 +22,9 @@ from pandas.api.types import infer_dtype
 from keras_seqzoo.comparison.candidates import Candidate, Plan
 from keras_seqzoo.data.table import TextTable
 from keras_seqzoo.evaluation.data_summary import DataSummary, summarise
-from keras_seqzoo.evaluation.paths import whole
 from keras_seqzoo.evaluation.results import Costs, Entry, Results, Run
 from keras_seqzoo.explanation.explanation import Explanation
+from keras_seqzoo.files import whole
 
 PARTS = ("train", "valid", "test")
 _STORY = "comparison.json"

@@ -8,7 +8,6 @@ No Python runs per row.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +27,7 @@ from keras_seqzoo.data.passes import (
 )
 from keras_seqzoo.data.stream import TextStream
 from keras_seqzoo.data.table import TextTable
+from keras_seqzoo.files import whole
 from keras_seqzoo.preprocessing.base import Preprocessor, as_strings
 
 if TYPE_CHECKING:
@@ -301,11 +301,11 @@ def _kept_on_disk(
     kept = folder / f"ids-{table.fingerprint()}-{preprocessor.fingerprint()}"
     if not kept.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder, prefix="writing-") as unfinished:
-            windows.save(str(Path(unfinished) / "ids"))
-            try:
-                (Path(unfinished) / "ids").rename(kept)
-            except OSError:
-                if not kept.exists():  # unless another process was as quick
-                    raise
+        try:
+            with whole(kept) as unfinished:
+                unfinished.mkdir()
+                windows.save(str(unfinished))
+        except OSError:
+            if not kept.exists():  # unless another process was as quick
+                raise
     return tf.data.Dataset.load(str(kept), element_spec=windows.element_spec)

@@ -213,7 +213,7 @@ class Report:
             OSError: the path can not be written to.
             ValueError: `folder` is a file, or can not be written to.
         """
-        from keras_seqzoo.evaluation.paths import check_page_path
+        from keras_seqzoo.files import check_page_path
 
         check_page_path(path)
         Path(path).absolute().parent.mkdir(parents=True, exist_ok=True)

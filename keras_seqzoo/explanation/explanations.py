@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any, overload
 
 import pandas as pd
@@ -13,6 +12,7 @@ import pandas as pd
 from keras_seqzoo.checks import check_whole
 from keras_seqzoo.explanation.explanation import Explanation
 from keras_seqzoo.explanation.words import without_surrogates
+from keras_seqzoo.files import whole
 
 
 class Explanations(Sequence[Explanation]):
@@ -72,14 +72,16 @@ class Explanations(Sequence[Explanation]):
 
         made = page(self)
         if path is not None:
-            Path(path).write_text(made, encoding="utf-8")
+            with whole(path) as unfinished:
+                unfinished.write_text(made, encoding="utf-8")
         return made
 
     def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
         """Returns all of it as JSON, for `from_json`; writes it to `path`, too, if given."""
         made = json.dumps([explanation.as_dict() for explanation in self])
         if path is not None:
-            Path(path).write_text(made, encoding="utf-8")
+            with whole(path) as unfinished:
+                unfinished.write_text(made, encoding="utf-8")
         return made
 
     @classmethod

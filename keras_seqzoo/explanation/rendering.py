@@ -18,6 +18,7 @@ import regex
 from markupsafe import Markup, escape
 
 from keras_seqzoo.explanation.words import without_surrogates
+from keras_seqzoo.files import whole
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -226,7 +227,8 @@ def convergence_figure(explanations: Sequence[Explanation], to: Any = None) -> A
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.legend(frameon=False)
     if is_path:
-        figure.savefig(to, dpi=150)
+        with whole(to) as unfinished:
+            figure.savefig(unfinished, dpi=150)
     return figure
 
 

@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 
 from keras_seqzoo.evaluation.choose import neighbours
 from keras_seqzoo.evaluation.leaderboard import leaderboard
-from keras_seqzoo.evaluation.paths import whole
 from keras_seqzoo.evaluation.results import Entry, Results
+from keras_seqzoo.files import whole
 from keras_seqzoo.pages import figures, frames
 from keras_seqzoo.pages.drawing import png
 

@@ -80,7 +80,7 @@ class ServingClient(_Client):
         backoff: seconds before the second attempt, twice as many before each one more, of which a
             random part is waited. `Retry-After` is honoured; where it asks for more time than is
             left, the error is raised at once.
-        batch_size: texts a request.
+        batch_size: texts a request. A reply may have 64 MB, and 16,777,216 values over gRPC.
         headers: HTTP headers or gRPC metadata to send, such as `{"Authorization": "Bearer …"}`.
         ca_file: certificates to trust in the place of the system's, in PEM format.
         sleep: what waits between two attempts.

@@ -14,6 +14,7 @@ from typing import Any
 from google.protobuf import text_format
 
 from keras_seqzoo.checks import check_whole
+from keras_seqzoo.files import whole
 from keras_seqzoo.serving import protocol
 
 IMAGE = "tensorflow/serving:2.20.0"
@@ -141,7 +142,8 @@ def write_serving_config(
     out.mkdir(parents=True, exist_ok=True)
     for path, plan in files.items():
         if plan in ("written", "replaced"):
-            _write(path, texts[path])
+            with whole(path) as unfinished:
+                unfinished.write_bytes(texts[path].encode())
     return ServingConfig(tuple(models), base_path, files)
 
 
@@ -361,12 +363,3 @@ def _plan(path: Path, text: str, tuned: bool) -> str:
     if path.read_bytes() == text.encode():
         return "unchanged"
     return "kept" if tuned else "replaced"
-
-
-def _write(path: Path, text: str) -> None:
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        unfinished.write_bytes(text.encode())
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)

@@ -6,6 +6,7 @@ import errno
 import json
 import logging
 import os
+import secrets
 import shutil
 import tempfile
 import time
@@ -20,6 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_seqzoo.checks import check_whole
+from keras_seqzoo.files import settle
 from keras_seqzoo.layers.recurrent import portable
 from keras_seqzoo.serving import warmup as warmup_requests
 from keras_seqzoo.serving.audit import AuditError, audit
@@ -104,10 +106,8 @@ def export_model(
             _check_free(directory / str(version))
         _remove_stale(directory)
         with _unfinished(directory) as unfinished:
-            # A folder in it, since mkdtemp gives access to its owner only.
-            whole = unfinished / "version"
-            _write(model, whole, directory.resolve().name, texts)
-            return _publish(whole, directory, version)
+            _write(model, unfinished, directory.resolve().name, texts)
+            return _publish(unfinished, directory, version)
     except (tf.errors.OpError, OSError) as error:
         if isinstance(error, FileExistsError):
             raise
@@ -151,7 +151,8 @@ def _remove_empty(folders: Sequence[Path]) -> None:
 @contextmanager
 def _unfinished(directory: Path) -> Iterator[Path]:
     """A folder beside the versions for one that is not yet whole."""
-    folder = Path(tempfile.mkdtemp(dir=directory, prefix=_UNFINISHED))
+    folder = directory / f"{_UNFINISHED}{secrets.token_hex(4)}"
+    folder.mkdir()
     try:
         yield folder
     finally:
@@ -221,7 +222,6 @@ def _without_rank(config: Any) -> Any:
 
 
 def _write(model: TextModel, path: Path, name: str, texts: Sequence[str]) -> None:
-    path.mkdir()
     model = merge_lora(model)
     functions = model.serving_functions()
     module = tf.Module()
@@ -243,17 +243,7 @@ def _write(model: TextModel, path: Path, name: str, texts: Sequence[str]) -> Non
     text = json.dumps(card, indent=2, ensure_ascii=False)
     (path / "assets.extra" / "model_card.json").write_text(text + "\n", encoding="utf-8")
     (path / "assets.extra" / "requirements.md").write_text(requirements(card), encoding="utf-8")
-    _to_disk(path)
-
-
-def _to_disk(path: Path) -> None:
-    """Has the system write all files, so that a version is whole after a power cut too."""
-    for entry in (*path.rglob("*"), path):
-        descriptor = os.open(entry, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    settle(path, durable=True)
 
 
 def traced(model: TextModel, functions: Mapping[str, ServingFunction]) -> dict[str, Any]:

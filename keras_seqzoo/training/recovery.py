@@ -19,6 +19,7 @@ import numpy as np
 
 from keras_seqzoo import __version__
 from keras_seqzoo.data.passes import Passes
+from keras_seqzoo.files import whole
 
 PREEMPTED = 175
 RESUME = ("if_any", "must", "never")
@@ -271,20 +272,15 @@ class Recovery(keras.callbacks.Callback):
             "history": self._history,
             "callbacks": [self._memory(c) for c in self._companions()],
         }
-        unfinished = self.path.with_name(f".{_FILE}.{os.getpid()}")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             content = save(
                 {name: np.asarray(a, order="C") for name, a in arrays.items()},
                 {"state": json.dumps(state)},
             )
-            with unfinished.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.replace(self.path)
+            with whole(self.path, durable=True) as unfinished:
+                unfinished.write_bytes(content)
         except OSError as error:
-            unfinished.unlink(missing_ok=True)
             kept = "the former one is kept" if self.path.exists() else "there is none yet"
             warnings.warn(
                 f"The checkpoint could not be written; {kept}, and the training goes on. Make room "

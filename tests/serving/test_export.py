@@ -105,10 +105,15 @@ def test_card_tells_what_the_model_is(exported: Path) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="folder modes are POSIX's")
-def test_other_users_may_read_the_version(exported: Path) -> None:
-    umask = os.umask(0)
-    os.umask(umask)
-    assert exported.stat().st_mode & 0o777 == 0o777 & ~umask
+def test_a_version_and_all_in_it_keep_the_umask(tiny_model: Any, tmp_path: Path) -> None:
+    before = os.umask(0o002)
+    try:
+        exported = sz.export_model(tiny_model, tmp_path / "new" / "model")
+    finally:
+        os.umask(before)
+    entries = [tmp_path / "new", exported.parent, exported, *exported.rglob("*")]
+    assert {p.stat().st_mode & 0o777 for p in entries if p.is_dir()} == {0o775}
+    assert {p.stat().st_mode & 0o777 for p in entries if p.is_file()} == {0o664}
 
 
 def test_existing_version_is_left_as_it_was(tiny_model: Any, tmp_path: Path) -> None:
