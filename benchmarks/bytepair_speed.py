@@ -45,10 +45,10 @@ def measure(kind: str, shared: Path) -> dict[str, float]:
 
         tf.constant(0) + 1  # TensorFlow's own start is not the tokenizer's
         if kind == "ours":
-            from keras_seqzoo.preprocessing.bytepair import BytePairPreprocessor
+            from keras_seqzoo.preprocessing.bytepair import BytePairPreprocessor, read_byte_pairs
 
             begun = time.perf_counter()
-            tokenize = BytePairPreprocessor(1024, vocabulary, merges).tokenize
+            tokenize = BytePairPreprocessor(1024, *read_byte_pairs(vocabulary, merges)).tokenize
         else:
             import keras_hub
 

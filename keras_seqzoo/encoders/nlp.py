@@ -272,6 +272,8 @@ def _preprocessor(
     if architecture == "deberta":
         from keras_seqzoo.preprocessing import sentencepiece
 
+        if isinstance(vocabulary, (str, Path)):
+            vocabulary = _existing(vocabulary).read_bytes()
         if vocabulary is None:
             vocabulary = sentencepiece.learn_sentence_pieces(text_chunks(data), vocabulary_size)
         return sentencepiece.SentencePiecePreprocessor(length, vocabulary, start_id=1, end_id=2)

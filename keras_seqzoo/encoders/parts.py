@@ -182,7 +182,12 @@ def learn_pairs(
         FileNotFoundError: no such file.
         ValueError: neither texts nor a vocabulary, or one that does not hold together.
     """
-    from keras_seqzoo.preprocessing.bytepair import END, BytePairPreprocessor, learn_byte_pairs
+    from keras_seqzoo.preprocessing.bytepair import (
+        END,
+        BytePairPreprocessor,
+        learn_byte_pairs,
+        read_byte_pairs,
+    )
 
     special = special or {}
     if vocabulary is None and merges is None:
@@ -194,6 +199,7 @@ def learn_pairs(
             vocabulary_size,
             special_tokens=[*dict.fromkeys([*special.values(), *further])] or [END],
         )
+    vocabulary, merges = read_byte_pairs(vocabulary, merges)
     return BytePairPreprocessor(sequence_length, vocabulary, merges, **special)
 
 

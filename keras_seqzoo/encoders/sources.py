@@ -52,7 +52,7 @@ def build_from_source(
         ValueError: not an encoder; no vocabulary, or one that does not fit; `sequence_length`
             beyond the positions; `lora_rank` with a TF Hub module.
     """
-    from keras_seqzoo.hub.encoder import HubEncoder
+    from keras_seqzoo.hub.encoder import hub_encoder
     from keras_seqzoo.preprocessing.hub import preprocessor_of_encoder
 
     if weights != "pretrained":
@@ -82,7 +82,7 @@ def build_from_source(
                 f"trainable='last:2'. Received: lora_rank={lora_rank!r}, {source}"
             )
         folder = module_folder(source)
-        layer = HubEncoder(folder, trainable, dropout=dropout > 0, dtype=dtype, name="hub_encoder")
+        layer = hub_encoder(folder, trainable, dropout=dropout > 0, dtype=dtype, name="hub_encoder")
         length = _check_positions(sequence_length, layer.sequence_length)
         own = preprocessor_of_encoder(folder, length)
     rate = _learning_rate(layer.hidden_dim)

@@ -3,19 +3,62 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import io
 import tempfile
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from keras_seqzoo.hub.resolve import GRAPH_FILES
+
 _WEIGHTS = "variables/variables"
+# Six times the largest of the zoo's encoders, of which a file brings zeros that take no room.
+_MOST_BYTES, _MOST_FILES = 8 << 30, 1000
+
+_trusting = ContextVar("_trusting", default=False)
 
 
-def pack_module(folder: Path) -> str:
+class Graph(str):
+    """A packed SavedModel that may be run: a user named its folder, or trusted its file.
+
+    The constructors of registered layers take this and no other string. A file can call them with
+    anything that JSON expresses, past `from_config`, but it cannot make one of these.
+    """
+
+
+@contextmanager
+def trusting_graphs() -> Iterator[None]:
+    """Within, files may bring graphs; Keras's safe mode stays as it is for all else."""
+    token = _trusting.set(True)
+    try:
+        yield
+    finally:
+        _trusting.reset(token)
+
+
+def trusted(archive: str, layer: str) -> Graph:
+    """Returns a graph from a layer's config, where it may be run.
+
+    Args:
+        archive: what `get_config` returned; a `Graph` still where it was in no file since.
+        layer: name of the layer that holds it.
+
+    Raises:
+        ValueError: it came in a file that is not trusted.
+    """
+    if not isinstance(archive, Graph) and not _trusting.get():
+        _require_unsafe_mode(layer)
+    return Graph(archive)
+
+
+def pack_module(folder: Path) -> Graph:
     """Packs graph and assets of a SavedModel, with zeros in place of its float weights.
 
     The weights themselves are saved by Keras, as those of any layer. Zeros take no room when
@@ -26,10 +69,13 @@ def pack_module(folder: Path) -> str:
 
     Returns:
         A ZIP file in base64.
+
+    Raises:
+        ValueError: it is larger than a file may bring.
     """
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        files = [folder / "saved_model.pb", *sorted((folder / "assets").rglob("*"))]
+        files = [*(folder / name for name in GRAPH_FILES), *sorted((folder / "assets").rglob("*"))]
         for file in files:
             if file.is_file():
                 archive.write(file, file.relative_to(folder))
@@ -39,24 +85,46 @@ def pack_module(folder: Path) -> str:
                 _write_zeros(str(folder / _WEIGHTS), prefix)
                 for file in sorted(prefix.parent.iterdir()):
                     archive.write(file, file.relative_to(temporary))
-    return base64.b64encode(packed.getvalue()).decode("ascii")
+        _check_size(archive)
+    return Graph(base64.b64encode(packed.getvalue()).decode("ascii"))
 
 
-def unpack_module(archive: str, folder: str) -> None:
-    """Writes what `pack_module` packed to a folder, as a SavedModel."""
-    with zipfile.ZipFile(io.BytesIO(base64.b64decode(archive))) as packed:
-        packed.extractall(folder)
-
-
-def require_trust(layer: str) -> None:
-    """Refuses to bring back a foreign graph while Keras's safe mode is on.
-
-    Args:
-        layer: name of the layer that holds the graph.
+def unpack_module(graph: Graph, folder: str) -> None:
+    """Writes what `pack_module` packed to a folder, as a SavedModel.
 
     Raises:
-        ValueError: in safe mode.
+        TypeError: not a `Graph`.
+        ValueError: it is damaged, or unpacks to more than `pack_module` packs.
     """
+    if not isinstance(graph, Graph):
+        raise TypeError(
+            "A graph that is to be run comes from a folder that you name, or in a file that you "
+            "trust. Build the model with build_model(folder, …), or load its file. "
+            f"Received: {graph!r:.60}"
+        )
+    try:
+        with zipfile.ZipFile(io.BytesIO(base64.b64decode(graph))) as packed:
+            _check_size(packed)
+            packed.extractall(folder)
+    except (zipfile.BadZipFile, binascii.Error) as error:
+        raise ValueError(
+            "The graph in the file is damaged. Take the file from where it was saved again. "
+            f"Received: {error}"
+        ) from error
+
+
+def _check_size(archive: zipfile.ZipFile) -> None:
+    sizes = [info.file_size for info in archive.infolist()]
+    if len(sizes) > _MOST_FILES or sum(sizes) > _MOST_BYTES:
+        raise ValueError(
+            f"A SavedModel that travels in a file has at most {_MOST_FILES} files of "
+            f"{_MOST_BYTES >> 30} GiB in all. Take a smaller one. "
+            f"Received: {len(sizes)} files of {sum(sizes) / 2**30:,.1f} GiB"
+        )
+
+
+def _require_unsafe_mode(layer: str) -> None:
+    """Raises a ValueError while Keras's safe mode is on."""
     # Keras has no public way to ask for its mode: see whether it would load a Lambda.
     probe = keras.layers.Lambda(lambda x: x).get_config()
     try:
@@ -65,9 +133,9 @@ def require_trust(layer: str) -> None:
         raise ValueError(
             f"This file holds a TensorFlow graph that came from elsewhere, in the layer {layer!r}. "
             "A graph is a program: it can read and write files when it runs. If you trust where "
-            "the file comes from, load it with keras.models.load_model(…, safe_mode=False), call "
-            "keras.config.enable_unsafe_deserialization() first, or say --trust on the command "
-            "line. Received: a file to load in Keras's safe mode"
+            "the file comes from, say --trust on the command line, or in Python load it with "
+            "keras.models.load_model(…, safe_mode=False), which lets in code of other kinds too. "
+            "Received: a file to load in Keras's safe mode"
         ) from None
 
 

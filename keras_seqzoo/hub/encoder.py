@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_seqzoo.hub.archive import pack_module, require_trust, unpack_module
+from keras_seqzoo.hub.archive import Graph, pack_module, trusted, unpack_module
 from keras_seqzoo.hub.freezing import freeze
 from keras_seqzoo.hub.resolve import module_folder
 
@@ -37,44 +37,39 @@ class HubEncoder(keras.layers.Layer):
 
     Its graph is part of the layer's config, its weights are saved as those of any layer: a
     `.keras` file needs no other. Such a file is refused in Keras's safe mode, as a graph from
-    elsewhere is a program.
+    elsewhere is a program. `hub_encoder` makes the layer from a folder.
 
     Args:
-        folder: the SavedModel, or a handle of TF Hub or Kaggle.
+        archive: the packed graph.
+        module: what `tf.saved_model.load` made of it, with its weights; loaded from the archive,
+            weights zero, if None.
         tune: which weights are trainable: True, False, or `"last:N"` for the last N transformer
             layers and the pooler. A frozen encoder also runs without its dropout.
-        archive: the graph, in place of a folder, as `get_config` returned it.
         dropout: whether the module's own dropout is at work in training. Its draws can be neither
             seeded nor kept in a checkpoint.
         **kwargs: arguments of `keras.layers.Layer`. The graph computes in float32 whatever the
             dtype policy is; another policy draws a warning that says so.
 
     Raises:
-        ConnectionError: the handle can not be reached.
-        FileNotFoundError: no such folder.
-        ValueError: not a SavedModel, a damaged one, or one of another kind than a text encoder;
-            the message lists what was found.
+        TypeError: a string that neither `pack_module` made nor a trusted file brought.
+        ValueError: a damaged SavedModel, or one of another kind than a text encoder.
     """
 
     def __init__(
         self,
-        folder: str | Path | None = None,
+        archive: Graph,
+        module: Any = None,
         tune: bool | str = True,
-        archive: str | None = None,
         dropout: bool = True,
         dtype: Any = None,
         **kwargs: Any,
     ):
         _tell_precision(dtype)
         super().__init__(dtype="float32", **kwargs)
-        if folder is None:
+        if module is None:
             with tempfile.TemporaryDirectory() as unpacked:
-                unpack_module(archive or "", unpacked)
+                unpack_module(archive, unpacked)
                 module = _load_encoder(Path(unpacked), "the graph in the file")
-        else:
-            path = module_folder(folder)
-            module = _load_encoder(path, folder)
-            archive = pack_module(path)
         self.archive = archive
         self.tune = tune
         self.dropout = dropout
@@ -117,20 +112,35 @@ class HubEncoder(keras.layers.Layer):
         return {name: getattr(self, name) for name in kept}
 
     @classmethod
-    def from_config(
-        cls, config: dict[str, Any], custom_objects: Any = None, safe_mode: bool | None = None
-    ) -> HubEncoder:
-        """Makes the layer again, weights zero until they are loaded; refused in safe mode.
+    def from_config(cls, config: dict[str, Any]) -> HubEncoder:
+        """Makes the layer again, weights zero until they are loaded.
 
         Raises:
-            ValueError: in safe mode.
+            ValueError: the graph came in a file that is not trusted.
         """
-        if safe_mode is not False:
-            require_trust(config["name"])
-        return cls(**config)
+        return cls(**{**config, "archive": trusted(config["archive"], config["name"])})
 
     def _rows(self, name: str) -> int | None:
         return next((int(w.shape[0]) for w in self.weights if name in w.name), None)
+
+
+def hub_encoder(folder: str | Path, tune: bool | str = True, **kwargs: Any) -> HubEncoder:
+    """Makes the layer of a SavedModel, with its weights.
+
+    Args:
+        folder: the SavedModel, or a handle of TF Hub or Kaggle.
+        tune: which weights are trainable, as `HubEncoder` takes it.
+        **kwargs: further arguments of `HubEncoder`.
+
+    Raises:
+        ConnectionError: the handle can not be reached.
+        FileNotFoundError: no such folder.
+        ValueError: not a SavedModel, a damaged one, or one of another kind than a text encoder;
+            the message lists what was found.
+    """
+    path = module_folder(folder)
+    module = _load_encoder(path, folder)
+    return HubEncoder(pack_module(path), module, tune, **kwargs)
 
 
 def _tell_precision(dtype: Any) -> None:
@@ -139,7 +149,7 @@ def _tell_precision(dtype: Any) -> None:
         warnings.warn(
             "The graph of a TF Hub module has its precision written in: it computes in float32, "
             f"whatever the dtype policy. Received: dtype={policy.name!r}",
-            stacklevel=4,
+            stacklevel=5,
         )
 
 

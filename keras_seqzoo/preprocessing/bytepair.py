@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import keras
 import numpy as np
@@ -56,15 +57,15 @@ class BytePairPreprocessor(Preprocessor):
 
     Args:
         sequence_length: most tokens that the encoder reads.
-        vocabulary: ids of the tokens, written as in GPT-2's `vocab.json` (a space is "Ġ"), or
-            the path of such a file. None where `load_assets` will bring it.
-        merges: the merges in the order learnt, such as "Ġ t", or the path of a `merges.txt`.
+        vocabulary: ids of the tokens, written as in GPT-2's `vocab.json` (a space is "Ġ"). None
+            where `load_assets` will bring it.
+        merges: the merges in the order learnt, such as "Ġ t".
         start_token: the token before every text, such as RoBERTa's "<s>"; none if None.
         end_token: the token after every text, such as RoBERTa's "</s>"; none if None.
         pad_token: the token that fills rows; `<|endoftext|>` if None.
 
     Raises:
-        FileNotFoundError: no such file.
+        TypeError: a path: `read_byte_pairs` reads files.
         ValueError: a special token that is not in the vocabulary; only one of `vocabulary` and
             `merges`; ids that are not 0, 1, 2, …; a byte without token; a merge of unknown
             tokens, or listed twice.
@@ -81,8 +82,8 @@ class BytePairPreprocessor(Preprocessor):
     def __init__(
         self,
         sequence_length: int,
-        vocabulary: Mapping[str, int] | str | Path | None = None,
-        merges: Sequence[str] | str | Path | None = None,
+        vocabulary: Mapping[str, int] | None = None,
+        merges: Sequence[str] | None = None,
         start_token: str | None = None,
         end_token: str | None = None,
         pad_token: str | None = None,
@@ -174,20 +175,16 @@ class BytePairPreprocessor(Preprocessor):
 
     def load_assets(self, dir_path: str) -> None:
         """Reads what `save_assets` wrote (Keras calls this in `load_model`)."""
-        self._set_vocabulary(Path(dir_path) / "vocab.json", Path(dir_path) / "merges.txt")
+        self._set_vocabulary(
+            *read_byte_pairs(Path(dir_path) / "vocab.json", Path(dir_path) / "merges.txt")
+        )
 
-    def _set_vocabulary(
-        self, ids: Mapping[str, int] | str | Path, merges: Sequence[str] | str | Path
-    ) -> None:
-        for path, kind in ((ids, "vocab.json"), (merges, "merges.txt")):
-            if isinstance(path, (str, Path)) and not Path(path).is_file():
-                raise FileNotFoundError(
-                    f"There is no such file. Check the path of the {kind}. Received: {path}"
-                )
-        if isinstance(ids, (str, Path)):
-            ids = cast(dict[str, int], json.loads(Path(ids).read_text(encoding="utf-8")))
-        if isinstance(merges, (str, Path)):
-            merges = read_merges(Path(merges))
+    def _set_vocabulary(self, ids: Mapping[str, int], merges: Sequence[str]) -> None:
+        if not isinstance(ids, Mapping) or isinstance(merges, (str, os.PathLike)):
+            raise TypeError(
+                "The vocabulary is a dict of ids and the merges a list. Read files with "
+                f"read_byte_pairs(vocab, merges). Received: {ids!r:.60}, {merges!r:.60}"
+            )
         tokens = tuple(sorted(ids, key=ids.__getitem__))
         if [ids[token] for token in tokens] != list(range(len(tokens))):
             raise ValueError(
@@ -323,6 +320,24 @@ def byte_signs() -> list[str]:
     plain = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
     shifted = iter(range(0x100, 0x200))
     return [chr(byte) if byte in plain else chr(next(shifted)) for byte in range(256)]
+
+
+def read_byte_pairs(vocabulary: Any, merges: Any) -> tuple[Mapping[str, int], Sequence[str]]:
+    """Reads a `vocab.json` and a `merges.txt`; what is no path is left as it is.
+
+    Raises:
+        FileNotFoundError: no such file.
+    """
+    for path, kind in ((vocabulary, "vocab.json"), (merges, "merges.txt")):
+        if isinstance(path, (str, os.PathLike)) and not Path(path).is_file():
+            raise FileNotFoundError(
+                f"There is no such file. Check the path of the {kind}. Received: {path}"
+            )
+    if isinstance(vocabulary, (str, os.PathLike)):
+        vocabulary = json.loads(Path(vocabulary).read_text(encoding="utf-8"))
+    if isinstance(merges, (str, os.PathLike)):
+        merges = read_merges(Path(merges))
+    return vocabulary, merges
 
 
 def read_merges(path: Path) -> list[str]:

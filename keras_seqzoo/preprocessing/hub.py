@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_seqzoo.hub.archive import pack_module, require_trust, unpack_module
+from keras_seqzoo.hub.archive import Graph, pack_module, trusted, unpack_module
 from keras_seqzoo.hub.resolve import module_folder
 from keras_seqzoo.preprocessing.base import as_strings
 from keras_seqzoo.preprocessing.spans import Span, aligned
@@ -45,30 +45,22 @@ class HubPreprocessor(ClsSepPreprocessor):
 
     Args:
         sequence_length: most tokens that the encoder reads, the special ones included.
-        folder: the SavedModel, or a handle of TF Hub or Kaggle.
-        archive: the graph, in place of a folder, as `get_config` returned it.
+        archive: the packed graph.
         **kwargs: arguments of `keras.layers.Layer`.
 
     Raises:
-        ConnectionError: the handle can not be reached.
-        FileNotFoundError: no such folder.
-        ValueError: not a SavedModel, or not a preprocessor.
+        TypeError: a string that neither `pack_module` made nor a trusted file brought.
+        ValueError: a damaged SavedModel, or not a preprocessor.
     """
 
-    def __init__(
-        self,
-        sequence_length: int,
-        folder: str | Path | None = None,
-        archive: str | None = None,
-        **kwargs: Any,
-    ):
+    def __init__(self, sequence_length: int, archive: Graph, **kwargs: Any):
         super().__init__(sequence_length, **kwargs)
-        self.archive = archive or pack_module(module_folder(folder or ""))
+        self.archive = archive
         # An export copies the vocabulary from here, so it must last as long as the layer.
         self._unpacked = tempfile.TemporaryDirectory(prefix="keras_seqzoo-")
         unpack_module(self.archive, self._unpacked.name)
         with tf.init_scope(), tf.device("CPU:0"):
-            self._module = load_preprocessor(Path(self._unpacked.name), folder)
+            self._module = load_preprocessor(Path(self._unpacked.name), "a graph in a file")
             packed = self._module(tf.constant([""]))["input_word_ids"][0]
         # An empty text is packed as [CLS] [SEP] [PAD] …
         self.start_id, self.end_id, self.pad_id = packed[:3].numpy().tolist()
@@ -113,13 +105,12 @@ class HubPreprocessor(ClsSepPreprocessor):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> HubPreprocessor:
-        """Makes the layer again; refused in Keras's safe mode.
+        """Makes the layer again.
 
         Raises:
-            ValueError: in safe mode.
+            ValueError: the graph came in a file that is not trusted.
         """
-        require_trust(config["name"])
-        return cls(**config)
+        return cls(**{**config, "archive": trusted(config["archive"], config["name"])})
 
 
 def hub_preprocessor(name: str | Path, sequence_length: int) -> ClsSepPreprocessor:
@@ -147,7 +138,7 @@ def hub_preprocessor(name: str | Path, sequence_length: int) -> ClsSepPreprocess
             fast = WordPiecePreprocessor(sequence_length, vocabulary, lowercase)
             if fast.tokenize(_PROBES).to_list() == expected:
                 return fast
-    return HubPreprocessor(sequence_length, folder)
+    return HubPreprocessor(sequence_length, pack_module(folder))
 
 
 def preprocessor_of_encoder(folder: Path, sequence_length: int) -> WordPiecePreprocessor | None:

@@ -27,8 +27,8 @@ class SentencePiecePreprocessor(Preprocessor):
 
     Args:
         sequence_length: most tokens that the encoder reads, special ones included.
-        proto: the serialised SentencePiece model, or the path of such a `.model` or `.spm` file.
-            None where `load_assets` will bring it.
+        proto: the serialised SentencePiece model: what a `.model` or `.spm` file holds. None where
+            `load_assets` will bring it.
         start_id: the id before every text; none if None.
         end_id: the id after every text; none if None.
         pad_id: the id that fills rows.
@@ -36,7 +36,7 @@ class SentencePiecePreprocessor(Preprocessor):
         unknown_id: the id of what has no piece; SentencePiece's own, by default.
 
     Raises:
-        FileNotFoundError: no such file.
+        TypeError: a path in place of the bytes.
         ValueError: not a SentencePiece model.
     """
 
@@ -45,7 +45,7 @@ class SentencePiecePreprocessor(Preprocessor):
     def __init__(
         self,
         sequence_length: int,
-        proto: bytes | str | Path | None = None,
+        proto: bytes | None = None,
         start_id: int | None = None,
         end_id: int | None = None,
         pad_id: int = 0,
@@ -60,13 +60,6 @@ class SentencePiecePreprocessor(Preprocessor):
         self.offset = offset
         self._unknown = unknown_id
         object.__setattr__(self, "_pieces", ())
-        if isinstance(proto, (str, Path)):
-            if not Path(proto).is_file():
-                raise FileNotFoundError(
-                    "There is no such file. Check the path of the SentencePiece model. "
-                    f"Received: {proto}"
-                )
-            proto = Path(proto).read_bytes()
         if proto is not None:
             self._set_proto(proto)
 
@@ -129,6 +122,11 @@ class SentencePiecePreprocessor(Preprocessor):
         import sentencepiece
         import tensorflow_text
 
+        if not isinstance(proto, bytes):
+            raise TypeError(
+                "A SentencePiece model is given as bytes. Read the file first: "
+                f"Path(…).read_bytes(). Received: {proto!r:.60}"
+            )
         try:
             model = sentencepiece.SentencePieceProcessor(model_proto=proto)
         except (RuntimeError, ValueError) as error:

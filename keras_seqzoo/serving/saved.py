@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_seqzoo.hub.archive import trusting_graphs
 from keras_seqzoo.preprocessing.base import as_strings
 from keras_seqzoo.serving.export import versions
+from keras_seqzoo.serving.keras_file import check_keras_file
 from keras_seqzoo.tasks.base import TextModel
 from keras_seqzoo.tasks.classify import Classifier
 
@@ -83,19 +85,18 @@ def load_keras_file(path: str | os.PathLike[str], trust: bool = False) -> TextMo
     Args:
         path: the file.
         trust: whether it may hold a TensorFlow graph, as models of TF Hub's encoders do. A graph
-            is a program.
+            is a program. Python code in a file is refused all the same.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: damaged, a model of something else, or a graph that is not trusted.
+        ValueError: damaged, a model of something else, code, a graph that is not trusted, or a
+            file that asks for far more memory than it has bytes.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"There is no such file. Check the path. Received: {path}")
-    if not zipfile.is_zipfile(path):
-        raise ValueError(
-            f"This is not a .keras file, or it is damaged. Save the model again. Received: {path}"
-        )
-    model = keras.models.load_model(path, safe_mode=not trust)
+    check_keras_file(Path(path))
+    with trusting_graphs() if trust else nullcontext():
+        model = keras.models.load_model(path)
     if not isinstance(model, TextModel):
         raise ValueError(
             "This .keras file does not hold a model of keras_seqzoo. "

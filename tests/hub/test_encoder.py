@@ -16,7 +16,7 @@ import pytest
 import tensorflow as tf
 
 import keras_seqzoo as sz
-from keras_seqzoo.hub.encoder import HubEncoder
+from keras_seqzoo.hub.encoder import HubEncoder, hub_encoder
 
 RANDOM_BERT = "small_bert_L-2_H-128_A-2_random"
 
@@ -47,13 +47,13 @@ def test_answers_are_the_module_s(folder: Path) -> None:
         {"input_word_ids": features["token_ids"], "input_mask": features["padding_mask"],
          "input_type_ids": features["segment_ids"]}, False, None,
     )  # fmt: skip
-    answer = HubEncoder(folder)(features)
+    answer = hub_encoder(folder)(features)
     np.testing.assert_array_equal(answer["sequence_output"], expected["sequence_output"])
     np.testing.assert_array_equal(answer["pooled_output"], expected["pooled_output"])
 
 
 def test_layer_tells_its_sizes(folder: Path) -> None:
-    layer = HubEncoder(folder)
+    layer = hub_encoder(folder)
     assert layer.hidden_dim == modules.HIDDEN
     assert layer.vocabulary_size == len(modules.PIECES)
     assert layer.sequence_length == modules.POSITIONS
@@ -91,11 +91,11 @@ def test_frozen_weights_stay(
 
 def test_training_reaches_the_module(folder: Path) -> None:
     features = _features()
-    tuned, frozen = HubEncoder(folder), HubEncoder(folder, tune=False)
+    tuned, frozen = hub_encoder(folder), hub_encoder(folder, tune=False)
     calm = tuned(features, training=False)["pooled_output"]
     assert np.abs(tuned(features, training=True)["pooled_output"] - calm).max() > 0
     np.testing.assert_array_equal(frozen(features, training=True)["pooled_output"], calm)
-    without = HubEncoder.from_config(HubEncoder(folder, dropout=False).get_config(), None, False)
+    without = HubEncoder.from_config(hub_encoder(folder, dropout=False).get_config())
     without.set_weights(tuned.get_weights())
     np.testing.assert_array_equal(without(features, training=True)["pooled_output"], calm)
 

@@ -17,6 +17,7 @@ from keras_seqzoo.preprocessing.bytepair import (
     BytePairPreprocessor,
     byte_signs,
     learn_byte_pairs,
+    read_byte_pairs,
     read_merges,
 )
 
@@ -94,7 +95,7 @@ def files(shared: Any) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="module")
 def gpt2(files: tuple[Path, Path]) -> BytePairPreprocessor:
-    return BytePairPreprocessor(128, *files)
+    return BytePairPreprocessor(128, *read_byte_pairs(*files))
 
 
 @pytest.fixture(scope="module")
@@ -296,6 +297,6 @@ def test_every_text_comes_back(gpt2: BytePairPreprocessor) -> None:
 
 def test_missing_files_are_told(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"vocab.json. Received: .*no.json"):
-        BytePairPreprocessor(8, tmp_path / "no.json", ["a b"])
+        read_byte_pairs(tmp_path / "no.json", ["a b"])
     with pytest.raises(FileNotFoundError, match=r"merges.txt. Received: .*no.txt"):
-        BytePairPreprocessor(8, {}, str(tmp_path / "no.txt"))
+        read_byte_pairs({}, str(tmp_path / "no.txt"))

@@ -88,7 +88,7 @@ def test_assets_bring_everything_back(
 @pytest.mark.parametrize(
     ("proto", "error", "message"),
     [
-        ("nowhere.model", FileNotFoundError, "no such file"),
+        ("nowhere.model", TypeError, "given as bytes"),
         (b"nonsense", ValueError, "not a SentencePiece model"),
     ],
 )

@@ -11,8 +11,13 @@ import modules
 import pytest
 import tensorflow as tf
 
+from keras_seqzoo.hub.archive import pack_module
 from keras_seqzoo.preprocessing.base import Preprocessor
-from keras_seqzoo.preprocessing.bytepair import BytePairPreprocessor, learn_byte_pairs
+from keras_seqzoo.preprocessing.bytepair import (
+    BytePairPreprocessor,
+    learn_byte_pairs,
+    read_byte_pairs,
+)
 from keras_seqzoo.preprocessing.hub import HubPreprocessor
 from keras_seqzoo.preprocessing.prompt import PromptPreprocessor
 from keras_seqzoo.preprocessing.sentencepiece import (
@@ -43,7 +48,7 @@ def word_pieces(folder: Path) -> Preprocessor:
 def module_of_its_own(folder: Path, **options: bool) -> HubPreprocessor:
     vocabulary = modules.write_vocabulary(folder)
     tf.saved_model.save(modules.Preprocessor(vocabulary, **options), str(folder / "module"))
-    return HubPreprocessor(64, folder / "module")
+    return HubPreprocessor(64, pack_module(folder / "module"))
 
 
 def byte_pairs(folder: Path) -> Preprocessor:
@@ -174,10 +179,8 @@ def test_goldens_stand_where_they_are_written(shared: Any) -> None:
 def test_golden_byte_pairs_stand_where_they_are_written(shared: Any) -> None:
     lines = shared("goldens", "gpt2_bpe.jsonl").read_text("utf-8").splitlines()
     texts = [json.loads(line)["text"] for line in lines[:60] + lines[60::12]]
-    tokenizers = "tokenizers"
-    pairs = BytePairPreprocessor(
-        1024, shared(tokenizers, "gpt2-vocab.json"), shared(tokenizers, "gpt2-merges.txt")
-    )
+    files = (shared("tokenizers", f"gpt2-{name}") for name in ("vocab.json", "merges.txt"))
+    pairs = BytePairPreprocessor(1024, *read_byte_pairs(*files))
     exact, plain = share_of_exact(pairs, texts, "Ġ")
     assert plain > 5_000
     assert exact == plain

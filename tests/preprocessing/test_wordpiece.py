@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 import keras_seqzoo as sz
+from keras_seqzoo.hub.archive import pack_module
 from keras_seqzoo.preprocessing.hub import (
     HubPreprocessor,
     hub_preprocessor,
@@ -80,7 +81,7 @@ def test_tokens_are_those_of_the_hub_preprocessor(original: Any, shared: Any) ->
 
 
 def test_own_graph_gives_the_same_ids(original: Any, goldens: list[str], shared: Any) -> None:
-    slow = HubPreprocessor(64, shared("hub", HUB))
+    slow = HubPreprocessor(64, pack_module(shared("hub", HUB)))
     fast = hub_preprocessor(shared("hub", HUB), 64)
     some = goldens[::20]
     for name, value in fast(some).items():
@@ -178,7 +179,7 @@ def test_odd_preprocessor_keeps_its_own_graph(tmp_path: Path, vocabulary: Path) 
     assert isinstance(found, HubPreprocessor)
     assert found(["quick film", ""])["token_ids"].numpy().tolist() == [[2, 6, 10, 3], [2, 3, 0, 0]]
     assert found.vocabulary == tuple(modules.PIECES)
-    other = HubPreprocessor(8, _write_preprocessor(tmp_path / "q", vocabulary))
+    other = HubPreprocessor(8, pack_module(_write_preprocessor(tmp_path / "q", vocabulary)))
     assert found.fingerprint() != other.fingerprint()
 
 

@@ -1,0 +1,160 @@
+"""Looks into a `.keras` file before Keras reads it: sizes, links to other files, code."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import stat
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+_PARTS = ("config.json", "metadata.json", "model.weights.h5")
+
+# Keras does not compress what it writes. A file that someone compressed may grow tenfold.
+_FLOOR, _GROWTH = 64 << 20, 10
+_MOST_FILES = 10_000
+
+# Of our models the largest config is that of a TF Hub graph, 2 MB; nested 13 deep.
+_MOST_CONFIG, _MOST_VALUES, _MOST_DEPTH = 64 << 20, 1_000_000, 100
+
+_DAMAGED = (zipfile.BadZipFile, zlib.error, OSError, EOFError, KeyError, RuntimeError, ValueError)
+
+# Layers that bring code or read a path, which no model of this package has.
+_CODE = ("__lambda__", "Lambda", "TFSMLayer", "TorchModuleWrapper")
+
+
+def check_keras_file(path: Path) -> None:
+    """Checks that a file is what `model.save` of this package writes, and no trap.
+
+    Keras refuses code and links too, and from 4 GiB on sizes; here nothing is built or allocated
+    before all is seen.
+
+    Args:
+        path: a `.keras` file.
+
+    Raises:
+        ValueError: damaged; a part, a layer or a link that no such model has; or far more to
+            allocate than the file has bytes.
+    """
+    with path.open("rb") as file:
+        try:
+            _check(file, path.stat().st_size)
+        except _TrapError as error:
+            raise ValueError(f"{error}: {path}") from None
+        except _DAMAGED as error:
+            raise ValueError(
+                "This is not a .keras file, or it is damaged. Save the model again. "
+                f"Received: {path}, which gave {type(error).__name__}: {error}"
+            ) from error
+
+
+class _TrapError(Exception):
+    """What no file of this package has; the message is put together with the file's path."""
+
+    def __init__(self, rule: str, found: object):
+        super().__init__(
+            f"{rule} If you trust the file, keras.models.load_model loads what Keras takes. "
+            f"Received: {found!s:.80} in the file"
+        )
+
+
+def _check(file: Any, size: int) -> None:
+    with zipfile.ZipFile(file) as archive:
+        _check_parts(archive, size)
+        _check_config(archive.read("config.json"))
+        with tempfile.SpooledTemporaryFile(max_size=1 << 28) as weights:
+            with archive.open("model.weights.h5") as packed:
+                shutil.copyfileobj(packed, weights)
+            _check_weights(weights)
+
+
+def _check_parts(archive: zipfile.ZipFile, size: int) -> None:
+    parts = archive.infolist()
+    for part in parts:
+        name = PurePosixPath(part.filename)
+        is_asset = name.parts[:1] == ("assets",) and ".." not in name.parts
+        if not (part.filename in _PARTS or is_asset) or stat.S_ISLNK(part.external_attr >> 16):
+            raise _TrapError(
+                f"A .keras file holds {', '.join(_PARTS)} and a folder of assets.", part.filename
+            )
+    whole = sum(part.file_size for part in parts)
+    if len(parts) > _MOST_FILES or whole > _FLOOR + _GROWTH * size:
+        raise _TrapError(
+            f"A .keras file unpacks to at most {_GROWTH} times its size, and {_MOST_FILES} files.",
+            f"{len(parts)} files of {whole:,} bytes",
+        )
+
+
+def _check_config(text: bytes) -> None:
+    values = sum(map(text.count, (b",", b"{", b"[")))
+    if len(text) > _MOST_CONFIG or values > _MOST_VALUES:
+        raise _TrapError(
+            f"The config of a model has at most {_MOST_CONFIG >> 20} MiB and {_MOST_VALUES:,} "
+            "values.",
+            f"{len(text):,} bytes, {values:,} values",
+        )
+    try:
+        config = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _TrapError("The config of a model is JSON.", type(error).__name__) from error
+    for value, depth in _walk(config):
+        if depth > _MOST_DEPTH:
+            raise _TrapError(f"A config is nested at most {_MOST_DEPTH} deep.", "a deeper one")
+        if isinstance(value, dict):
+            _check_object(value)
+
+
+def _check_object(value: dict[str, Any]) -> None:
+    """Refuses code, and what is named to be called rather than made from its config."""
+    kind, name = str(value.get("class_name")), value.get("config")
+    name = name if isinstance(name, str) else ""
+    # Registered functions have a name with ">". A registered class may be named as a function too:
+    # then it would be called with whatever the file says. Tokenizers of KerasHub open paths.
+    foreign = kind == "function" and ">" in name and not name.startswith("keras_hub>")
+    if kind in _CODE or foreign or "Tokenizer" in kind + name:
+        raise _TrapError(
+            "A model of this package holds no code and nothing that reads a path.",
+            name if foreign else kind,
+        )
+
+
+def _walk(root: object) -> Iterator[tuple[object, int]]:
+    left = [(root, 1)]
+    while left:
+        value, depth = left.pop()
+        yield value, depth
+        if isinstance(value, (dict, list)):
+            inner = value.values() if isinstance(value, dict) else value
+            left += [(item, depth + 1) for item in inner]
+
+
+def _check_weights(file: Any) -> None:
+    import h5py
+
+    with h5py.File(file, "r") as weights:
+        left = [weights["/"]]
+        seen = {*left}
+        while left:
+            group = left.pop()
+            for name in group:
+                if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                    raise _TrapError("Weights hold no links.", name)
+                item = group[name]
+                if item in seen:
+                    raise _TrapError("Weights hold nothing twice, and no group in itself.", name)
+                seen.add(item)
+                if isinstance(item, h5py.Group):
+                    left.append(item)
+                elif not isinstance(item, h5py.Dataset):
+                    raise _TrapError("Weights are groups and arrays.", name)
+                elif item.external or item.is_virtual or item.dtype.hasobject:
+                    raise _TrapError("Weights lie in the file itself.", name)
+                elif item.nbytes > (1 << 20) + _GROWTH * item.id.get_storage_size():
+                    raise _TrapError(
+                        "Weights are stored as large as they are.",
+                        f"{name} of {item.nbytes:,} bytes",
+                    )
