@@ -12,6 +12,7 @@ import typer
 from rich.table import Table
 
 from keras_seqzoo.cli.console import load_tensorflow, results
+from keras_seqzoo.serving.versions import find_version
 
 if TYPE_CHECKING:
     from keras_seqzoo.serving.audit import Audit
@@ -31,11 +32,11 @@ def audit_command(
     ),
 ) -> None:
     """Look a SavedModel over, load it as a server does, ask it; exit code 2 where it would fail."""
+    version = find_version(path)
     load_tensorflow()
     from keras_seqzoo.serving.audit import audit
-    from keras_seqzoo.serving.saved import find_version
 
-    found = audit(find_version(path))
+    found = audit(version)
     if output is Format.json:
         typer.echo(json.dumps(found.as_dict(), indent=2))
     else:

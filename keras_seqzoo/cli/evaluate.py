@@ -13,6 +13,7 @@ import typer
 from keras_seqzoo.cli import options as o
 from keras_seqzoo.cli.console import load_tensorflow, say
 from keras_seqzoo.files import check_page_path
+from keras_seqzoo.serving.versions import check_model_path
 
 
 def evaluate_command(
@@ -41,6 +42,7 @@ def evaluate_command(
     """Score a model on labelled texts."""
     if output not in ("table", "csv", "json"):
         raise ValueError(f"--format must be 'table', 'csv' or 'json'. Received: {output!r}")
+    check_model_path(model)
     reading = o.Reading(text, label, names, separator, quoting, encoding, missing, stream, read)
     if report is not None:
         check_page_path(report)

@@ -12,6 +12,7 @@ import typer
 from keras_seqzoo.cli import options as o
 from keras_seqzoo.cli.console import load_tensorflow, messages, results, say
 from keras_seqzoo.cli.predict import read_chunks
+from keras_seqzoo.serving.versions import check_model_path
 
 if TYPE_CHECKING:
     from keras_seqzoo.explanation.counterfactual import Counterfactual
@@ -69,6 +70,7 @@ def explain_command(
             "A deletion is no row of a table of words. Take --format json or text. "
             "Received: --counterfactual --format csv"
         )
+    check_model_path(model)
     reading = o.Reading(text, None, names, separator, quoting, encoding, missing, further=read)
     lines = chain.from_iterable([texts] if texts else read_chunks(source or "-", reading, quiet))
     strings = [

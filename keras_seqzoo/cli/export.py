@@ -9,6 +9,7 @@ import typer
 
 from keras_seqzoo.cli import options as o
 from keras_seqzoo.cli.console import load_tensorflow, say
+from keras_seqzoo.serving.versions import check_exists
 
 
 def export_command(
@@ -21,17 +22,20 @@ def export_command(
         Path | None,
         typer.Option(help="File of texts, one a line, for the warm-up requests; else our own."),
     ] = None,
+    allow_changes: o.AllowChanges = False,
     trust: o.Trust = False,
     quiet: o.Quiet = False,
 ) -> None:
     """Export a model for TensorFlow Serving; prints the folder of the new version."""
+    check_exists(model)
+    texts = None if warmup is None else _read_texts(warmup)
     load_tensorflow()
     from keras_seqzoo.serving.export import export_model
     from keras_seqzoo.serving.saved import load_keras_file
 
     say(f"Exporting {model}, and asking it as a server will", quiet)
-    texts = None if warmup is None else _read_texts(warmup)
-    typer.echo(export_model(load_keras_file(model, trust), directory, version, warmup=texts))
+    loaded = load_keras_file(model, trust)
+    typer.echo(export_model(loaded, directory, version, warmup=texts, allow_changes=allow_changes))
 
 
 def _read_texts(path: Path) -> list[str]:

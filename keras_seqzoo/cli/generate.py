@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from keras_seqzoo.cli.console import load_tensorflow
+from keras_seqzoo.serving.versions import check_exists
 
 
 def generate_command(
@@ -29,6 +30,7 @@ def generate_command(
     seed: Annotated[int | None, typer.Option(help="Makes the draws repeatable.")] = None,
 ) -> None:
     """Write on from prompts with a language model; prints a text for each."""
+    check_exists(model)
     load_tensorflow()
     from keras_seqzoo.serving.saved import load_keras_file
     from keras_seqzoo.tasks.generate import TextGenerator

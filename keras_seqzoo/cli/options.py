@@ -64,6 +64,13 @@ TestData = Annotated[str | None, typer.Option(help="A table to test on.")]
 ValidShare = Annotated[float, typer.Option(help="Share of DATA to validate on.")]
 TestShare = Annotated[float, typer.Option(help="Share of DATA to test on.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Texts a batch.")]
+AllowChanges = Annotated[
+    bool,
+    typer.Option(
+        "--allow-changes",
+        help="Let a new version have other classes than the one whose place it takes.",
+    ),
+]
 Trust = Annotated[
     bool,
     typer.Option("--trust", help="Load a .keras file that holds a TF Hub graph: it is a program."),

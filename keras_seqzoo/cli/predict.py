@@ -16,6 +16,7 @@ import typer
 from keras_seqzoo.cli import options as o
 from keras_seqzoo.cli.console import load_tensorflow, results, say
 from keras_seqzoo.encoders.parts import text_chunks
+from keras_seqzoo.serving.versions import check_model_path
 
 _CHUNK = 2048
 
@@ -47,6 +48,7 @@ def predict_command(
         raise ValueError(f"--format must be one of {sorted(_WRITERS)}. Received: {output!r}")
     if texts and source is not None:
         raise ValueError("Pass texts or --input, not both. Received: both")
+    check_model_path(model)
     reading = o.Reading(text, None, names, separator, quoting, encoding, missing, stream, read)
     chunks = iter([list(texts)]) if texts else read_chunks(source or "-", reading, quiet)
     load_tensorflow()

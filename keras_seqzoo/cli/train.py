@@ -20,6 +20,7 @@ from keras_seqzoo.cli import distribution as d
 from keras_seqzoo.cli import options as o
 from keras_seqzoo.cli.console import load_tensorflow, messages, problem, say
 from keras_seqzoo.files import whole
+from keras_seqzoo.serving.versions import check_answers
 
 if TYPE_CHECKING:
     import keras
@@ -127,6 +128,7 @@ def train_command(
     missing: o.Missing = "error",
     stream: o.Stream = False,
     read: o.ReadOption = None,
+    allow_changes: o.AllowChanges = False,
     quiet: o.Quiet = False,
 ) -> None:
     """Train a model on a table, test it and export it.
@@ -160,6 +162,8 @@ def train_command(
         data, valid_data, test_data, valid, test, seed
     )
     say(_describe(train, valid_table, test_table), quiet)
+    if not allow_changes:
+        check_answers(out, train.classes)
 
     load_tensorflow()
     import keras
@@ -222,7 +226,7 @@ def train_command(
         if joined.chief:
             typer.echo(f"Test report\n{report}\n")
     if joined.chief:
-        _publish(built, out, history, report, quiet)
+        _publish(built, out, history, report, quiet, allow_changes)
     recovering.discard()
 
 
@@ -299,12 +303,17 @@ def _no_interrupt() -> Iterator[None]:
 
 
 def _publish(
-    model: TextModel, out: Path, history: dict[str, Any], report: Report | None, quiet: bool
+    model: TextModel,
+    out: Path,
+    history: dict[str, Any],
+    report: Report | None,
+    quiet: bool,
+    allow_changes: bool,
 ) -> None:
     from keras_seqzoo.serving.export import export_model
 
     with _no_interrupt():
-        exported = export_model(model, out)
+        exported = export_model(model, out, allow_changes=allow_changes)
         saved = exported.with_name(f"{exported.name}.keras")
         with whole(saved) as unfinished:
             model.save(unfinished)

@@ -27,6 +27,7 @@ from keras_seqzoo.serving import warmup as warmup_requests
 from keras_seqzoo.serving.audit import AuditError, audit
 from keras_seqzoo.serving.card import describe, requirements
 from keras_seqzoo.serving.session import first_line
+from keras_seqzoo.serving.versions import CARD, check_answers, versions
 from keras_seqzoo.tasks.base import ServingFunction, TextModel
 
 # Folders of exports that were killed are removed when they are as old as this.
@@ -41,6 +42,7 @@ def export_model(
     version: int | None = None,
     *,
     warmup: Sequence[str] | None = None,
+    allow_changes: bool = False,
 ) -> Path:
     """Writes a model as the next version of a SavedModel that takes raw text.
 
@@ -73,6 +75,8 @@ def export_model(
             different lengths, are stored with the model. By default four texts of the package,
             of 5 to 500 words, since the training texts may not be for everybody who gets the
             model. `[]` stores none.
+        allow_changes: whether the newest version in `directory` may have other classes, or a
+            signature that the model lacks. A server puts the new version in its place.
 
     Returns:
         The path `directory/version`. Of several workers the chief alone writes; the others return
@@ -82,8 +86,9 @@ def export_model(
         FileExistsError: the version exists; it is left as it was.
         OSError: `directory` can not be written to, or the disk is full; nothing is left behind.
         TypeError: not a model of this package, or `warmup` holds something else than strings.
-        ValueError: `version` is not a whole number of at least 1, or the audit failed
-            (`AuditError`): nothing was published.
+        ValueError: `version` is not a whole number of at least 1, the newest version there answers
+            otherwise (see `allow_changes`), or the audit failed (`AuditError`): nothing was
+            published.
 
     Warns:
         UserWarning: the model was never trained.
@@ -99,6 +104,8 @@ def export_model(
     if not model.is_chief:
         return directory
     texts = warmup_requests.TEXTS if warmup is None else warmup_requests.choose(warmup)
+    if not allow_changes and versions(directory):
+        check_answers(directory, getattr(model, "classes", ()), model.serving_functions())
     _warn_of_chance(model)
     made = _make(directory)
     try:
@@ -117,13 +124,6 @@ def export_model(
         ) from error
     finally:
         _remove_empty(made)
-
-
-def versions(directory: str | os.PathLike[str]) -> list[int]:
-    """Lists the versions in an export folder, lowest first; none where there is no folder."""
-    if not Path(directory).is_dir():
-        return []
-    return sorted(int(p.name) for p in Path(directory).iterdir() if p.name.isdecimal())
 
 
 def _make(directory: Path) -> list[Path]:
@@ -241,7 +241,7 @@ def _write(model: TextModel, path: Path, name: str, texts: Sequence[str]) -> Non
         )
     card = describe(model, found)
     text = json.dumps(card, indent=2, ensure_ascii=False)
-    (path / "assets.extra" / "model_card.json").write_text(text + "\n", encoding="utf-8")
+    (path / CARD).write_text(text + "\n", encoding="utf-8")
     (path / "assets.extra" / "requirements.md").write_text(requirements(card), encoding="utf-8")
     settle(path, durable=True)
 

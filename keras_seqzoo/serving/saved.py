@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,8 @@ import tensorflow as tf
 
 from keras_seqzoo.hub.archive import trusting_graphs
 from keras_seqzoo.preprocessing.base import as_strings
-from keras_seqzoo.serving.export import versions
 from keras_seqzoo.serving.keras_file import check_keras_file
+from keras_seqzoo.serving.versions import CARD, check_exists, find_version
 from keras_seqzoo.tasks.base import TextModel
 from keras_seqzoo.tasks.classify import Classifier
 
@@ -38,7 +37,7 @@ class SavedClassifier:
 
     def __init__(self, path: str | os.PathLike[str]):
         self.path = find_version(Path(path))
-        card = self.path / "assets.extra" / "model_card.json"
+        card = self.path / CARD
         if not card.is_file():
             raise ValueError(
                 "This SavedModel was not exported by keras_seqzoo: it lacks "
@@ -92,8 +91,7 @@ def load_keras_file(path: str | os.PathLike[str], trust: bool = False) -> TextMo
         ValueError: damaged, a model of something else, code, a graph that is not trusted, or a
             file that asks for far more memory than it has bytes.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"There is no such file. Check the path. Received: {path}")
+    check_exists(path)
     check_keras_file(Path(path))
     with trusting_graphs() if trust else nullcontext():
         model = keras.models.load_model(path)
@@ -126,20 +124,3 @@ def load_classifier(
             f"The file must hold a classifier. Received: {path} with a {type(model).__name__}"
         )
     return model
-
-
-def find_version(path: Path) -> Path:
-    """Returns a version's folder, or the highest version in it.
-
-    Raises:
-        FileNotFoundError: neither.
-    """
-    if (path / "saved_model.pb").is_file():
-        return path
-    found: Sequence[int] = versions(path)
-    if not found:
-        raise FileNotFoundError(
-            "There is no SavedModel: neither saved_model.pb nor a numbered version folder. "
-            f"Check the path, or export one. Received: {path}"
-        )
-    return path / str(found[-1])

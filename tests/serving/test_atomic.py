@@ -15,7 +15,7 @@ from disk import full_disk
 
 import keras_seqzoo as sz
 from keras_seqzoo.serving.audit import audit
-from keras_seqzoo.serving.export import versions
+from keras_seqzoo.serving.versions import versions
 
 EXPORTER = Path(__file__).with_name("exporter.py")
 

@@ -116,6 +116,23 @@ def test_a_version_and_all_in_it_keep_the_umask(tiny_model: Any, tmp_path: Path)
     assert {p.stat().st_mode & 0o777 for p in entries if p.is_file()} == {0o664}
 
 
+def test_a_version_with_other_classes_takes_no_one_s_place(
+    tiny_model: Any, tiny_table: Any, tmp_path: Path
+) -> None:
+    card = tmp_path / "1" / "assets.extra" / "model_card.json"
+    card.parent.mkdir(parents=True)
+    card.write_text('{"classes": ["0", "1"], "signatures": ["serving_default"]}')
+    with pytest.raises(
+        ValueError, match=r"allow_changes=True .*'0', '1', and .*'negative', 'positive'"
+    ):
+        sz.export_model(tiny_model, tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["1"]
+    assert sz.export_model(tiny_model, tmp_path, allow_changes=True).name == "2"
+    embedder = sz.build_model("gru", tiny_table, task="embed", units=4, embedding_dim=4)
+    with pytest.raises(ValueError, match="no classes, without classify"):
+        sz.export_model(embedder, tmp_path)
+
+
 def test_existing_version_is_left_as_it_was(tiny_model: Any, tmp_path: Path) -> None:
     path = sz.export_model(tiny_model, tmp_path)
     before = {p: p.stat().st_mtime_ns for p in path.rglob("*")}
