@@ -316,7 +316,10 @@ def _find(name: str) -> tuple[ModelCard, Builder]:
 
 
 def _card_of_source(source: str) -> ModelCard:
-    parts = [part for part in source.split("/") if part]
+    from keras_seqzoo.hub.resolve import plain_handle
+
+    source = plain_handle(source)
+    parts = [part for part in source.split("/") if part] or [source]
     # The last part of a handle is its version: https://tfhub.dev/google/electra_small/2
     last = parts[-2] if parts[-1].isdecimal() and len(parts) > 1 else parts[-1]
     return ModelCard(

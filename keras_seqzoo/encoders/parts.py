@@ -222,6 +222,12 @@ def saved_parts(path: str, name: str) -> EncoderParts:
             f"The file must hold the model that is asked for. Build {model.name!r} instead. "
             f"Received: {path} holds a {model.name!r}, name={name!r}"
         )
+    if not hasattr(model, "poolings") or model.optimizer is None:
+        raise ValueError(
+            "The file must hold a classifier or a language model, compiled: others have no "
+            "settings to train on with. For a prompt, take the file of its language model. "
+            f"Received: {path} holds a {type(model).__name__}"
+        )
     optimizer = model.optimizer
     return EncoderParts(
         model.encoder,

@@ -116,7 +116,7 @@ def transformer_parts(
     }
     causal = getattr(layer, "causal", False)
     return EncoderParts(
-        keras.Model(inputs, layer(inputs), name="encoder"),
+        keras.Model(inputs, layer(inputs), name="encoder", trainable=layer.trainable),
         preprocessor,
         pooling="last" if causal else "mean",
         poolings=("last", "mean", "max") if causal else ("pooled", "cls", "mean", "max"),

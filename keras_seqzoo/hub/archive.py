@@ -133,8 +133,9 @@ def _require_unsafe_mode(layer: str) -> None:
         raise ValueError(
             f"This file holds a TensorFlow graph that came from elsewhere, in the layer {layer!r}. "
             "A graph is a program: it can read and write files when it runs. If you trust where "
-            "the file comes from, say --trust on the command line, or in Python load it with "
-            "keras.models.load_model(…, safe_mode=False), which lets in code of other kinds too. "
+            "the file comes from, say --trust on the command line; or in Python load it with "
+            "keras.models.load_model(…, safe_mode=False), or call "
+            "keras.config.enable_unsafe_deserialization() first: both let in Python code too. "
             "Received: a file to load in Keras's safe mode"
         ) from None
 

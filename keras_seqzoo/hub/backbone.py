@@ -63,8 +63,8 @@ class BackboneEncoder(keras.layers.Layer):
                     "KerasHub finds no layer for low-rank training in this backbone. Leave "
                     f"`lora_rank` out. Received: a {type(backbone).__name__}"
                 )
-        freeze(backbone.weights, tune)
         self.built = True
+        freeze(self, tune)
 
     @property
     def hidden_dim(self) -> int:
@@ -84,7 +84,7 @@ class BackboneEncoder(keras.layers.Layer):
     def call(self, features: Any, training: bool | None = None) -> dict[str, Any]:
         """Encodes features; see the class."""
         inputs = {name: features[name] for name in self.backbone.input}
-        outputs = self.backbone(inputs, training=bool(training) and self.tune is not False)
+        outputs = self.backbone(inputs, training=bool(training) and self.trainable)
         if not isinstance(outputs, dict):
             outputs = {"sequence_output": outputs}
         sequence = outputs["sequence_output"]

@@ -77,7 +77,7 @@ class HubEncoder(keras.layers.Layer):
         self._takes_training = _takes_training(module.__call__)
         self._weights = [_as_keras(variable) for variable in _variables_of(module.__call__)]
         self.built = True
-        freeze(self.weights, tune)
+        freeze(self, tune)
 
     @property
     def hidden_dim(self) -> int:
@@ -99,7 +99,7 @@ class HubEncoder(keras.layers.Layer):
         """Encodes features; see the class."""
         inputs = {theirs: features[ours] for theirs, ours in INPUTS.items()}
         if self._takes_training:
-            active = self.dropout and self.tune is not False and self.trainable
+            active = self.dropout and self.trainable
             training = bool(training) and active
             outputs = self._function(inputs, training=training)
         else:
@@ -108,7 +108,7 @@ class HubEncoder(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments of the constructor, the graph in place of the folder."""
-        kept = ("name", "tune", "archive", "dropout")
+        kept = ("name", "trainable", "tune", "archive", "dropout")
         return {name: getattr(self, name) for name in kept}
 
     @classmethod

@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+import keras
+
 _LAYER = re.compile(r"layer_(\d+)(?=\D|$)")
 
 
@@ -14,28 +16,32 @@ def count_layers(weights: Sequence[Any]) -> int:
     return len({m[1] for weight in weights if (m := _LAYER.search(weight.path))})
 
 
-def freeze(weights: Sequence[Any], tune: bool | str) -> None:
-    """Sets which weights are trainable.
+def freeze(layer: keras.layers.Layer, tune: bool | str) -> None:
+    """Sets which weights of a layer are trainable.
 
     Args:
-        weights: an encoder's weights.
+        layer: an encoder.
         tune: True (all that were), False (none), or `"last:N"` (the last N transformer layers and
             the pooler, not the embeddings).
 
     Raises:
         ValueError: something else, or more layers than there are.
     """
-    if tune is True:
+    if not layer.trainable or tune is False:
+        # As a user freezes a layer, so that a user can thaw it. Keras passes on changes alone.
+        layer.trainable = True
+        layer.trainable = False
+    if isinstance(tune, bool):
         return
+    weights = layer.weights
     num_layers = count_layers(weights)
     match = re.fullmatch(r"last:(\d+)", str(tune))
-    if tune is not False and not (match and 1 <= int(match[1]) <= num_layers):
+    if not (match and 1 <= int(match[1]) <= num_layers):
         raise ValueError(
             f"`trainable` must be True, False, or 'last:N' with N from 1 to {num_layers}, the "
             f"encoder's layers. Received: trainable={tune!r}"
         )
-    first = num_layers - int(match[1]) if match else num_layers
+    first = num_layers - int(match[1])
     for weight in weights:
-        layer = _LAYER.search(weight.path)
-        is_pooler = match is not None and "pool" in weight.path
-        weight.trainable = is_pooler or (layer is not None and int(layer[1]) >= first)
+        number = _LAYER.search(weight.path)
+        weight.trainable = "pool" in weight.path or (number is not None and int(number[1]) >= first)

@@ -6,6 +6,7 @@ import os
 import re
 import warnings
 from pathlib import Path
+from urllib.parse import urlsplit
 
 # Of BERT and ELECTRA, and taken where an encoder does not tell.
 POSITIONS = 512
@@ -17,7 +18,7 @@ _PRESET = re.compile(r"[a-z][\w.]*_(en|multi|zh|imagenet\w*|coco|\d+(\.\d+)?[bm]
 
 def is_source(name: str) -> bool:
     """Whether a name is an address, a path or a KerasHub preset, rather than a model's name."""
-    is_path = os.sep in name or name.startswith(".") or Path(name).is_dir()
+    is_path = os.sep in name or name.startswith(".") or (name != "" and Path(name).is_dir())
     return is_handle(name) or is_path or is_checkpoint(name)
 
 
@@ -34,6 +35,13 @@ def is_checkpoint(name: str) -> bool:
 def is_handle(name: str) -> bool:
     """Whether a name is the address of a module on TF Hub or Kaggle."""
     return name.startswith(("https://", "http://", "gs://"))
+
+
+def plain_handle(name: str) -> str:
+    """Returns a handle without what a browser appends to it: `?…` on Kaggle and TF Hub."""
+    if urlsplit(name).hostname in ("tfhub.dev", "kaggle.com", "www.kaggle.com"):
+        return name.partition("?")[0].partition("#")[0]
+    return name
 
 
 def is_saved_model(name: str | os.PathLike[str]) -> bool:
@@ -55,7 +63,7 @@ def module_folder(name: str | os.PathLike[str]) -> Path:
         FileNotFoundError: no such folder.
         ValueError: the folder holds no SavedModel, or the handle leads to none.
     """
-    folder = _download(str(name)) if is_handle(str(name)) else Path(name)
+    folder = _download(plain_handle(str(name))) if is_handle(str(name)) else Path(name)
     if not folder.is_dir():
         raise FileNotFoundError(
             f"There is no such folder. Check the path of the SavedModel. Received: {name}"

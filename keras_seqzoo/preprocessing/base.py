@@ -55,6 +55,15 @@ class Preprocessor(keras.layers.Layer):
         """The tokens, in the order of their ids."""
         raise NotImplementedError
 
+    def check_vocabulary(self) -> None:
+        """Raises a ValueError where `load_assets` has not brought the vocabulary yet."""
+        if not self.vocabulary:
+            raise ValueError(
+                "A model that is made from a config has no vocabulary, which is saved beside it. "
+                "Load the .keras file with keras.models.load_model, or take the original's: "
+                f"model.preprocessor = original.preprocessor. Received: {type(self).__name__}"
+            )
+
     @property
     def resources(self) -> Sequence[Any]:
         """The lookup tables and other resources that a SavedModel must hold."""

@@ -117,6 +117,7 @@ class BytePairPreprocessor(Preprocessor):
     @tf.autograph.experimental.do_not_convert  # it has no Python control flow to convert
     def tokenize(self, texts: Any) -> tf.RaggedTensor:
         """Strings `(batch,)` to int32 ids, ragged `(batch, None)`, without special tokens."""
+        self.check_vocabulary()
         texts = as_strings(texts)
         with tf.device("CPU:0"):
             texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace")

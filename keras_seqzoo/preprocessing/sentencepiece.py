@@ -70,6 +70,7 @@ class SentencePiecePreprocessor(Preprocessor):
 
     def tokenize(self, texts: Any) -> tf.RaggedTensor:
         """Strings `(batch,)` to int32 ids, ragged `(batch, None)`, without special tokens."""
+        self.check_vocabulary()
         texts = tf.strings.unicode_transcode(as_strings(texts), "UTF-8", "UTF-8", errors="replace")
         ids = self._split(texts)
         known = ids.values + self.offset

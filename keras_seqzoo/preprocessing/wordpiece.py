@@ -83,6 +83,7 @@ class WordPiecePreprocessor(ClsSepPreprocessor):
 
     def tokenize(self, texts: Any) -> tf.RaggedTensor:
         """Strings `(batch,)` to int32 ids, ragged `(batch, None)`, without special tokens."""
+        self.check_vocabulary()
         return self._tokenizer.tokenize(as_strings(texts))
 
     def uncut_spans(self, texts: Sequence[str]) -> list[list[Span]]:

@@ -38,7 +38,8 @@ class WordPreprocessor(Preprocessor):
 
     Args:
         sequence_length: most tokens of a text that are kept.
-        vocabulary: the words in the order of their ids, without the two special ones.
+        vocabulary: the words in the order of their ids, without the two special ones. None where
+            `learn` or `load_assets` will bring them.
         lowercase: whether case is folded.
 
     Example:
@@ -52,18 +53,20 @@ class WordPreprocessor(Preprocessor):
     def __init__(
         self,
         sequence_length: int,
-        vocabulary: Sequence[str] = (),
+        vocabulary: Sequence[str] | None = None,
         lowercase: bool = True,
         **kwargs: Any,
     ):
         super().__init__(sequence_length, **kwargs)
         self.lowercase = lowercase
-        self._set_vocabulary(vocabulary)
+        object.__setattr__(self, "_words", None)
+        if vocabulary is not None:
+            self._set_vocabulary(vocabulary)
 
     @property
     def vocabulary(self) -> tuple[str, ...]:
-        """The tokens, in the order of their ids."""
-        return (PAD, UNKNOWN, *self._words)
+        """The tokens, in the order of their ids; none before they are learnt or loaded."""
+        return () if self._words is None else (PAD, UNKNOWN, *self._words)
 
     @property
     def resources(self) -> Sequence[Any]:
@@ -85,6 +88,7 @@ class WordPreprocessor(Preprocessor):
 
     def tokenize(self, texts: Any) -> tf.RaggedTensor:
         """Strings `(batch,)` to int32 ids, ragged `(batch, None)`."""
+        self.check_vocabulary()
         words = self.split(texts)
         return words.with_flat_values(self._table.lookup(words.flat_values))
 

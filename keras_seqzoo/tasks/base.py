@@ -284,7 +284,10 @@ class TextModel(DistributedModel):
             part: keras.saving.serialize_keras_object(getattr(self, part))
             for part in ("encoder", "preprocessor")
         }
-        return {"name": self.name, **parts, **plain}
+        frozen = [i for i, weight in enumerate(self.weights) if not weight.trainable]
+        layers = [layer.name for layer in self.layers if not layer.trainable]
+        trainable = {"trainable": self.trainable, "frozen": [frozen, layers]}
+        return {"name": self.name, **parts, **plain, **trainable}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> TextModel:
@@ -293,7 +296,33 @@ class TextModel(DistributedModel):
             part: keras.saving.deserialize_keras_object(config[part], custom_objects=custom_objects)
             for part in ("encoder", "preprocessor")
         }
-        return cls(**{**config, **parts})
+        kept = {k: v for k, v in config.items() if k not in ("trainable", "frozen")}
+        model = cls(**{**kept, **parts})
+        if "frozen" in config:
+            model._freeze(config["trainable"], *config["frozen"])
+        return model
+
+    def quantize(self, *args: Any, **kwargs: Any) -> None:
+        """Refuses: Keras cannot load what it would save.
+
+        Raises:
+            NotImplementedError: always.
+        """
+        raise NotImplementedError(
+            "Keras would save a quantised model that it cannot load again. Leave the weights as "
+            "they are; to spend less, build a smaller model. "
+            f"Received: quantize of {self.name!r}"
+        )
+
+    def _freeze(self, trainable: bool, weights: Sequence[int], layers: Sequence[str]) -> None:
+        """Makes trainable what was, weight by weight, as a file tells."""
+        for layer in self.layers:
+            layer.trainable = layer.name not in layers
+        if not trainable:
+            self.trainable = False
+        frozen = {*weights}
+        for index, weight in enumerate(self.weights):
+            weight.trainable = index not in frozen
 
     def train_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Trains on one batch; takes raw text as `fit` does."""
@@ -310,7 +339,16 @@ class TextModel(DistributedModel):
         return super().predict_on_batch(self._features(x))
 
     def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
-        """Saves the model, as Keras does; within `fit`, with the peak of the learning rate."""
+        """Saves the model, as Keras does; within `fit`, with the peak of the learning rate.
+
+        Raises:
+            ValueError: an HDF5 file, which holds no vocabulary.
+        """
+        if str(filepath).endswith((".h5", ".hdf5")):
+            raise ValueError(
+                "An HDF5 file holds no vocabulary. Save to a file that ends in .keras, or the "
+                f"weights alone with save_weights('….weights.h5'). Received: {filepath}"
+            )
         with self._scheduler.at_peak() if self._scheduler is not None else nullcontext():
             super().save(filepath, *args, **kwargs)
 
