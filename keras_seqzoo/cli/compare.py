@@ -142,6 +142,8 @@ def compare_command(
     parse_candidates(chosen)
     if report is not None:
         check_page_path(report)
+    if save is not None:
+        check_page_path(save / "report.html")
     reading = o.Reading(text, label, names, separator, quoting, encoding, missing, False, read)
     say(f"Reading {data}", quiet)
     parts = reading.read_parts(

@@ -12,6 +12,7 @@ import typer
 from keras_seqzoo.cli import options as o
 from keras_seqzoo.cli.console import load_tensorflow, messages, results, say
 from keras_seqzoo.cli.predict import read_chunks
+from keras_seqzoo.files import check_page_path
 from keras_seqzoo.serving.versions import check_model_path
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ def explain_command(
             "Received: --counterfactual --format csv"
         )
     check_model_path(model)
+    if html is not None:
+        check_page_path(html)
     reading = o.Reading(text, None, names, separator, quoting, encoding, missing, further=read)
     lines = chain.from_iterable([texts] if texts else read_chunks(source or "-", reading, quiet))
     strings = [

@@ -88,7 +88,8 @@ class Store:
             texts = [str(t).encode("utf-8", "replace").decode() for t in frame["text"]]
             path = self.folder / "data" / f"{name}.parquet"
             with whole(path) as unfinished:
-                frame.assign(text=texts).to_parquet(unfinished, index=False)
+                frame = frame.assign(text=texts, row=table.row_numbers)
+                frame.to_parquet(unfinished, index=False)
         summary = summarise(parts["train"], parts["valid"], parts["test"]).as_dict()
         classes = list(parts["train"].classes)
         self._write_story(
@@ -130,7 +131,11 @@ class Store:
                 raise TypeError("texts are strings, and labels numbers of classes")
         except (OSError, KeyError, TypeError, ValueError, NotImplementedError) as error:
             raise _damaged(path, error) from error
-        return TextTable(frame, classes, source=_typed(story["title"], str))
+        numbers = None  # of comparisons written before there were any
+        if "row" in frame and frame["row"].dtype.kind in "iu":
+            numbers = frame["row"].to_numpy()
+        source = _typed(story["title"], str)
+        return TextTable(frame[["text", "label"]], classes, source=source, row_numbers=numbers)
 
     def results(self) -> Results:
         """Everything that is known of the models compared last.
@@ -159,6 +164,7 @@ class Store:
             classes=test.classes,
             texts=list(test.texts),
             labels=np.asarray(test.labels),
+            row_numbers=test.row_numbers,
             entries=[self._entry(model, last, test) for model in last.get("models", [])],
             data=DataSummary.from_dict(story["data"]),
             environment={k: _typed(v, str) for k, v in last.get("environment", {}).items()},

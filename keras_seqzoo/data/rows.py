@@ -32,7 +32,8 @@ class Rows:
     """The checked rows of a frame or of files; can be iterated any number of times.
 
     Iterating gives frames in the order of the rows: column `"text"` (str) and, unless `label` is
-    `None`, `"label"` with the values as they were read. A fault is raised where it is found,
+    `None`, `"label"` with the values as they were read; the index counts the rows of the source
+    from 1. A fault is raised where it is found,
     missing values after the last row, when all of them have been counted.
 
     Attributes:
@@ -215,7 +216,8 @@ class _Tally:
         self.merged = 0
 
     def without_missing(self, block: pd.DataFrame) -> pd.DataFrame:
-        """Counts the rows of a block, and returns those that are complete."""
+        """Counts and numbers the rows of a block, and returns those that are complete."""
+        block = block.set_axis(range(self.rows + 1, self.rows + len(block) + 1))
         absent = block.isna().any(axis=1).to_numpy()
         found = np.flatnonzero(absent)
         room = _SHOWN_ROWS - len(self.first_missing)

@@ -161,12 +161,16 @@ def read_table(
 
 
 def _table(rows: Rows, given: Sequence[str] | None) -> TextTable:
-    frame = pd.concat(list(rows), ignore_index=True)
+    frame = pd.concat(list(rows))
+    numbers = frame.index.to_numpy()
+    frame = frame.reset_index(drop=True)
     if rows.label is None:
-        return TextTable(frame, (), encoding=rows.encoding, source=rows.name)
+        return TextTable(frame, (), encoding=rows.encoding, source=rows.name, row_numbers=numbers)
     known = Classes.learn([frame["label"]], given, rows.is_untyped(rows.label), rows.name)
     frame["label"] = known.encode(frame["label"])
-    return TextTable(frame, known.names, encoding=rows.encoding, source=rows.name)
+    return TextTable(
+        frame, known.names, encoding=rows.encoding, source=rows.name, row_numbers=numbers
+    )
 
 
 class TextTable:
@@ -176,6 +180,8 @@ class TextTable:
         classes: class names in label order; `()` without labels.
         encoding: codec the file was decoded with; `None` where there was none to decode.
         source: the path, or what else the rows came from, for messages.
+        row_numbers: int `(rows,)`, where each row stands in the source: counted from 1, without the
+            header, rows that were left out included. `take` and `split` keep them.
     """
 
     def __init__(
@@ -185,10 +191,12 @@ class TextTable:
         *,
         encoding: str | None = None,
         source: str = "texts",
+        row_numbers: npt.NDArray[Any] | None = None,
     ) -> None:
         self.classes = classes
         self.encoding = encoding
         self.source = source
+        self.row_numbers = np.arange(1, len(frame) + 1) if row_numbers is None else row_numbers
         self._frame = frame
 
     @classmethod
@@ -300,7 +308,13 @@ class TextTable:
                 f"rows. Received: {chosen.dtype} of shape {chosen.shape}"
             )
         frame = self._frame.iloc[chosen].reset_index(drop=True)
-        return TextTable(frame, self.classes, encoding=self.encoding, source=self.source)
+        return TextTable(
+            frame,
+            self.classes,
+            encoding=self.encoding,
+            source=self.source,
+            row_numbers=self.row_numbers[chosen],
+        )
 
     def drop_duplicates(self) -> TextTable:
         """Keeps the first row of each text, where case and surrounding space do not count.

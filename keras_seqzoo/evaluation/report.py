@@ -218,9 +218,11 @@ class Report:
         check_page_path(path)
         Path(path).absolute().parent.mkdir(parents=True, exist_ok=True)
         from keras_seqzoo.evaluation.single import results_of
-        from keras_seqzoo.pages.files import write_data, write_figures
+        from keras_seqzoo.pages.files import make_folder, write_data, write_figures
         from keras_seqzoo.pages.page import write_page
 
+        if folder is not None:
+            make_folder(folder)
         if command is None and self._model is not None:
             command = f"keras_seqzoo.evaluate(model, table).to_html({os.fspath(path)!r})"
         results = results_of(self, self._model, self._table, explain, command or "")
@@ -280,7 +282,7 @@ def evaluate(
         A `Report`.
 
     Raises:
-        TypeError: the model is no classifier.
+        TypeError: the model is no classifier, or `table` is no table.
         ValueError: the table has no labels, no rows, or other classes than the model.
 
     Example:
@@ -294,6 +296,12 @@ def evaluate(
         raise TypeError(
             "`evaluate` takes a classifier. Of a language model, model.evaluate(texts) tells the "
             f"perplexity; vectors have no truth to compare with. Received: {type(model).__name__}"
+        )
+    if not hasattr(table, "classes"):
+        raise TypeError(
+            "`evaluate` takes a table. Pass read_table(source, text=…, label=…, "
+            "classes=model.classes) of a file or DataFrame, or TextTable.from_texts(texts, labels, "
+            f"model.classes). Received: {type(table).__name__}"
         )
     if not table.classes:
         raise ValueError(

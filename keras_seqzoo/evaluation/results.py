@@ -118,6 +118,7 @@ class Results:
         texts: the test texts `(rows,)`.
         labels: int `(rows,)`, the right answers.
         entries: the models, in the order in which they were asked for, baselines last.
+        row_numbers: int `(rows,)`, where each test row stands in its source; None: in order.
         data: what was found in the data; None where only test rows were at hand.
         environment: what it ran on, such as `{"TensorFlow": "2.21.0"}`.
         commands: what to type to get the same, a command each; Python or shell.
@@ -130,6 +131,7 @@ class Results:
     texts: Sequence[str] = field(repr=False)
     labels: np.ndarray = field(repr=False)
     entries: Sequence[Entry]
+    row_numbers: np.ndarray | None = field(default=None, repr=False)
     data: DataSummary | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     commands: Sequence[str] = ()

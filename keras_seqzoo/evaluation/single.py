@@ -45,6 +45,7 @@ def results_of(report: Report, model: Any, table: Any, explain: bool, command: s
         classes=report.classes,
         texts=texts,
         labels=report.labels,
+        row_numbers=getattr(table, "row_numbers", None),
         entries=[entry],
         data=summarise(test=table) if isinstance(table, TextTable) else None,
         environment=environment(),

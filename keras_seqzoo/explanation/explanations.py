@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, overload
 
 import pandas as pd
@@ -63,7 +64,7 @@ class Explanations(Sequence[Explanation]):
         """Makes a page of its own: every text with its words highlighted, and the global view.
 
         Args:
-            path: where to write it, too; any file there is replaced.
+            path: where to write it, too; any file there is replaced, and its folder is made.
 
         Returns:
             The page. It loads nothing from the network.
@@ -72,6 +73,7 @@ class Explanations(Sequence[Explanation]):
 
         made = page(self)
         if path is not None:
+            Path(path).absolute().parent.mkdir(parents=True, exist_ok=True)
             with whole(path) as unfinished:
                 unfinished.write_text(made, encoding="utf-8")
         return made
@@ -80,6 +82,7 @@ class Explanations(Sequence[Explanation]):
         """Returns all of it as JSON, for `from_json`; writes it to `path`, too, if given."""
         made = json.dumps([explanation.as_dict() for explanation in self])
         if path is not None:
+            Path(path).absolute().parent.mkdir(parents=True, exist_ok=True)
             with whole(path) as unfinished:
                 unfinished.write_text(made, encoding="utf-8")
         return made

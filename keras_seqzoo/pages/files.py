@@ -45,7 +45,7 @@ def write_figures(results: Results, folder: str | os.PathLike[str]) -> list[Path
     Raises:
         ValueError: `folder` is a file, or cannot be written.
     """
-    place = _folder(folder)
+    place = make_folder(folder)
     return [
         write_atomically(place / f"{name}.png", png(figure()))
         for name, figure in drawable(results).items()
@@ -109,7 +109,7 @@ def write_data(results: Results, folder: str | os.PathLike[str]) -> list[Path]:
     Raises:
         ValueError: `folder` is a file, or cannot be written.
     """
-    place = _folder(folder)
+    place = make_folder(folder)
     tables = {"leaderboard": leaderboard(results).reset_index()}
     tables |= {name: make(results) for name, make in _FRAMES.items()}
     written = [
@@ -118,6 +118,23 @@ def write_data(results: Results, folder: str | os.PathLike[str]) -> list[Path]:
     ]
     text = json.dumps(_as_dict(results), ensure_ascii=False, indent=1, allow_nan=False)
     return [*written, write_atomically(place / "results.json", text.encode())]
+
+
+def make_folder(folder: str | os.PathLike[str]) -> Path:
+    """Makes a folder for the files where there is none.
+
+    Raises:
+        ValueError: there is a file, or it can not be made.
+    """
+    place = Path(folder)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            "Files need a folder that exists or can be made. "
+            f"Received: {place} ({error.strerror or error})"
+        ) from error
+    return place
 
 
 def check_place(path: Path) -> None:
@@ -150,18 +167,6 @@ def _unwritable(path: Path, why: str) -> ValueError:
         "The file cannot be written. Give a path in a folder that exists and may be written. "
         f"Received: {path} ({why})"
     )
-
-
-def _folder(folder: str | os.PathLike[str]) -> Path:
-    place = Path(folder)
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(
-            "Files need a folder that exists or can be made. "
-            f"Received: {place} ({error.strerror or error})"
-        ) from error
-    return place
 
 
 def _as_dict(results: Results) -> dict[str, Any]:

@@ -194,7 +194,7 @@ def _mistake(
     probabilities = entry.kept.probabilities[row]
     said = int(probabilities.argmax())
     return {
-        "row": row,
+        "row": row + 1 if results.row_numbers is None else int(results.row_numbers[row]),
         "text": str(results.texts[row]),
         "truth": results.classes[int(results.labels[row])],
         "said": results.classes[said],

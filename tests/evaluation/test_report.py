@@ -168,6 +168,9 @@ def test_the_texts_are_kept_of_a_table_alone(tiny_model: Any, tiny_table: Any) -
 
 
 def test_wrong_input_is_explained(tiny_model: Any, tiny_table: Any) -> None:
+    for given in (tiny_table.frame, ["a good film"], np.array(["a"]), "reviews.csv", None):
+        with pytest.raises(TypeError, match=r"takes a table\. Pass read_table\(.* Received: "):
+            sz.evaluate(tiny_model, given)
     with pytest.raises(ValueError, match="Only labelled texts"):
         sz.evaluate(tiny_model, sz.TextTable.from_texts(["a"]))
     with pytest.raises(ValueError, match=r"classes=model\.classes"):

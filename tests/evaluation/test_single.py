@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -121,3 +122,52 @@ def test_the_page_shows_mistakes_and_classes(
 def test_a_page_that_can_not_be_written(tiny_model: Any, tiny_table: Any, tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError, match="A page is a file"):
         sz.evaluate(tiny_model, tiny_table).to_html(tmp_path)
+
+
+def test_a_mistake_is_found_in_the_file_by_its_row(tmp_path: Path) -> None:
+    class Negative:
+        """Says "n" to everything."""
+
+        classes = ("n", "p")
+
+        def predict(self, x: Any, batch_size: Any = None, verbose: Any = 0) -> Any:
+            return np.tile([0.9, 0.1], (len(x), 1))
+
+    labels = ["n", "p", "p", ""] * 10
+    lines = [f'"text {i}, of a file",{label}' for i, label in enumerate(labels)]
+    path = tmp_path / "reviews.csv"
+    path.write_text("\n".join(["text,label", *lines]))
+    table = sz.read_table(path, na="drop")
+    assert table.row_numbers.tolist() == [i + 1 for i, label in enumerate(labels) if label]
+    test = table.split(valid=0.2, test=0.4, seed=0)[2].drop_duplicates()
+    for number, text in zip(test.row_numbers, test.texts, strict=True):
+        assert lines[number - 1].startswith(f'"{text}"')
+    page = sz.evaluate(Negative(), test).to_html(tmp_path / "page.html", explain=False)
+    found = re.findall(r">row (\d+)<.*?<div class=\"text\"[^>]*>([^<]*)<", page.read_text(), re.S)
+    assert len(found) == min(10, int((test.labels == 1).sum())) > 3
+    for number, text in found:
+        assert lines[int(number) - 1] == f'"{text}",p'
+
+
+def test_places_that_can_not_be_written_are_told_before_mistakes_are_explained(
+    tmp_path: Path,
+) -> None:
+    class Counted:
+        """Counts how often it is asked."""
+
+        classes = ("n", "p")
+        asked = 0
+
+        def predict(self, x: Any, batch_size: Any = None, verbose: Any = 0) -> Any:
+            self.asked += 1
+            return np.tile([0.9, 0.1], (len(x), 1))
+
+    model = Counted()
+    report = sz.evaluate(model, sz.TextTable.from_texts(["a b", "c"], ["p", "n"]))
+    (tmp_path / "file").write_text("mine")
+    asked = model.asked
+    with pytest.raises(ValueError, match="Files need a folder"):
+        report.to_html(tmp_path / "page.html", folder=tmp_path / "file")
+    assert model.asked == asked
+    assert report.to_html(tmp_path / "a" / "b" / "page.html", folder=tmp_path / "c" / "d").is_file()
+    assert (tmp_path / "c" / "d" / "confusion.png").is_file()

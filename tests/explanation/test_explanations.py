@@ -112,8 +112,8 @@ def test_a_class_name_is_escaped() -> None:
 
 
 def test_a_page_is_whole_and_loads_nothing(nasty: Explanations, tmp_path: Path) -> None:
-    made = nasty.to_html(tmp_path / "page.html")
-    assert (tmp_path / "page.html").read_bytes().decode() == made
+    made = nasty.to_html(tmp_path / "new" / "folder" / "page.html")
+    assert (tmp_path / "new" / "folder" / "page.html").read_bytes().decode() == made
     seen = Reader(made)
     assert not {"script", "link", "img"} & set(seen.tags)
     assert "http" not in made

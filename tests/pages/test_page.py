@@ -216,7 +216,7 @@ def test_everything_a_user_wrote_is_escaped_and_whole():
 
 def test_explained_mistake_keeps_its_text_and_signs_its_words(results, html):
     row, explanation = results.entries[0].mistakes[0]
-    marked = re.search(rf"test row {row} .*?<div class=\"text\".*?</article>", html, re.DOTALL)[0]
+    marked = re.search(rf"row {row + 1}\b .*?<div class=\"text\".*?</article>", html, re.DOTALL)[0]
     text = Page(re.sub(r"<sup[^>]*>.</sup>", "", marked)).words
     assert re.sub(r"\s+", " ", explanation.text) in text
     assert "underline solid" in marked
