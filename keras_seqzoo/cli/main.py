@@ -77,7 +77,7 @@ def main() -> None:
         # Calling `app` itself would put Typer's excepthook in the place of ours.
         typer.main.get_command(app)()
     except KeyboardInterrupt:
-        problem("Interrupted. Nothing was written.")
+        problem("Interrupted.")
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         # The reader of a pipe, such as `head`, has had enough.

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -222,7 +222,10 @@ def train_command(
     if len(test_table):
         from keras_seqzoo.evaluation.report import evaluate
 
-        report = evaluate(built, test_table)
+        try:
+            report = evaluate(built, test_table)
+        except KeyboardInterrupt:
+            _keep_interrupted(built, out, "Interrupted while testing. The trained model")
         if joined.chief:
             typer.echo(f"Test report\n{report}\n")
     if joined.chief:
@@ -268,13 +271,16 @@ def _fit(
         ).history
     except KeyboardInterrupt:
         progress.stop()
-        _keep_interrupted(model, out, progress.epoch, epochs)
+        when = f"Interrupted in epoch {progress.epoch} of {epochs}. What was learnt so far"
+        _keep_interrupted(model, out, when)
     say(f"Trained in {time.monotonic() - begun:.1f} s", quiet)
     return history
 
 
-def _keep_interrupted(model: TextModel, out: Path, epoch: int, epochs: int) -> None:
+def _keep_interrupted(model: TextModel, out: Path, what: str) -> NoReturn:
     """Saves what was learnt so far, says where, and ends the command."""
+    if not model.is_chief:
+        sys.exit(130)
     with _no_interrupt():
         out.mkdir(parents=True, exist_ok=True)
         number = 1
@@ -286,7 +292,7 @@ def _keep_interrupted(model: TextModel, out: Path, epoch: int, epochs: int) -> N
     parts = [*model.encoder.layers, model.preprocessor]
     trust = " --trust" if any(hasattr(part, "archive") for part in parts) else ""
     problem(
-        f"Interrupted in epoch {epoch} of {epochs}. What was learnt so far is kept in {path}\n"
+        f"{what} is kept in {path}\n"
         f"  keras-seqzoo evaluate {path} DATA{trust}     how good it is\n"
         f"  keras-seqzoo export {path} {out}{trust}     serve it all the same"
     )
@@ -295,7 +301,10 @@ def _keep_interrupted(model: TextModel, out: Path, epoch: int, epochs: int) -> N
 
 @contextmanager
 def _no_interrupt() -> Iterator[None]:
-    former = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    def answer(*_: object) -> None:
+        problem("The model is being written, and that is finished first.")
+
+    former = signal.signal(signal.SIGINT, answer)
     try:
         yield
     finally:

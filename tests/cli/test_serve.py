@@ -46,7 +46,7 @@ class Server:
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         self.lines: list[str] = []
         self._read = self._lines()
-        self.port = int(self.wait_for(r"Serving .* at http://127.0.0.1:([0-9]+)/v1/models$")[1])
+        self.port = int(self.wait_for(r"Serving .* at http://127.0.0.1:([0-9]+)$")[1])
         self.sample = self.wait_for("Ask: (.*)")[1]
 
     def _lines(self) -> Iterator[str]:
@@ -141,7 +141,9 @@ def _check_odd_requests(server: Server) -> None:
         ("GET", "/v1/models/../../etc/passwd", 400),
         ("GET", "/v1/models/..", 404),
         ("BREW", "/v1/models/reviews", 400),
-        ("GET", "/", 404),
+        ("GET", "/v1/models", 400),
+        ("GET", "/nothing", 404),
+        ("POST", "/", 404),
     ):
         connection.request(method, path)
         reply = connection.getresponse()

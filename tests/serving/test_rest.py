@@ -123,6 +123,14 @@ def test_tensorflow_serving_itself(name: str, ask_tensorflow_serving: Ask) -> No
     _check(CASES[name], lower)
 
 
+def test_the_server_s_address_lists_its_models(ask: Ask) -> None:
+    code, headers, reply = ask("GET", "/")
+    assert (code, headers["content-type"]) == (200, "application/json")
+    assert json.loads(reply) == {"models": {"m": {"status": "/v1/models/m", "versions": [1, 2]}}}
+    assert ask("GET", json.loads(reply)["models"]["m"]["status"])[0] == 200
+    assert b"The models are listed at /" in ask("GET", "/v1/models")[2]
+
+
 @pytest.mark.parametrize(
     ("place", "version"), [("", "2"), ("/versions/1", "1"), ("/labels/stable", "1")]
 )
@@ -161,7 +169,7 @@ def test_an_export_is_served(tiny_model: Any, tmp_path: Path) -> None:
     np.testing.assert_allclose([[p for _, p in row] for row in pairs], expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("path", ["/", "/v2/models/m", "/monitoring/prometheus", "/v1%0A"])
+@pytest.mark.parametrize("path", ["/v2/models/m", "/monitoring/prometheus", "/v1%0A"])
 def test_other_paths_are_not_found(path: str, ask: Ask) -> None:
     code, headers, reply = ask("GET", path)
     assert (code, headers["content-type"]) == (404, "application/json")

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -87,6 +88,7 @@ def create_app(
     return Starlette(
         routes=[
             Route(METRICS, lambda request: metrics.page()),
+            Route("/", lambda request: _list_models(store)),
             Route("/{path:path}", api),
         ],
         middleware=[Middleware(Observed, metrics=metrics, log=log)],
@@ -98,6 +100,15 @@ def create_app(
         },
         lifespan=lifespan,
     )
+
+
+def _list_models(store: ModelStore) -> Response:
+    """What is served, for whoever opens the server's address; TensorFlow Serving has no page."""
+    models = {
+        name: {"status": f"/v1/models/{quote(name, safe='')}", "versions": versions}
+        for name, versions in store.available().items()
+    }
+    return _reply(write({"models": models}))
 
 
 def _reply(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -157,7 +168,7 @@ class _Api:
         path = target(request.scope)
         if not API.fullmatch(path):
             raise RequestError(
-                f"There is no such path. Models are at /v1/models. Received: {path}", "NOT_FOUND"
+                f"There is no such path. The models are listed at /. Received: {path}", "NOT_FOUND"
             )
         call = read_path(request.method, path)
         request.state.method = call.verb

@@ -53,7 +53,7 @@ def read_path(method: str, target: str) -> Call:
         raise RequestError(f"Malformed request: {method} {target}")
     version = None if match["version"] is None else _read_version(match["version"])
     if not match["model"]:
-        raise RequestError("Missing model name in request.")
+        raise RequestError("Missing model name in request. The models are listed at /.")
     verb = match["verb"]
     if method == "GET" and verb != "metadata":
         verb = "status"

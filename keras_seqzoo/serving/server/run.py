@@ -113,7 +113,7 @@ def _check_models(store: ModelStore, origin: str, report: Callable[[str], None])
 
 def _url(host: str, port: int) -> str:
     name = {"0.0.0.0": "localhost", "::": "localhost"}.get(host, host)
-    return f"http://{f'[{name}]' if ':' in name else name}:{port}/v1/models"
+    return f"http://{f'[{name}]' if ':' in name else name}:{port}"
 
 
 def _welcome(store: ModelStore, url: str) -> str:

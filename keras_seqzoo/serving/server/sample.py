@@ -27,7 +27,9 @@ def sample_command(url: str, model: str, signatures: Mapping[str, Any]) -> str:
     row = {key: _value(inputs[key]) for key in sorted(inputs)}
     body: dict[str, Any] = {} if name == DEFAULT_SIGNATURE else {"signature_name": name}
     body["instances"] = [row if len(row) > 1 else next(iter(row.values()))]
-    return f"curl -d {shlex.quote(json.dumps(body))} {shlex.quote(f'{url}/{model}:predict')}"
+    return (
+        f"curl -d {shlex.quote(json.dumps(body))} {shlex.quote(f'{url}/v1/models/{model}:predict')}"
+    )
 
 
 def _value(info: Any) -> Any:
