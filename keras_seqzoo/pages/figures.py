@@ -41,6 +41,7 @@ COSTS = {
 MOST_NUMBERED = 12  # classes of a matrix whose cells can hold numbers
 MOST_NAMED = 15  # classes of `f1_by_class`
 _LONGEST_NAME = 32
+_MOST_ON_AXIS = 6  # more names would leave the cells no room for their numbers
 _PANEL = 3.1
 
 
@@ -152,8 +153,8 @@ def learning_curves(
 def confusion_matrices(results: Results, labels: Sequence[str], columns: int = 1) -> Figure:
     """Draws counts, a row a true class, shaded by their share of the row.
 
-    Beyond `MOST_NUMBERED` classes, cells have no numbers and axes count the classes from 1; so
-    do matrices with names too long for an axis (see `has_numbered_classes`).
+    Where there are many classes, or long names, axes count the classes from 1 (see
+    `has_numbered_classes`); beyond `MOST_NUMBERED` classes, cells have no numbers.
     """
     count = len(results.classes)
     names = [wrapped(name, 16) for name in results.classes]
@@ -201,7 +202,7 @@ def confusion_matrices(results: Results, labels: Sequence[str], columns: int = 1
 def has_numbered_classes(results: Results) -> bool:
     """Whether `confusion_matrices` writes numbers in place of the names of classes."""
     longest = max(map(len, results.classes))
-    return len(results.classes) > MOST_NUMBERED or longest > _LONGEST_NAME
+    return len(results.classes) > _MOST_ON_AXIS or longest > _LONGEST_NAME
 
 
 def reliability(

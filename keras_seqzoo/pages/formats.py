@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup, escape
 
 EN_DASH, MINUS = "\u2013", "\u2212"
 UNKNOWN = EN_DASH
@@ -69,6 +71,11 @@ def duration(seconds: float | None) -> str:
 def count(amount: int, noun: str, plural: str = "") -> str:
     """Returns `1 row`, `2,000 rows`."""
     return f"{amount:,} {noun if amount == 1 else plural or noun + 's'}"
+
+
+def breakable(name: str) -> Markup:
+    """Returns a name that breaks after its underscores and slashes before it breaks in a word."""
+    return Markup(re.sub(r"([_/=])", r"\1<wbr>", str(escape(name))))
 
 
 def listed(names: Sequence[str]) -> str:

@@ -61,6 +61,7 @@ def render(results: Results) -> str:
         "points": formats.points,
         "p_value": formats.p_value,
         "aligned": formats.aligned,
+        "breakable": formats.breakable,
     }
     return environment.get_template("page.html.j2").render(**_context(results))
 

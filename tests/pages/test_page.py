@@ -11,6 +11,7 @@ from sample_results import REASON, make_results
 
 from keras_seqzoo.evaluation.leaderboard import leaderboard
 from keras_seqzoo.evaluation.results import Entry
+from keras_seqzoo.pages import figures
 from keras_seqzoo.pages.page import render, write_page
 
 COMPARED = {"differences", "costs"}
@@ -29,7 +30,7 @@ NASTY = (
 class Page(HTMLParser):
     """What a browser would see: elements, text, and whether tags are nested well."""
 
-    VOID = frozenset({"meta", "br", "hr", "img", "input", "link"})
+    VOID = frozenset({"meta", "br", "hr", "img", "input", "link", "wbr"})
 
     def __init__(self, html):
         super().__init__()
@@ -285,3 +286,21 @@ def test_pages_import_no_tensorflow_and_no_pyplot():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_ten_classes_are_counted_on_axes_and_named_in_a_key():
+    names = tuple(f"declined_card_payment_{i}" for i in range(10))
+    results = make_results(names, ("lstm",), rows=2000, seeds=1, baselines=False, missing=())
+    page = Page(render(results))
+    assert "Numbers of the classes" in page.words
+    figure = figures.confusion_matrices(results, ["lstm"])
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    assert len(boxes) == 100
+    for i, box in enumerate(boxes):
+        assert box.count_overlaps(boxes[:i]) == 0
+
+
+def test_a_table_too_wide_for_a_phone_says_so_and_names_break_after_underscores(html):
+    assert "of figures: swipe the table sideways" in html
+    assert "tfidf_<wbr>logistic" in html
