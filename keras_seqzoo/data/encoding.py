@@ -93,6 +93,16 @@ def choose_encoding(path: Path, encoding: str | None, options: Mapping[str, Any]
     return guess
 
 
+def first_lines(path: Path, encoding: str | None, options: Mapping[str, Any]) -> list[str]:
+    """Returns the first 20 whole lines that are not empty, for messages; [] of a `.zip` file."""
+    compression = _compression(path, options)
+    if compression is not None and compression not in _OPENERS:
+        return []
+    start = next(_blocks(path, compression))
+    lines = start.decode(encoding or "utf-8", "replace").splitlines()
+    return [line for line in lines[: -1 if len(start) == _BLOCK_BYTES else None] if line][:20]
+
+
 def byte_order_mark(start: bytes) -> str | None:
     """Returns the codec that the first bytes of a text name by a byte order mark, if they do."""
     return next((name for mark, name in _BYTE_ORDER_MARKS if start.startswith(mark)), None)

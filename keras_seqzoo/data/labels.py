@@ -1,10 +1,17 @@
-"""Labels as they are written to classes: their names, order and counts."""
+"""Labels as they are written to classes: their names, order and counts.
+
+A label that is a string names its class by its exact text: "01", "1" and "1.0" are three classes.
+Whole numbers of a typed column (1.0 among them, which pandas makes of 1 beside a missing value)
+and booleans are named as Python writes them.
+"""
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -21,6 +28,7 @@ _KINDS = {
     "mixed-integer-float": "number",
     "boolean": "boolean",
 }
+_WHOLE = re.compile(r"0|-?[1-9][0-9]*")
 
 
 class Classes:
@@ -49,12 +57,14 @@ class Classes:
     ) -> Classes:
         """Reads all labels, a block at a time, and names their classes.
 
-        Strings are sorted as strings, numbers as numbers, and `False` comes before `True`.
+        Where all names are whole numbers, written plainly, they are sorted as numbers; else as
+        strings.
 
         Args:
             labels: the label column in blocks, no value missing.
             given: class names in label order, instead of sorting those in the data.
-            untyped: whether strings that all look like numbers are numbers, as in CSV.
+            untyped: whether strings that all look like numbers are numbers, as in CSV; then they
+                must be whole.
             where: the table's source, for messages.
 
         Raises:
@@ -62,7 +72,8 @@ class Classes:
                 outside `given`.
 
         Warns:
-            UserWarning: more than 50 classes, with fewer than two rows each on average.
+            UserWarning: more than 50 classes, with fewer than two rows each on average; or classes
+                that differ only in case, in space, or in how a number is written.
         """
         known = None if given is None else _checked_names(given)
         rows: Counter[Hashable] = Counter()
@@ -71,32 +82,24 @@ class Classes:
             kind = infer_dtype(block)
             kinds.add(_KINDS.get(kind, kind))
             if len(kinds) > 1 or kind not in _KINDS:
-                raise ValueError(
-                    f"Labels must be all strings, all whole numbers or all booleans. Convert the "
-                    f"label column to str. Received: {where!r} with labels of type "
-                    f"{' and '.join(sorted(kinds))}, such as {shorten(block.tolist(), 3)}"
-                )
+                raise _unsuitable(block, kinds, where)
             rows.update(block.value_counts(sort=False).to_dict())
-        keys = _class_keys(rows, kinds.pop(), untyped, known or (), where)
+        names = _names(rows, kinds.pop(), untyped, where)
         if known is not None:
-            return cls(known, _positions_in(known, keys, where), rows)
-        ordered = sorted(set(keys.values()))
+            return cls(known, _positions_in(known, names, where), rows)
+        distinct = set(names.values())
+        numbers = all(map(_WHOLE.fullmatch, distinct))
+        ordered = sorted(distinct, key=int) if numbers else sorted(distinct)
         if len(ordered) < 2:
             raise ValueError(
                 f"A classifier needs at least two classes. Check the label column, or pass "
                 f"classes= for a part of a larger table. "
                 f"Received: {where!r} with one class, {shorten(ordered)}"
             )
-        if len(ordered) > 50 and 2 * len(ordered) > rows.total():
-            warnings.warn(
-                f"{where} has {len(ordered):,} classes in {rows.total():,} rows: is label= the "
-                f"right column? The first are {shorten(ordered, 3)}.",
-                UserWarning,
-                stacklevel=4,
-            )
-        places = {key: position for position, key in enumerate(ordered)}
-        positions = {value: places[key] for value, key in keys.items()}
-        return cls(tuple(map(str, ordered)), positions, rows)
+        _warn_of_odd_classes(ordered, rows.total(), where)
+        places = {name: position for position, name in enumerate(ordered)}
+        positions = {value: places[name] for value, name in names.items()}
+        return cls(tuple(ordered), positions, rows)
 
     def encode(self, labels: pd.Series) -> npt.NDArray[np.int32]:
         """Maps labels, all of them learnt from, to int32 positions `(rows,)`."""
@@ -121,26 +124,38 @@ def _checked_names(given: Sequence[str]) -> tuple[str, ...]:
     return names
 
 
-def _class_keys(
-    values: Iterable[Any], kind: str, untyped: bool, known: Sequence[str], where: str
-) -> dict[Hashable, Any]:
-    """Maps each label value to what its class is sorted by; `str` of that is the class name."""
-    values = list(values)
-    if kind == "boolean":
-        return {value: bool(value) for value in values}
-    if kind == "string":
-        numeric = untyped and all(NUMBER.fullmatch(value) for value in values)
-        if not numeric or set(values) <= set(known):
-            return {value: value for value in values}
-    keys = {value: _whole_number(value) for value in values}
-    fractions = [value for value, number in keys.items() if number is None]
-    if fractions:
-        raise ValueError(
-            f"Labels must be classes, not measurements. Bin the numbers, for example with "
-            f"pandas.cut, or pass another column; if they are names of classes, convert the "
-            f"column to str. Received: {where!r} with labels such as {shorten(fractions, 3)}"
+def _unsuitable(block: pd.Series, kinds: set[str], where: str) -> ValueError:
+    found = f"Received: {where!r} with labels such as {shorten(block.tolist(), 3)}"
+    if any(pd.api.types.is_list_like(value) for value in block):
+        return ValueError(
+            "A text has one class: each row of the label column holds one name. Texts with several "
+            f"labels cannot be learnt from. Choose one label a text. {found}"
         )
-    return keys
+    return ValueError(
+        "Labels must be all strings, all whole numbers or all booleans. Convert the label column "
+        f"to str. {found}, of type {' and '.join(sorted(kinds))}"
+    )
+
+
+def _names(values: Iterable[Hashable], kind: str, untyped: bool, where: str) -> dict[Hashable, str]:
+    """Maps each label value to the name of its class."""
+    values = list(values)
+    is_text = kind == "string"
+    if kind == "number" or (
+        untyped and is_text and all(NUMBER.fullmatch(str(value)) for value in values)
+    ):
+        whole = {value: _whole_number(value) for value in values}
+        fractions = [value for value, number in whole.items() if number is None]
+        if fractions:
+            raise ValueError(
+                f"Labels must be classes, not measurements. Bin the numbers, for example with "
+                f"pandas.cut, or pass another column; if they are names of classes, convert the "
+                f"column to str (for a CSV file pass dtype=str). "
+                f"Received: {where!r} with labels such as {shorten(fractions, 3)}"
+            )
+        if not is_text:
+            return {value: str(number) for value, number in whole.items()}
+    return {value: str(value) for value in values}
 
 
 def _whole_number(value: Any) -> int | None:
@@ -148,21 +163,45 @@ def _whole_number(value: Any) -> int | None:
         return int(str(value))  # exact; float would make one of two long identifiers
     except ValueError:
         number = float(value)
-        return int(number) if number.is_integer() else None
+        # Beyond 2**53 two whole numbers may have become one float.
+        return int(number) if number.is_integer() and abs(number) < 2**53 else None
 
 
 def _positions_in(
-    known: Sequence[str], keys: Mapping[Hashable, Any], where: str
+    known: Sequence[str], names: Mapping[Hashable, str], where: str
 ) -> dict[Hashable, int]:
     places = {name: position for position, name in enumerate(known)}
-    unknown = {key for key in keys.values() if str(key) not in places}
-    numbers = all(type(key) is int and 0 <= key < len(known) for key in keys.values())
-    if numbers and not any(NUMBER.fullmatch(name) for name in known):
-        return dict(keys)
+    unknown = set(names.values()) - places.keys()
+    are_numbers = all(_WHOLE.fullmatch(n) and 0 <= int(n) < len(known) for n in names.values())
+    if are_numbers and not any(NUMBER.fullmatch(name) for name in known):
+        return {value: int(name) for value, name in names.items()}
     if unknown:
         raise ValueError(
-            f"Every label must be one of classes. Add the missing names to classes, or leave "
-            f"those rows out. Received: {where!r} with unknown labels "
-            f"{shorten(sorted(map(str, unknown)))}; classes={tuple(known)}"
+            f"Every label must be one of classes, to the letter. Add the missing names to classes, "
+            f"or leave those rows out. Received: {where!r} with unknown labels "
+            f"{shorten(sorted(unknown))}; classes={tuple(known)}"
         )
-    return {value: places[str(key)] for value, key in keys.items()}
+    return {value: places[name] for value, name in names.items()}
+
+
+def _warn_of_odd_classes(classes: Sequence[str], rows: int, where: str) -> None:
+    if len(classes) > 50 and 2 * len(classes) > rows:
+        warnings.warn(
+            f"{where} has {len(classes):,} classes in {rows:,} rows: is label= the right column? "
+            f"The first are {shorten(classes, 3)}.",
+            UserWarning,
+            stacklevel=5,
+        )
+    alike: dict[Any, list[str]] = {}
+    for name in classes:
+        meaning = Decimal(name) if NUMBER.fullmatch(name) else name.strip().casefold()
+        alike.setdefault(meaning, []).append(name)
+    pairs = [names for names in alike.values() if len(names) > 1]
+    if pairs:
+        warnings.warn(
+            f"{where} has classes that look like one written in several ways: "
+            f"{'; '.join(shorten(names, 3) for names in pairs[:3])}. They are kept apart; mend the "
+            f"label column where they are one.",
+            UserWarning,
+            stacklevel=5,
+        )

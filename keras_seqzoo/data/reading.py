@@ -21,13 +21,20 @@ from typing import Any, BinaryIO
 import pandas as pd
 from pyarrow import parquet
 
-from keras_seqzoo.data.encoding import COMPRESSIONS, byte_order_mark
+from keras_seqzoo.data.encoding import COMPRESSIONS, byte_order_mark, first_lines
 
 READ_ROWS = 16_384
 """Rows pandas parses at a time. Fixed, so that every pass over a file sees the same blocks."""
 
+QUOTING = {"minimal": csv.QUOTE_MINIMAL, "none": csv.QUOTE_NONE}
+
 _FORMATS = {".jsonl": "json", ".ndjson": "json", ".json": "json", ".parquet": "parquet"}
 _LARGEST_FIELD = 2**31 - 1
+
+_ONE_COLUMN = {
+    "text": "Join texts first, as in frame['text'] = frame['a'] + ' ' + frame['b'].",
+    "label": "Pass one of them; several labels a text cannot be learnt.",
+}
 
 NUMBER = re.compile(r"\s*[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?\s*")
 
@@ -44,7 +51,7 @@ def find_files(source: str | os.PathLike[str]) -> tuple[list[Path], bool]:
 
     Raises:
         FileNotFoundError: no such file, or nothing matches the pattern.
-        ValueError: a folder, or an empty file.
+        ValueError: a folder, a pipe, or an empty file.
     """
     path = Path(source).expanduser()
     is_pattern = bool(set("*?[") & set(str(path))) and not path.exists()
@@ -58,9 +65,11 @@ def find_files(source: str | os.PathLike[str]) -> tuple[list[Path], bool]:
                 f"Received: {str(source)!r} (working folder: {Path.cwd()})"
             )
     elif path.is_dir():
+        raise ValueError(f"A table is a file, not a folder. {_folder_fix(path)} Received: {source}")
+    elif str(source) == "-" or (path.exists() and not path.is_file()):
         raise ValueError(
-            f"A table is a file, not a folder. Pass one file, or a pattern such as "
-            f"{str(path / '*.csv')!r} to stream all of its files. Received: {str(source)!r}"
+            "A table is read several times, so it must be a file. Write what comes through a pipe "
+            f"to a file first. Received: {str(source)!r}"
         )
     elif not path.exists():
         raise FileNotFoundError(f"No such file. {_similar_files(path)} Received: {str(source)!r}")
@@ -73,6 +82,17 @@ def find_files(source: str | os.PathLike[str]) -> tuple[list[Path], bool]:
                 f"Received: {str(file)!r}, an empty file"
             )
     return files, is_pattern
+
+
+def _folder_fix(path: Path) -> str:
+    if not any(path.glob("*/*.txt")):
+        return f"Pass one file, or a pattern such as {str(path / '*.csv')!r} to stream all of it."
+    return (
+        "Make a table of a folder with a text a file and a folder a class:\n"
+        f"  files = sorted(pathlib.Path({str(path)!r}).glob('*/*.txt'))\n"
+        "  table = read_table(pandas.DataFrame({'text': [f.read_text('utf-8') for f in files], "
+        "'label': [f.parent.name for f in files]}))\n"
+    )
 
 
 def _similar_files(path: Path) -> str:
@@ -97,7 +117,13 @@ def _data_suffix(path: Path) -> str:
     return suffixes[-1] if suffixes else ""
 
 
-def pick_column(columns: Sequence[Hashable], wanted: str | int, role: str, where: str) -> Hashable:
+def pick_column(
+    columns: Sequence[Hashable],
+    wanted: str | int,
+    role: str,
+    where: str,
+    hint: Callable[[], str] = str,
+) -> Hashable:
     """Finds the column that a name or an integer position stands for.
 
     Args:
@@ -105,11 +131,17 @@ def pick_column(columns: Sequence[Hashable], wanted: str | int, role: str, where
         wanted: a name, or a position counted from 0 (from the end where negative).
         role: `"text"` or `"label"`, the argument that `wanted` came from.
         where: the file or frame, for messages.
+        hint: says what looks wrong with the file, or "".
 
     Raises:
-        ValueError: no such column, or more than one of that name. Lists the columns and says what
-            looks wrong with the header.
+        ValueError: no such column, more than one of that name, or a list of columns. Lists the
+            columns and says what looks wrong with the header.
     """
+    if isinstance(wanted, list | set | dict):
+        raise ValueError(
+            f"A table has one column of texts and one of labels, with one class a text. "
+            f"{_ONE_COLUMN[role]} Received: {role}={wanted!r}"
+        )
     if isinstance(wanted, int) and not isinstance(wanted, bool):
         if not -len(columns) <= wanted < len(columns):
             raise ValueError(
@@ -128,7 +160,7 @@ def pick_column(columns: Sequence[Hashable], wanted: str | int, role: str, where
     if count == 0:
         close = difflib.get_close_matches(str(wanted), [str(name) for name in columns], n=3)
         hints = [f"Did you mean {' or '.join(map(repr, close))}?"] if close else []
-        hints += [hint for hint in (_header_hint(columns),) if hint]
+        hints += [found for found in (hint(), _header_hint(columns)) if found]
         if role == "label":
             hints.append("For rows without labels pass label=None.")
         raise ValueError(
@@ -141,10 +173,6 @@ def pick_column(columns: Sequence[Hashable], wanted: str | int, role: str, where
 
 def _header_hint(columns: Sequence[Hashable]) -> str:
     names = [str(name) for name in columns]
-    if len(names) == 1:
-        for separator in "\t;|,":
-            if separator in names[0]:
-                return f"The header is one field: the separator looks like sep={separator!r}."
     if any(NUMBER.fullmatch(name) or name.count(" ") > 2 or not name.strip() for name in names):
         return "The header looks like a row of data: without a header, pass names=[...]."
     return ""
@@ -229,21 +257,18 @@ def read_frames(
         ValueError: the file does not parse.
     """
     columns: list[Hashable] | None = None
-    fix = "Check how it was written"
+    fix = ""
     kind = file_format(path)
     if kind == "parquet":
         columns = _parquet_columns(path)
         frames = _parquet_frames(path, list(pick(columns)), options, stream)
     elif kind == "json":
         fix = (
-            "Each line must be one JSON object; read other JSON with pandas and pass the DataFrame"
+            "Each line must be one JSON object. Make lines of a JSON array with jq -c '.[]', or "
+            "read it with pandas.read_json(…, dtype=False) and pass the DataFrame."
         )
         frames = _json_frames(path, encoding, options)
     else:
-        fix = (
-            "If quotes are part of the text pass quoting=3; else check sep=, or leave such rows "
-            "out with on_bad_lines='skip'"
-        )
         frames = _csv_frames(path, encoding, options)
     while True:
         try:
@@ -251,8 +276,14 @@ def read_frames(
         except StopIteration:
             return
         except ValueError as error:  # every parser error of pandas and pyarrow is one
+            if kind == "csv":
+                fix = layout_hint(path, encoding, options) or (
+                    "If quotes are part of the text pass quoting='none'; else check sep=, or leave "
+                    "such rows out with on_bad_lines='skip'."
+                )
             raise ValueError(
-                f"The whole file must parse. {fix}. Received: {str(path)!r}: {error}"
+                f"The whole file must parse. {fix or 'Check how it was written.'} "
+                f"Received: {str(path)!r}: {error}"
             ) from error
         columns = list(frame.columns) if columns is None else columns
         yield columns, frame
@@ -264,14 +295,21 @@ def _csv_frames(
     settings = {"sep": separator(path, options), **options}
     if "delimiter" in options:
         del settings["sep"]
+    if isinstance(settings.get("quoting"), str):
+        settings["quoting"] = QUOTING[settings["quoting"]]
     if not {"na_values", "keep_default_na"} & settings.keys():
         # "NA", "null" and "None" are words that people write; only an empty field is missing.
         settings.update(na_values=[""], keep_default_na=False)
     dtype = options.get("dtype")
     if dtype is None or isinstance(dtype, Mapping):
         # Left to itself pandas guesses the types of each block anew: a label would be 1 in one
-        # and "1" in the next, and a review "007" would become 7.
-        settings["dtype"] = defaultdict(lambda: "str", dtype or {})
+        # and "1" in the next, and a review "007" would become 7. It guesses at categories too.
+        named = {
+            name: "str" if kind == "category" else kind for name, kind in (dtype or {}).items()
+        }
+        settings["dtype"] = defaultdict(lambda: "str", named)
+    elif dtype == "category":
+        settings["dtype"] = "str"
     if csv.field_size_limit() < _LARGEST_FIELD:
         # The python engine's limit of 128 KiB is below a long review. It belongs to the process,
         # so it is never lowered again: another thread may be in the middle of such a field.
@@ -287,6 +325,29 @@ def separator(path: Path, options: Mapping[str, Any]) -> str:
     """Returns what separates the fields of a CSV file: the user's option, or by suffix."""
     by_suffix = "\t" if _data_suffix(path) in (".tsv", ".tab") else ","
     return options.get("sep", options.get("delimiter", by_suffix))
+
+
+def layout_hint(path: Path, encoding: str | None, options: Mapping[str, Any]) -> str:
+    """Says what looks wrong with how the fields of a CSV file are told apart, or ""."""
+    lines = first_lines(path, encoding, options)
+    used = str(separator(path, options))
+    if not lines or _separates(used, lines):
+        return ""
+    others = [mark for mark in "\t;|," if mark != used]
+    likely = [mark for mark in others if _separates(mark, lines)]
+    likely += [mark for mark in others if mark in lines[0] and used not in lines[0]]
+    if likely:
+        return f"The fields look separated by {likely[0]!r}: pass sep={likely[0]!r}."
+    if _data_suffix(path) in (".csv", ".tsv", ".tab"):
+        return ""
+    return (
+        "This looks like one text a line, which is no table: to train, every line needs a label "
+        "too. Texts alone are read by TextTable.from_texts(path.read_text('utf-8').splitlines())."
+    )
+
+
+def _separates(mark: str, lines: Sequence[str]) -> bool:
+    return mark in lines[0] and len({line.count(mark) for line in lines}) == 1
 
 
 def declares_type(options: Mapping[str, Any], column: Hashable) -> bool:
@@ -312,6 +373,8 @@ def _check_header(frame: pd.DataFrame, options: Mapping[str, Any]) -> None:
 def _json_frames(
     path: Path, encoding: str | None, options: Mapping[str, Any]
 ) -> Iterator[pd.DataFrame]:
+    if any(line.lstrip().startswith("[") for line in first_lines(path, encoding, options)[:1]):
+        raise ValueError("it is a JSON array")
     settings = {"lines": True, "dtype": False, **options}
     with pd.read_json(path, encoding=encoding, chunksize=READ_ROWS, **settings) as reader:
         yield from (frame for frame in reader if len(frame))

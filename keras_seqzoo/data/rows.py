@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from pandas.api.types import infer_dtype
 from keras_seqzoo.data.reading import (
     declares_type,
     file_format,
+    layout_hint,
     pick_column,
     read_frames,
     separator,
@@ -121,7 +122,7 @@ class Rows:
             warnings.warn(
                 f"{tally.merged:,} texts of {self.name} hold tabs and line breaks: a quotation "
                 f"mark has probably hidden the rows after it. If quotes are part of the texts "
-                f"pass quoting=3; if such texts are right pass quoting=0.",
+                f"pass quoting='none'; if such texts are right pass quoting='minimal'.",
                 UserWarning,
                 stacklevel=6,
             )
@@ -133,7 +134,10 @@ class Rows:
         shared: list[Hashable] | None = None
         for number, path in enumerate(self.files):
             encoding = self.encodings[number]
-            pick = partial(self._pick, where=str(path))
+            hint = partial(layout_hint, path, encoding, self.options)
+            pick = partial(
+                self._pick, where=str(path), hint=hint if file_format(path) == "csv" else str
+            )
             picked: list[Hashable] | None = None
             for columns, frame in read_frames(path, pick, encoding, self.options, self.stream):
                 shared = columns if shared is None else shared
@@ -147,10 +151,12 @@ class Rows:
                 picked = pick(columns) if picked is None else picked
                 yield number, frame, picked
 
-    def _pick(self, columns: Sequence[Hashable], where: str) -> list[Hashable]:
-        picked = [pick_column(columns, self.text, "text", where)]
+    def _pick(
+        self, columns: Sequence[Hashable], where: str, hint: Callable[[], str] = str
+    ) -> list[Hashable]:
+        picked = [pick_column(columns, self.text, "text", where, hint)]
         if self.label is not None:
-            picked.append(pick_column(columns, self.label, "label", where))
+            picked.append(pick_column(columns, self.label, "label", where, hint))
             if picked[0] == picked[1]:
                 raise ValueError(
                     f"Text and label must be two columns. Pass label=None for rows without "
@@ -162,6 +168,13 @@ class Rows:
         values = _without_categories(values)
         kind = "string" if values.dtype == TEXT_DTYPE else infer_dtype(values)
         if kind != "string":
+            if pd.api.types.is_list_like(values.iloc[0]):
+                raise ValueError(
+                    "A text is one string. Join lists of words first, as in "
+                    "frame['text'].str.join(' '). "
+                    f"Received: text={self.text!r} of {self.name!r} with "
+                    f"{shorten([values.iloc[0]])}"
+                )
             raise self._not_text(f"{kind} values such as {shorten(values.tolist(), 3)}", likely)
         try:
             return values.astype(TEXT_DTYPE)

@@ -14,7 +14,7 @@ import pandas as pd
 
 from keras_seqzoo.data.encoding import choose_encoding
 from keras_seqzoo.data.labels import Classes
-from keras_seqzoo.data.reading import file_format, find_files, shorten
+from keras_seqzoo.data.reading import QUOTING, file_format, find_files, shorten
 from keras_seqzoo.data.rows import Rows
 from keras_seqzoo.data.splitting import (
     check_seed,
@@ -81,25 +81,31 @@ def read_table(
 ) -> TextTable | TextStream:
     """Reads labelled texts from a file, several files or a DataFrame.
 
-    In CSV an empty field is missing, and "NA", "null" or "None" are text. Labels may be strings,
-    whole numbers (1.0 is class "1"), booleans or a pandas categorical.
+    In CSV an empty field is missing, and "NA", "null" or "None" are text.
+
+    Labels may be strings, whole numbers, booleans or a pandas categorical. The name of a string's
+    class is its exact text, and all labels of text files are strings: "01", "1" and "1.0" are
+    three classes (a number of a DataFrame, Parquet or JSON file, such as 1 or 1.0, is class "1").
+    Classes are sorted by name; where all names are whole numbers written plainly, as numbers.
 
     Args:
         source: a `.csv`, `.tsv`, `.jsonl` or `.parquet` file (text formats also compressed, as in
             `.csv.gz`; any other suffix is read as CSV), a DataFrame, or a pattern such as
             `"logs/part-*.csv"`, which is streamed.
         text: text column, by name or by position.
-        label: label column, by name or by position; `None` for rows without labels.
+        label: label column, by name or by position, with one class a row; `None` for rows without
+            labels.
         classes: class names in label order, such as `train.classes` for a test file. By default
-            the sorted labels of the data. Where the labels are 0, 1, … and these names are not
-            numbers, the labels are positions in them.
+            those in the data. Where the labels are 0, 1, … and these names are not numbers, the
+            labels are positions in them.
         na: `"error"`, or `"drop"` to leave rows without text or label out.
         encoding: codec of a text file. By default detected from the whole file.
         stream: read the rows anew from the file at every use, in constant memory. Type checkers
             need it for a pattern too.
-        **read_options: for `pandas.read_csv`, `read_json` or `read_parquet`: `sep`, `quoting`,
-            `names`, … (`names` means there is no header, unless `header` is given; `na_values` or
-            `keep_default_na` replaces the rule above). A streamed parquet file passes them to
+        **read_options: for `pandas.read_csv`, `read_json` or `read_parquet`: `sep`, `quoting`
+            (`"none"` where quotes are text, or a constant of `csv`), `names`, … (`names` means
+            there is no header, unless `header` is given; `na_values` or `keep_default_na` replaces
+            the rule above). A streamed parquet file passes them to
             `pyarrow.parquet.ParquetFile.iter_batches`.
 
     Returns:
@@ -127,6 +133,11 @@ def read_table(
         raise ValueError(
             f"Blocks are read by read_table itself. Pass stream=True for constant memory. "
             f"Received: {shorten(sorted(owned))}"
+        )
+    if isinstance(quoting := read_options.get("quoting"), str) and quoting not in QUOTING:
+        raise ValueError(
+            f"quoting must be one of {sorted(QUOTING)}, or a constant of the csv module. "
+            f"Received: quoting={quoting!r}"
         )
     if isinstance(source, pd.DataFrame):
         if stream or encoding is not None or read_options:

@@ -97,6 +97,8 @@ class TestColumns:
             ("a,b\nc,d\n", {"text": 2}, "position .* text=2.*2 columns"),
             ("a,b\nc,d\n", {"text": 0, "label": -3}, "label=-3"),
             ("a,b\nc,d\n", {"text": "a", "label": 0}, "two columns"),
+            ("a,b\nc,d\n", {"text": ["a", "b"]}, r"frame\['a'\] \+ .*text=\['a', 'b'\]"),
+            ("text,b,c\nc,d,e\n", {"label": ["b", "c"]}, "one class a text.*several labels"),
         ],
     )
     def test_not_there(self, tmp_path, content, options, words):
@@ -125,7 +127,6 @@ class TestColumns:
             ([1.5, 2], "floating"),
             (["a", 2], "mixed-integer"),
             ([b"a", b"b"], "bytes"),
-            ([["a"], ["b"]], "mixed"),
         ],
     )
     def test_not_text(self, values, kind):
@@ -134,6 +135,10 @@ class TestColumns:
             ValueError, match=rf"hold strings. Did you mean text='review'\?.*{kind} "
         ):
             read_table(source, text="id")
+
+    def test_lists_of_words(self):
+        with pytest.raises(ValueError, match=r"one string. Join .*str.join.*\['a', 'b'\]"):
+            read_table(frame([["a", "b"], ["c"]], [0, 1]))
 
     def test_only_numbers_in_csv(self, tmp_path):
         path = write(tmp_path / "t.csv", "id,review,label\n1,good film,x\n2,bad,y\n3,,y\n")
@@ -167,7 +172,9 @@ class TestLabels:
             ([True, False, True], ("False", "True")),
             (pd.Categorical(["b", "a", "b"], ["b", "a", "unused"]), ("a", "b")),
             (pd.Categorical([10, 2, 10]), ("2", "10")),
-            (["10", "2", "10"], ("10", "2")),
+            (["10", "2", "10"], ("2", "10")),
+            (["01", "2", "10"], ("01", "10", "2")),
+            (["NA", "None", "null"], ("NA", "None", "null")),
             (pd.array([10, 2, 10], "Int64"), ("2", "10")),
             (pd.Series([True, False, True], dtype=object), ("False", "True")),
             (pd.Series([2**60, 2**60 + 1, 2**60]), (str(2**60), str(2**60 + 1))),
@@ -183,23 +190,53 @@ class TestLabels:
         ("written", "classes"),
         [
             (["10", "2", "1"], ("1", "2", "10")),
-            (["1.0", "2.0", "2"], ("1", "2")),
-            (["-1", "+1", "1e0"], ("-1", "1")),
+            (["10", "-2", "0"], ("-2", "0", "10")),
+            (["1.0", "2.0", "10.0"], ("1.0", "10.0", "2.0")),
             (["10", "2", "x"], ("10", "2", "x")),
             (["1_0", "2", "3"], ("1_0", "2", "3")),
             (["True", "False", "True"], ("False", "True")),
-            (["007", "7", "8"], ("7", "8")),
+            (["NA", "None", "null"], ("NA", "None", "null")),
+            (["007", "008", "100"], ("007", "008", "100")),
+            ([str(2**60), str(2**60 + 1), "5"], ("5", str(2**60), str(2**60 + 1))),
         ],
     )
-    def test_as_written_in_csv(self, tmp_path, written, classes):
-        path = write(tmp_path / "t.csv", "text,label\n" + "".join(f"t,{w}\n" for w in written))
-        assert read_table(path).classes == classes
+    @pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "parquet"])
+    @pytest.mark.parametrize("stream", [False, True])
+    def test_names_are_what_the_file_says(self, tmp_path, written, classes, suffix, stream):
+        path = tmp_path / f"t.{suffix}"
+        source = pd.DataFrame({"text": ["t"] * len(written), "label": written})
+        if suffix == "parquet":
+            source.to_parquet(path)
+        elif suffix == "jsonl":
+            source.to_json(path, orient="records", lines=True)
+        else:
+            source.to_csv(path, index=False, sep="\t" if suffix == "tsv" else ",")
+        table = read_table(path, stream=stream)
+        assert table.classes == classes
+        (labels,) = [labels for _, labels in table.chunks()] if stream else [table.labels]
+        assert [classes[label] for label in labels] == written
+        again = read_table(path, classes=classes[::-1], stream=stream)
+        assert again.class_counts == {name: table.class_counts[name] for name in classes[::-1]}
 
-    def test_csv_type_given(self, tmp_path):
+    @pytest.mark.parametrize(
+        "written",
+        [["01", "1"], ["0111", "111"], ["1E2", "100"], ["007", "7"], ["1.0", "1"], ["+1", "1"],
+         [" 1", "1"], ["pos ", "pos"], ["TRUE", "True"]],
+    )  # fmt: skip
+    def test_like_labels_are_kept_apart_and_named(self, tmp_path, written):
+        path = write(tmp_path / "t.csv", "text,label\n" + "".join(f"t,{w}\n" for w in written))
+        with pytest.warns(UserWarning, match="look like one written in several ways") as caught:
+            table = read_table(path)
+        assert sorted(table.classes) == sorted(written)
+        assert caught[0].filename == __file__
+        with pytest.raises(ValueError, match=r"to the letter.*unknown labels"):
+            read_table(path, classes=[written[1], "x"])
+
+    @pytest.mark.parametrize("kind", [str, "category", "str"])
+    def test_csv_type_given(self, tmp_path, kind):
         path = write(tmp_path / "t.csv", "text,label\na,007\nb,10\nc,9\n")
-        assert read_table(path, dtype={"label": str}).classes == ("007", "10", "9")
-        assert read_table(path, dtype=str).classes == ("007", "10", "9")
-        assert read_table(path, dtype={"label": "category"}).classes == ("7", "9", "10")
+        assert read_table(path, dtype={"label": kind}).classes == ("007", "10", "9")
+        assert read_table(path, dtype=kind).classes == ("007", "10", "9")
         assert read_table(path, dtype={"label": "int64"}).classes == ("7", "9", "10")
 
     def test_csv_converter(self, tmp_path):
@@ -215,7 +252,8 @@ class TestLabels:
             ([float("inf"), 1.0], "not measurements"),
             (["a", 1], "all strings.*mixed"),
             ([True, 1], "all booleans"),
-            ([["a"], ["b"]], "all strings"),
+            ([["a"], ["b", "c"]], r"one class.*Choose one label.*\['b', 'c'\]"),
+            ([2.0**53, 2.0**53 + 2], "not measurements"),
             (pd.to_datetime(["2020-01-01", "2020-01-02"]), "datetime64"),
             (["a", "a"], "at least two classes.*one class, 'a'"),
         ],

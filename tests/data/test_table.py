@@ -5,6 +5,8 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import os
+import pathlib
 import subprocess
 import sys
 import warnings
@@ -166,6 +168,29 @@ class TestBadSources:
         with pytest.raises(ValueError, match=r"not a folder.*\*\.csv"):
             read_table(tmp_path)
 
+    def test_folder_of_classes_is_made_a_table_by_what_the_error_says(self, tmp_path):
+        for name in ("neg", "pos"):
+            (tmp_path / name).mkdir()
+            write(tmp_path / name / "1.txt", f"{name} naïve")
+        with pytest.raises(ValueError, match="a folder a class") as caught:
+            read_table(tmp_path)
+        lines = [line.strip() for line in str(caught.value).splitlines() if " = " in line]
+        names = {"pathlib": pathlib, "pandas": pd, "read_table": read_table}
+        exec("\n".join(lines), names)
+        table = names["table"]
+        assert table.frame.to_dict("list") == {"text": ["neg naïve", "pos naïve"], "label": [0, 1]}
+        assert table.classes == ("neg", "pos")
+
+    def test_pipe(self, tmp_path):
+        os.mkfifo(tmp_path / "pipe.csv")
+        for source in ("-", tmp_path / "pipe.csv"):
+            with pytest.raises(ValueError, match="must be a file"):
+                read_table(source)
+
+    def test_unknown_quoting(self, reviews):
+        with pytest.raises(ValueError, match=r"one of \['minimal', 'none'\].*'no'"):
+            read_table(reviews, quoting="no")
+
     def test_neither_path_nor_frame(self):
         with pytest.raises(TypeError, match=r"TextTable.from_texts.*Received: list"):
             read_table(["a text"])
@@ -195,11 +220,16 @@ class TestBadSources:
             ("t.csv", "text,label\n", "at least one row.*0 rows"),
             ("t.csv", "\n\n", "must parse.*No columns"),
             ("t.jsonl", "\n", "at least one row"),
-            ("t.csv", "text,label\na,x\nb,c,y\n", "quoting=3.*sep=.*Expected 2 fields"),
-            ("t.csv", 'text,label\n"a,x\nb,y\n', "quoting=3.*EOF inside string"),
+            ("t.csv", "text,label\na,x\nb,c,y\n", "quoting='none'.*sep=.*Expected 2 fields"),
+            ("t.csv", 'text,label\n"a,x\nb,y\n', "quoting='none'.*EOF inside string"),
             ("t.csv", "text,label\na, b,x\nc, d,y\n", "must parse.*first row has 3 fields"),
             ("t.jsonl", '{"text":"a","label":1}\n{"text"\n', "one JSON object"),
-            ("t.json", '[\n {"text":"a","label":1}\n]\n', "one JSON object"),
+            ("t.json", '[\n {"text":"a","label":1}\n]\n', r"jq -c.*DataFrame.*JSON array"),
+            ("t.jsonl", '[{"text":"a","label":1}]', "JSON array"),
+            ("t.csv", "text;label\na, b;1\nc;2\n", r"look separated by ';': pass sep=';'"),
+            ("t.csv", "text;label\na;1\nb, c, d;2\n", r"sep=';'"),
+            ("t.txt", "a, b, c\t1\nd\t2\ne, f\t2\n", r"sep='\\t'"),
+            ("t.txt", "good, fine\nbad, dull, long\nok\n", "one text a line.*from_texts"),
             ("t.parquet", "no parquet", "in that format"),
         ],
     )
@@ -219,12 +249,12 @@ class TestBadSources:
 
     def test_quotes_that_hide_rows(self, tmp_path):
         path = write(tmp_path / "t.tsv", 'label\ttext\na\t"one\nb\ttwo"\na\tthree\nb\tfour\n')
-        with pytest.warns(UserWarning, match="1 texts .* quoting=3") as caught:
+        with pytest.warns(UserWarning, match="1 texts .* quoting='none'") as caught:
             assert len(read_table(path)) == 3
         assert caught[0].filename == __file__
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            assert len(read_table(path, quoting=3)) == 4
+            assert len(read_table(path, quoting="none")) == 4
             assert len(read_table(path, quoting=0)) == 3
 
 
@@ -319,7 +349,7 @@ class TestRealFiles:
         table = read_table(path, text="message", quoting=3)
         assert table.class_counts == {"ham": 4827, "spam": 747}
         assert len(set(table.texts)) == 5171
-        with pytest.warns(UserWarning, match="quoting=3"):
+        with pytest.warns(UserWarning, match="quoting='none'"):
             assert len(read_table(path, text="message")) == 5572
         with pytest.warns(UserWarning, match="drop_duplicates"):
             table.split()
@@ -336,7 +366,7 @@ class TestRealFiles:
         path = real("mrpc/msr-para-train.tsv")
         table = read_table(path, text="#1 String", label="Quality", quoting=3)
         assert (len(table), table.encoding, table.classes) == (3576, "utf-8-sig", ("0", "1"))
-        with pytest.raises(ValueError, match="quoting=3"):
+        with pytest.raises(ValueError, match="quoting='none'"):
             read_table(path, text="#1 String", label="Quality")
 
     def test_trec(self):
