@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 from keras_seqzoo.checks import check_flag
 
 if TYPE_CHECKING:
+    import tensorflow as tf
+
     from keras_seqzoo.data.stream import TextStream
     from keras_seqzoo.data.table import TextTable
     from keras_seqzoo.encoders.parts import EncoderParts
@@ -156,7 +158,7 @@ def list_tasks() -> list[str]:
 
 def build_model(
     name: str,
-    data: TextTable | TextStream | Sequence[str] | None = None,
+    data: TextTable | TextStream | tf.data.Dataset | Sequence[str] | None = None,
     *,
     classes: Sequence[str] | None = None,
     task: str = "classify",
@@ -172,8 +174,8 @@ def build_model(
             KerasHub or transformers. What lies there is loaded, and a SavedModel is a program:
             name only what you trust.
         data: the training data, from which the vocabulary and the classes are taken: a
-            `TextTable`, a `TextStream`, or a sequence of strings together with `classes`. May be
-            left out where `vocabulary` and `classes` are given.
+            `TextTable`, a `TextStream`, or a sequence or `tf.data.Dataset` of strings together with
+            `classes`. May be left out where `vocabulary` and `classes` are given.
         classes: class names in label order. Defaults to `data.classes`.
         task: what the model is for; one of `list_tasks()`.
         weights: `"pretrained"` (default) takes the card's pretrained weights, downloading them
@@ -192,6 +194,7 @@ def build_model(
         ConnectionError: pretrained weights that can not be downloaded; never are random ones
             taken instead.
         FileNotFoundError: no such folder.
+        TypeError: data of another kind.
         ValueError: an unknown name, task or option, or a value out of its range.
 
     Example:
@@ -211,6 +214,11 @@ def build_model(
     task_module = importlib.import_module(f"keras_seqzoo.tasks.{task}")
     head_options, encoder_options = _share_options(card, builder, task_module, options)
     _check_sequence_length(sequence_length)
+    if hasattr(data, "columns"):
+        raise TypeError(
+            "`data` must be a table, a stream or texts. Read a frame first: read_table(frame, "
+            f"text=…, label=…). Received: data of type {type(data).__name__}"
+        )
     if str(weights).endswith(".keras"):
         from keras_seqzoo.encoders.parts import saved_parts
 
@@ -229,6 +237,7 @@ def build_model(
             weights=weights,
             **{**card.options, **encoder_options, **card.fixed, **for_task},
         )
+    parts.preprocessor.check_length()
     return task_module.build(parts, data, classes=classes, name=card.name, **head_options)
 
 

@@ -114,6 +114,83 @@ class Classes:
         return np.array(positions, np.int32)[codes]
 
 
+def label_numbers(labels: Any, names: Sequence[str]) -> npt.NDArray[np.int32]:
+    """Turns labels as a user writes them into positions in the class names.
+
+    Strings are names of classes, and booleans are the classes `"False"` and `"True"`. Whole numbers
+    (2.0 is one) are positions. Where class names are whole numbers too, such as 1 to 5 stars, they
+    may be meant as names, as those in a table are: labels that can be read in one of the two
+    ways only are read so, and those that can be read in both are refused.
+
+    Args:
+        labels: `(rows,)` or `(rows, 1)`, of any array type.
+        names: class names in label order.
+
+    Raises:
+        ValueError: a label that is missing, no class, or may mean two.
+    """
+    values = np.asarray(labels)
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim != 1:
+        raise ValueError(
+            "Labels have one dimension, (rows,): a class name or number each. "
+            f"Received: shape={values.shape}"
+        )
+    if pd.isna(values).any():
+        row = int(np.flatnonzero(pd.isna(values))[0])
+        raise ValueError(
+            f"Every row needs a label. Drop those without. Received: {values[row]!r} in row {row}"
+        )
+    places = {name: place for place, name in enumerate(names)}
+    kind = _KINDS.get(infer_dtype(values), infer_dtype(values))
+    if kind not in ("number", "string", "bytes", "boolean", "empty"):
+        raise ValueError(
+            "Labels must be all class names or all whole numbers. "
+            f"Received: labels of type {kind}, such as {shorten(values.tolist(), 3)}"
+        )
+    uniques, rows = np.unique(values, return_inverse=True)
+    given = uniques.tolist()
+    if kind == "number":
+        found = _numbered(given, places)
+    else:
+        texts = [v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in given]
+        unknown = [v for v, text in zip(given, texts, strict=True) if text not in places]
+        if unknown:
+            fix = " Pass names, or positions: labels.astype(int)." if kind == "boolean" else ""
+            raise ValueError(
+                f"Labels must be classes of the model, {tuple(names)}.{fix} Received: {unknown[:5]}"
+            )
+        found = [places[text] for text in texts]
+    return np.array(found, np.int32)[rows]
+
+
+def _numbered(given: Sequence[Any], places: Mapping[str, int]) -> list[int]:
+    """Positions that numbers stand for, be they positions or names."""
+    numbers = [_whole_number(value) for value in given]
+    if None in numbers:
+        raise ValueError(
+            "Labels must be classes: names, or whole numbers. "
+            f"Received: {given[numbers.index(None)]!r}"
+        )
+    named = [places.get(str(number)) for number in numbers]
+    if all(0 <= number < len(places) for number in numbers if number is not None):
+        if None not in named and named != numbers:
+            raise ValueError(
+                f"These numbers may be positions of classes, from 0, or names of classes: the "
+                f"classes are {tuple(places)}. Pass names as strings, np.array(labels).astype(str)"
+                ", or those of positions, np.array(model.classes)[labels]. "
+                f"Received: labels {shorten(given)}"
+            )
+        return numbers  # type: ignore[return-value]
+    if None not in named:
+        return named  # type: ignore[return-value]
+    raise ValueError(
+        f"Label numbers must lie from 0 to {len(places) - 1}, or be names of the classes "
+        f"{tuple(places)}. Received: numbers from {min(given)} to {max(given)}"
+    )
+
+
 def _checked_names(given: Sequence[str]) -> tuple[str, ...]:
     names = () if isinstance(given, str) else tuple(given)
     if not names or len(set(names)) < len(names) or not all(isinstance(n, str) for n in names):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,11 @@ def read_corpus(source: Any) -> list[str]:
         ValueError: no text in it, or a file that is not UTF-8.
     """
     documents: list[Any]
+    if isinstance(source, Mapping) or hasattr(source, "columns"):
+        raise TypeError(
+            "Documents come as a path, a list of strings, a table or a stream. Of a frame pass the "
+            f"column, frame['text']. Received: {type(source).__name__}"
+        )
     if isinstance(source, (str, os.PathLike)):
         path = Path(source)
         if not path.is_file():

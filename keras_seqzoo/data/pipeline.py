@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 # batch nearly equal, few enough that batches still differ from epoch to epoch.
 _POOL_BATCHES = 64
 _STREAM_WINDOW_ROWS = 65_536
-_LENGTH_MULTIPLE = 8
+LENGTH_MULTIPLE = 8
 
 
 def make_dataset(
@@ -229,7 +229,7 @@ def _drawing(
             skipped = tf.maximum(tf.cast(first_batch, tf.int64) - before, 0)
 
             def pack(chosen: tf.Tensor) -> tuple[Any, ...]:
-                features = preprocessor.pack(tf.gather(tokens, chosen), multiple=_LENGTH_MULTIPLE)
+                features = preprocessor.pack(tf.gather(tokens, chosen), multiple=LENGTH_MULTIPLE)
                 return (features, *(tf.gather(column, chosen) for column in columns))
 
             return batches_of_rows(order, starts[skipped:], batch_size, share, pack, spread=shuffle)

@@ -108,7 +108,12 @@ def transformer_sizes(sizes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def text_chunks(data: Any, rows: int = 16384) -> Iterator[Sequence[str]]:
-    """Yields the texts of a table, a stream, a sequence or a text file, `rows` at a time."""
+    """Yields the texts of a table, a stream, a sequence or a text file, `rows` at a time.
+
+    Of a `tf.data.Dataset` the first part of each element is its text or texts.
+    """
+    import tensorflow as tf
+
     if isinstance(data, (str, os.PathLike)):
         from keras_seqzoo.data.packing import read_corpus
 
@@ -116,6 +121,18 @@ def text_chunks(data: Any, rows: int = 16384) -> Iterator[Sequence[str]]:
     if hasattr(data, "chunks"):
         for texts, _ in data.chunks(rows):
             yield texts
+        return
+    if isinstance(data, tf.data.Dataset):
+        if data.cardinality() == tf.data.INFINITE_CARDINALITY:
+            raise ValueError(
+                "A vocabulary is learnt from all texts. Pass a dataset that ends, data.take(n). "
+                "Received: a dataset without an end"
+            )
+        parts = data.map(lambda x, *_: tf.reshape(x, [-1])).unbatch().batch(rows)
+        yield from (
+            [text.decode("utf-8", "replace") for text in part.tolist()]
+            for part in parts.as_numpy_iterator()
+        )
         return
     texts = data.texts if hasattr(data, "texts") else data
     for start in range(0, len(texts), rows):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from numbers import Number
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_seqzoo.preprocessing.spans import Span, aligned
@@ -123,9 +125,23 @@ class Preprocessor(keras.layers.Layer):
             spans.append(aligned(text, forms, inner))
         return spans
 
+    def check_length(self) -> int:
+        """Returns the least `sequence_length`: that of one token beside the special ones.
+
+        Raises:
+            ValueError: this one is less.
+        """
+        least = 1 + (self.start_id is not None) + (self.end_id is not None)
+        if self.sequence_length < least:
+            raise ValueError(
+                "`sequence_length` must hold the special tokens, and one more. Set it to "
+                f"{least} or more. Received: sequence_length={self.sequence_length!r}"
+            )
+        return least
+
     def truncate(self, tokens: tf.RaggedTensor) -> tf.RaggedTensor:
         """Cuts the ids that `pack` would not read, so that they need not be kept."""
-        special = (self.start_id is not None) + (self.end_id is not None)
+        special = self.check_length() - 1
         return tokens[:, : self.sequence_length - special]
 
     def pack(self, tokens: tf.RaggedTensor, multiple: int = 1) -> dict[str, tf.Tensor]:
@@ -191,36 +207,71 @@ def with_a_token(features: Mapping[str, tf.Tensor], unknown_id: int) -> dict[str
     return made
 
 
+def is_text(x: Any) -> bool:
+    """Whether an input is texts, or can only be meant as such: then `as_strings` takes or explains.
+
+    All others are for Keras: features, and whatever makes batches.
+    """
+    if tf.is_tensor(x):
+        return bool(x.dtype == tf.string)
+    if isinstance(x, Mapping) or keras.utils.is_keras_tensor(x):
+        return False
+    if isinstance(x, (list, tuple)) and len(x) and getattr(x[0], "shape", ()) != ():
+        return False  # a list of arrays, one an input
+    is_array = any(hasattr(x, name) for name in ("dtype", "dtypes", "tolist"))
+    return is_array or x is None or isinstance(x, (str, bytes, Number, Collection))
+
+
 def as_strings(texts: Any) -> tf.Tensor:
-    """Converts strings, a numpy array, a pandas column or a tensor to a string tensor `(batch,)`.
+    """Converts strings to a string tensor `(batch,)`.
+
+    Args:
+        texts: strings in a list or another collection that has an order, an array `(batch,)` or
+            `(batch, 1)`, a column of pandas or Arrow, a frame of one column, or a tensor.
 
     Raises:
         TypeError: a single string, or values that are not strings.
         ValueError: not one-dimensional.
     """
+    if tf.is_tensor(texts) and texts.dtype != tf.string:
+        raise TypeError(f"Every text must be a string. Received: a tensor of {texts.dtype.name}")
+    if hasattr(texts, "shape"):
+        return _of_array(texts if tf.is_tensor(texts) else np.asarray(texts, dtype=object))
     if isinstance(texts, (str, bytes)):
         raise TypeError(
             f"Texts come as a list or array of strings, even if it is only one. Write [text]. "
             f"Received: {texts[:60]!r}"
         )
-    if not tf.is_tensor(texts):
-        values: Sequence[Any] = texts.tolist() if hasattr(texts, "tolist") else list(texts)
-        wrong = next((v for v in values if not isinstance(v, (str, bytes))), None)
-        if wrong is not None or None in values:
-            raise TypeError(
-                "Every text must be a string. Drop or fill missing values first. "
-                f"Received: {wrong!r} of type {type(wrong).__name__}"
-            )
-        # A lone surrogate (half of a broken emoji) is a legal Python string without UTF-8 form.
-        values = [v.encode("utf-8", "replace") if isinstance(v, str) else v for v in values]
-        texts = tf.constant(values, dtype=tf.string, shape=(len(values),))
-    if texts.dtype != tf.string:
-        raise TypeError(f"Every text must be a string. Received: a tensor of {texts.dtype.name}")
-    if texts.shape.rank == 2 and texts.shape[1] == 1:
-        texts = tf.squeeze(texts, axis=1)
-    if texts.shape.rank not in (None, 1):
-        raise ValueError(
-            f"Texts have one dimension, (batch,). Received: shape={tuple(texts.shape)}"
+    if isinstance(texts, (Mapping, set, frozenset)) or not isinstance(texts, Iterable):
+        raise TypeError(
+            "Texts come as a list or array of strings. Pass list(…), or the column. "
+            f"Received: {texts!r:.60} of type {type(texts).__name__}"
         )
+    values = texts.tolist() if hasattr(texts, "tolist") else list(texts)
+    row = next((i for i, v in enumerate(values) if not isinstance(v, (str, bytes))), None)
+    if row is not None:
+        raise TypeError(
+            "Every text must be a string. Drop or fill missing values, and convert numbers with "
+            f"str. Received: {values[row]!r:.60} of type {type(values[row]).__name__} in row {row}"
+        )
+    # A lone surrogate (half of a broken emoji) is a legal Python string without UTF-8 form.
+    values = [v.encode("utf-8", "replace") if isinstance(v, str) else v for v in values]
+    return tf.constant(values, dtype=tf.string, shape=(len(values),))
+
+
+def _of_array(texts: Any) -> tf.Tensor:
+    """Strings of an object array or a string tensor, as a tensor `(batch,)`."""
+    rank = texts.shape.rank if tf.is_tensor(texts) else texts.ndim
+    if rank == 0 and not tf.is_tensor(texts):
+        return as_strings(texts.item())
+    if rank == 2 and texts.shape[1] == 1:
+        texts, rank = texts[:, 0], 1
+    if rank not in (None, 1):
+        raise ValueError(
+            "Texts have one dimension, (batch,). Of a frame pass the column, frame['text'], or "
+            f"read_table(frame, text=…, label=…). Received: shape={tuple(texts.shape)}"
+        )
+    if not tf.is_tensor(texts):
+        return as_strings(texts.tolist())
     # Of a tensor whose rank is known later; ops of TensorFlow Text end the process on another one.
-    return texts if texts.shape.rank == 1 else tf.ensure_shape(texts, [None])
+    return texts if rank == 1 else tf.ensure_shape(texts, [None])

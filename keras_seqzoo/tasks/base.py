@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import random
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from itertools import chain
+from types import GeneratorType
 from typing import Any, NamedTuple
 
 import keras
@@ -12,14 +16,16 @@ import numpy as np
 import tensorflow as tf
 
 from keras_seqzoo.checks import check_rate
-from keras_seqzoo.data.pipeline import make_dataset, text_windows, window_batches
+from keras_seqzoo.data.pipeline import LENGTH_MULTIPLE, make_dataset, text_windows, window_batches
 from keras_seqzoo.data.stream import TextStream
 from keras_seqzoo.data.table import TextTable
 from keras_seqzoo.layers.pooling import pool
 from keras_seqzoo.layers.recurrent import set_xla
-from keras_seqzoo.preprocessing.base import Preprocessor, as_strings
+from keras_seqzoo.preprocessing.base import FEATURES, Preprocessor, as_strings, is_text
 from keras_seqzoo.training.distributed import DistributedModel, listed
 from keras_seqzoo.training.schedules import LearningRateOverFit, check_schedule
+
+_PART = 4096  # texts that are tokenised at once
 
 
 class ServingFunction(NamedTuple):
@@ -66,7 +72,25 @@ class TextModel(DistributedModel):
 
     def encode_targets(self, targets: Any) -> Any:
         """Turns what a user passes as `y` into what the loss takes; a task may override it."""
+        return np.asarray(targets) if isinstance(targets, (list, tuple)) else targets
+
+    def encode_batch(self, targets: tf.Tensor, is_foreign: bool) -> tf.Tensor:
+        """The same for a batch of a dataset, in its graph.
+
+        Args:
+            targets: labels.
+            is_foreign: whether they come with texts, so that `make_dataset` has not made them.
+        """
         return targets
+
+    def encode_class_weight(self, class_weight: Any, y: Any) -> Any:
+        """Turns `class_weight` into weights by label number; a task may override it.
+
+        Args:
+            class_weight: what `fit` was given.
+            y: labels as `encode_targets` returns them; None where a dataset has them.
+        """
+        return class_weight
 
     def check_table(self, table: Any) -> None:
         """Raises where a table does not fit the model; a task may override it."""
@@ -150,8 +174,11 @@ class TextModel(DistributedModel):
         """Trains the model; `keras.Model.fit` that also takes raw text.
 
         Args:
-            x: raw text, a table or stream, features, or a dataset of either.
-            y: labels `(rows,)`: numbers or, for a classifier, class names.
+            x: raw text, a table or stream, features, or batches of either: a `tf.data.Dataset`, a
+                `PyDataset` or a generator, which yield what Keras has them yield.
+            y: labels `(rows,)`: numbers or, for a classifier, class names, see
+                `data.labels.label_numbers`. None with a table, a stream or a dataset, which have
+                theirs.
             batch_size: rows a batch; 32 by default.
             epochs: passes over the data.
             verbose: as in Keras.
@@ -159,7 +186,8 @@ class TextModel(DistributedModel):
             validation_split: share of the rows, taken from the end, to validate on.
             validation_data: `(x, y)` or `(x, y, sample_weight)`, a `TextTable` or a dataset.
             shuffle: whether rows are drawn in random order; datasets are taken as they come.
-            class_weight: weight of each label number in the loss.
+            class_weight: weight of each class in the loss, by name or label number; or
+                `"balanced"`, by which each class counts the same.
             sample_weight: weight of each row in the loss.
             **kwargs: the further arguments of `keras.Model.fit`.
 
@@ -169,19 +197,18 @@ class TextModel(DistributedModel):
         for layer in self.encoder.layers:
             if getattr(layer, "lora_rank", None):
                 layer.wake_lora()
-        x, y = self._columns(x, y, batch_size, shuffle)
-        if _is_text(x):
-            if validation_split and validation_data is None:
-                (x, y, sample_weight), validation_data = _split_end(
-                    validation_split, as_strings(x), y, sample_weight
-                )
-            x = self._text_dataset(x, y, sample_weight, batch_size, shuffle)
-            y = sample_weight = batch_size = None
+        x, y, sample_weight = self._read(x, y, sample_weight, batch_size, shuffle)
+        if is_text(x) and validation_split and validation_data is None:
+            (x, y, sample_weight), held_out = _split_end(validation_split, x, y, sample_weight)
+            texts, labels, weights = held_out
+            validation_data = self._text_dataset(texts, labels, weights, batch_size, shuffle=False)
             validation_split = 0.0
-        elif isinstance(x, tf.data.Dataset):
-            x, batch_size = self._with_features(x), None
-        elif y is not None:
-            y = self.encode_targets(y)
+        class_weight = self.encode_class_weight(class_weight, y)
+        if is_text(x):
+            x = self._text_dataset(x, y, sample_weight, batch_size, shuffle)
+            y = sample_weight = None
+        if isinstance(x, tf.data.Dataset):
+            batch_size = None
         callbacks, self._scheduler = self._with_schedule(callbacks)
         try:
             return super().fit(
@@ -214,14 +241,14 @@ class TextModel(DistributedModel):
         **kwargs: Any,
     ) -> Any:
         """Computes the loss and the compiled metrics; takes raw text as `fit` does."""
-        x, y = self._columns(x, y, batch_size)
-        if _is_text(x):
+        # `fit` has read its validation data already when Keras asks for it.
+        if "_use_cached_eval_dataset" not in kwargs:
+            x, y, sample_weight = self._read(x, y, sample_weight, batch_size)
+        if is_text(x):
             x = self._text_dataset(x, y, sample_weight, batch_size, shuffle=False)
-            y = sample_weight = batch_size = None
-        elif isinstance(x, tf.data.Dataset):
-            x, batch_size = self._with_features(x), None
-        elif y is not None:
-            y = self.encode_targets(y)
+            y = sample_weight = None
+        if isinstance(x, tf.data.Dataset):
+            batch_size = None
         return super().evaluate(
             x, y, batch_size=batch_size, verbose=verbose, sample_weight=sample_weight, **kwargs
         )
@@ -236,22 +263,53 @@ class TextModel(DistributedModel):
         Returns:
             What the task answers; for a classifier, float32 probabilities `(rows, classes)`.
         """
-        x, _ = self._columns(x, None, batch_size)
-        if isinstance(x, tf.data.Dataset):
-            x, batch_size = self._with_features(x), None
-        if not _is_text(x):
+        x, _, _ = self._read(x, None, None, batch_size, labelled=False)
+        if not is_text(x):
+            batch_size = None if isinstance(x, tf.data.Dataset) else batch_size
             return super().predict(x, batch_size=batch_size, verbose=verbose, **kwargs)
-        strings = as_strings(x)
-        if strings.shape[0] == 0:
+        batch_size = batch_size or 32
+        x = x[: (kwargs.pop("steps", None) or len(x)) * batch_size]
+        if len(x) == 0:
             shapes = keras.tree.map_structure(lambda t: (0, *t.shape[1:]), self.output)
             return keras.tree.map_shape_structure(lambda s: np.zeros(s, np.float32), shapes)
-        batches, back = self.batches_by_length(strings, batch_size or 32)
-        answers = super().predict(batches, verbose=verbose, **kwargs)
+        order, batches = self.batches_by_length(x, batch_size)
+        if self._is_spread:
+            spec = dict.fromkeys(FEATURES, tf.TensorSpec([None, None], tf.int32))
+            dataset = tf.data.Dataset.from_generator(lambda: batches, output_signature=spec)
+            answers = super().predict(dataset, verbose=verbose, **kwargs)
+        else:
+            answers = self._answers(batches, -(-len(order) // batch_size), verbose, **kwargs)
+        back = np.argsort(order)
         return keras.tree.map_structure(lambda answer: answer[back], answers)
+
+    def _answers(
+        self, batches: Iterable[Any], steps: int, verbose: Any, callbacks: Any = None
+    ) -> Any:
+        """What `keras.Model.predict` does with batches, without a dataset made for every call."""
+        if not isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks = keras.callbacks.CallbackList(
+                callbacks,
+                add_progbar=verbose != 0,
+                verbose=verbose,
+                epochs=1,
+                steps=steps,
+                model=self,
+            )
+        self.make_predict_function()
+        callbacks.on_predict_begin()
+        answers = []
+        for step, features in enumerate(batches):
+            callbacks.on_predict_batch_begin(step)
+            answers.append(self.predict_function([(features,)]))
+            callbacks.on_predict_batch_end(step, {"outputs": answers[-1]})
+        callbacks.on_predict_end()
+        return keras.tree.map_structure(
+            lambda *parts: np.concatenate([np.asarray(part) for part in parts]), *answers
+        )
 
     def batches_by_length(
         self, strings: tf.Tensor, batch_size: int
-    ) -> tuple[tf.data.Dataset, np.ndarray]:
+    ) -> tuple[np.ndarray, Iterator[dict[str, tf.Tensor]]]:
         """Tokenises texts and makes batches of the features of texts of like length.
 
         Args:
@@ -259,14 +317,32 @@ class TextModel(DistributedModel):
             batch_size: rows a batch.
 
         Returns:
-            The batches, and the index `(rows,)` that puts their rows back in the texts' order.
+            The order `(rows,)` in which the batches hold the texts, and the batches.
         """
-        windows = text_windows(strings, self.preprocessor, {})
-        lengths = np.diff(next(iter(windows))["splits"].numpy())
-        batches = window_batches(
-            windows, self.preprocessor, batch_size, rows=len(lengths), bucket=True
-        )
-        return batches, np.argsort(np.argsort(lengths, kind="stable"), kind="stable")
+        parts = [strings[at : at + _PART] for at in range(0, len(strings), _PART)]
+        if len(parts) == 1:
+            tokens = self._tokenize(strings)
+        else:
+            with ThreadPoolExecutor() as pool:
+                tokens = tf.concat(list(pool.map(self._tokenize, parts)), axis=0)
+        order = np.argsort(tokens.row_lengths().numpy(), kind="stable")
+        rows = [order[at : at + batch_size] for at in range(0, len(order), batch_size)]
+        return order, (self._pack(tokens, chosen) for chosen in rows)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    def _tokenize(self, strings: tf.Tensor) -> tf.RaggedTensor:
+        tokens = self.preprocessor.truncate(self.preprocessor.tokenize(strings))
+        splits = tf.cast(tokens.row_splits, tf.int64)
+        return tf.RaggedTensor.from_row_splits(tokens.flat_values, splits, validate=False)
+
+    @tf.function(
+        input_signature=[
+            tf.RaggedTensorSpec([None, None], tf.int32),
+            tf.TensorSpec([None], tf.int64),
+        ]
+    )
+    def _pack(self, tokens: tf.RaggedTensor, rows: tf.Tensor) -> dict[str, tf.Tensor]:
+        return self.preprocessor.pack(tf.gather(tokens, rows), multiple=LENGTH_MULTIPLE)
 
     def vectors(self, features: Any) -> Any:
         """Encodes and pools features, without dropout: float32 `(batch, hidden)`.
@@ -324,15 +400,35 @@ class TextModel(DistributedModel):
         for index, weight in enumerate(self.weights):
             weight.trainable = index not in frozen
 
-    def train_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """Calls the model, as Keras does; takes raw text as `predict` does."""
+        return super().__call__(self._features(inputs), *args, **kwargs)
+
+    def train_on_batch(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        class_weight: Any = None,
+        return_dict: bool = False,
+    ) -> Any:
         """Trains on one batch; takes raw text as `fit` does."""
         y = None if y is None else self.encode_targets(y)
-        return super().train_on_batch(self._features(x), y, *args, **kwargs)
+        return super().train_on_batch(
+            self._features(x),
+            y,
+            sample_weight=_as_weights(sample_weight),
+            class_weight=self.encode_class_weight(class_weight, y),
+            return_dict=return_dict,
+        )
 
-    def test_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def test_on_batch(
+        self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
+    ) -> Any:
         """Evaluates one batch; takes raw text as `evaluate` does."""
         y = None if y is None else self.encode_targets(y)
-        return super().test_on_batch(self._features(x), y, *args, **kwargs)
+        weight = _as_weights(sample_weight)
+        return super().test_on_batch(self._features(x), y, weight, return_dict=return_dict)
 
     def predict_on_batch(self, x: Any) -> Any:
         """Predicts one batch; takes raw text as `predict` does."""
@@ -380,28 +476,62 @@ class TextModel(DistributedModel):
         return [scheduler, *given], scheduler
 
     def _features(self, x: Any) -> Any:
-        return self.preprocessor(x) if _is_text(x) else x
+        return self.preprocessor(x) if is_text(x) else x
 
-    def _columns(
-        self, x: Any, y: Any, batch_size: int | None, shuffle: bool = False
-    ) -> tuple[Any, Any]:
-        """Takes a table apart; a stream becomes its dataset."""
+    def _read(
+        self,
+        x: Any,
+        y: Any,
+        sample_weight: Any,
+        batch_size: int | None,
+        shuffle: bool = False,
+        labelled: bool = True,
+    ) -> tuple[Any, Any, Any]:
+        """Reads what a method was given as data.
+
+        Args:
+            x: as `fit` takes it.
+            y: the same.
+            sample_weight: the same.
+            batch_size: the same.
+            shuffle: the same.
+            labelled: whether labels are wanted.
+
+        Returns:
+            Strings as a tensor `(rows,)`, or else what Keras takes: features, a dataset of them or
+            what it is to explain; then the encoded labels and the weights, None where there are
+            none or a dataset has them.
+        """
+        encoded = None if y is None else self.encode_targets(y)
+        if isinstance(x, (TextTable, TextStream)) and y is not None and x.classes:
+            raise ValueError(
+                "A labelled table has its labels. Leave `y` out, or pass the texts, table.texts, "
+                f"with it. Received: {x!r}, y of type {type(y).__name__}"
+            )
         if isinstance(x, TextStream):
-            return make_dataset(x, self, batch_size or 32, shuffle=shuffle), None
-        if not isinstance(x, TextTable):
-            return x, y
-        self.check_table(x)
-        return x.texts, x.labels
+            if y is not None or sample_weight is not None:
+                raise ValueError(
+                    "A stream is read in batches, and takes neither labels nor weights by row. "
+                    "Read the table without stream=True. "
+                    f"Received: y={type(y).__name__}, sample_weight={type(sample_weight).__name__}"
+                )
+            return make_dataset(x, self, batch_size or 32, shuffle=shuffle), None, None
+        if isinstance(x, TextTable):
+            self.check_table(x)
+            x, encoded = x.texts, encoded if x.labels is None else x.labels
+        if is_text(x):
+            return as_strings(x), encoded, _as_weights(sample_weight)
+        if isinstance(x, (keras.utils.PyDataset, GeneratorType)):
+            x = self._of_batches(x, labelled, shuffle)
+        elif isinstance(x, tf.data.Dataset):
+            x = self._with_features(x, labelled)
+        return x, encoded, _as_weights(sample_weight)
 
     def _text_dataset(
-        self, x: Any, y: Any, sample_weight: Any, batch_size: int | None, shuffle: bool
+        self, strings: tf.Tensor, y: Any, weights: Any, batch_size: int | None, shuffle: bool
     ) -> tf.data.Dataset:
-        strings = as_strings(x)
-        columns = {}
-        if y is not None:
-            columns["labels"] = np.asarray(self.encode_targets(y))
-        if sample_weight is not None:
-            columns["sample_weights"] = np.asarray(sample_weight, np.float32)
+        columns = {"labels": y, "sample_weights": weights}
+        columns = {name: column for name, column in columns.items() if column is not None}
         for name, column in columns.items():
             if len(column) != strings.shape[0]:
                 raise ValueError(
@@ -420,48 +550,79 @@ class TextModel(DistributedModel):
     def _validation_data(self, data: Any, batch_size: int | None) -> Any:
         if data is None:
             return None
-        if isinstance(data, tf.data.Dataset):
-            return self._with_features(data)
         x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
-        x, y = self._columns(x, y, batch_size)
-        if isinstance(x, tf.data.Dataset):
-            return x
-        if _is_text(x):
+        x, y, weight = self._read(x, y, weight, batch_size)
+        if is_text(x):
             return self._text_dataset(x, y, weight, batch_size, shuffle=False)
-        if y is None:
-            return data
-        return keras.utils.pack_x_y_sample_weight(x, self.encode_targets(y), weight)
+        return x if y is None else keras.utils.pack_x_y_sample_weight(x, y, weight)
 
-    def _with_features(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
-        """Tokenises and packs the texts of a dataset of string batches."""
+    def _with_features(self, dataset: tf.data.Dataset, labelled: bool) -> tf.data.Dataset:
+        """Tokenises and packs the texts of a dataset, and encodes its labels."""
         spec = dataset.element_spec
-        texts = spec[0] if isinstance(spec, tuple) else spec
-        if not (isinstance(texts, tf.TensorSpec) and texts.dtype == tf.string):
-            return dataset
-        if texts.shape.rank != 1:
+        first, *rest = spec if isinstance(spec, tuple) else (spec,)
+        is_string = [getattr(s, "dtype", None) == tf.string for s in keras.tree.flatten(first)]
+        has_texts = any(is_string)
+        if has_texts and not (
+            isinstance(first, tf.TensorSpec)
+            and (first.shape.rank in (None, 1) or first.shape[1:] == (1,))
+        ):
             raise ValueError(
-                "A dataset of strings must yield batches of shape (batch,). Batch it first: "
-                f"dataset.batch(32). Received: element_spec={spec}"
+                "A dataset of strings must yield batches of shape (batch,), or pairs of them and "
+                "labels. Batch it first, dataset.batch(32), or map its elements to such pairs. "
+                f"Received: element_spec={spec}"
             )
+        is_named = any(getattr(part, "dtype", None) == tf.string for part in rest[:1])
+        encodes = labelled and rest and (has_texts or is_named)
+        if not has_texts and not encodes:
+            return dataset
 
-        def convert(texts: tf.Tensor, *rest: tf.Tensor) -> Any:
-            features = self.preprocessor(texts)
-            return (features, *rest) if rest else features
+        def convert(x: Any, *rest: Any) -> Any:
+            features = self.preprocessor(x) if has_texts else x
+            if not labelled or not rest:
+                return features
+            return (features, self.encode_batch(rest[0], has_texts), *rest[1:])
 
         return dataset.map(convert, num_parallel_calls=tf.data.AUTOTUNE).prefetch(1)
 
+    def _of_batches(self, source: Any, labelled: bool, shuffle: bool) -> Any:
+        """Makes a dataset of texts that Python yields in batches; what is not text is for Keras."""
+        is_generator = isinstance(source, GeneratorType)
+        first = next(source, None) if is_generator else source[0]
+        batches = (batch for batch in chain([first], source)) if is_generator else source
+        if not is_text(keras.utils.unpack_x_y_sample_weight(first)[0]):
+            return batches
 
-def _is_text(x: Any) -> bool:
-    if isinstance(x, (str, bytes)):
-        return True  # as_strings explains what is wrong with it
-    if tf.is_tensor(x):
-        return x.dtype == tf.string
-    dtype = getattr(x, "dtype", None)
-    if dtype is not None:
-        return getattr(dtype, "kind", "O") in "OUST"
-    if isinstance(x, (list, tuple)):
-        return len(x) == 0 or isinstance(x[0], (str, bytes)) or x[0] is None
-    return False
+        def convert(batch: Any) -> tuple[Any, ...]:
+            x, y, weight = keras.utils.unpack_x_y_sample_weight(batch)
+            if y is None or not labelled:
+                return (as_strings(x),)
+            weights = () if weight is None else (_as_weights(weight),)
+            return (as_strings(x), self.encode_targets(y), *weights)
+
+        size = None if is_generator else source.num_batches
+
+        def one_pass() -> Iterator[tuple[Any, ...]]:
+            if shuffle and size:  # the batches, as Keras does
+                yield from (convert(source[i]) for i in random.sample(range(size), size))
+            else:
+                yield from map(convert, batches)
+            if not is_generator:
+                source.on_epoch_end()
+
+        signature = tuple(
+            tf.TensorSpec([None, *part.shape[1:]], part.dtype) for part in convert(first)
+        )
+        dataset = tf.data.Dataset.from_generator(one_pass, output_signature=signature)
+        if size is not None:
+            dataset = dataset.apply(tf.data.experimental.assert_cardinality(size))
+        return dataset.map(
+            lambda texts, *rest: (self.preprocessor(texts), *rest),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        ).prefetch(1)
+
+
+def _as_weights(weights: Any) -> np.ndarray | None:
+    return None if weights is None else np.asarray(weights, np.float32)
 
 
 def _split_end(share: float, *columns: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_seqzoo.checks import check_rate, check_whole
+from keras_seqzoo.data.labels import label_numbers
 from keras_seqzoo.layers.pooling import POOLINGS, choose_pooling, pooled_vectors
 from keras_seqzoo.preprocessing.base import FEATURES, Preprocessor, with_a_token
 from keras_seqzoo.tasks.base import ServingFunction, TextModel
@@ -74,30 +75,107 @@ class Classifier(TextModel):
     classes: tuple[str, ...]
 
     def encode_targets(self, targets: Any) -> Any:
-        """Turns class names into label numbers; leaves numbers as they are.
+        """Turns labels into label numbers, int32 `(rows,)`.
+
+        Args:
+            targets: as `data.labels.label_numbers` takes them; or one-hot, `(rows, classes)`, which
+                a loss other than a sparse one gets as they are.
 
         Raises:
-            ValueError: a name that is not a class, or a number beyond the classes.
+            ValueError: a label that is missing, no class, or may mean two.
         """
         labels = np.asarray(targets)
-        if labels.dtype.kind in "OUST":
-            number = {name: i for i, name in enumerate(self.classes)}
-            unknown = sorted({str(label) for label in labels.tolist()} - set(number))
-            if unknown:
-                raise ValueError(
-                    f"Labels must be classes of the model, {self.classes}. Received: {unknown[:5]}"
-                )
-            return np.array([number[str(label)] for label in labels.tolist()], np.int32)
-        if (
-            labels.ndim == 1
-            and labels.size
-            and not 0 <= labels.min() <= labels.max() < len(self.classes)
-        ):
+        if labels.ndim != 2 or labels.shape[1] == 1:
+            return label_numbers(labels, self.classes)
+        if labels.dtype.kind not in "biuf" or labels.shape[1] != len(self.classes):
             raise ValueError(
-                f"Label numbers must lie from 0 to {len(self.classes) - 1}. "
-                f"Received: numbers from {labels.min()} to {labels.max()}"
+                "One-hot labels have a column of numbers for each class. Pass them so, or class "
+                f"names. Received: {labels.dtype} of shape {labels.shape}, "
+                f"{len(self.classes)} classes"
             )
-        return targets
+        if not self._has_sparse_loss():
+            return labels.astype(np.float32)
+        if not (np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all()):
+            raise ValueError(
+                "The loss takes one class a row. For shares of several classes, compile with "
+                "loss='categorical_crossentropy'. "
+                f"Received: a row of {labels[(labels == 1).sum(axis=1) != 1][0].tolist()}"
+            )
+        return labels.argmax(axis=1).astype(np.int32)
+
+    def encode_batch(self, targets: tf.Tensor, is_foreign: bool) -> tf.Tensor:
+        """Turns the labels of a batch into label numbers, in the graph of a dataset.
+
+        Raises:
+            ValueError: labels of a dataset of texts that may be names or positions, or booleans.
+        """
+        if targets.dtype == tf.string:
+            targets = tf.reshape(targets, [-1])
+            is_class = targets[:, tf.newaxis] == tf.constant(self.classes)
+            known = tf.debugging.Assert(
+                tf.reduce_all(tf.reduce_any(is_class, axis=1)),
+                ["Labels must be classes of the model. Received:", targets],
+            )
+            with tf.control_dependencies([known]):
+                return tf.argmax(is_class, axis=1, output_type=tf.int32)
+        places = [str(place) for place in range(len(self.classes))]
+        named = any(str(n) in self.classes for n in range(-1, 2 * len(self.classes)))
+        if is_foreign and targets.shape.rank in (None, 1) and named and places != [*self.classes]:
+            raise ValueError(
+                "These numbers may be positions of classes, or names of classes. Map labels that "
+                "are names to strings, tf.strings.as_string(label); for positions, pass a table, "
+                f"or texts and labels. Received: a dataset with {targets.dtype.name} labels, "
+                f"classes {self.classes}"
+            )
+        if targets.dtype == tf.bool and self.classes != ("False", "True"):
+            raise ValueError(
+                "Booleans are the classes 'False' and 'True'. Map others to positions, "
+                f"tf.cast(label, tf.int32). Received: classes {self.classes}"
+            )
+        if targets.shape.rank == 2 and targets.shape[1] != 1 and self._has_sparse_loss():
+            raise ValueError(
+                "The loss takes one class a row. Map one-hot labels, tf.argmax(label, axis=-1), "
+                "or compile with loss='categorical_crossentropy'. "
+                f"Received: labels of shape {targets.shape}"
+            )
+        return tf.cast(targets, tf.int32) if targets.dtype == tf.bool else targets
+
+    def encode_class_weight(self, class_weight: Any, y: Any) -> Any:
+        """Turns `class_weight` into weights by label number.
+
+        Args:
+            class_weight: a dict by class, its name or number as in `encode_targets`; or
+                `"balanced"`: rows / (classes · rows of the class).
+            y: encoded labels; None where a dataset has them.
+
+        Raises:
+            ValueError: something else, or `"balanced"` without labels.
+        """
+        if class_weight is None:
+            return None
+        if isinstance(class_weight, str) and class_weight == "balanced":
+            if y is None:
+                raise ValueError(
+                    "To balance classes, all labels must be known. Pass texts and labels, or a "
+                    "table; or class_weight=table.class_weights(). "
+                    "Received: class_weight='balanced' with a dataset"
+                )
+            numbers = y.argmax(axis=1) if y.ndim == 2 else y
+            found, counts = np.unique(numbers, return_counts=True)
+            weights = len(numbers) / (len(self.classes) * counts)
+            return dict(zip(found.tolist(), weights.tolist(), strict=True))
+        if not isinstance(class_weight, Mapping):
+            raise ValueError(
+                "`class_weight` must be a dict of a weight by class, or 'balanced'. "
+                f"Received: class_weight={class_weight!r}"
+            )
+        numbers = label_numbers(list(class_weight), self.classes).tolist()
+        return dict(zip(numbers, map(float, class_weight.values()), strict=True))
+
+    def _has_sparse_loss(self) -> bool:
+        loss = getattr(self, "loss", None)
+        name = getattr(loss, "name", getattr(loss, "__name__", loss))
+        return "sparse" in str(name)
 
     def check_table(self, table: Any) -> None:
         """Raises where the classes of a table are not those of the model."""

@@ -128,7 +128,8 @@ def embed(
     rows = int(strings.shape[0])
     if rows == 0:
         return _nothing(model, tokens)
-    batches, back = model.batches_by_length(strings, batch_size)
+    order, batches = model.batches_by_length(strings, batch_size)
+    back = np.argsort(order)
 
     @tf.function(reduce_retracing=True)
     def encode(features: dict[str, tf.Tensor]) -> Any:
@@ -138,14 +139,10 @@ def embed(
         lengths = tf.reduce_sum(features["padding_mask"], axis=1)
         return tf.RaggedTensor.from_tensor(tf.cast(vectors, tf.float32), lengths)
 
-    encoded = [encode(_features(batch)) for batch in batches]
+    encoded = [encode(batch) for batch in batches]
     if tokens:
         return tf.gather(tf.concat(encoded, axis=0), back)
     return np.concatenate([batch.numpy() for batch in encoded])[back]
-
-
-def _features(batch: Any) -> dict[str, tf.Tensor]:
-    return batch[0] if isinstance(batch, tuple) else batch
 
 
 def _nothing(model: TextModel, tokens: bool) -> np.ndarray | tf.RaggedTensor:

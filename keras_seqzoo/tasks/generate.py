@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,8 @@ import tensorflow as tf
 
 from keras_seqzoo.checks import check_rate, check_whole
 from keras_seqzoo.data.packing import pack_tokens, packed_batches, read_corpus
+from keras_seqzoo.data.stream import TextStream
+from keras_seqzoo.data.table import TextTable
 from keras_seqzoo.decoding.recurrent import RecurrentDecoding
 from keras_seqzoo.decoding.samplers import draws_one_by_one, make_sampler, sample_tokens, seed_of
 from keras_seqzoo.decoding.transformer import TransformerDecoding
@@ -28,7 +31,7 @@ from keras_seqzoo.decoding.writing import (
     spelt,
     valid_utf8,
 )
-from keras_seqzoo.preprocessing.base import FEATURES, Preprocessor, as_strings
+from keras_seqzoo.preprocessing.base import FEATURES, Preprocessor, as_strings, is_text
 from keras_seqzoo.tasks.base import ServingFunction, TextModel
 
 if TYPE_CHECKING:
@@ -286,8 +289,8 @@ class TextGenerator(TextModel):
         Returns:
             Float32 `(rows, vocabulary)`.
         """
-        x = getattr(x, "texts", x)
-        if isinstance(x, (Mapping, tf.data.Dataset)):
+        x = x.texts if isinstance(x, TextTable) else x
+        if not is_text(x):
             return super().predict(x, batch_size=batch_size, verbose=verbose, **kwargs)
         strings = as_strings(x)
         answers = np.zeros((strings.shape[0], len(self.preprocessor.vocabulary)), np.float32)
@@ -356,23 +359,29 @@ class TextGenerator(TextModel):
         function = ServingFunction(generate, strings)
         return {"serving_default": function, "generate": function}
 
-    def _columns(
-        self, x: Any, y: Any, batch_size: int | None, shuffle: bool = False
-    ) -> tuple[Any, Any]:
-        # Keras's `fit` hands a distributed dataset to `evaluate`.
-        if isinstance(x, (Mapping, tf.data.Dataset, tf.distribute.DistributedDataset)) or x is None:
-            return x, y
-        if y is not None:
+    def _read(
+        self,
+        x: Any,
+        y: Any,
+        sample_weight: Any,
+        batch_size: int | None,
+        shuffle: bool = False,
+        labelled: bool = True,
+    ) -> tuple[Any, Any, Any]:
+        is_running = isinstance(x, (str, os.PathLike, TextTable, TextStream)) or is_text(x)
+        if not is_running or x is None:
+            return x, y, sample_weight
+        if y is not None or sample_weight is not None:
             raise ValueError(
-                "Running text is its own target: the next token. Leave `y` out. "
-                f"Received: y of type {type(y).__name__}"
+                "Running text is its own target: the next token. Leave `y` and `sample_weight` "
+                f"out. Received: y of type {type(y).__name__}"
             )
-        return self.packed(x, batch_size or 32, shuffle), None
+        return self.packed(x, batch_size or 32, shuffle), None, None
 
     def _validation_data(self, data: Any, batch_size: int | None) -> Any:
-        if isinstance(data, (tuple, Mapping, tf.data.Dataset)) or data is None:
+        if isinstance(data, tuple):
             return super()._validation_data(data, batch_size)
-        return self.packed(data, batch_size or 32)
+        return None if data is None else self._read(data, None, None, batch_size)[0]
 
     def _limit(self, max_length: int | None) -> int:
         """The most tokens of a text: what is asked for, what the model was built with, or 64."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,18 @@ import keras_seqzoo as sz
 TEXTS = POSITIVE + NEGATIVE
 NAMES = ["positive"] * 8 + ["negative"] * 8
 NUMBERS = np.array([1] * 8 + [0] * 8, np.int32)
+TABLE = sz.TextTable.from_texts(TEXTS, NAMES)
+ONE_HOT = np.eye(2)[NUMBERS]
+
+
+class Batches(keras.utils.PyDataset):
+    """Four batches of texts with names of classes."""
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, index: int) -> Any:
+        return TEXTS[index::4], NAMES[index::4]
 
 
 @pytest.fixture
@@ -38,7 +52,11 @@ def first_weights(model: Any) -> np.ndarray:
         lambda m: {"x": pd.Series(TEXTS), "y": pd.Series(NAMES)},
         lambda m: {"x": tf.constant(TEXTS), "y": tf.constant(NUMBERS)},
         lambda m: {"x": sz.TextTable.from_texts(TEXTS, NAMES)},
+        lambda m: {"x": deque(TEXTS), "y": ONE_HOT},
+        lambda m: {"x": pd.DataFrame({"text": TEXTS}), "y": pd.DataFrame({"label": NAMES})},
         lambda m: {"x": tf.data.Dataset.from_tensor_slices((TEXTS, NUMBERS)).batch(4)},
+        lambda m: {"x": tf.data.Dataset.from_tensor_slices((TEXTS, NAMES)).batch(4)},
+        lambda m: {"x": Batches()},
         lambda m: {"x": sz.make_dataset(sz.TextTable.from_texts(TEXTS, NAMES), m, 4)},
         lambda m: {"x": {k: v.numpy() for k, v in m.preprocessor(TEXTS).items()}, "y": NUMBERS},
         lambda m: {"x": {k: v.numpy() for k, v in m.preprocessor(TEXTS).items()}, "y": NAMES},
@@ -51,6 +69,134 @@ def test_fit_and_evaluate_take_text_in_any_form(model: Any, inputs: Any) -> None
     loss, accuracy = model.evaluate(**inputs(model), verbose=0)
     assert accuracy > 0.8
     assert loss == pytest.approx(model.evaluate(TEXTS, NAMES, verbose=0)[0], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        deque(["good", "bad"]),
+        np.array([["good"], ["bad"]], object),
+        pd.DataFrame({"text": ["good", "bad"]}),
+        pd.Series(["good", "bad"], dtype="string"),
+        pd.Series(["good", "bad"], dtype="string[pyarrow]"),
+        pd.Series(["good", "bad"], dtype="category"),
+        pd.Index(["good", "bad"]),
+        {"good": 1, "bad": 2}.keys(),
+        tf.constant([["good"], ["bad"]]),
+    ],
+    ids=lambda texts: type(texts).__name__,
+)
+def test_texts_may_come_in_any_array(tiny_model: Any, texts: Any) -> None:
+    expected = tiny_model.predict_on_batch(["good", "bad"])
+    np.testing.assert_allclose(tiny_model.predict(texts, verbose=0), expected, atol=1e-6)
+    np.testing.assert_allclose(tiny_model.predict_on_batch(texts), expected, atol=1e-6)
+    np.testing.assert_allclose(tiny_model(texts), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("texts", "error", "message"),
+    [
+        (pd.DataFrame({"text": ["a"], "label": [1]}), ValueError, r"frame\['text'\]"),
+        (["a", float("nan")], TypeError, "Received: nan of type float in row 1"),
+        ([None], TypeError, "Received: None"),
+        (pd.Series(["a", None], dtype="string"), TypeError, "Received: <NA>"),
+        (np.array("one text"), TypeError, r"Write \[text\]"),
+        (7, TypeError, "Received: 7 of type int"),
+        (np.arange(3), TypeError, "Received: 0 of type int"),
+        ([["a"], ["b"]], TypeError, r"Received: \['a'\] of type list"),
+        ({"a", "b"}, TypeError, "of type set"),
+        (tf.ragged.constant([["a"], []]), ValueError, "one dimension"),
+    ],
+)
+def test_what_is_no_text_is_explained(
+    tiny_model: Any, texts: Any, error: type[Exception], message: str
+) -> None:
+    for method in (
+        tiny_model.predict,
+        tiny_model.predict_on_batch,
+        tiny_model,
+        tiny_model.evaluate,
+    ):
+        with pytest.raises(error, match=message):
+            method(texts)
+
+
+def test_batches_that_python_makes_are_taken(tiny_model: Any) -> None:
+    expected = tiny_model.predict([*TEXTS[::4], *TEXTS[1::4]], verbose=0)
+    some = tiny_model.predict(Batches(), steps=2, verbose=0)
+    np.testing.assert_allclose(some, expected, atol=1e-6)
+    made = tiny_model.predict((batch for batch in Batches()), steps=2, verbose=0)
+    np.testing.assert_allclose(made, expected, atol=1e-6)
+    labelled = tf.data.Dataset.from_tensors((TEXTS, ["unknown"] * 16))
+    np.testing.assert_allclose(
+        tiny_model.predict(labelled, verbose=0), tiny_model.predict(TEXTS, verbose=0), atol=1e-6
+    )
+
+
+def test_predict_leaves_nothing_behind(tiny_model: Any) -> None:
+    """Neither graphs nor datasets, of which one a call were kept."""
+
+    def kept() -> int:
+        gc.collect()
+        names = ("FuncGraph", "ConcreteFunction", "AtomicFunction", "StructuredFunctionWrapper")
+        return sum(type(o).__name__ in names for o in gc.get_objects())
+
+    for words in range(1, 20):  # all shapes are traced
+        tiny_model.predict(["good " * words], verbose=0)
+    before = kept()
+    for words in range(1, 20):
+        tiny_model.predict(["good " * words], verbose=0)
+    assert kept() == before
+
+
+def test_predict_calls_callbacks(tiny_model: Any) -> None:
+    steps: list[int] = []
+    watch = keras.callbacks.LambdaCallback(
+        on_predict_batch_end=lambda step, logs: steps.append(step)
+    )
+    tiny_model.predict(TEXTS, batch_size=5, callbacks=[watch], verbose=0)
+    assert steps == [0, 1, 2, 3]
+
+
+def test_a_table_without_labels_takes_labels(model: Any) -> None:
+    texts = sz.TextTable.from_texts(TEXTS)
+    expected = model.evaluate(TABLE, verbose=0)
+    assert model.evaluate(texts, NAMES, verbose=0) == pytest.approx(expected)
+
+
+def test_numbers_that_name_classes_mean_the_same_as_in_a_table() -> None:
+    stars = [1, 5, 3, 1, 5, 3]
+    table = sz.TextTable.from_texts(TEXTS[:6], stars)
+    model = sz.build_model("gru", table, units=2, embedding_dim=2)
+    assert model.classes == ("1", "3", "5")
+    expected = model.evaluate(table, verbose=0)
+    for labels in (stars, np.array(stars, float), list(map(str, stars)), table.labels):
+        assert model.evaluate(TEXTS[:6], labels, verbose=0) == pytest.approx(expected)
+    for labels in ([1], [1.0, 1]):
+        with pytest.raises(ValueError, match="may be positions of classes"):
+            model.evaluate(TEXTS[: len(labels)], labels)
+    with pytest.raises(ValueError, match="from 0 to 2"):
+        model.evaluate(TEXTS[:2], [0, 5])
+    with pytest.raises(ValueError, match="may be positions"):
+        model.evaluate(tf.data.Dataset.from_tensors((TEXTS[:6], stars)))
+    validated = model.fit(
+        TEXTS[:6], stars, validation_data=(model.preprocessor(TEXTS[:6]), stars), verbose=0
+    ).history
+    assert validated["val_loss"][0] == pytest.approx(model.evaluate(table, verbose=0)[0], abs=1e-5)
+
+
+def test_booleans_name_classes() -> None:
+    table = sz.TextTable.from_texts(TEXTS[:4], [True, False, True, False])
+    model = sz.build_model("gru", table, units=2, embedding_dim=2)
+    expected = model.evaluate(table, verbose=0)
+    assert model.evaluate(TEXTS[:4], [True, False] * 2, verbose=0) == pytest.approx(expected)
+
+
+def test_one_hot_labels_suit_their_loss(model: Any) -> None:
+    sparse = model.evaluate(TEXTS, NAMES, verbose=0)[0]
+    model.compile("sgd", "categorical_crossentropy", metrics=["accuracy"])
+    assert model.evaluate(TEXTS, ONE_HOT, verbose=0)[0] == pytest.approx(sparse, abs=1e-5)
+    model.fit(TEXTS, ONE_HOT, class_weight={"negative": 2}, verbose=0)
 
 
 def test_streams_are_taken_too(model: Any, tiny_table: Any, tmp_path: Path) -> None:
@@ -100,8 +246,14 @@ def test_weights_of_rows_and_classes_count(model: Any) -> None:
     np.testing.assert_array_equal(first_weights(model), before)
     model.fit(TEXTS, NAMES, class_weight={0: 0.0, 1: 0.0}, epochs=1, verbose=0)
     np.testing.assert_array_equal(first_weights(model), before)
+    model.fit(TEXTS, NAMES, class_weight={"positive": 0, "negative": 0}, epochs=1, verbose=0)
+    model.fit(TEXTS, ONE_HOT, class_weight={0: 0.0, 1: 0.0}, epochs=1, verbose=0)
+    model.fit(TEXTS, NUMBERS.astype(float), class_weight={0: 0.0, 1: 0.0}, epochs=1, verbose=0)
+    np.testing.assert_array_equal(first_weights(model), before)
     model.fit(TEXTS, NAMES, class_weight={0: 0.0, 1: 1.0}, epochs=1, verbose=0)
     assert (first_weights(model) != before).any()
+    weights = model.encode_class_weight("balanced", model.encode_targets(NAMES[:12]))
+    assert weights == {0: 12 / 8, 1: 12 / 16}
 
 
 def test_training_repeats_for_a_seed(tiny_table: Any) -> None:
@@ -125,9 +277,10 @@ def test_on_batch_methods_take_text(model: Any) -> None:
     model.optimizer.learning_rate = 0.05
     losses = [float(model.train_on_batch(TEXTS, NAMES)[0]) for _ in range(20)]
     assert losses[-1] < losses[0]
-    tested = model.test_on_batch(TEXTS, NAMES)
+    tested = model.test_on_batch(TEXTS, NUMBERS.tolist(), sample_weight=[1] * 16)
     assert float(tested[0]) == pytest.approx(model.evaluate(TEXTS, NAMES, verbose=0)[0], abs=1e-4)
     assert model.predict_on_batch(TEXTS).shape == (16, 2)
+    assert model.train_on_batch(TEXTS, NUMBERS.tolist(), class_weight={0: 0, 1: 0})[0] == 0
 
 
 def test_no_texts_give_no_answers(tiny_model: Any) -> None:
@@ -173,6 +326,31 @@ def test_fit_learns_under_two_replicas(tiny_table: Any) -> None:
         ({"x": TEXTS, "y": [2] * 16}, ValueError, "from 0 to 1"),
         ({"x": TEXTS, "y": [-1] * 16}, ValueError, "from 0 to 1"),
         ({"x": TEXTS, "y": NAMES, "sample_weight": [1.0]}, ValueError, "sample_weights as texts"),
+        ({"x": TEXTS, "y": [0.5] * 16}, ValueError, r"names, or whole numbers\. Received: 0\.5"),
+        ({"x": TEXTS, "y": [float("nan")] * 16}, ValueError, "Every row needs a label"),
+        ({"x": TEXTS, "y": [*NAMES[:15], None]}, ValueError, "Every row needs a label"),
+        ({"x": TEXTS, "y": [True] * 16}, ValueError, r"labels\.astype\(int\)"),
+        ({"x": TEXTS, "y": np.eye(3)[[0] * 16]}, ValueError, "a column of numbers for each class"),
+        ({"x": TEXTS, "y": np.full((16, 2), 0.5)}, ValueError, "loss='categorical_crossentropy'"),
+        ({"x": TEXTS, "y": NAMES, "class_weight": {"good": 2}}, ValueError, "classes of the model"),
+        ({"x": TEXTS, "y": NAMES, "class_weight": "skewed"}, ValueError, "or 'balanced'"),
+        ({"x": TABLE, "y": NAMES}, ValueError, "A labelled table has its labels"),
+        ({"x": None}, TypeError, "Received: None"),
+        (
+            {"x": tf.data.Dataset.from_tensors((TEXTS, NAMES)), "class_weight": "balanced"},
+            ValueError,
+            "with a dataset",
+        ),
+        (
+            {"x": tf.data.Dataset.from_tensors((tf.ragged.constant([["a"], []]), [0, 1]))},
+            ValueError,
+            r"batches of shape \(batch,\)",
+        ),
+        (
+            {"x": tf.data.Dataset.from_tensors((TEXTS, np.eye(2)[NUMBERS]))},
+            ValueError,
+            "Map one-hot labels",
+        ),
         ({"x": TEXTS, "y": NAMES, "validation_split": 1.5}, ValueError, "between 0 and 1"),
         ({"x": TEXTS[:1], "y": NAMES[:1], "validation_split": 0.5}, ValueError, "need a row"),
         ({"x": tf.data.Dataset.from_tensor_slices((TEXTS, NUMBERS))}, ValueError, "Batch it first"),
