@@ -307,10 +307,10 @@ def _weigher(class_weight: Mapping[int, float]) -> Any:
             raise ValueError(
                 "Rows have weights already. Pass class_weight or sample_weight, not both."
             )
-        if labels.shape.rank == 2:
-            labels = tf.argmax(labels, axis=-1, output_type=tf.int32)
-        inside = labels < len(known)
-        found = tf.gather(tf.constant(known), tf.where(inside, labels, 0))
+        is_one_hot = labels.shape.rank == 2
+        numbers = tf.argmax(labels, axis=-1, output_type=tf.int32) if is_one_hot else labels
+        inside = numbers < len(known)
+        found = tf.gather(tf.constant(known), tf.where(inside, numbers, 0))
         return features, labels, tf.where(inside, found, 1.0)
 
     return weigh
