@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from keras_seqzoo.cli import inputs as i
 from keras_seqzoo.cli import options as o
 from keras_seqzoo.cli.console import load_tensorflow, messages, results, say
-from keras_seqzoo.cli.predict import read_chunks
 from keras_seqzoo.files import check_page_path
 from keras_seqzoo.serving.versions import check_model_path
 
@@ -24,13 +24,8 @@ _FORMATS = ("csv", "json", "text")
 
 def explain_command(
     model: Annotated[Path, typer.Argument(help="A .keras file or an export folder.")],
-    texts: Annotated[list[str] | None, typer.Argument(help="Texts; by default stdin.")] = None,
-    source: Annotated[
-        str | None,
-        typer.Option(
-            "--input", "-i", help="A .txt file with a text a line, a table, or '-' for stdin."
-        ),
-    ] = None,
+    texts: i.Texts = None,
+    source: i.Source = None,
     method: Annotated[
         str, typer.Option(help="'occlusion', 'shapley' or 'integrated_gradients'.")
     ] = "occlusion",
@@ -50,7 +45,7 @@ def explain_command(
     html: Annotated[Path | None, typer.Option(help="Write a page to look at, too.")] = None,
     rows: Annotated[int | None, typer.Option(min=1, help="Explain so many texts at most.")] = None,
     output: Annotated[str, typer.Option("--format", help="'text', 'json' or 'csv'.")] = "text",
-    text: o.Text = "text",
+    text: i.TextColumn = None,
     names: o.Names = None,
     separator: o.Separator = None,
     quoting: o.Quoting = None,
@@ -64,22 +59,17 @@ def explain_command(
     """Explain a classifier's answers: which words of texts speak for them, and which against."""
     if output not in _FORMATS:
         raise ValueError(f"--format must be one of {_FORMATS}. Received: {output!r}")
-    if texts and source is not None:
-        raise ValueError("Pass texts or --input, not both. Received: both")
     if counterfactual and output == "csv":
         raise ValueError(
             "A deletion is no row of a table of words. Take --format json or text. "
             "Received: --counterfactual --format csv"
         )
-    check_model_path(model)
     if html is not None:
         check_page_path(html)
     reading = o.Reading(text, None, names, separator, quoting, encoding, missing, further=read)
-    lines = chain.from_iterable([texts] if texts else read_chunks(source or "-", reading, quiet))
-    strings = [
-        line.decode("utf-8", "replace") if isinstance(line, bytes) else line
-        for line in islice(lines, rows)
-    ]
+    blocks = i.read_blocks(texts, source, reading, quiet)
+    check_model_path(model)
+    strings = list(islice(chain.from_iterable(block for block, _ in blocks), rows))
     load_tensorflow()
     from keras_seqzoo.explanation.counterfactual import counterfactual as smallest_deletion
     from keras_seqzoo.explanation.explain import explain

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import ast
+import atexit
 import csv
+import shutil
+import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from keras_seqzoo.zoo import option_types
 
-if TYPE_CHECKING:
-    from keras_seqzoo.data.stream import TextStream
-    from keras_seqzoo.data.table import TextTable
-
 READING = "How the table is read"
 
-Data = Annotated[str, typer.Argument(help="CSV, TSV, JSON lines or Parquet; a glob is streamed.")]
+Data = Annotated[
+    str,
+    typer.Argument(
+        help="CSV, TSV, JSON lines or Parquet; a glob is streamed, - is standard input."
+    ),
+]
 Text = Annotated[str, typer.Option("--text", help="Column of the texts.", rich_help_panel=READING)]
 Label = Annotated[
     str, typer.Option("--label", help="Column of the labels.", rich_help_panel=READING)
@@ -88,7 +93,7 @@ _QUOTING = {"minimal": csv.QUOTE_MINIMAL, "none": csv.QUOTE_NONE}
 class Reading:
     """How the user wants tables to be read."""
 
-    text: str
+    text: str | None
     label: str | None
     names: str | None = None
     separator: str | None = None
@@ -98,12 +103,22 @@ class Reading:
     stream: bool = False
     further: list[str] | None = None
 
-    def read(self, source: str, classes: Sequence[str] | None = None) -> TextTable | TextStream:
+    @property
+    def describes_table(self) -> bool:
+        """Whether there is an option that only a table has."""
+        given = (self.names, self.separator, self.quoting, self.further)
+        return any(value is not None for value in given) or self.stream or self.missing != "error"
+
+    def read(self, source: str, classes: Sequence[str] | None = None, stream: bool = False) -> Any:
         """Reads a table.
 
         Args:
-            source: path or glob.
+            source: path or glob; `-` for standard input.
             classes: class names to hold to, those of a model or of the training table.
+            stream: whether it is streamed even if the user does not ask for it.
+
+        Returns:
+            A `TextTable`, or a `TextStream` where it is streamed.
 
         Raises:
             ValueError: an option that is not understood, or whatever is wrong with the table.
@@ -125,13 +140,13 @@ class Reading:
                 )
             options["quoting"] = _QUOTING[self.quoting]
         return read_table(
-            source,
-            text=self.text,
+            _file_of(source, self.names),
+            text=self.text or "text",
             label=self.label,
             classes=classes,
             na=self.missing,
             encoding=self.encoding,
-            stream=self.stream,
+            stream=self.stream or stream,
             **options,
         )
 
@@ -171,6 +186,27 @@ class Reading:
         if test_source:
             test_table = self.read(test_source, classes=whole.classes)
         return train, valid_table, test_table
+
+
+def _file_of(source: str, names: str | None) -> str:
+    """A file of what comes through standard input or another pipe; any other source as it is."""
+    path = Path(source)
+    if source != "-" and not path.is_fifo() and not path.is_char_device():
+        return source
+    pipe = sys.stdin.buffer if source == "-" else path.open("rb")
+    if pipe.isatty():
+        raise ValueError(f"A table comes from a file or a pipe. Received: {source}, a terminal")
+    start = pipe.read(1024)
+    is_json = names is None and start.lstrip().startswith(b"{")
+    kind = "parquet" if start.startswith(b"PAR1") else "jsonl" if is_json else "csv"
+    # Tables are read more than once, and a pipe is not.
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    file = Path(folder, f"stdin.{kind}")
+    with file.open("wb") as copy:
+        copy.write(start)
+        shutil.copyfileobj(pipe, copy)
+    return str(file)
 
 
 def parse_assignments(

@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
+import re
+import shutil
 import sys
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.cells import cell_len, set_cell_size
 
+from keras_seqzoo.cli import inputs as i
 from keras_seqzoo.cli import options as o
-from keras_seqzoo.cli.console import load_tensorflow, results, say
-from keras_seqzoo.encoders.parts import text_chunks
+from keras_seqzoo.cli.console import load_tensorflow, say
 from keras_seqzoo.serving.versions import check_model_path
 
-_CHUNK = 2048
+if TYPE_CHECKING:
+    import pandas as pd
+
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
 def predict_command(
     model: Annotated[Path, typer.Argument(help="A .keras file or an export folder.")],
-    texts: Annotated[list[str] | None, typer.Argument(help="Texts; by default stdin.")] = None,
-    source: Annotated[
-        str | None,
-        typer.Option(
-            "--input", "-i", help="A .txt file with a text a line, a table, or '-' for stdin."
-        ),
-    ] = None,
+    texts: i.Texts = None,
+    source: i.Source = None,
     output: Annotated[str, typer.Option("--format", help="'table', 'csv' or 'jsonl'.")] = "table",
-    text: o.Text = "text",
+    text: i.TextColumn = None,
     names: o.Names = None,
     separator: o.Separator = None,
     quoting: o.Quoting = None,
@@ -43,87 +41,104 @@ def predict_command(
     trust: o.Trust = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Predict labels for texts: arguments, a file, or lines of standard input."""
+    """Predict labels for texts: arguments, a file, or standard input.
+
+    Standard input and .txt files are a text a line, or a table where --text names its column.
+    CSV and JSON lines keep a table's other columns and the order of its rows.
+    """
     if output not in _WRITERS:
         raise ValueError(f"--format must be one of {sorted(_WRITERS)}. Received: {output!r}")
-    if texts and source is not None:
-        raise ValueError("Pass texts or --input, not both. Received: both")
-    check_model_path(model)
     reading = o.Reading(text, None, names, separator, quoting, encoding, missing, stream, read)
-    chunks = iter([list(texts)]) if texts else read_chunks(source or "-", reading, quiet)
+    blocks = i.read_blocks(texts, source, reading, quiet)
+    check_model_path(model)
     load_tensorflow()
     from keras_seqzoo.serving.saved import load_classifier
 
     classifier = load_classifier(model, trust)
-    write = _WRITERS[output]
-    for number, chunk in enumerate(chunks):
-        probabilities = classifier.predict(chunk, batch_size=batch_size, verbose=0)
-        shown = [t.decode("utf-8", "replace") if isinstance(t, bytes) else t for t in chunk]
-        write(shown, probabilities, classifier.classes, number == 0)
+    write = _WRITERS[output](classifier.classes, quiet)
+    for shown, rows in blocks:
+        write(shown, rows, classifier.predict(shown, batch_size=batch_size, verbose=0))
         sys.stdout.flush()
 
 
-def read_chunks(source: str, reading: o.Reading, quiet: bool) -> Iterator[Sequence[Any]]:
-    """Yields the texts of a table, of a `.txt` file or of stdin (`"-"`), some at a time."""
-    if source == "-":
-        if sys.stdin.isatty():
-            say("Type a text a line; end with Ctrl-D.", quiet)
-        yield from _lines(sys.stdin.buffer)
-    elif Path(source).suffix == ".txt":
-        with Path(source).open("rb") as file:
-            yield from _lines(file)
-    else:
-        yield from text_chunks(reading.read(source), _CHUNK)
+Writer = Callable[[Sequence[str], "pd.DataFrame", Any], None]
 
 
-def _lines(file: Any) -> Iterator[list[bytes]]:
-    # From a terminal, each line is answered as it comes.
-    size = 1 if file.isatty() else _CHUNK
-    lines = (line.rstrip(b"\r\n") for line in file)
-    while chunk := list(islice(lines, size)):
-        yield chunk
+def _table_writer(classes: Sequence[str], quiet: bool) -> Writer:
+    """Writes lines to be looked at; in a terminal a text ends where the line does."""
+    shown_classes = [_one_line(name) for name in classes]
+    width = max(map(cell_len, ["label", *shown_classes]))
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    typer.echo(f"{set_cell_size('label', width)}  probability  text")
+
+    def write(texts: Sequence[str], _: pd.DataFrame, probabilities: Any) -> None:
+        for text, row in zip(texts, probabilities, strict=True):
+            answer = f"{set_cell_size(shown_classes[row.argmax()], width)}  {row.max():<11.4f}  "
+            line = _one_line(text)
+            room = len(line) * 2 if columns is None else max(0, columns - cell_len(answer))
+            if cell_len(line) > room:
+                line = set_cell_size(line, room - 1) + "…" if room else ""
+            typer.echo((answer + line).rstrip())
+
+    return write
 
 
-def _write_table(texts: list[str], probabilities: Any, classes: Sequence[str], _: bool) -> None:
-    from rich.table import Table
-
-    table = Table("label", "probability", "text", box=None, show_header=True, pad_edge=False)
-    table.columns[2].no_wrap = True
-    for row, shown in zip(probabilities, texts, strict=True):
-        line = " ".join(shown.split())
-        table.add_row(classes[row.argmax()], f"{row.max():.4f}", _plain(line))
-    width = results.width if results.is_terminal else 120
-    results.print(table, width=max(width, 60), soft_wrap=False)
+def _one_line(text: str) -> str:
+    return _CONTROLS.sub("\ufffd", " ".join(text.split()))
 
 
-def _plain(text: str) -> Any:
-    from rich.text import Text
+def _csv_writer(classes: Sequence[str], quiet: bool) -> Writer:
+    is_first = True
 
-    return Text(text)
-
-
-def _write_csv(texts: list[str], probabilities: Any, classes: Sequence[str], first: bool) -> None:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    if first:
-        writer.writerow(["text", "label", "probability", *(f"p_{name}" for name in classes)])
-    for shown, row in zip(texts, probabilities, strict=True):
-        figures = [f"{p:.6f}" for p in row]
-        writer.writerow([shown, classes[row.argmax()], f"{row.max():.6f}", *figures])
-    typer.echo(out.getvalue(), nl=False)
-
-
-def _write_jsonl(texts: list[str], probabilities: Any, classes: Sequence[str], _: bool) -> None:
-    for shown, row in zip(texts, probabilities, strict=True):
-        by_class = {name: round(float(p), 6) for name, p in zip(classes, row, strict=True)}
-        label = classes[row.argmax()]
-        answer = {
-            "text": shown,
-            "label": label,
-            "probability": by_class[label],
-            "probabilities": by_class,
+    def write(_: Sequence[str], rows: pd.DataFrame, probabilities: Any) -> None:
+        nonlocal is_first
+        answers: dict[str, Any] = {
+            "label": [classes[place] for place in probabilities.argmax(axis=1)],
+            "probability": [f"{p:.6f}" for p in probabilities.max(axis=1)],
         }
-        typer.echo(json.dumps(answer, ensure_ascii=False))
+        for place, name in enumerate(classes):
+            answers[f"p_{name}"] = [f"{p:.6f}" for p in probabilities[:, place]]
+        names = _free_names(answers, rows, quiet or not is_first)
+        whole = rows.map(_as_json).assign(**{names[name]: answers[name] for name in answers})
+        typer.echo(whole.to_csv(index=False, header=is_first), nl=False)
+        is_first = False
+
+    return write
 
 
-_WRITERS = {"table": _write_table, "csv": _write_csv, "jsonl": _write_jsonl}
+def _as_json(value: Any) -> Any:
+    """Lists and dicts, which JSON lines may hold, as JSON; all else as it is."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
+
+
+def _jsonl_writer(classes: Sequence[str], quiet: bool) -> Writer:
+    is_first = True
+
+    def write(_: Sequence[str], rows: pd.DataFrame, probabilities: Any) -> None:
+        nonlocal is_first
+        names = _free_names(("label", "probability", "probabilities"), rows, quiet or not is_first)
+        is_first = False
+        given = rows.to_json(orient="records", lines=True, double_precision=15, date_format="iso")
+        for line, row in zip(given.splitlines(), probabilities, strict=True):
+            by_class = {name: round(float(p), 6) for name, p in zip(classes, row, strict=True)}
+            label = classes[row.argmax()]
+            answers = (label, by_class[label], by_class)
+            record = json.loads(line) | dict(zip(names.values(), answers, strict=True))
+            typer.echo(json.dumps(record, ensure_ascii=False))
+
+    return write
+
+
+def _free_names(names: Any, rows: pd.DataFrame, quiet: bool) -> dict[str, str]:
+    """Names for the columns of answers beside those of a table, which keep theirs."""
+    free = {}
+    for name in names:
+        free[name] = name
+        while free[name] in rows.columns:
+            free[name] = f"predicted_{free[name]}"
+        if free[name] != name:
+            say(f"The table has a column {name!r}; the answer is in {free[name]!r}", quiet)
+    return free
+
+
+_WRITERS = {"table": _table_writer, "csv": _csv_writer, "jsonl": _jsonl_writer}

@@ -46,6 +46,7 @@ class Rows:
         options: the user's options for the pandas reader.
         stream: whether memory must stay constant.
         whole: whether these are all the rows, of which there must be one, or one file of several.
+        every_column: whether a parquet file is read with the columns that are not needed, too.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Rows:
     options: Mapping[str, Any] = field(default_factory=dict)
     stream: bool = False
     whole: bool = True
+    every_column: bool = False
 
     @property
     def encoding(self) -> str | None:
@@ -82,6 +84,14 @@ class Rows:
 
     def numbered(self) -> Iterator[tuple[int, pd.DataFrame]]:
         """Iterates with the number of the file that a frame comes from."""
+        return ((number, frame) for number, _, frame in self._checked())
+
+    def whole_rows(self) -> Iterator[tuple[pd.DataFrame, pd.Series]]:
+        """Iterates over the rows with all of their columns, as they were read, and their texts."""
+        every = replace(self, every_column=True)
+        return ((whole, frame["text"]) for _, whole, frame in every._checked())
+
+    def _checked(self) -> Iterator[tuple[int, pd.DataFrame, pd.DataFrame]]:
         tally = _Tally()
         likely: str | None = None
         for number, whole, picked in self._blocks():
@@ -95,7 +105,8 @@ class Rows:
                 tally.look_at(columns["text"])
             if self.label is not None:
                 columns["label"] = _without_categories(block.iloc[:, 1])
-            yield number, pd.DataFrame(columns)
+            kept = whole.iloc[block.index - 1 - (tally.rows - len(whole))]
+            yield number, kept, pd.DataFrame(columns)
         if self.whole:
             self._check(tally, likely or "")
 
@@ -139,7 +150,8 @@ class Rows:
                 self._pick, where=str(path), hint=hint if file_format(path) == "csv" else str
             )
             picked: list[Hashable] | None = None
-            for columns, frame in read_frames(path, pick, encoding, self.options, self.stream):
+            wanted = list if self.every_column else pick
+            for columns, frame in read_frames(path, wanted, encoding, self.options, self.stream):
                 shared = columns if shared is None else shared
                 # JSON lines may leave keys out, so that two files rarely have the same columns.
                 if columns != shared and file_format(path) != "json":

@@ -49,6 +49,7 @@ class TextStream:
         encoding: str | None,
         source: str,
         depth: int = 0,
+        rows: Rows | None = None,
     ) -> None:
         self.files = tuple(files)
         self.num_rows = sum(file.rows for file in files)
@@ -57,6 +58,7 @@ class TextStream:
         self.source = source
         self._count_classes = count_classes
         self._depth = depth
+        self._rows = rows
 
     def __len__(self) -> int:
         return self.num_rows
@@ -90,6 +92,19 @@ class TextStream:
         if isinstance(rows, bool) or not isinstance(rows, int) or rows < 1:
             raise ValueError(f"rows must be a positive integer. Leave it out. Received: {rows!r}")
         return map(_arrays, _regroup(self._frames(files), rows))
+
+    def blocks(self) -> Iterator[tuple[pd.DataFrame, pd.Series]]:
+        """Reads the rows in order with all of their columns, as pandas gives them, and their texts.
+
+        Raises:
+            ValueError: the stream is part of a split, or the files have changed.
+        """
+        if self._rows is None:
+            raise ValueError(
+                "Rows are read whole before they are split. Read the table again. "
+                f"Received: a part of {self.source!r}"
+            )
+        return self._rows.whole_rows()
 
     def _frames(self, files: slice = slice(None)) -> Iterator[pd.DataFrame]:
         for file in self.files[files]:
@@ -190,6 +205,7 @@ def open_stream(rows: Rows, given: Sequence[str] | None) -> TextStream:
         count_classes=lambda: known.counts,
         encoding=rows.encoding,
         source=rows.name,
+        rows=rows,
     )
 
 

@@ -1,0 +1,186 @@
+"""What `predict` reads and writes. A stand-in answers, so that nothing imports TensorFlow."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+LONG = "The waiter was never rude, and the soup was lovely indeed, but the bill came in late, too."
+
+
+class ByLength:
+    """Says `long one` of texts of more than ten characters."""
+
+    classes = ("short", "long one")
+
+    def predict(self, texts: Any, **_: Any) -> np.ndarray:
+        return np.array([[0.25, 0.75] if len(text) > 10 else [0.75, 0.25] for text in texts])
+
+
+@pytest.fixture
+def predict(command: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    saved = SimpleNamespace(load_classifier=lambda path, trust: ByLength())
+    monkeypatch.setitem(sys.modules, "keras_seqzoo.serving.saved", saved)
+    monkeypatch.setattr("keras_seqzoo.cli.predict.load_tensorflow", lambda: None)
+    monkeypatch.setattr("keras_seqzoo.cli.predict.check_model_path", lambda path: None)
+
+    def run(*arguments: object, **further: Any) -> Any:
+        return command("predict", "model", *arguments, **further)
+
+    return run
+
+
+def read_csv(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+@pytest.mark.parametrize("columns", [20, 40, 80, 200])
+def test_in_a_terminal_the_text_gives_way(
+    predict: Any, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    lines = predict(LONG, "short").out.splitlines()
+    assert lines[1].startswith("long one  0.7500")
+    assert lines[2].startswith("short     0.7500")
+    assert len(lines[1]) <= columns
+    assert lines[1].endswith(LONG if columns == 200 else "…" if columns > 23 else "0.7500")
+
+
+def test_wide_characters_take_two_cells(predict: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    assert predict("好" * 50).out.splitlines()[1] == "long one  0.7500       " + "好" * 8 + "…"
+
+
+def test_in_a_pipe_nothing_is_cut(predict: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    assert predict(LONG * 9).out.splitlines()[1].endswith(LONG * 9)
+
+
+def test_a_text_cannot_steer_the_terminal(predict: Any) -> None:
+    done = predict("a\x1b[31mb\nc\td")
+    assert done.out.splitlines()[1].endswith("a\ufffd[31mb c d")
+
+
+def test_a_table_has_one_header(predict: Any) -> None:
+    done = predict(stdin=b"text\n" * 5000)
+    assert done.out.count("probability") == 1
+    assert len(done.out.splitlines()) == 5001
+
+
+STDIN = b'id,text\n1,lovely soup\n2,"rude, very"\n3,bad\n'
+
+
+@pytest.mark.parametrize("source", [(), ("--input", "-")])
+def test_standard_input_is_lines_or_with_text_a_table(predict: Any, source: Any) -> None:
+    rows = read_csv(predict(*source, "--text", "text", "--format", "csv", stdin=STDIN).out)
+    assert [(row["id"], row["text"], row["label"]) for row in rows] == [
+        ("1", "lovely soup", "long one"), ("2", "rude, very", "short"), ("3", "bad", "short"),
+    ]  # fmt: skip
+    lines = read_csv(predict(*source, "--format", "csv", stdin=STDIN).out)
+    assert [row["text"] for row in lines] == STDIN.decode().splitlines()
+
+
+def test_standard_input_may_be_json_lines_or_parquet(predict: Any) -> None:
+    frame = pd.DataFrame({"id": [7, 8], "text": ["lovely soup", "bad"]})
+    parquet = io.BytesIO()
+    frame.to_parquet(parquet)
+    for stdin in (frame.to_json(orient="records", lines=True).encode(), parquet.getvalue()):
+        done = predict("--text", "text", "--format", "jsonl", stdin=stdin)
+        records = [json.loads(line) for line in done.out.splitlines()]
+        assert [(r["id"], r["label"]) for r in records] == [(7, "long one"), (8, "short")]
+
+
+def test_a_txt_file_is_lines_or_with_text_a_table(predict: Any, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(STDIN)
+    lines = predict("-i", tmp_path / "a.txt").out.splitlines()
+    assert [line.split()[-1] for line in lines[1:]] == ["id,text", "soup", 'very"', "3,bad"]
+    assert len(predict("-i", tmp_path / "a.txt", "--text", "text").out.splitlines()) == 4
+
+
+@pytest.mark.parametrize("codec", ["utf-16", "utf-8-sig"])
+def test_lines_are_decoded_by_their_mark(predict: Any, tmp_path: Path, codec: str) -> None:
+    (tmp_path / "a.txt").write_text("café\nbad\n", encoding=codec)
+    rows = read_csv(predict("-i", tmp_path / "a.txt", "--format", "csv").out)
+    assert [row["text"] for row in rows] == ["café", "bad"]
+
+
+def test_lines_that_are_no_utf8_need_their_encoding(predict: Any) -> None:
+    done = predict(stdin="café".encode("cp1252"))
+    assert done.code == 2
+    assert "--encoding cp1252" in done.err
+    assert "café" in predict("--encoding", "cp1252", stdin="café".encode("cp1252")).out
+
+
+def test_csv_keeps_the_other_columns_and_the_order(predict: Any, tmp_path: Path) -> None:
+    rows = [
+        {"id": f"{i:03}", "review": LONG if i % 3 else "bad", "a,b": f'"{i}"', "empty": ""}
+        for i in range(5000)
+    ]
+    pd.DataFrame(rows).to_csv(tmp_path / "rows.csv", index=False)
+    done = predict("-i", tmp_path / "rows.csv", "--text", "review", "--format", "csv")
+    answers = read_csv(done.out)
+    assert [{k: answer[k] for k in rows[0]} for answer in answers] == rows
+    assert [answer["label"] for answer in answers] == [
+        "long one" if i % 3 else "short" for i in range(5000)
+    ]
+    assert float(answers[0]["p_short"]) == float(answers[0]["probability"]) == 0.75
+    assert done.err == ""
+
+
+def test_jsonl_keeps_values_as_they_are(predict: Any, tmp_path: Path) -> None:
+    given = [
+        {"id": 1, "text": "bad", "tags": ["a", None], "score": 0.1234567890123},
+        {"id": 2, "text": LONG, "tags": [], "score": None},
+    ]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, given)))
+    answers = predict("-i", tmp_path / "a.jsonl", "--format", "jsonl").out.splitlines()
+    for record, line in zip(given, answers, strict=True):
+        answer = json.loads(line)
+        assert record.items() <= answer.items()
+        assert answer["probabilities"][answer["label"]] == answer["probability"] == 0.75
+
+
+@pytest.mark.parametrize("output", ["csv", "jsonl"])
+def test_columns_of_the_answers_names_keep_them(predict: Any, output: str) -> None:
+    stdin = b"text,label,predicted_label,probability\nbad,L,P,Q\n"
+    done = predict("--text", "text", "--format", output, stdin=stdin)
+    (row,) = read_csv(done.out) if output == "csv" else [json.loads(done.out)]
+    assert (row["label"], row["predicted_label"], row["probability"]) == ("L", "P", "Q")
+    assert row["predicted_predicted_label"] == "short"
+    assert float(row["predicted_probability"]) == 0.75
+    assert "the answer is in 'predicted_probability'" in done.err
+
+
+def test_rows_without_a_text_are_told_before_an_answer_or_left_out(predict: Any) -> None:
+    stdin = b"id,text\n1,bad\n2,\n3,good\n"
+    done = predict("--text", "text", "--format", "csv", stdin=stdin)
+    assert (done.code, done.out) == (2, "")
+    assert "--na drop" in done.err
+    done = predict("--text", "text", "--format", "csv", "--na", "drop", stdin=stdin)
+    assert [row["id"] for row in read_csv(done.out)] == ["1", "3"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--sep", ";"], ["--names", "a,b"], ["--na", "drop"], ["--stream"], ["--read", "nrows=1"]],
+)
+def test_options_of_tables_are_refused_for_lines(predict: Any, arguments: list[str]) -> None:
+    for given in ([], ["a text"]):
+        done = predict(*given, *arguments, stdin=STDIN)
+        assert (done.code, done.out) == (2, "")
+        assert "Name the column of a table with --text" in done.err
+
+
+def test_text_is_no_option_of_texts(predict: Any) -> None:
+    assert "Received: texts as arguments" in predict("--text", "text", "good").err
