@@ -252,6 +252,11 @@ class TextGenerator(TextModel):
         limit = self._limit(max_length)
         check_prompts(int(lengths.max()), limit, self.decoding.positions)
         sampler = self.sampler if sampler is None else sampler
+        if temperature is not None and not isinstance(sampler, str):
+            raise ValueError(
+                "A sampler object has a temperature of its own. Set it there, or name the sampler. "
+                f"Received: temperature={temperature!r}, sampler={type(sampler).__name__}"
+            )
         write = self._writer(
             sampler, self.temperature if temperature is None else temperature, stops
         )

@@ -232,6 +232,7 @@ def test_vocabulary_is_learnt_from_a_file(tmp_path: Path) -> None:
         ({"max_length": 2}, ValueError, "counts the tokens of the prompt too.*max_length=2"),
         ({"max_length": 99}, ValueError, "has 23 positions.*max_length=99"),
         ({"prompts": "red wheel " * 30}, ValueError, "must leave room to write.*has 23 positions"),
+        ({"sampler": object(), "temperature": 2.0}, ValueError, "temperature of its own"),
         ({"prompts": 3}, TypeError, "list or array of strings"),
         ({"prompts": [None]}, TypeError, "Every text must be a string"),
         ({"temperature": 0}, ValueError, "`temperature` must be a number above 0"),
