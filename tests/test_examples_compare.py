@@ -47,6 +47,7 @@ def printed(notebook: Any) -> str:
     return "".join(o.text for _, o in outputs(notebook) if o.output_type == "stream")
 
 
+@pytest.mark.slow
 def test_compare_reviews_chooses_reports_and_exports(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,

@@ -30,6 +30,7 @@ def test_all_settings_together_train(
     assert list((tmp_path / "out" / ".recovery").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_xla_trains(command: Callable[..., Any], reviews_csv: Path, tmp_path: Path) -> None:
     done = command(*TRAIN, reviews_csv, "--out", tmp_path / "out", "--xla")
     assert done.code == 0, done.err

@@ -190,6 +190,7 @@ def test_more_seeds_keep_the_runs_that_are_there(compared, parts):
     assert again.table.at["small gru", "runs"] == 3
 
 
+@pytest.mark.slow
 def test_an_interrupt_costs_the_training_that_runs_and_the_next_call_goes_on(parts, tmp_path):
     told = Told(interrupt=("b", "epoch"))
     models = {"a": GRU, "b": {**GRU, "units": 5}}
@@ -207,6 +208,7 @@ def test_an_interrupt_costs_the_training_that_runs_and_the_next_call_goes_on(par
     assert (whole.table["missing"] == "").all()
 
 
+@pytest.mark.slow
 def test_a_model_that_fails_costs_itself_alone(parts, tmp_path, failing):
     comparison = sz.compare(
         ["killed", "starved", "wrong"], *parts, folder=tmp_path / "c", progress=False, seeds=1
@@ -321,7 +323,9 @@ def test_it_is_saved_as_page_csv_json_and_pictures(compared, tmp_path):
     assert written["macro_f1"].to_dict() == pytest.approx(compared.table["macro_f1"].to_dict())
 
 
-@pytest.mark.parametrize(("keep", "best"), [("val_loss", min), ("val_accuracy", max)])
+@pytest.mark.parametrize(
+    ("keep", "best"), [("val_loss", min), pytest.param("val_accuracy", max, marks=pytest.mark.slow)]
+)
 def test_the_best_epoch_is_kept(parts, tmp_path, keep, best):
     from keras_seqzoo.comparison.candidates import make_plan
     from keras_seqzoo.comparison.training import train_once
@@ -337,6 +341,7 @@ def test_the_best_epoch_is_kept(parts, tmp_path, keep, best):
     assert run.valid_loss == pytest.approx(loss, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_a_search_tries_as_often_as_asked_and_begins_with_the_defaults(parts, tmp_path):
     pytest.importorskip("keras_tuner")
     told = Told()

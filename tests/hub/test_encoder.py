@@ -147,6 +147,7 @@ def test_file_needs_no_folder_and_is_refused_in_safe_mode(
     np.testing.assert_allclose(eval(done.stdout), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_two_replicas_train_the_module(folder: Path, tiny_table: Any) -> None:
     strategy = sz.distribution("mirrored", devices=["CPU:0", "CPU:1"], verbose=False)
     with strategy.scope():
@@ -234,6 +235,7 @@ def test_cased_text_is_folded_for_an_uncased_model(model: Any) -> None:
     np.testing.assert_array_equal(loud, calm)
 
 
+@pytest.mark.slow
 def test_real_graph_trains(shared: Any, tiny_table: Any) -> None:
     """A graph that TF Hub's own exporter wrote, with random weights."""
     keras.utils.set_random_seed(0)

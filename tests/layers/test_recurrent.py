@@ -60,7 +60,7 @@ def _assert_same(theirs: Any, ours: Any) -> None:
         np.testing.assert_allclose(one, other, atol=1e-5 * max(scale, 1.0))
 
 
-@pytest.mark.parametrize("in_graph", [False, True])
+@pytest.mark.parametrize("in_graph", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("mask_of", ["none", "right padding", "gaps"])
 @pytest.mark.parametrize("backwards", [False, True])
 def test_outputs_and_gradients_are_keras_s(

@@ -392,6 +392,7 @@ def test_dropout_reaches_encoder_and_head(tiny_table: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["lstm", "bigru"])
+@pytest.mark.slow
 def test_xla_may_compile_it(tiny_table: Any, name: str) -> None:
     model = sz.build_model(name, tiny_table, units=3, dropout=0.0)
     before = model.predict(TEXTS, verbose=0)

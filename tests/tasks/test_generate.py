@@ -11,6 +11,7 @@ import keras_hub
 import numpy as np
 import pytest
 import tensorflow as tf
+from trained import few
 
 import keras_seqzoo as sz
 from keras_seqzoo.data.packing import pack_tokens, packed_batches, read_corpus
@@ -53,7 +54,7 @@ def learnt() -> dict[str, Any]:
     return models
 
 
-@pytest.fixture(params=list(OPTIONS))
+@pytest.fixture(params=few(OPTIONS, but="gru"))
 def model(request: pytest.FixtureRequest, learnt: dict[str, Any]) -> Any:
     return learnt[request.param]
 

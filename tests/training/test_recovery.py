@@ -16,6 +16,8 @@ from disk import full_disk
 import keras_seqzoo as sz
 from keras_seqzoo.training.recovery import PREEMPTED, read_checkpoint
 
+SLOW = pytest.mark.slow
+
 
 class BreakOffError(Exception):
     """What stands for a kill."""
@@ -71,7 +73,10 @@ def uninterrupted() -> tuple[Any, Any]:
 
 
 # Within an epoch, at its last step, in the last epoch; after a checkpoint some steps ago.
-@pytest.mark.parametrize(("at", "steps"), [(3, 1), (4, 1), (23, 1), (7, 3)])
+@pytest.mark.parametrize(
+    ("at", "steps"),
+    [(3, 1), pytest.param(4, 1, marks=SLOW), pytest.param(23, 1, marks=SLOW), (7, 3)],
+)
 def test_a_broken_training_ends_as_one_left_alone(
     at: int, steps: int, tmp_path: Path, uninterrupted: tuple[Any, Any]
 ) -> None:
@@ -85,6 +90,7 @@ def test_a_broken_training_ends_as_one_left_alone(
     assert list(tmp_path.iterdir()) == [], "a training that has ended leaves no checkpoint"
 
 
+@pytest.mark.slow
 def test_a_training_may_be_broken_many_times(
     tmp_path: Path, uninterrupted: tuple[Any, Any]
 ) -> None:
@@ -150,6 +156,7 @@ def test_sigterm_writes_and_exits_with_its_own_code(tmp_path: Path) -> None:
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_former_checkpoint(
     tmp_path: Path, uninterrupted: tuple[Any, Any]
 ) -> None:
@@ -248,6 +255,7 @@ def test_wrong_settings_are_explained(wrong: dict[str, Any]) -> None:
         sz.Recovery("somewhere", **wrong)
 
 
+@pytest.mark.slow
 def test_replicas_resume_too(tmp_path: Path) -> None:
     """Also metrics, of which every replica holds a part."""
     strategy = sz.distribution("mirrored", devices=["CPU:0", "CPU:1"], verbose=False)
