@@ -7,7 +7,7 @@ REVIEWS := saved_models/reviews
 .PHONY: help demo serve compare test test-slow test-tf2.20 lint format lock clean
 
 help: ## Show what can be made
-	@grep -hE '^[a-z0-9.-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9.%-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
 
 demo: $(VENV)/installed ## Train an LSTM on the bundled reviews, export it, and ask the SavedModel
 	$(BIN)/keras-seqzoo train examples/data/reviews.csv --model lstm --text review --label sentiment \
@@ -32,6 +32,9 @@ test: $(VENV)/installed-dev ## Run the tests of all that a change can break
 test-slow: $(VENV)/installed-dev ## Run the others: kills, several processes, fuzz, notebooks, full matrices
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
 
+test-python%: ## Run lint and `make test` with another Python, as test-python3.12, in .venv-3.12
+	$(MAKE) lint test PYTHON=python$* VENV=.venv-$*
+
 # Exports are made with the TensorFlow of the lock file, and asked in the oldest that we support.
 test-tf2.20: $(VENV)/installed-dev ## Ask exports of every kind in TensorFlow 2.20, installed in .venv-tf2.20
 	test -d $(VENV)-tf2.20 || $(PYTHON) -m venv $(VENV)-tf2.20
@@ -54,7 +57,7 @@ lock: $(VENV)/installed-dev ## Write requirements.lock anew from pyproject.toml
 	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements.lock
 
 clean: ## Remove the virtual environment
-	rm -rf $(VENV) $(VENV)-tf2.20
+	rm -rf $(VENV) $(VENV)-tf2.20 .venv-3.*
 
 $(VENV)/installed: pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
