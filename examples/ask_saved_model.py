@@ -16,7 +16,7 @@ with open(os.devnull, "w") as nowhere:  # noqa: PTH123
     import tensorflow as tf
 
     with contextlib.suppress(ImportError):
-        import tensorflow_text  # noqa: F401 - the ops of BERT's word pieces; others need it not
+        import tensorflow_text  # noqa: F401 - the graph may hold its ops
 
     os.dup2(kept, 2)
 

@@ -6,16 +6,15 @@ scratch, KerasHub's with a WordPiece vocabulary learnt from the user's texts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from keras_seqzoo.checks import check_dtype, check_rate, check_whole
 from keras_seqzoo.encoders.parts import (
-    NO_TEXTS,
     EncoderParts,
     given_for_scratch,
-    text_chunks,
+    learn_pieces,
     transformer_sizes,
 )
 from keras_seqzoo.encoders.sources import build_from_source, transformer_parts
@@ -173,7 +172,7 @@ def bert(
     embedding_dim: int | None = None,
     dropout: float = 0.1,
     vocabulary_size: int | None = None,
-    vocabulary: Sequence[str] | None = None,
+    vocabulary: Any = None,
     lowercase: bool | None = None,
     dtype: Any = None,
 ) -> EncoderParts:
@@ -200,7 +199,7 @@ def bert(
         dropout: rate inside the encoder and before the head. A TF Hub graph keeps its own
             inside, or has none at 0.
         vocabulary_size: most entries of a learnt vocabulary, the five special ones included.
-        vocabulary: the word pieces, where they are not to be learnt.
+        vocabulary: the word pieces, or a text file of one a line, where they are not to be learnt.
         lowercase: whether case is folded and accents are stripped; as the card's name says by
             default.
         dtype: Keras dtype policy; the global one by default. A TF Hub graph computes in float32
@@ -243,7 +242,9 @@ def bert(
         )
     uncased = "_cased" not in hub_preprocessor if lowercase is None else lowercase
     length = sequence_length or POSITIONS
-    pieces = _learn(data, length, vocabulary, vocabulary_size or size["vocabulary_size"], uncased)
+    pieces = learn_pieces(
+        data, length, vocabulary, vocabulary_size or size["vocabulary_size"], uncased
+    )
     layer = _from_scratch(
         architecture, {**size, **given}, pieces, length, trainable, lora_rank, dropout, dtype
     )
@@ -277,22 +278,3 @@ def _from_scratch(
     policy = check_dtype(dtype)
     built = backbone(**arguments, dropout=dropout, max_sequence_length=length, dtype=policy)
     return BackboneEncoder(built, trainable, lora_rank=lora_rank, dtype=policy, name="backbone")
-
-
-def _learn(
-    data: Any,
-    length: int,
-    vocabulary: Sequence[str] | None,
-    vocabulary_size: int,
-    lowercase: bool,
-) -> ClsSepPreprocessor:
-    from keras_seqzoo.preprocessing.wordpiece import WordPiecePreprocessor, learn_word_pieces
-
-    if vocabulary is None:
-        check_whole(vocabulary_size=vocabulary_size)
-        if data is None:
-            raise ValueError(NO_TEXTS)
-        vocabulary = learn_word_pieces(
-            partial(text_chunks, data), vocabulary_size, lowercase=lowercase
-        )
-    return WordPiecePreprocessor(length, vocabulary, lowercase)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +10,10 @@ from keras_seqzoo.checks import check_dtype, check_rate, check_whole
 from keras_seqzoo.encoders.parts import (
     NO_TEXTS,
     EncoderParts,
+    existing,
     given_for_scratch,
     learn_pairs,
+    learn_pieces,
     text_chunks,
     transformer_sizes,
 )
@@ -260,20 +261,12 @@ def _preprocessor(
     if vocabulary is None and data is None:
         raise ValueError(NO_TEXTS)
     if architecture == "distilbert":
-        from keras_seqzoo.preprocessing import wordpiece
-
-        if isinstance(vocabulary, (str, Path)):
-            vocabulary = wordpiece.read_vocabulary(_existing(vocabulary))
-        if vocabulary is None:
-            vocabulary = wordpiece.learn_word_pieces(
-                partial(text_chunks, data), vocabulary_size, lowercase=uncased
-            )
-        return wordpiece.WordPiecePreprocessor(length, vocabulary, uncased)
+        return learn_pieces(data, length, vocabulary, vocabulary_size, uncased)
     if architecture == "deberta":
         from keras_seqzoo.preprocessing import sentencepiece
 
         if isinstance(vocabulary, (str, Path)):
-            vocabulary = _existing(vocabulary).read_bytes()
+            vocabulary = existing(vocabulary).read_bytes()
         if vocabulary is None:
             vocabulary = sentencepiece.learn_sentence_pieces(text_chunks(data), vocabulary_size)
         return sentencepiece.SentencePiecePreprocessor(length, vocabulary, start_id=1, end_id=2)
@@ -281,11 +274,3 @@ def _preprocessor(
     special = _ROBERTA_SPECIAL if architecture == "roberta" else {}
     further = _ROBERTA_FURTHER if architecture == "roberta" else ()
     return learn_pairs(data, length, vocabulary, merges, vocabulary_size, special, further)
-
-
-def _existing(path: str | Path) -> Path:
-    if not Path(path).is_file():
-        raise FileNotFoundError(
-            f"There is no such file. Check the path of the vocabulary. Received: {path}"
-        )
-    return Path(path)

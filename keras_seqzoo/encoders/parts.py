@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_seqzoo.checks import check_whole
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
     from keras_seqzoo.preprocessing.base import Preprocessor
     from keras_seqzoo.preprocessing.bytepair import BytePairPreprocessor
+    from keras_seqzoo.preprocessing.wordpiece import WordPiecePreprocessor
     from keras_seqzoo.preprocessing.words import WordPreprocessor
 
 
@@ -142,7 +145,7 @@ def text_chunks(data: Any, rows: int = 16384) -> Iterator[Sequence[str]]:
 def learn_words(
     data: Any,
     sequence_length: int,
-    vocabulary: Sequence[str] | None,
+    vocabulary: Sequence[str] | str | os.PathLike[str] | None,
     vocabulary_size: int,
     min_count: int = 1,
 ) -> WordPreprocessor:
@@ -151,17 +154,20 @@ def learn_words(
     Args:
         data: training texts; may be None where `vocabulary` is given.
         sequence_length: most tokens read of a text.
-        vocabulary: the words, where they are not to be learnt.
+        vocabulary: the words, or a text file of a word a line, where they are not to be learnt.
         vocabulary_size: most entries of a learnt vocabulary, two special ones included.
         min_count: words seen less often are left out of a learnt vocabulary.
 
     Raises:
+        FileNotFoundError: no such file.
         ValueError: neither texts nor a vocabulary, or a value out of its range.
     """
     from keras_seqzoo.preprocessing.words import WordPreprocessor
 
     if vocabulary is not None:
-        return WordPreprocessor(sequence_length, vocabulary)
+        words = WordPreprocessor(sequence_length, listed(vocabulary))
+        words.check_words()
+        return words
     check_whole(vocabulary_size=vocabulary_size, min_count=min_count)
     if vocabulary_size < 3:
         raise ValueError(
@@ -173,6 +179,71 @@ def learn_words(
     words = WordPreprocessor(sequence_length)
     words.learn(text_chunks(data), vocabulary_size, min_count)
     return words
+
+
+def learn_pieces(
+    data: Any,
+    sequence_length: int,
+    vocabulary: Sequence[str] | str | os.PathLike[str] | None,
+    vocabulary_size: int,
+    lowercase: bool,
+) -> WordPiecePreprocessor:
+    """Makes the preprocessor of a model that learns its word pieces from the training texts.
+
+    Args:
+        data: training texts; may be None where `vocabulary` is given.
+        sequence_length: most tokens read of a text.
+        vocabulary: the pieces, or a text file of a piece a line, where they are not to be learnt.
+        vocabulary_size: most entries of a learnt vocabulary, the five special ones included.
+        lowercase: whether case is folded and accents are stripped.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: neither texts nor a vocabulary, or pieces that no text has.
+    """
+    from keras_seqzoo.preprocessing.wordpiece import WordPiecePreprocessor, learn_word_pieces
+
+    if vocabulary is None:
+        check_whole(vocabulary_size=vocabulary_size)
+        if data is None:
+            raise ValueError(NO_TEXTS)
+        pieces = learn_word_pieces(partial(text_chunks, data), vocabulary_size, lowercase=lowercase)
+        return WordPiecePreprocessor(sequence_length, pieces, lowercase)
+    words = WordPiecePreprocessor(sequence_length, listed(vocabulary), lowercase)
+    # Special tokens are upper case everywhere.
+    cased = [p for p in words.vocabulary if p != p.lower() and not p.startswith("[")]
+    if lowercase and cased:
+        raise ValueError(
+            "Case is folded, so that no text has a piece with capitals. Write the pieces in lower "
+            f"case, or pass lowercase=False. Received: {len(cased):,} such, {cased[:3]} first"
+        )
+    return words
+
+
+def listed(vocabulary: Sequence[str] | str | os.PathLike[str]) -> Sequence[str]:
+    """The tokens of a vocabulary: as they were given, or a line each of a text file.
+
+    Raises:
+        FileNotFoundError: no such file.
+    """
+    from keras_seqzoo.preprocessing.wordpiece import read_vocabulary
+
+    if isinstance(vocabulary, (str, os.PathLike)):
+        return read_vocabulary(existing(vocabulary))
+    return vocabulary
+
+
+def existing(path: str | os.PathLike[str]) -> Path:
+    """Returns the path of a vocabulary's file.
+
+    Raises:
+        FileNotFoundError: no such file.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(
+            f"There is no such file. Check the path of the vocabulary. Received: {path}"
+        )
+    return Path(path)
 
 
 def learn_pairs(

@@ -88,8 +88,8 @@ def recurrent(
         tokens: `"words"`, lower-cased; or `"byte_pairs"`, of which any text can be made again,
             the default for the task `generate`.
         vocabulary_size: most entries of the vocabulary, special ones included.
-        vocabulary: the words, where they are not to be learnt from `data`; for byte pairs the
-            ids of the tokens, or a `vocab.json`.
+        vocabulary: the words, or a text file of a word a line, where they are not to be learnt
+            from `data`; for byte pairs the ids of the tokens, or a `vocab.json`.
         merges: of byte pairs, with `vocabulary`: in order, or a `merges.txt`.
         min_count: words seen less often in `data` are left out.
         dtype: Keras dtype policy; the global one by default.

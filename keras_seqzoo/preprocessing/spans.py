@@ -48,25 +48,6 @@ def widened(text: str, span: Span) -> Span:
     return (start, end) if end > start else (start, min(start + 1, len(text)))
 
 
-def spans_by_count(parts: Sequence[str], sources: Sequence[int]) -> list[Span] | None:
-    """Gives parts that together are the signs of a text, one by one, their places in the text.
-
-    Args:
-        parts: words or pieces, in order.
-        sources: for every sign, the character of the text that it comes from.
-
-    Returns:
-        None where the parts have more or fewer signs.
-    """
-    ends = np.cumsum([len(part) for part in parts], dtype=int).tolist()
-    if (ends[-1] if ends else 0) != len(sources):
-        return None
-    return [
-        (sources[end - len(part)], sources[end - 1] + 1)
-        for part, end in zip(parts, ends, strict=True)
-    ]
-
-
 def aligned(text: str, pieces: Sequence[str | None], inner: Sequence[bool]) -> list[Span]:
     """Finds the pieces of any tokenizer in a text by likeness, in one pass from left to right.
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_seqzoo.preprocessing.base import Preprocessor, as_strings
-from keras_seqzoo.preprocessing.spans import Span, aligned, spans_by_count
+from keras_seqzoo.preprocessing.spans import Span, aligned
 
 PAD, UNKNOWN = "[PAD]", "[UNK]"
 
@@ -23,6 +24,13 @@ _LINE_BREAK_TAGS = r"(?i)<br\s*/?>"
 _SPACES = r"[\p{Z}\p{Cc}]+"
 _APOSTROPHES = "[\u2018\u2019\u02bc`\u00b4]"
 _SIGNS = r"([^\p{L}\p{M}\p{N}\p{Z}\p{Cc}']|[\p{Han}\p{Hiragana}\p{Katakana}])"
+# Unicode's Default_Ignorable_Code_Point, such as the soft hyphen, the zero-width space, the byte
+# order mark and variation selectors: nothing that a reader sees.
+_IGNORABLE = (
+    "[\u00ad\u034f\u061c\u115f-\u1160\u17b4-\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
+    "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e0fff]"
+)
 _QUOTES = r"(^|[^\p{L}\p{N}])'|'([^\p{L}\p{N}]|$)"
 
 _MOST_COUNTED = 2_000_000
@@ -55,10 +63,12 @@ class WordPreprocessor(Preprocessor):
         sequence_length: int,
         vocabulary: Sequence[str] | None = None,
         lowercase: bool = True,
+        normalize: bool = True,
         **kwargs: Any,
     ):
         super().__init__(sequence_length, **kwargs)
         self.lowercase = lowercase
+        self.normalize = normalize
         object.__setattr__(self, "_words", None)
         if vocabulary is not None:
             self._set_vocabulary(vocabulary)
@@ -78,10 +88,16 @@ class WordPreprocessor(Preprocessor):
         texts = as_strings(texts)
         texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace")
         texts = tf.strings.regex_replace(texts, _LINE_BREAK_TAGS, " ")
+        # Before NFKC, which makes an accent over a space of U+00B4.
+        texts = tf.strings.regex_replace(texts, _APOSTROPHES, "'")
+        if self.normalize:
+            import tensorflow_text
+
+            texts = tensorflow_text.normalize_utf8(texts, "NFKC")
+            texts = tf.strings.regex_replace(texts, _IGNORABLE, "")
         texts = tf.strings.regex_replace(texts, _SPACES, " ")
         if self.lowercase:
             texts = tf.strings.lower(texts, encoding="utf-8")
-        texts = tf.strings.regex_replace(texts, _APOSTROPHES, "'")
         texts = tf.strings.regex_replace(texts, _QUOTES, r"\1 ' \2")
         texts = tf.strings.regex_replace(texts, _SIGNS, r" \1 ")
         return tf.strings.split(texts)
@@ -97,8 +113,13 @@ class WordPreprocessor(Preprocessor):
         spans = []
         for text, split in zip(texts, self.split(texts).to_list(), strict=True):
             words = [word.decode() for word in split]
-            found = spans_by_count(words, _sources(text, self.lowercase))
-            spans.append(aligned(text, words, [False] * len(words)) if found is None else found)
+            signs = self._signs(text)
+            ends = np.cumsum([len(word) for word in words], dtype=int).tolist()
+            if (ends[-1] if ends else 0) != len(signs):
+                spans.append(aligned(text, words, [False] * len(words)))
+                continue
+            places = zip(words, ends, strict=True)
+            spans.append([(signs[end - len(word)][0], signs[end - 1][1]) for word, end in places])
         return spans
 
     def detokenize(self, tokens: tf.RaggedTensor) -> tf.Tensor:
@@ -135,7 +156,28 @@ class WordPreprocessor(Preprocessor):
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments of the constructor but the vocabulary, which is an asset."""
-        return {**super().get_config(), "lowercase": self.lowercase}
+        arguments = {"lowercase": self.lowercase, "normalize": self.normalize}
+        return {**super().get_config(), **arguments}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> WordPreprocessor:
+        """Makes the layer again from what `get_config` returned, in this version or an earlier."""
+        return super().from_config({"normalize": False, **config})
+
+    def check_words(self) -> None:
+        """Raises where a word of the vocabulary is not what a text would be split into.
+
+        Raises:
+            ValueError: naming the first of them.
+        """
+        for word, split in zip(self._words, self.split(self._words).to_list(), strict=True):
+            found = [part.decode() for part in split]
+            if found != [word]:
+                raise ValueError(
+                    "`vocabulary` lists words as texts are split into them, else no text has them: "
+                    f"write {' and '.join(map(repr, found)) or 'something else'} instead of "
+                    f"{word!r}. Received: {len(self._words):,} words"
+                )
 
     def save_assets(self, dir_path: str) -> None:
         """Writes the vocabulary, one word a line (Keras calls this in `model.save`)."""
@@ -150,6 +192,12 @@ class WordPreprocessor(Preprocessor):
 
     def _set_vocabulary(self, words: Sequence[str]) -> None:
         words = list(words)
+        other = next((word for word in words if not isinstance(word, str)), None)
+        if other is not None or None in words:
+            raise ValueError(
+                "`vocabulary` lists words as strings. Convert the others. "
+                f"Received: {other!r} of type {type(other).__name__}"
+            )
         repeated = [word for word, n in Counter(words).items() if n > 1]
         if repeated or PAD in words or UNKNOWN in words:
             raise ValueError(
@@ -169,13 +217,34 @@ class WordPreprocessor(Preprocessor):
                 default_value=self.unknown_id,
             )
 
+    def _signs(self, text: str) -> list[Span]:
+        """For every sign of a text's words, the characters that it comes from."""
+        tags = re.finditer(r"(?i)<br[\t\n\f\r ]*/?>", text)
+        skipped = {index for tag in tags for index in range(*tag.span())}
+        text = re.sub(_APOSTROPHES, "'", text)
+        signs = []
+        for start, end in _clusters(text):
+            if start in skipped:
+                continue
+            form = text[start:end]
+            if self.normalize:
+                form = re.sub(_IGNORABLE, "", unicodedata.normalize("NFKC", form))
+            for sign in form:
+                kind = unicodedata.category(sign)
+                if kind[0] != "Z" and kind != "Cc":
+                    signs += [(start, end)] * (len(sign.lower()) if self.lowercase else 1)
+        return signs
 
-def _sources(text: str, lowercase: bool) -> list[int]:
-    """For every sign of a text's words, the character that it comes from."""
-    tags = {i for tag in re.finditer(r"(?i)<br[\t\n\f\r ]*/?>", text) for i in range(*tag.span())}
-    sources = []
-    for index, char in enumerate(text):
-        kind = unicodedata.category(char)
-        if index not in tags and kind[0] != "Z" and kind != "Cc":
-            sources += [index] * (len(char.lower()) if lowercase else 1)
-    return sources
+
+def _clusters(text: str) -> Iterator[Span]:
+    """The runs of characters that NFKC takes together, such as a letter and its accents."""
+    start = 0
+    for end in range(1, len(text) + 1):
+        if end < len(text):
+            before, after = text[start:end], text[end]
+            if unicodedata.combining(after) or unicodedata.normalize(
+                "NFKC", before[-2:] + after
+            ) != unicodedata.normalize("NFKC", before[-2:]) + unicodedata.normalize("NFKC", after):
+                continue
+        yield start, end
+        start = end

@@ -97,6 +97,8 @@ def test_every_token_has_a_place_in_order(kind: str, tmp_path: Path) -> None:
         ("İİstanbul ΟΔΟΣ ok", ["İİstanbul", "ΟΔΟΣ", "ok"]),
         ("a\x00\x07b \ud83d c", ["a", "b", "\ud83d", "c"]),
         ("日本 ok", ["日", "本", "ok"]),
+        ("cafe\u0301s so\u00adft, \ufeffx", ["cafe\u0301s", "so\u00adft", ",", "x"]),
+        ("\ufb01ne ½ \u1100\u1161 ❤\ufe0f", ["\ufb01ne", "½", "½", "½", "\u1100\u1161", "❤"]),
     ],
 )
 def test_words_are_the_user_s_own(text: str, words: list[str]) -> None:

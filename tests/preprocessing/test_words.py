@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_seqzoo.encoders.parts import learn_words
 from keras_seqzoo.preprocessing.base import as_strings
 from keras_seqzoo.preprocessing.words import WordPreprocessor
 
@@ -29,6 +31,9 @@ def split(text: str | bytes, **options: bool) -> list[str]:
         ("a\u00a0b\u3000c\td\ne\x00f", ["a", "b", "c", "d", "e", "f"]),
         ("日本 ok", ["日", "本", "ok"]),
         (":-) 10/10", [":", "-", ")", "10", "/", "10"]),
+        ("cafe\u0301 so\u00adft fi\u200blm \ufeffx", ["café", "soft", "film", "x"]),
+        ("\ufb01ne \uff46\uff55ll \u1100\u1161 ❤\ufe0f", ["fine", "full", "가", "❤"]),
+        ("don\u00b4t don`t", ["don't", "don't"]),
         ("", []),
         (" \t\n ", []),
         (b"caf\xe9 ok", ["caf", "\ufffd", "ok"]),
@@ -40,6 +45,43 @@ def test_split(text: str | bytes, words: list[str]) -> None:
 
 def test_case_can_be_kept() -> None:
     assert split("Not BAD", lowercase=False) == ["Not", "BAD"]
+
+
+def test_a_file_of_before_normalisation_keeps_its_rule() -> None:
+    config = {"name": "words", "sequence_length": 8, "lowercase": True}
+    old = WordPreprocessor.from_config(config)
+    assert [word.decode() for word in old.split(["so\u00adft"]).to_list()[0]] == [
+        "so",
+        "\xad",
+        "ft",
+    ]
+    assert WordPreprocessor.from_config(WordPreprocessor(8).get_config()).normalize
+
+
+def test_a_vocabulary_is_of_words_as_texts_are_split(tmp_path: Path) -> None:
+    file = tmp_path / "words.txt"
+    file.write_text("good\nfilm\n", encoding="utf-8")
+    for given in (["good", "film"], str(file), file):
+        assert learn_words(None, 8, given, 99).vocabulary == ("[PAD]", "[UNK]", "good", "film")
+    with pytest.raises(FileNotFoundError, match="Check the path of the vocabulary"):
+        learn_words(None, 8, "missing.txt", 99)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["Good"], "write 'good' instead of 'Good'"),
+        (["good film"], "write 'good' and 'film' instead of 'good film'"),
+        (["cafe\u0301"], "write 'café' instead"),
+        (["", "a"], "instead of ''"),
+        (["a", 1], "Received: 1 of type int"),
+        (["a", None], "Received: None"),
+        (["a", "a"], "each word once"),
+    ],
+)
+def test_a_vocabulary_of_something_else_is_refused(given: list[Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        learn_words(None, 8, given, 99)
 
 
 def test_eager_graph_and_dataset_give_the_same_ids() -> None:
