@@ -135,7 +135,7 @@ class Rows:
                 f"mark has probably hidden the rows after it. If quotes are part of the texts "
                 f"pass quoting='none'; if such texts are right pass quoting='minimal'.",
                 UserWarning,
-                stacklevel=6,
+                stacklevel=7,
             )
 
     def _blocks(self) -> Iterator[tuple[int, pd.DataFrame, list[Hashable]]]:
