@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -98,10 +99,12 @@ class Writer:
 
     Attributes:
         run: a graph from the features of prompts, and the most new tokens, to the new tokens.
+        lock: held from the seed to the last draw, which other threads would draw between.
     """
 
     def __init__(self, decoding: Any, sampler: Any, stop_ids: list[int]):
         self.sampler = sampler
+        self.lock = threading.Lock()
         self.stop_ids = stop_ids
 
         @tf.function(input_signature=[FEATURE_SPECS, tf.TensorSpec([], tf.int32)])

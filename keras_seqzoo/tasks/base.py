@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from itertools import chain
-from types import GeneratorType
+from types import GeneratorType, MappingProxyType
 from typing import Any, NamedTuple
 
 import keras
@@ -64,6 +64,7 @@ class TextModel(DistributedModel):
     schedule = "constant"
     warmup = 0.0
     _scheduler: LearningRateOverFit | None = None
+    _compiled: Mapping[str, Any] = MappingProxyType({})  # what a file tells beside Keras's own
 
     @property
     def resources(self) -> Sequence[Any]:
@@ -121,7 +122,11 @@ class TextModel(DistributedModel):
         """
         check_schedule(schedule)
         check_rate(warmup=warmup)
+        policy = self.dtype_policy
+        if any(layer.dtype_policy.name == "mixed_float16" for layer in self.encoder.layers):
+            self.dtype_policy = keras.DTypePolicy("mixed_float16")  # Keras scales the loss by it
         super().compile(*args, **kwargs)
+        self.dtype_policy = policy
         is_scheduled = self.optimizer and isinstance(
             self.optimizer.get_config().get("learning_rate"), dict
         )
@@ -140,17 +145,10 @@ class TextModel(DistributedModel):
         self.jit_compile = True
         set_xla(self.encoder, True)
 
-    def get_compile_config(self) -> dict[str, Any]:
-        """Returns the arguments of `compile`, serialised."""
-        config = super().get_compile_config()
-        if not config:
-            return config
-        built = bool(self.optimizer and self.optimizer.built)
-        return {**config, "schedule": self.schedule, "warmup": self.warmup, "built": built}
-
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles the model as `get_compile_config` tells (Keras calls this in `load_model`)."""
-        arguments = keras.saving.deserialize_keras_object(config)
+        # Files of before have these three there, where Keras's clones could not take them.
+        arguments = {**self._compiled, **keras.saving.deserialize_keras_object(config)}
         built = arguments.pop("built", True)
         self.compile(**arguments)
         if built:  # else the file holds no moments, and Keras would warn that it finds none
@@ -352,6 +350,18 @@ class TextModel(DistributedModel):
         encoded = self.encoder(features, training=False)
         return tf.cast(pool(encoded, features["padding_mask"], self.pooling), tf.float32)
 
+    @tf.function(input_signature=[dict.fromkeys(FEATURES, tf.TensorSpec([None, None], tf.int32))])
+    def pooled(self, features: dict[str, tf.Tensor]) -> tf.Tensor:
+        """`vectors` as a graph."""
+        return self.vectors(features)
+
+    @tf.function(input_signature=[dict.fromkeys(FEATURES, tf.TensorSpec([None, None], tf.int32))])
+    def unpooled(self, features: dict[str, tf.Tensor]) -> tf.RaggedTensor:
+        """Encodes features as a graph: float32, ragged `(batch, None, hidden)`."""
+        vectors = self.encoder(features, training=False)["sequence_output"]
+        lengths = tf.reduce_sum(features["padding_mask"], axis=1)
+        return tf.RaggedTensor.from_tensor(tf.cast(vectors, tf.float32), lengths)
+
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments of the constructor, encoder and preprocessor serialised."""
         given = {name: getattr(self, name) for name in self.arguments}
@@ -362,8 +372,17 @@ class TextModel(DistributedModel):
         }
         frozen = [i for i, weight in enumerate(self.weights) if not weight.trainable]
         layers = [layer.name for layer in self.layers if not layer.trainable]
-        trainable = {"trainable": self.trainable, "frozen": [frozen, layers]}
-        return {"name": self.name, **parts, **plain, **trainable}
+        further = {
+            "trainable": self.trainable,
+            "frozen": [frozen, layers],
+            "policy": self.dtype_policy.name,
+            "compiled": {
+                "schedule": self.schedule,
+                "warmup": self.warmup,
+                "built": bool(self.compiled and self.optimizer.built),
+            },
+        }
+        return {"name": self.name, **parts, **plain, **further}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> TextModel:
@@ -372,8 +391,15 @@ class TextModel(DistributedModel):
             part: keras.saving.deserialize_keras_object(config[part], custom_objects=custom_objects)
             for part in ("encoder", "preprocessor")
         }
-        kept = {k: v for k, v in config.items() if k not in ("trainable", "frozen")}
-        model = cls(**{**kept, **parts})
+        own = ("trainable", "frozen", "policy", "compiled")
+        kept = {k: v for k, v in config.items() if k not in own}
+        policy = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(config.get("policy", policy))
+        try:
+            model = cls(**{**kept, **parts})
+        finally:
+            keras.config.set_dtype_policy(policy)
+        model._compiled = config.get("compiled", {})
         if "frozen" in config:
             model._freeze(config["trainable"], *config["frozen"])
         return model

@@ -130,15 +130,7 @@ def embed(
         return _nothing(model, tokens)
     order, batches = model.batches_by_length(strings, batch_size)
     back = np.argsort(order)
-
-    @tf.function(reduce_retracing=True)
-    def encode(features: dict[str, tf.Tensor]) -> Any:
-        if not tokens:
-            return model.vectors(features)
-        vectors = model.encoder(features, training=False)["sequence_output"]
-        lengths = tf.reduce_sum(features["padding_mask"], axis=1)
-        return tf.RaggedTensor.from_tensor(tf.cast(vectors, tf.float32), lengths)
-
+    encode = model.unpooled if tokens else model.pooled
     encoded = [encode(batch) for batch in batches]
     if tokens:
         return tf.gather(tf.concat(encoded, axis=0), back)

@@ -260,20 +260,22 @@ class TextGenerator(TextModel):
         write = self._writer(
             sampler, self.temperature if temperature is None else temperature, stops
         )
-        state = seed_of(write.sampler)
-        if state is not None:
-            seed = random.randrange(2**31) if seed is None else seed
-            state.assign(np.array([seed, 0], dtype=keras.backend.standardize_dtype(state.dtype)))
         written: list[bytes] = [b""] * len(lengths)
-        for rows in batches_of_rows(lengths, batch_size, alike=is_beam(write.sampler)):
-            most = limit - lengths[rows].min()
-            if most < 1:
-                continue
-            features = features_of(tf.gather(tokens, rows))
-            new = write.run(features, tf.constant(most, tf.int32))
-            texts = spelt(self.preprocessor, new, limit - lengths[rows], write.stop_ids).numpy()
-            for row, text in zip(rows, texts, strict=True):
-                written[row] = text
+        with write.lock:
+            state = seed_of(write.sampler)
+            if state is not None:
+                seed = random.randrange(2**31) if seed is None else seed
+                dtype = keras.backend.standardize_dtype(state.dtype)
+                state.assign(np.array([seed, 0], dtype=dtype))
+            for rows in batches_of_rows(lengths, batch_size, alike=is_beam(write.sampler)):
+                most = limit - lengths[rows].min()
+                if most < 1:
+                    continue
+                features = features_of(tf.gather(tokens, rows))
+                new = write.run(features, tf.constant(most, tf.int32))
+                texts = spelt(self.preprocessor, new, limit - lengths[rows], write.stop_ids).numpy()
+                for row, text in zip(rows, texts, strict=True):
+                    written[row] = text
         return [
             put_together(prompt, self.preprocessor.joint, new, stops)
             for prompt, new in zip(strings.numpy().tolist(), written, strict=True)
@@ -403,9 +405,10 @@ class TextGenerator(TextModel):
             # One of several tokens may be written in other tokens; the text is cut in the end.
             stop_ids += [row[0] for row in ids if len(row) == 1]
         key = (sampler if isinstance(sampler, str) else id(sampler), temperature, *stop_ids)
-        if key not in self._writers:
-            self._writers[key] = Writer(self.decoding, make_sampler(sampler, temperature), stop_ids)
-        return self._writers[key]
+        if key in self._writers:
+            return self._writers[key]
+        made = Writer(self.decoding, make_sampler(sampler, temperature), stop_ids)
+        return self._writers.setdefault(key, made)
 
     @tf.function(input_signature=[FEATURE_SPECS])
     def _next(self, features: Any) -> tf.Tensor:

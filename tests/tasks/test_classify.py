@@ -133,7 +133,18 @@ def test_batches_that_python_makes_are_taken(tiny_model: Any) -> None:
     )
 
 
-def test_predict_leaves_nothing_behind(tiny_model: Any) -> None:
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda model, texts: model.predict(texts, verbose=0),
+        sz.embed,
+        lambda model, texts: sz.embed(model, texts, tokens=True),
+        sz.explain,
+        lambda model, texts: sz.explain(model, texts, "integrated_gradients", steps=2),
+    ],
+    ids=["predict", "embed", "embed tokens", "explain", "integrated gradients"],
+)
+def test_calls_leave_nothing_behind(ask: Any, tiny_model: Any) -> None:
     """Neither graphs nor datasets, of which one a call were kept."""
 
     def kept() -> int:
@@ -141,11 +152,11 @@ def test_predict_leaves_nothing_behind(tiny_model: Any) -> None:
         names = ("FuncGraph", "ConcreteFunction", "AtomicFunction", "StructuredFunctionWrapper")
         return sum(type(o).__name__ in names for o in gc.get_objects())
 
-    for words in range(1, 20):  # all shapes are traced
-        tiny_model.predict(["good " * words], verbose=0)
+    for words in range(1, 12):  # all shapes are traced
+        ask(tiny_model, ["good " * words])
     before = kept()
-    for words in range(1, 20):
-        tiny_model.predict(["good " * words], verbose=0)
+    for words in range(1, 12):
+        ask(tiny_model, ["good " * words])
     assert kept() == before
 
 

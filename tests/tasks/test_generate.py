@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,17 @@ def test_seeds_repeat_and_batch_mates_change_nothing(
         alone = [model.generate(prompt, 20, sampler, temperature=2.0) for prompt in PROMPTS]
         assert alone == first
         assert model.generate(PROMPTS, 20, sampler, temperature=2.0, batch_size=1) == first
+
+
+def test_a_seed_gives_its_text_to_every_thread(learnt: dict[str, Any]) -> None:
+    model = learnt["gru"]
+
+    def write(seed: int) -> str:
+        return str(model.generate("red", 20, "random", temperature=2.0, seed=seed))
+
+    expected = [write(seed) for seed in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(write, [0, 1, 2, 3] * 4)) == expected * 4
 
 
 def test_padding_changes_no_score(model: Any) -> None:

@@ -125,3 +125,33 @@ def test_what_a_browser_appends_to_a_handle_is_dropped() -> None:
     handle = "https://www.kaggle.com/models/google/electra/tensorFlow2/small/2"
     assert plain_handle(f"{handle}?tfhub-redirect=true#top") == handle
     assert plain_handle("https://example.org/m?token=1") == "https://example.org/m?token=1"
+
+
+def test_keras_clones_a_model_as_any_other_subclass(folder: Path) -> None:
+    model = _bert(folder)
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    features = model.preprocessor(TEXTS)
+    assert np.allclose(copy.predict(features, verbose=0), model.predict(TEXTS, verbose=0))
+
+
+def test_schedule_and_half_precision_survive_a_file(folder: Path, tmp_path: Path) -> None:
+    model = _bert(folder, dtype="mixed_float16")
+    assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+    model.fit(TEXTS, LABELS, batch_size=2, epochs=2, verbose=0)
+    model.save(tmp_path / "m.keras")
+    again = keras.models.load_model(tmp_path / "m.keras")
+    assert (again.schedule, again.warmup) == (model.schedule, model.warmup) == ("linear", 0.1)
+    assert isinstance(again.optimizer, keras.optimizers.LossScaleOptimizer)
+    assert int(again.optimizer.iterations) == int(model.optimizer.iterations)
+    assert float(again.optimizer.dynamic_scale) == float(model.optimizer.dynamic_scale)
+    policies = [layer.dtype_policy.name for layer in model.layers]
+    assert [layer.dtype_policy.name for layer in again.layers] == policies
+    assert keras.config.dtype_policy().name == "float32"
+
+
+def test_compile_configs_of_before_are_understood(folder: Path) -> None:
+    model = _gru(folder)
+    config = {**model.get_compile_config(), "schedule": "cosine", "warmup": 0.2, "built": False}
+    model.compile_from_config(config)
+    assert (model.schedule, model.warmup) == ("cosine", 0.2)
