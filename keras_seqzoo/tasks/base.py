@@ -122,7 +122,7 @@ class TextModel(DistributedModel):
         """
         check_schedule(schedule)
         check_rate(warmup=warmup)
-        policy = self.dtype_policy
+        policy: Any = self.dtype_policy
         if any(layer.dtype_policy.name == "mixed_float16" for layer in self.encoder.layers):
             self.dtype_policy = keras.DTypePolicy("mixed_float16")  # Keras scales the loss by it
         super().compile(*args, **kwargs)
