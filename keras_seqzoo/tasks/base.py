@@ -60,6 +60,7 @@ class TextModel(DistributedModel):
     encoder: keras.Model
     preprocessor: Preprocessor
     pooling: str
+    dtype_policy: Any
     arguments: Sequence[str] = ()
     schedule = "constant"
     warmup = 0.0
@@ -122,7 +123,7 @@ class TextModel(DistributedModel):
         """
         check_schedule(schedule)
         check_rate(warmup=warmup)
-        policy: Any = self.dtype_policy
+        policy = self.dtype_policy
         if any(layer.dtype_policy.name == "mixed_float16" for layer in self.encoder.layers):
             self.dtype_policy = keras.DTypePolicy("mixed_float16")  # Keras scales the loss by it
         super().compile(*args, **kwargs)
