@@ -35,9 +35,11 @@ WHOLE = Share()
 Draw = Callable[[int, tf.Tensor, int | tf.Tensor, Share], tf.data.Dataset]
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class Passes:
     """How the batches of every pass are made; a dataset of `make_dataset` carries one.
+
+    Several models may read one, so it does not change; how far each has come, it knows itself.
 
     Attributes:
         draw: makes the batches of a pass, from that of a number on: `(seed, pass, batch, share)`.
@@ -49,7 +51,6 @@ class Passes:
         digest: stands for the rows; of a stream, for its first window.
         file_rows: rows of each file of a stream.
         draw_files: makes `draw` for some of these files alone, and another batch size.
-        done: passes that a `fit` has read already; the next one begins with this number.
     """
 
     draw: Draw
@@ -59,7 +60,6 @@ class Passes:
     digest: Callable[[], str]
     file_rows: Sequence[int] = ()
     draw_files: Callable[[slice, int], Draw] | None = None
-    done: int = 0
 
     @property
     def steps(self) -> int:

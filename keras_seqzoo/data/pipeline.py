@@ -7,8 +7,11 @@ No Python runs per row.
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
 _POOL_BATCHES = 64
 _STREAM_WINDOW_ROWS = 65_536
 LENGTH_MULTIPLE = 8
+_SIZES = "sizes.json"
 
 
 def make_dataset(
@@ -64,7 +68,8 @@ def make_dataset(
             `random`, so `keras.utils.set_random_seed` governs it.
         cache: `True` keeps a table's ids in memory (a stream's are made again in every epoch,
             since it is taken not to fit). `False` keeps nothing. A folder keeps them on disk,
-            under a name that depends on the rows and the preprocessor.
+            under a name that depends on the rows, the preprocessor and, for a stream, the
+            `batch_size`. What is not whole there is made again.
         bucket: whether rows of similar length share a batch, which spares padding. Defaults to
             `shuffle`: without shuffling the rows keep the order of the table.
 
@@ -73,6 +78,11 @@ def make_dataset(
         dict of int32 `token_ids`, `padding_mask` and `segment_ids`, each `(batch, length)`, with
         `length` that of the longest row, rounded up to a multiple of 8; `labels` is int32
         `(batch,)`.
+
+        `fit` reads this very dataset pass after pass, each model from the first on; it can resume
+        and be divided among workers. What `.take`, `.map` and others make of it is read as any
+        `tf.data.Dataset`: in a new order in every epoch, without `Recovery`, and with several
+        workers under a `seed` that is given.
 
     Raises:
         TypeError: `table` is neither a `TextTable` nor a `TextStream`.
@@ -105,7 +115,10 @@ def make_dataset(
         columns = {} if table.labels is None else {"labels": table.labels}
         windows = text_windows(table.texts, preprocessor, columns, keep=cache is True)
     if not isinstance(cache, bool):
-        windows = _kept_on_disk(windows, Path(cache), table, preprocessor)
+        name = f"ids-{table.fingerprint()}-{preprocessor.fingerprint()}"
+        # A table, which is one window, has the fingerprint of a stream of its rows.
+        name = name if window_rows is None else f"{name}-{window_rows}"
+        windows = _kept_on_disk(windows, Path(cache) / name)
     bucket = shuffle if bucket is None else bucket
     dataset = window_batches(
         windows,
@@ -124,8 +137,8 @@ def make_dataset(
             own = _stream_windows(table, preprocessor, rows, files)
             return _drawing(own, preprocessor, size, rows, shuffle, bucket)
 
-        dataset.passes.file_rows = [file.rows for file in table.files]
-        dataset.passes.draw_files = draw_files
+        files = [file.rows for file in table.files]
+        dataset.passes = replace(dataset.passes, file_rows=files, draw_files=draw_files)
     return dataset
 
 
@@ -291,21 +304,31 @@ def _stream_windows(
     ).prefetch(1)
 
 
-def _kept_on_disk(
-    windows: tf.data.Dataset,
-    folder: Path,
-    table: TextTable | TextStream,
-    preprocessor: Preprocessor,
-) -> tf.data.Dataset:
+def _kept_on_disk(windows: tf.data.Dataset, kept: Path) -> tf.data.Dataset:
     """Writes the windows once, whole or not at all, and reads them from then on."""
-    kept = folder / f"ids-{table.fingerprint()}-{preprocessor.fingerprint()}"
-    if not kept.exists():
-        folder.mkdir(parents=True, exist_ok=True)
+    if not _is_whole(kept):
+        kept.parent.mkdir(parents=True, exist_ok=True)
         try:
             with whole(kept) as unfinished:
                 unfinished.mkdir()
                 windows.save(str(unfinished))
+                (unfinished / _SIZES).write_text(json.dumps(_sizes(unfinished)))
+                if not _is_whole(kept):
+                    shutil.rmtree(kept, ignore_errors=True)
         except OSError:
-            if not kept.exists():  # unless another process was as quick
+            if not _is_whole(kept):  # unless another process was as quick
                 raise
     return tf.data.Dataset.load(str(kept), element_spec=windows.element_spec)
+
+
+def _is_whole(kept: Path) -> bool:
+    """Whether all files that were written are there, with the sizes they had."""
+    try:
+        return bool(json.loads((kept / _SIZES).read_text()) == _sizes(kept))
+    except (OSError, ValueError):
+        return False
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != _SIZES)
+    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}

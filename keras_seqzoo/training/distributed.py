@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cached_property
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import keras
 import numpy as np
@@ -63,7 +66,8 @@ class DistributedModel(keras.Model):
         if passes is not None and passes.rows:
             pass_steps = passes.steps_over(self._workers)
             steps = steps_per_epoch or pass_steps
-            origin = passes.done * pass_steps - initial_epoch * steps if passes.done else 0
+            done = self._done.get(passes, 0)
+            origin = done * pass_steps - initial_epoch * steps if done else 0
             skip = 0
             self._check(passes)
             if recovery is not None:
@@ -76,7 +80,8 @@ class DistributedModel(keras.Model):
                 skip = state.get("step", 0)
                 recovery.origin = origin = state.get("origin", origin)
             position = origin + initial_epoch * steps + skip
-            x, class_weight = self._feed(passes, position, class_weight), None
+            read = passes if recovery is None else replace(passes, seed=recovery.seed)
+            x, class_weight = self._feed(read, position, class_weight), None
             steps_per_epoch = steps
             looping: loop.Loop | None = self._loop("train").begin(steps, skip)
         else:
@@ -111,7 +116,7 @@ class DistributedModel(keras.Model):
                 recovery.release()
         if passes is not None and passes.rows:
             ended = history.epoch[-1] + 1 if history.epoch else initial_epoch
-            passes.done = -(-(origin + ended * steps) // pass_steps)
+            self._done[passes] = -(-(origin + ended * steps) // pass_steps)
         return history
 
     def evaluate(
@@ -194,6 +199,11 @@ class DistributedModel(keras.Model):
         """Whether this process writes the files."""
         return self.cluster is None or self.cluster.chief
 
+    @cached_property
+    def _done(self) -> WeakKeyDictionary[Passes, int]:
+        """Passes that `fit` has read already, of each dataset; the next has this number."""
+        return WeakKeyDictionary()
+
     @property
     def _workers(self) -> int:
         return len(self.cluster.addresses) if self.cluster else 1
@@ -219,6 +229,10 @@ class DistributedModel(keras.Model):
         """The batches from a position on, of which every replica gets its share."""
         strategy = self.distribute_strategy
         replicas = strategy.num_replicas_in_sync
+        if self.cluster is not None:
+            # Where no seed is given, each worker has drawn its own.
+            seeds = self._among_workers(self.cluster, lambda c: c.gather(np.array([passes.seed])))
+            passes = replace(passes, seed=int(seeds[0, 0]))
 
         def weighted(dataset: tf.data.Dataset) -> tf.data.Dataset:
             return dataset if not class_weight else dataset.map(_weigher(class_weight))
@@ -242,15 +256,17 @@ class DistributedModel(keras.Model):
                 f"batch_size of {replicas} or more, or fewer devices. "
                 f"Received: batch_size={passes.batch_size}, {replicas} replicas"
             )
-        if self.cluster is None:
-            return
+        if self.cluster is not None:
+            facts = facts_of(self, passes)
+            self._among_workers(self.cluster, lambda c: c.agree(facts))
+
+    def _among_workers(self, cluster: Cluster, do: Callable[[Collectives], Any]) -> Any:
         if self.collectives is None:
             self.collectives = Collectives(self.distribute_strategy)
         try:
-            self.collectives.agree(facts_of(self, passes))
-            passes.seed = int(self.collectives.gather(np.array([passes.seed]))[0, 0])
+            return do(self.collectives)
         except _LOST as error:
-            raise _lost(error, self.cluster) from error
+            raise _lost(error, cluster) from error
 
     def _check_foreign(self, x: Any, recovery: Recovery | None) -> None:
         if recovery is not None:

@@ -99,7 +99,7 @@ class Recovery(keras.callbacks.Callback):
         self.minutes = minutes if steps is None else None
         self.steps = steps
         self.keep = keep
-        self.origin = 0
+        self.origin = self.seed = 0
         self.companions: Sequence[Any] = ()
         self._state: dict[str, Any] | None = None
         self._arrays: dict[str, np.ndarray] = {}
@@ -123,12 +123,12 @@ class Recovery(keras.callbacks.Callback):
         if model.schedule != "constant" or model.warmup:
             # Without one, more epochs than before may be asked for.
             self._facts["schedule"] = f"{model.schedule}, warmup {model.warmup}, {epochs} epochs"
-        self._passes = passes
+        self.seed = passes.seed
         self._state, self._arrays = self._read(model)
         if self._state is None:
             return None
         self._check(self._state["facts"])
-        passes.seed = self._state["seed"]
+        self.seed = self._state["seed"]
         if model.optimizer is not None and not model.optimizer.built:
             with model.distribute_strategy.scope():
                 model.optimizer.build(model.trainable_variables)
@@ -268,7 +268,7 @@ class Recovery(keras.callbacks.Callback):
             "epoch": self._epoch,
             "step": self._step,
             "origin": self.origin,
-            "seed": self._passes.seed,
+            "seed": self.seed,
             "history": self._history,
             "callbacks": [self._memory(c) for c in self._companions()],
         }

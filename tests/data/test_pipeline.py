@@ -183,3 +183,63 @@ def test_mirrored_replicas_share_a_batch(table: sz.TextTable, words: WordPreproc
     whole = rows(dataset)
     parts = [rows(dataset.with_options(options).shard(2, i)) for i in range(2)]
     assert sorted(parts[0] + parts[1]) == whole
+
+
+@pytest.fixture
+def stream(table: sz.TextTable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> sz.TextStream:
+    """The rows of the table, 25 or fewer a window."""
+    monkeypatch.setattr("keras_seqzoo.data.pipeline._STREAM_WINDOW_ROWS", 25)
+    lines = [f"{text},{label}" for text, label in zip(table.texts, table.labels, strict=True)]
+    (tmp_path / "rows.csv").write_text("text,label\n" + "\n".join(lines) + "\n")
+    return sz.read_table(tmp_path / "rows.csv", stream=True)
+
+
+def test_folder_serves_every_batch_size_and_tables_beside_streams(
+    table: sz.TextTable, stream: sz.TextStream, words: WordPreprocessor, tmp_path: Path
+) -> None:
+    for source in (table, stream):
+        for size in (10, 7):
+            kept = sz.make_dataset(source, words, size, shuffle=True, seed=1, cache=tmp_path)
+            fresh = sz.make_dataset(source, words, size, shuffle=True, seed=1)
+            assert [len(labels) for _, labels in kept] == [len(labels) for _, labels in fresh]
+            assert rows(kept) == rows(fresh)
+            np.testing.assert_array_equal(
+                [
+                    n
+                    for features, _ in kept.passes.stream(5).take(4)
+                    for n in features["token_ids"][:, 0]
+                ],
+                [
+                    n
+                    for features, _ in fresh.passes.stream(5).take(4)
+                    for n in features["token_ids"][:, 0]
+                ],
+            )
+
+
+@pytest.mark.parametrize("damage", ["a file is gone", "a file is cut", "all is gone"])
+def test_what_is_damaged_in_a_folder_is_made_again(
+    damage: str, stream: sz.TextStream, words: WordPreprocessor, tmp_path: Path
+) -> None:
+    folder = tmp_path / "ids"
+    sz.make_dataset(stream, words, 10, cache=folder)
+    for file in [path for path in folder.rglob("*") if path.is_file()]:
+        if damage == "all is gone" or file.suffix == ".snapshot":
+            file.write_bytes(file.read_bytes()[:-20]) if "cut" in damage else file.unlink()
+    assert rows(sz.make_dataset(stream, words, 10, cache=folder)) == list(range(103))
+    assert len(list(folder.iterdir())) == 1
+
+
+def test_two_processes_may_write_one_folder(
+    table: sz.TextTable, words: WordPreprocessor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    save = tf.data.Dataset.save
+
+    def save_second(windows: tf.data.Dataset, path: str) -> None:
+        monkeypatch.setattr(tf.data.Dataset, "save", save)
+        sz.make_dataset(table, words, cache=tmp_path)  # the other one is done first
+        windows.save(path)
+
+    monkeypatch.setattr(tf.data.Dataset, "save", save_second)
+    assert rows(sz.make_dataset(table, words, cache=tmp_path)) == list(range(103))
+    assert len(list(tmp_path.iterdir())) == 1

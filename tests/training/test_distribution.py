@@ -188,6 +188,23 @@ def test_a_stream_goes_on_anywhere(tiny_model: Any) -> None:
     assert labels(0, 4) != labels(4, 4)
 
 
+def test_models_that_share_a_dataset_begin_at_its_first_pass(
+    tiny_table: Any, tmp_path: Path
+) -> None:
+    first, second = (sz.build_model("gru", tiny_table, units=4, dropout=0.0) for _ in range(2))
+    second.set_weights(first.get_weights())
+    data = sz.make_dataset(tiny_table, first, 4, shuffle=True, seed=0)
+    losses = [model.fit(data, epochs=2, verbose=0).history["loss"] for model in (first, second)]
+    assert losses[0] == losses[1]
+    # Nor is the order of a training that was resumed left behind on the dataset.
+    recovery = sz.Recovery(tmp_path, keep=True)
+    second.fit(data, verbose=0, callbacks=[recovery])
+    other = sz.make_dataset(tiny_table, first, 4, shuffle=True, seed=1)
+    order = [labels.numpy().tolist() for _, labels in other.passes.stream(0).take(8)]
+    second.fit(other, epochs=2, verbose=0, callbacks=[sz.Recovery(tmp_path)])
+    assert [labels.numpy().tolist() for _, labels in other.passes.stream(0).take(8)] == order
+
+
 def test_fits_after_one_another_go_on_with_the_orders(tiny_table: Any) -> None:
     """`fit` twice for one epoch is `fit` for two."""
     results = []
