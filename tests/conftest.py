@@ -67,6 +67,14 @@ def tiny_model(tiny_table: Any) -> Any:
 
 
 @pytest.fixture(scope="session")
+def tiny_export(tiny_model: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The version `reviews/1` of the small GRU; a test that changes it takes a copy."""
+    from keras_seqzoo import export_model
+
+    return export_model(tiny_model, tmp_path_factory.mktemp("tiny_export") / "reviews")
+
+
+@pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory, tiny_table: Any) -> Any:
     """Every kind of model, trained once for all tests of all workers; see `trained.py`."""
     from trained import Artefacts

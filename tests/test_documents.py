@@ -51,6 +51,41 @@ def test_readme_s_snippet_works_as_written(
     assert "accuracy" in capsys.readouterr().out
 
 
+def commands_in(document: str) -> list[tuple[str, list[str]]]:
+    """The commands of the shell blocks: name of the subcommand, and the options it is given."""
+    text = (ROOT / document).read_text(encoding="utf-8")
+    blocks = "\n".join(re.findall(r"```(?:sh|bash|shell|console)\n(.*?)```", text, re.DOTALL))
+    lines = blocks.replace("\\\n", " ").splitlines()
+    parts = [part for line in lines for part in re.split(r"[|;]|&&", line.split(" # ")[0])]
+    found = [re.match(r"\s*(?:\S*/)?keras-seqzoo ([a-z-]+)(.*)", part) for part in parts]
+    return [
+        (m[1], re.findall(r"(?<=\s)--?[a-z][a-z-]*", m[2].split(" -- ")[0])) for m in found if m
+    ]
+
+
+def test_readme_s_commands_have_their_options() -> None:
+    from typer.main import get_command
+
+    from keras_seqzoo.cli.main import app
+
+    known = {
+        name: {option for p in command.params for option in (*p.opts, *p.secondary_opts)}
+        for name, command in get_command(app).commands.items()
+    }
+    used = commands_in("README.md")
+    assert used
+    assert [(n, o) for n, given in used for o in given if o not in known[n]] == []
+
+
+def test_readme_s_python_has_no_name_that_is_not_there() -> None:
+    """Blocks that need downloads are not run, but what they take of the package is there."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        compile(block, "README.md", "exec")
+        for name in re.findall(r"\bsz\.(\w+)", block):
+            assert hasattr(sz, name), name
+
+
 def _run_example(
     name: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch, folder: Path
 ) -> None:

@@ -54,7 +54,7 @@ def test_train_prints_nothing_of_tensorflow_s(trained: Path) -> None:
     assert "WARNING" not in err
 
 
-@pytest.mark.parametrize("model", ["1.keras", "1", "."])
+@pytest.mark.parametrize("model", ["1.keras", pytest.param("1", marks=pytest.mark.slow), "."])
 def test_evaluate(command: Any, trained: Path, reviews_csv: Path, model: str) -> None:
     columns = ["--text", "review", "--label", "sentiment"]
     done = command("evaluate", trained / model, reviews_csv, *columns, "--format", "json", "-q")

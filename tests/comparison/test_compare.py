@@ -179,6 +179,7 @@ def test_the_call_that_is_shown_has_every_setting_that_was_given(parts, tmp_path
     )
 
 
+@pytest.mark.slow
 def test_more_seeds_keep_the_runs_that_are_there(compared, parts):
     told = Told()
     settings = {**SETTINGS, "seeds": 3}
@@ -241,6 +242,7 @@ def test_a_budget_that_is_too_small_is_told_for_the_model(parts, tmp_path):
     assert "The budget must reach for one epoch" in comparison.table.at["g", "missing"]
 
 
+@pytest.mark.slow
 def test_a_search_tells_of_a_budget_that_is_too_small(parts, tmp_path):
     comparison = sz.compare(
         {"g": GRU}, *parts, folder=tmp_path / "c", isolated=False, progress=False, budget=1e-3,

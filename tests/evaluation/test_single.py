@@ -64,10 +64,10 @@ def test_texts_that_are_cut_are_counted(tiny_table: Any) -> None:
     assert entry.texts_cut == 2
 
 
-def test_what_a_saved_model_tells(tiny_model: Any, wrong_table: Any, tmp_path: Path) -> None:
+def test_what_a_saved_model_tells(tiny_model: Any, tiny_export: Path, wrong_table: Any) -> None:
     from keras_seqzoo.serving.saved import SavedClassifier
 
-    saved = SavedClassifier(sz.export_model(tiny_model, tmp_path / "reviews"))
+    saved = SavedClassifier(tiny_export)
     report = sz.evaluate(saved, wrong_table)
     (entry,) = results_of(report, saved, wrong_table, True, "").entries
     assert entry.label == "reviews"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -58,9 +59,18 @@ def test_what_a_kill_has_left_is_removed_a_day_later(tiny_model: Any, tmp_path: 
     assert sorted(p.name for p in tmp_path.iterdir()) == [".exporting-new", "1"]
 
 
-@pytest.mark.parametrize("size", [100, 4_000, 60_000])
-def test_a_full_disk_leaves_nothing(size: int, tiny_model: Any, tmp_path: Path) -> None:
-    first = sz.export_model(tiny_model, tmp_path / "reviews")
+@pytest.mark.parametrize(
+    "size",
+    [
+        pytest.param(100, marks=pytest.mark.slow),
+        4_000,
+        pytest.param(60_000, marks=pytest.mark.slow),
+    ],
+)
+def test_a_full_disk_leaves_nothing(
+    size: int, tiny_model: Any, tiny_export: Path, tmp_path: Path
+) -> None:
+    first = Path(shutil.copytree(tiny_export, tmp_path / "reviews" / "1"))
     before = files_of(first)
     with full_disk(size), pytest.raises(OSError, match=r"Nothing was published.*Received"):
         sz.export_model(tiny_model, tmp_path / "reviews")

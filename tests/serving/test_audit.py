@@ -19,15 +19,10 @@ from keras_seqzoo.serving.cpp_session import CppSession
 from keras_seqzoo.serving.session import SavedSession
 
 
-@pytest.fixture(scope="module")
-def exported(tiny_model: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return sz.export_model(tiny_model, tmp_path_factory.mktemp("audit") / "reviews")
-
-
 @pytest.fixture
-def version(exported: Path, tmp_path: Path) -> Path:
+def version(tiny_export: Path, tmp_path: Path) -> Path:
     """A copy that a test may damage."""
-    return Path(shutil.copytree(exported, tmp_path / "reviews" / "1"))
+    return Path(shutil.copytree(tiny_export, tmp_path / "reviews" / "1"))
 
 
 def save(path: Path, function: Any) -> Path:
@@ -40,8 +35,8 @@ def save(path: Path, function: Any) -> Path:
     return path
 
 
-def test_a_sound_export_is_described(exported: Path, tiny_model: Any) -> None:
-    found = audit(exported)
+def test_a_sound_export_is_described(tiny_export: Path, tiny_model: Any) -> None:
+    found = audit(tiny_export)
     assert found.passed
     assert found.notes == []
     assert found.signatures["serving_default"].inputs == {"text": "string (?,)"}
@@ -49,7 +44,7 @@ def test_a_sound_export_is_described(exported: Path, tiny_model: Any) -> None:
     assert found.signatures["classify"].method == "tensorflow/serving/classify"
     assert found.parameters == tiny_model.count_params()
     assert found.warmup_requests > 5
-    on_disk = sum(p.stat().st_size for p in exported.rglob("*") if p.is_file())
+    on_disk = sum(p.stat().st_size for p in tiny_export.rglob("*") if p.is_file())
     assert found.sizes["total"] == on_disk
     assert json.loads(json.dumps(found.as_dict()))["passed"] is True
 
@@ -154,10 +149,10 @@ def test_missing_files_are_found(version: Path) -> None:
         audit(version.parent)
 
 
-def test_the_loaders_of_cpp_and_python_agree(exported: Path, tiny_model: Any) -> None:
+def test_the_loaders_of_cpp_and_python_agree(tiny_export: Path, tiny_model: Any) -> None:
     texts = ["a good film", "", "dull " * 50, "日本語 \x00 and a NUL", "x"]
     strings = np.array([t.encode() for t in texts], object)
-    session, cpp = SavedSession(exported), CppSession(exported)
+    session, cpp = SavedSession(tiny_export), CppSession(tiny_export)
     signature = session.signatures["serving_default"]
     expected = session.run("serving_default", {"text": strings})
     outputs = list(signature.outputs)
@@ -182,14 +177,14 @@ def test_the_loaders_of_cpp_and_python_agree(exported: Path, tiny_model: Any) ->
     session.close()
 
 
-def test_warmup_is_of_several_lengths_and_all_signatures(exported: Path) -> None:
-    requests = list(warmup.read(exported))
+def test_warmup_is_of_several_lengths_and_all_signatures(tiny_export: Path) -> None:
+    requests = list(warmup.read(tiny_export))
     assert {name for name, _ in requests} == {"serving_default", "classify", "tokens", "embed"}
     texts = [inputs["text"] for name, inputs in requests if name == "serving_default"]
     lengths = [len(batch[0].split()) for batch in texts if batch.size == 1]
     assert lengths == sorted(lengths)
     assert lengths[0] < 10 < 100 < lengths[-1]
-    session = SavedSession(exported)
+    session = SavedSession(tiny_export)
     assert warmup.replay(session) == len(requests)
     session.close()
 

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 import uvicorn
 
-import keras_seqzoo as sz
 from keras_seqzoo.serving.server.app import Limits, create_app
 from keras_seqzoo.serving.server.sources import in_folder
 from keras_seqzoo.serving.server.store import ModelStore
@@ -32,10 +31,8 @@ def fuzz() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def port(tiny_model: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    folder = tmp_path_factory.mktemp("fuzz")
-    sz.export_model(tiny_model, folder / "reviews")
-    store = ModelStore(in_folder(folder))
+def port(tiny_export: Path) -> Iterator[int]:
+    store = ModelStore(in_folder(tiny_export.parents[1]))
     store.refresh()
     with _serve(create_app(store, LIMITS)) as port:
         yield port

@@ -21,7 +21,6 @@ from rest_cases import CASES
 from servables import write_models
 from starlette.testclient import TestClient
 
-import keras_seqzoo as sz
 from keras_seqzoo.serving.server.app import create_app
 from keras_seqzoo.serving.server.sources import in_config, in_folder
 from keras_seqzoo.serving.server.store import ModelStore
@@ -151,11 +150,10 @@ def test_metadata(place: str, version: str, ask: Ask) -> None:
     assert signatures["__saved_model_init_op"]["inputs"] == {}
 
 
-def test_an_export_is_served(tiny_model: Any, tmp_path: Path) -> None:
-    sz.export_model(tiny_model, tmp_path / "reviews")
+def test_an_export_is_served(tiny_model: Any, tiny_export: Path) -> None:
     texts = ["a good film", "awful and dull"]
     expected = tiny_model.predict(texts, verbose=0)
-    store = ModelStore(in_folder(tmp_path))
+    store = ModelStore(in_folder(tiny_export.parents[1]))
     store.refresh()
     with TestClient(create_app(store)) as client:
         url = "/v1/models/reviews"

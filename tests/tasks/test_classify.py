@@ -39,6 +39,11 @@ def model(tiny_table: Any) -> Any:
     return sz.build_model("gru", tiny_table, units=4, embedding_dim=8, dropout=0.0)
 
 
+def slow(forms: Any) -> Any:
+    """A form of which `make test-slow` tries that `fit` takes it, as `evaluate` is seen to."""
+    return pytest.param(forms, marks=pytest.mark.slow)
+
+
 def first_weights(model: Any) -> np.ndarray:
     return model.encoder.get_layer("token_embedding").embeddings.numpy().copy()
 
@@ -46,19 +51,21 @@ def first_weights(model: Any) -> np.ndarray:
 @pytest.mark.parametrize(
     "inputs",
     [
-        lambda m: {"x": TEXTS, "y": NAMES},
-        lambda m: {"x": np.array(TEXTS), "y": NUMBERS},
-        lambda m: {"x": np.array(TEXTS, object), "y": NUMBERS.tolist()},
-        lambda m: {"x": pd.Series(TEXTS), "y": pd.Series(NAMES)},
-        lambda m: {"x": tf.constant(TEXTS), "y": tf.constant(NUMBERS)},
-        lambda m: {"x": sz.TextTable.from_texts(TEXTS, NAMES)},
-        lambda m: {"x": deque(TEXTS), "y": ONE_HOT},
+        slow(lambda m: {"x": TEXTS, "y": NAMES}),
+        slow(lambda m: {"x": np.array(TEXTS), "y": NUMBERS}),
+        slow(lambda m: {"x": np.array(TEXTS, object), "y": NUMBERS.tolist()}),
+        slow(lambda m: {"x": pd.Series(TEXTS), "y": pd.Series(NAMES)}),
+        slow(lambda m: {"x": tf.constant(TEXTS), "y": tf.constant(NUMBERS)}),
+        slow(lambda m: {"x": sz.TextTable.from_texts(TEXTS, NAMES)}),
+        slow(lambda m: {"x": deque(TEXTS), "y": ONE_HOT}),
         lambda m: {"x": pd.DataFrame({"text": TEXTS}), "y": pd.DataFrame({"label": NAMES})},
-        lambda m: {"x": tf.data.Dataset.from_tensor_slices((TEXTS, NUMBERS)).batch(4)},
+        slow(lambda m: {"x": tf.data.Dataset.from_tensor_slices((TEXTS, NUMBERS)).batch(4)}),
         lambda m: {"x": tf.data.Dataset.from_tensor_slices((TEXTS, NAMES)).batch(4)},
         lambda m: {"x": Batches()},
         lambda m: {"x": sz.make_dataset(sz.TextTable.from_texts(TEXTS, NAMES), m, 4)},
-        lambda m: {"x": {k: v.numpy() for k, v in m.preprocessor(TEXTS).items()}, "y": NUMBERS},
+        slow(
+            lambda m: {"x": {k: v.numpy() for k, v in m.preprocessor(TEXTS).items()}, "y": NUMBERS}
+        ),
         lambda m: {"x": {k: v.numpy() for k, v in m.preprocessor(TEXTS).items()}, "y": NAMES},
     ],
 )
@@ -272,7 +279,7 @@ def test_training_repeats_for_a_seed(tiny_table: Any) -> None:
     for _ in range(2):
         keras.utils.set_random_seed(7)
         model = sz.build_model("bigru", tiny_table, units=4, embedding_dim=8, dropout=0.5)
-        losses.append(model.fit(TEXTS, NAMES, epochs=3, batch_size=4, verbose=0).history["loss"])
+        losses.append(model.fit(TEXTS, NAMES, epochs=2, batch_size=4, verbose=0).history["loss"])
     assert losses[0] == losses[1]
 
 
@@ -300,7 +307,9 @@ def test_no_texts_give_no_answers(tiny_model: Any) -> None:
 
 def test_recompiled_model_trains(model: Any) -> None:
     model.compile(keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy")
-    assert model.fit(TEXTS, NAMES, epochs=2, verbose=0).history["loss"][1] > 0
+    before = first_weights(model)
+    model.fit(TEXTS, NAMES, epochs=1, verbose=0)
+    assert (first_weights(model) != before).any()
 
 
 def test_loss_of_a_certain_wrong_answer_stays_finite(model: Any) -> None:
@@ -316,15 +325,6 @@ def test_fit_with_a_dataset_warns_of_nothing(
     data = sz.make_dataset(tiny_table, model, 4, shuffle=True)
     model.fit(data, validation_data=data, epochs=2, verbose=0)
     assert [str(w.message) for w in recwarn if w.category is UserWarning] == []
-
-
-def test_fit_learns_under_two_replicas(tiny_table: Any) -> None:
-    # Two logical CPUs would have to be set up before TensorFlow starts; one replica is enough to
-    # see that the pipeline is distributed at all.
-    with sz.distribution("mirrored", devices=["CPU:0"], verbose=False).scope():
-        model = sz.build_model("gru", tiny_table, units=4, embedding_dim=8)
-    data = sz.make_dataset(tiny_table, model, batch_size=8, shuffle=True)
-    assert len(model.fit(data, epochs=2, verbose=0).history["loss"]) == 2
 
 
 @pytest.mark.parametrize(

@@ -69,8 +69,8 @@ def test_embedder_is_a_model_of_its_own(tiny_table: Any, tmp_path: Path) -> None
     np.testing.assert_allclose(answer, vectors, atol=1e-5)
 
 
-def test_classifier_s_savedmodel_embeds_too(tiny_model: Any, tmp_path: Path) -> None:
-    served = tf.saved_model.load(str(sz.export_model(tiny_model, tmp_path)))
+def test_classifier_s_savedmodel_embeds_too(tiny_model: Any, tiny_export: Path) -> None:
+    served = tf.saved_model.load(str(tiny_export))
     answer = served.signatures["embed"](text=tf.constant(TEXTS))["embedding"]
     np.testing.assert_allclose(answer, sz.embed(tiny_model, TEXTS), atol=1e-5)
 

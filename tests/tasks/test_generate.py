@@ -32,7 +32,7 @@ PROMPTS = ["red", "", "red wheel bar", "wheel"]
 SAMPLERS = [
     *(("gpt2", sampler) for sampler in ("greedy", "top_k", "top_p", "beam", "contrastive")),
     *(("gru", sampler) for sampler in ("greedy", "random", "beam", "contrastive")),
-    ("lstm", "beam"),
+    pytest.param("lstm", "beam", marks=pytest.mark.slow),
 ]
 
 
@@ -42,20 +42,23 @@ def build(name: str, **options: Any) -> Any:
     return sz.build_model(name, [VERSE], task="generate", **settings)
 
 
-@pytest.fixture(scope="module")
-def learnt() -> dict[str, Any]:
-    """Models that know the verse by heart, or at least have begun to."""
-    models = {}
-    for name in OPTIONS:
-        model = build(name)
+class Learnt(dict[str, Any]):
+    """Models that know the verse by heart, or at least have begun to; made when asked for."""
+
+    def __missing__(self, name: str) -> Any:
+        self[name] = model = build(name)
         model.schedule, model.warmup = "constant", 0.0
         model.optimizer.learning_rate, epochs = RATES[name]
         model.fit([VERSE] * LENGTH, epochs=epochs, batch_size=8, verbose=0)
-        models[name] = model
-    return models
+        return model
 
 
-@pytest.fixture(params=few(OPTIONS, but="gru"))
+@pytest.fixture(scope="module")
+def learnt() -> dict[str, Any]:
+    return Learnt()
+
+
+@pytest.fixture(params=few(OPTIONS, but="lstm"))
 def model(request: pytest.FixtureRequest, learnt: dict[str, Any]) -> Any:
     return learnt[request.param]
 

@@ -75,7 +75,12 @@ def uninterrupted() -> tuple[Any, Any]:
 # Within an epoch, at its last step, in the last epoch; after a checkpoint some steps ago.
 @pytest.mark.parametrize(
     ("at", "steps"),
-    [(3, 1), pytest.param(4, 1, marks=SLOW), pytest.param(23, 1, marks=SLOW), (7, 3)],
+    [
+        pytest.param(3, 1, marks=SLOW),
+        pytest.param(4, 1, marks=SLOW),
+        pytest.param(23, 1, marks=SLOW),
+        (7, 3),
+    ],
 )
 def test_a_broken_training_ends_as_one_left_alone(
     at: int, steps: int, tmp_path: Path, uninterrupted: tuple[Any, Any]
@@ -181,6 +186,7 @@ def test_nothing_to_resume_is_explained(tmp_path: Path) -> None:
         fit(build(), tmp_path, resume="must")
 
 
+@pytest.mark.slow
 def test_anew_means_anew(tmp_path: Path, uninterrupted: tuple[Any, Any]) -> None:
     with pytest.raises(BreakOffError):
         fit(build(), tmp_path, Break(6))
