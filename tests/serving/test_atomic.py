@@ -93,6 +93,7 @@ def test_untrained_and_uncompiled_models(tiny_model: Any, tiny_table: Any, tmp_p
         path = sz.export_model(fresh, tmp_path)
     assert audit(path).passed
     clone = type(tiny_model).from_config(tiny_model.get_config())
+    clone.preprocessor = tiny_model.preprocessor
     clone.set_weights(tiny_model.get_weights())
     assert not clone.compiled
     path = sz.export_model(clone, tmp_path)
