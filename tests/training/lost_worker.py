@@ -16,10 +16,9 @@ import keras  # noqa: E402
 
 csv, folder, what = sys.argv[1:]
 table = sz.read_table(csv, text="review", label="sentiment")
-words = sorted({word for text in table.texts for word in text.split()})
 keras.utils.set_random_seed(0)
 with strategy.scope():
-    model = sz.build_model("gru", units=4, embedding_dim=8, vocabulary=words, classes=table.classes)
+    model = sz.build_model("gru", table, units=4, embedding_dim=8)
 if what == "other data" and not model.is_chief:
     table = table.split(valid=0.5, test=0)[0]
 
