@@ -16,6 +16,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from keras_seqzoo.checks import check_flag
+from keras_seqzoo.quiet import import_tensorflow
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -353,6 +354,7 @@ def _import_encoders() -> None:
 
 
 def _check_backend() -> None:
+    import_tensorflow()
     import keras
 
     if keras.config.backend() != "tensorflow":

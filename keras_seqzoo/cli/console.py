@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from rich.console import Console
+
+from keras_seqzoo.quiet import import_tensorflow
 
 results = Console(highlight=False, soft_wrap=True)
 messages = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -26,32 +24,10 @@ def say(text: str, quiet: bool = False) -> None:
 
 
 def load_tensorflow() -> None:
-    """Imports TensorFlow without the lines it prints about its build and missing GPUs.
-
-    They come from C++ before any of its log levels can be set, so the file descriptor itself is
-    turned away; if the import fails, they are printed after all.
-    """
+    """Imports TensorFlow, which then says of itself only what is an error."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    with _held_stderr():
-        import tensorflow as tf
+    import_tensorflow()
+    import tensorflow as tf
 
-        tf.config.list_physical_devices()
-        tf.get_logger().setLevel("ERROR")
-
-
-@contextmanager
-def _held_stderr() -> Iterator[None]:
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            held.seek(0)
-            os.write(kept, held.read())
-            raise
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+    tf.get_logger().setLevel("ERROR")

@@ -17,6 +17,7 @@ import typer
 from keras_seqzoo import zoo
 from keras_seqzoo.checks import check_rate
 from keras_seqzoo.cli import distribution as d
+from keras_seqzoo.cli import notices
 from keras_seqzoo.cli import options as o
 from keras_seqzoo.cli.console import load_tensorflow, messages, problem, say
 from keras_seqzoo.files import whole
@@ -193,6 +194,8 @@ def train_command(
         f"{len(built.preprocessor.vocabulary):,} {built.preprocessor.unit}",
         quiet,
     )
+    if not quiet and (told := notices.cut_texts(built, train)):
+        say(told)
     recovering = d.recovery(
         recovery or out / ".recovery", resume, resume_or_start, checkpoint_minutes
     )
@@ -218,16 +221,22 @@ def train_command(
         ],
         quiet=quiet,
     )
-    report = None
+    if not quiet and (told := notices.still_falling(history, epochs)):
+        say(told)
+    report, linear = None, None
     if len(test_table):
         from keras_seqzoo.evaluation.report import evaluate
 
         try:
             report = evaluate(built, test_table)
+            if not quiet:
+                linear = notices.linear_model(train, test_table, report)
         except KeyboardInterrupt:
             _keep_interrupted(built, out, "Interrupted while testing. The trained model")
         if joined.chief:
             typer.echo(f"Test report\n{report}\n")
+        if linear:
+            say(linear)
     if joined.chief:
         _publish(built, out, history, report, quiet, allow_changes)
     recovering.discard()

@@ -36,7 +36,7 @@ def results_of(report: Report, model: Any, table: Any, explain: bool, command: s
     texts = [] if report.texts is None else report.texts.tolist()
     entry = Entry(
         runs=[Run(None, report.probabilities, history=_history(model))],
-        texts_cut=_texts_cut(model, texts),
+        texts_cut=count_texts_cut(model, texts),
         mistakes=_mistakes(report, model if explain else None),
         **_describe(model),
     )
@@ -88,8 +88,8 @@ def _history(model: Any) -> dict[str, list[float]]:
     return {name: [float(value) for value in values] for name, values in history.items()}
 
 
-def _texts_cut(model: Any, texts: Sequence[str]) -> int | None:
-    """Number of texts that the model does not read to their end; None if it can not tell."""
+def count_texts_cut(model: Any, texts: Sequence[str]) -> int | None:
+    """Number of texts that the model does not read to their end; None if it cannot tell."""
     preprocessor = getattr(model, "preprocessor", None)
     if preprocessor is None or not len(texts):
         return None

@@ -1,0 +1,92 @@
+"""What `train` says of a training that could have gone better."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from keras_seqzoo.data.stream import TextStream
+    from keras_seqzoo.data.table import TextTable
+    from keras_seqzoo.evaluation.report import Report
+
+_COUNTED = 10_000  # texts that are tokenised to find how many are cut
+_LINEAR_ROWS = 50_000  # above, the linear model takes too long
+_CLEARLY = 0.01  # nats a text
+
+
+def cut_texts(model: Any, table: TextTable | TextStream) -> str | None:
+    """Tells how many texts the model does not read to their end; None where it reads them all."""
+    from keras_seqzoo.data.table import TextTable
+    from keras_seqzoo.evaluation.single import count_texts_cut
+
+    if isinstance(table, TextTable):
+        texts: Any = table.texts
+        counted = f"{len(table):,} training texts"
+        if len(texts) > _COUNTED:
+            texts = np.random.default_rng(0).choice(texts, _COUNTED, replace=False)
+            counted = f"{_COUNTED:,} training texts, taken at random,"
+    else:
+        texts = next((texts for texts, _ in table.chunks()), [])[:_COUNTED]
+        counted = f"the first {len(texts):,} training texts"
+    cut = count_texts_cut(model, texts)
+    if not cut:
+        return None
+    length = model.preprocessor.sequence_length
+    return (
+        f"{cut:,} of {counted} are longer than the {length:,} tokens that the model reads; "
+        "the rest of them is left out. A larger --sequence-length N reads more, and takes longer"
+    )
+
+
+def still_falling(history: Mapping[str, Sequence[float]], epochs: int) -> str | None:
+    """Tells that the last epoch asked for was clearly the best; None if it was not."""
+    losses = history.get("val_loss", ())
+    if len(losses) < 2 or min(losses[:-1]) - losses[-1] < _CLEARLY:
+        return None
+    return (
+        f"The validation loss still fell in the last epoch, from {losses[-2]:.4f} to "
+        f"{losses[-1]:.4f}. More epochs may do better: --epochs {2 * epochs}"
+    )
+
+
+def linear_model(train: TextTable | TextStream, test: TextTable, report: Report) -> str | None:
+    """Fits TF-IDF with logistic regression on the same rows, and tells how good it is.
+
+    Returns:
+        None of a stream, of many rows, of classes without rows, and of texts without words.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+
+    from keras_seqzoo.comparison.baselines import SklearnClassifier
+    from keras_seqzoo.data.table import TextTable
+    from keras_seqzoo.evaluation.report import evaluate
+
+    if (
+        not isinstance(train, TextTable)
+        or train.labels is None
+        or len(train) > _LINEAR_ROWS
+        or not all(train.class_counts.values())
+    ):
+        return None
+    linear = SklearnClassifier("tfidf_logreg", train.classes)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        try:
+            linear.fit(train.texts, train.labels)
+        except ValueError:  # no word of two letters or more
+            return None
+    other = evaluate(linear, test)
+    told = (
+        "TF-IDF with logistic regression, fitted on the same rows: "
+        f"accuracy {other.accuracy:.4f}  macro_f1 {other.macro_f1:.4f}"
+    )
+    if (other.accuracy, other.macro_f1) > (report.accuracy, report.macro_f1):
+        told += (
+            "\nIt does better on these test rows than the model trained here. More epochs, another "
+            "--model or --learning-rate may help; `keras-seqzoo compare` tries several"
+        )
+    return told
