@@ -112,6 +112,7 @@ class BytePairPreprocessor(Preprocessor):
     @property
     def resources(self) -> Sequence[Any]:
         """The lookup table that a SavedModel must hold."""
+        self.check_vocabulary()
         return (self._ranks,)
 
     @tf.autograph.experimental.do_not_convert  # it has no Python control flow to convert

@@ -81,6 +81,7 @@ class WordPreprocessor(Preprocessor):
     @property
     def resources(self) -> Sequence[Any]:
         """The lookup table that a SavedModel must hold."""
+        self.check_vocabulary()
         return (self._table,)
 
     def split(self, texts: Any) -> tf.RaggedTensor:

@@ -86,7 +86,7 @@ def test_a_frozen_encoder_thaws(build: Callable[..., Any], folder: Path) -> None
 @pytest.mark.parametrize("build", [_bert, _gru])
 @pytest.mark.parametrize("way", ["json", "config"])
 def test_a_model_without_its_vocabulary_does_not_answer(
-    build: Callable[..., Any], way: str, folder: Path
+    build: Callable[..., Any], way: str, folder: Path, tmp_path: Path
 ) -> None:
     model = build(folder)
     if way == "json":
@@ -96,6 +96,8 @@ def test_a_model_without_its_vocabulary_does_not_answer(
     made.set_weights(model.get_weights())
     with pytest.raises(ValueError, match=r"has no vocabulary.*Received: Word"):
         made.predict(TEXTS, verbose=0)
+    with pytest.raises(ValueError, match=r"has no vocabulary.*Received: Word"):
+        sz.export_model(made, tmp_path)
     made.preprocessor = model.preprocessor
     np.testing.assert_array_equal(made.predict(TEXTS, verbose=0), model.predict(TEXTS, verbose=0))
 
