@@ -307,10 +307,8 @@ def _check_flags(function: Callable[..., Any], options: Mapping[str, Any]) -> No
     for name, value in options.items():
         kinds = types.get(name, set())
         is_none = value is None and "None" in kinds
-        # Where lists do too, as for `calibrate`, a string would be one of letters; an option that
-        # takes strings reads them itself.
-        is_plain = isinstance(value, (str, int, float)) and "str" not in kinds
-        if "bool" in kinds and (kinds <= {"bool", "None"} or is_plain) and not is_none:
+        # An option that takes more than flags reads what it is given itself.
+        if "bool" in kinds and kinds <= {"bool", "None"} and not is_none:
             check_flag(**{name: value})
 
 

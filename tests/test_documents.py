@@ -94,6 +94,7 @@ def _run_example(
     runpy.run_path(str(ROOT / "examples" / name), run_name="__main__")
 
 
+@pytest.mark.slow
 def test_example_train_and_serve(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
@@ -134,6 +135,7 @@ def test_example_write_text(
     assert "writes:" in printed
 
 
+@pytest.mark.slow
 def test_example_ask_by_prompt(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,

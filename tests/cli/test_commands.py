@@ -121,6 +121,7 @@ def test_train_takes_separate_tables_and_choices(
     assert len(list((tmp_path / "ids").iterdir())) == 1
 
 
+@pytest.mark.slow
 def test_train_streams(command: Any, reviews_csv: Path, tmp_path: Path) -> None:
     done = command(
         "train", reviews_csv, "--text", "review", "--label", "sentiment", *SMALL, "--stream",
@@ -131,6 +132,7 @@ def test_train_streams(command: Any, reviews_csv: Path, tmp_path: Path) -> None:
     assert (tmp_path / "out" / "1").is_dir()
 
 
+@pytest.mark.slow
 def test_hub_encoder_from_table_to_answer(command: Any, reviews_csv: Path, tmp_path: Path) -> None:
     encoder = modules.write_encoder(tmp_path / "tiny_bert", modules.write_vocabulary(tmp_path))
     columns = ["--text", "review", "--label", "sentiment"]
@@ -151,6 +153,7 @@ def test_hub_encoder_from_table_to_answer(command: Any, reviews_csv: Path, tmp_p
     assert command("evaluate", file, reviews_csv, *columns).code == 2, "trust is not for good"
 
 
+@pytest.mark.slow
 def test_file_without_header(command: Any, tmp_path: Path) -> None:
     (tmp_path / "a.tsv").write_text("".join(f'so "good {i}\t1\nbad {i}\t0\n' for i in range(20)))
     done = command(

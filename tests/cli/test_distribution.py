@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 TRAIN = ["train", "--text", "review", "--label", "sentiment", "--model", "gru", "--epochs", "2",
-         "--batch-size", "16", "-o", "units=4", "-o", "embedding_dim=8"]  # fmt: skip
+         "-o", "units=4", "-o", "embedding_dim=8"]  # fmt: skip
 
 
 def test_all_settings_together_train(

@@ -33,7 +33,7 @@ def test_a_page_beside_the_figures(
     assert done.code == 0, done.err
     assert "2 rows: accuracy 0.5000" in done.out
     assert "No row is of class 'positive'" in done.out
-    assert f"Page {page}" in done.err
+    assert f"Writing the page to {page}" in done.err
     html = page.read_text(encoding="utf-8")
     assert "<span>keras-seqzoo</span> <span>evaluate</span>" in html
     assert "a good film" in html or ">good<" in html

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,14 @@ from keras_seqzoo.cli import main
 
 
 @pytest.fixture
-def command(reviews_csv: Path, tmp_path: Path) -> list[str]:
-    return [
+def command(reviews_csv: Path, tmp_path: Path) -> Iterator[list[str]]:
+    # A process that runs tests beside others ignores Ctrl-C.
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield [
         "train", str(reviews_csv), "--text", "review", "--label", "sentiment", "--epochs", "1",
         "--model", "gru", "-o", "units=4", "-o", "embedding_dim=4", "--out", str(tmp_path / "out"),
     ]  # fmt: skip
+    signal.signal(signal.SIGINT, former)
 
 
 def interrupt(*_: Any) -> None:

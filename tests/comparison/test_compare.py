@@ -136,6 +136,7 @@ def test_the_mistakes_it_was_surest_of_are_explained(compared):
                 assert explanation.text == compared.results.texts[row]
 
 
+@pytest.mark.slow
 def test_the_same_call_trains_nothing_twice_and_a_new_model_alone_is_added(compared, parts):
     told = Told()
     models = {"small gru": GRU, "other": {**GRU, "epochs": 1}}
@@ -251,6 +252,7 @@ def test_a_search_tells_of_a_budget_that_is_too_small(parts, tmp_path):
     assert "The budget must reach for one epoch" in comparison.table.at["g", "missing"]
 
 
+@pytest.mark.slow
 def test_a_model_that_always_says_the_same_and_texts_that_it_cuts_are_told(tmp_path):
     texts = ["good film " * n for n in (1, 2, 9, 9)] + ["bad film " * n for n in (1, 2, 9, 1)]
     table = sz.TextTable.from_texts(texts, ["p"] * 4 + ["n"] * 4)

@@ -150,6 +150,7 @@ def test_xlm_roberta_ids_are_shifted() -> None:
     assert ids.tolist() == expected[:, : ids.shape[1]].tolist()
 
 
+@pytest.mark.slow
 def test_low_rank_matrices_alone_are_trained(tiny_table: Any, tmp_path: Path) -> None:
     model = scratch("gpt2", tiny_table, lora_rank=4, dropout=0.0)
     trained = {"/".join(w.path.split("/")[-2:]) for w in model.encoder.trainable_weights}
@@ -189,6 +190,7 @@ def test_every_backbone_takes_low_rank(name: str, tiny_table: Any) -> None:
     assert len(trained) == 2 * 2 * 2, "two layers, queries and values, two matrices each"
 
 
+@pytest.mark.slow
 def test_language_models_take_low_rank_too(tiny_table: Any) -> None:
     model = scratch("gpt2", list(tiny_table.texts), task="generate", lora_rank=2)
     before = model.generate("a", 8, "greedy")

@@ -60,6 +60,7 @@ def test_layer_tells_its_sizes(folder: Path) -> None:
     assert len(layer.trainable_weights) == 2 + modules.LAYERS + 1
 
 
+@pytest.mark.slow
 def test_fifty_steps_lower_the_loss_and_move_all_weights(model: Any, tiny_table: Any) -> None:
     before = [w.numpy() for w in model.trainable_weights]
     model.optimizer.learning_rate = 0.03
@@ -120,6 +121,7 @@ def test_wrong_trainable_is_explained(folder: Path, tiny_table: Any, trainable: 
         sz.build_model(str(folder), tiny_table, trainable=trainable)
 
 
+@pytest.mark.slow
 def test_file_needs_no_folder_and_is_refused_in_safe_mode(
     folder: Path, tiny_table: Any, tmp_path: Path
 ) -> None:

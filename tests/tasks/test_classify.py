@@ -274,6 +274,7 @@ def test_weights_of_rows_and_classes_count(model: Any) -> None:
     assert weights == {0: 12 / 8, 1: 12 / 16}
 
 
+@pytest.mark.slow
 def test_training_repeats_for_a_seed(tiny_table: Any) -> None:
     losses = []
     for _ in range(2):

@@ -108,6 +108,7 @@ def test_a_training_may_be_broken_many_times(
     np.testing.assert_allclose(weights(model), uninterrupted[1], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_early_stopping_goes_on_counting(tmp_path: Path) -> None:
     """Stopped by the same epoch, best weights of an epoch before the break restored."""
 
@@ -135,6 +136,7 @@ def test_early_stopping_goes_on_counting(tmp_path: Path) -> None:
     np.testing.assert_allclose(weights(model), weights(alone), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_training_that_was_stopped_is_not_taken_up(tmp_path: Path) -> None:
     """Its checkpoint is kept for what comes after `fit`; resumed, it goes there at once."""
     model = build()
