@@ -151,6 +151,7 @@ def test_the_same_call_trains_nothing_twice_and_a_new_model_alone_is_added(compa
     )
 
 
+@pytest.mark.slow
 def test_more_explanations_train_nothing_again(compared, parts):
     from keras_seqzoo.serving.saved import SavedClassifier
 

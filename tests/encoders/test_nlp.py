@@ -109,6 +109,7 @@ def test_any_causal_family_classifies(opt: Path) -> None:
         sz.build_model(str(opt), task="generate")
 
 
+@pytest.mark.slow
 def test_sentencepiece_families_are_read(tmp_path: Path) -> None:
     proto = learn_sentence_pieces([["a good film", "a dull story"] * 20], 60)
     folder = tmp_path / "deberta"

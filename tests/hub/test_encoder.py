@@ -256,6 +256,7 @@ def test_real_graph_trains(shared: Any, tiny_table: Any) -> None:
         assert np.abs(weight.numpy() - old).max() > 0, weight.path
 
 
+@pytest.mark.slow
 def test_real_graph_does_not_care_for_padding_and_batch_mates(shared: Any) -> None:
     model = sz.build_model(str(shared("hub", RANDOM_BERT)), classes=["a", "b"])
     texts = ["a good film", "", "such a long and winding story that others are padded to it"]

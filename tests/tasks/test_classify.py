@@ -227,6 +227,7 @@ def test_streams_are_taken_too(model: Any, tiny_table: Any, tmp_path: Path) -> N
     )
 
 
+@pytest.mark.slow
 def test_validation_takes_the_same_forms(model: Any) -> None:
     table = sz.TextTable.from_texts(TEXTS, NAMES)
     losses = [

@@ -129,6 +129,7 @@ def test_labels_may_be_other_words(weights: str) -> None:
     assert by_name.classes == tuple(CLASSES)
 
 
+@pytest.mark.slow
 def test_it_is_a_classifier_like_any(model: Any, calibrated: Any, tmp_path: Path) -> None:
     table = sz.TextTable.from_texts(TEXTS[:3], ["bad", "so so", "bad"], classes=CLASSES)
     report = sz.evaluate(model, table)
