@@ -11,9 +11,9 @@ from contextlib import contextmanager
 # C++ prints them before any of its log levels counts.
 _NOTICES = [
     b"absl::InitializeLog",
-    b"port.cc",
-    b"cudart_stub.cc",
-    b"cpu_feature_guard.cc",
+    b" port.cc:",
+    b" cudart_stub.cc:",
+    b" cpu_feature_guard.cc:",
     b"To enable the following instructions",
 ]
 if not os.path.exists("/dev/nvidiactl"):  # noqa: PTH110 - without a driver, CUDA must fail

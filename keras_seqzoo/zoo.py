@@ -307,9 +307,17 @@ def _check_flags(function: Callable[..., Any], options: Mapping[str, Any]) -> No
     for name, value in options.items():
         kinds = types.get(name, set())
         is_none = value is None and "None" in kinds
-        # An option that takes more than flags reads what it is given itself.
-        if "bool" in kinds and kinds <= {"bool", "None"} and not is_none:
+        if "bool" not in kinds or is_none or isinstance(value, bool):
+            continue
+        if kinds <= {"bool", "None"}:
             check_flag(**{name: value})
+        # Where lists do too, as for `calibrate`, a string would be one of letters; an option that
+        # takes strings reads them itself.
+        elif isinstance(value, (str, int, float)) and "str" not in kinds:
+            raise ValueError(
+                f"`{name}` must be True or False, or hold its values in a list. "
+                f"Received: {name}={value!r}"
+            )
 
 
 def _find(name: str) -> tuple[ModelCard, Builder]:

@@ -75,9 +75,12 @@ def test_no_linear_model_is_fitted_where_there_is_none() -> None:
 def test_only_tensorflow_s_notices_are_held_back(capfd: pytest.CaptureFixture[str]) -> None:
     def fail() -> None:
         with _without_notices():
-            os.write(2, b"I0000 00:00:1.2 3 port.cc:153] oneDNN is on.\nlibfoo.so is missing\n")
+            os.write(
+                2,
+                b"I0000 1 2 port.cc:153] oneDNN\nE0000 1 2 chttp2_transport.cc:9] lost\n",
+            )
             raise ImportError
 
     with pytest.raises(ImportError):
         fail()
-    assert capfd.readouterr().err == "libfoo.so is missing\n"
+    assert capfd.readouterr().err == "E0000 1 2 chttp2_transport.cc:9] lost\n"
