@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-TRAIN = ["train", "--text", "review", "--label", "sentiment", "--model", "gru", "--epochs", "2",
+MODEL = ["train", "--text", "review", "--label", "sentiment", "--model", "gru",
          "-o", "units=4", "-o", "embedding_dim=8"]  # fmt: skip
+TRAIN = [*MODEL, "--epochs", "2"]
 
 
 def test_all_settings_together_train(
@@ -86,7 +87,7 @@ def test_a_hub_graph_says_what_it_can_not(
 @pytest.mark.slow
 def test_a_command_that_is_preempted_goes_on(reviews_csv: Path, tmp_path: Path) -> None:
     """SIGTERM after the first of many epochs, then the same with --resume."""
-    arguments = [sys.executable, "-m", "keras_seqzoo", *TRAIN, str(reviews_csv), "--patience", "0",
+    arguments = [sys.executable, "-m", "keras_seqzoo", *MODEL, str(reviews_csv), "--patience", "0",
                  "--out", str(tmp_path / "out"), "--epochs"]  # fmt: skip
     with subprocess.Popen([*arguments, "2000"], stderr=subprocess.PIPE, text=True) as process:
         for line in process.stderr or ():
