@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import wrapt
@@ -41,6 +42,15 @@ def shared() -> Callable[..., Path]:
         return path
 
     return find
+
+
+@pytest.fixture
+def registry() -> Iterator[None]:
+    """What a test registers is gone after it."""
+    from keras_seqzoo.encoders.registry import MODELS
+
+    with mock.patch.dict(MODELS):
+        yield
 
 
 @pytest.fixture(scope="session")

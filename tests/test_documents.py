@@ -14,7 +14,6 @@ import modules
 import pytest
 
 import keras_seqzoo as sz
-from keras_seqzoo import zoo
 
 ROOT = Path(__file__).parents[1]
 
@@ -25,13 +24,13 @@ def code_in(document: str, number: int = 0) -> str:
     return re.findall(r"```python\n(.*?)```", text, re.DOTALL)[number]
 
 
+@pytest.mark.usefixtures("registry")
 def test_contributing_s_encoder_is_one_file(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    sz.list_models()  # so that the real encoders are registered for good
-    monkeypatch.setattr(zoo, "_cards", dict(zoo._cards))
-    monkeypatch.setattr(zoo, "_builders", dict(zoo._builders))
-    exec(code_in("CONTRIBUTING.md"), {"__name__": "bag"})
+    (tmp_path / "bag_encoder.py").write_text(code_in("CONTRIBUTING.md"))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    importlib.import_module("bag_encoder")
     assert "bag" in sz.list_models()
     words = [f"w{i}" for i in range(sz.model_card("bag").size["vocabulary_size"] - 2)]
     model = sz.build_model("bag", vocabulary=words, classes=["no", "yes"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -11,7 +12,9 @@ import pytest
 import tensorflow as tf
 
 import keras_seqzoo as sz
-from keras_seqzoo.zoo import ModelCard, check_options, register
+from keras_seqzoo.encoders.registry import MODELS
+from keras_seqzoo.tasks import TASK_OF_TARGET
+from keras_seqzoo.zoo import ModelCard, check_options, find_model, register
 
 
 def test_listing_imports_nothing_heavy() -> None:
@@ -189,3 +192,64 @@ def _training_ops(model: Any) -> list[str]:
     specs = {k: tf.TensorSpec((None, None), tf.int32) for k in model.input}
     graph = tf.function(lambda x: model(x, training=True)).get_concrete_function(specs).graph
     return [op.type for op in graph.get_operations()]
+
+
+def test_the_target_tells_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(TASK_OF_TARGET, "number", "embed")
+    texts = Texts(["a good film", "a bad film"])
+    assert sz.build_model("gru", texts, classes=["a", "b"], units=4).classes == ("a", "b")
+    texts.target = SimpleNamespace(kind="number")
+    assert not hasattr(sz.build_model("gru", texts, units=4), "classes")
+    assert sz.build_model("gru", texts, task="classify", classes=["a", "b"]).classes == ("a", "b")
+
+
+class Texts(list[str]):
+    """Texts that say what is to be answered, and what they are, as a table does."""
+
+    target: Any = None
+    inputs: Any = None
+
+
+@pytest.mark.usefixtures("registry")
+def test_what_takes_pairs_is_told_of_them() -> None:
+    asked = []
+
+    def build(data: Any, *, sequence_length: Any, weights: Any, units: int = 4, pair: bool) -> Any:
+        asked.append(pair)
+        return MODELS["gru"].build(data, {"units": units}, task="classify")
+
+    register(ModelCard("reader", "x", "x", 1, {}, "x", "x", "x"))(build)
+    texts = Texts(["a good film", "a bad film"])
+    arguments: dict[str, Any] = {"task": "embed", "units": 3}
+    models = [
+        sz.build_model("reader", texts, **arguments),
+        sz.build_model("reader", texts, inputs="pair", **arguments),
+    ]
+    texts.inputs = SimpleNamespace(name="pair")
+    models.append(sz.build_model("reader", texts, **arguments))
+    assert asked == [False, True, True]
+    assert [getattr(m.preprocessor, "pair", False) for m in models] == asked
+    with pytest.raises(ValueError, match=r"`inputs` must be one of.*Received: inputs='text', data"):
+        sz.build_model("reader", texts, inputs="text", **arguments)
+    with pytest.raises(ValueError, match=r"no such option\. Did you mean 'units'"):
+        sz.build_model("reader", texts, unit=3)
+
+
+@pytest.mark.parametrize("inputs", ["pairs", 2])
+def test_other_inputs_are_refused(inputs: Any) -> None:
+    with pytest.raises(ValueError, match=r"`inputs` must be one of \('text', 'pair'\)"):
+        sz.build_model("gru", ["a", "b"], classes=["a", "b"], inputs=inputs)
+
+
+def test_an_option_s_default_is_that_of_the_name() -> None:
+    options = {name: find_model(name).options for name in ("bigru", "gru", "small_bert_l2_h128")}
+    assert options["bigru"]["bidirectional"].default is True
+    assert options["gru"]["bidirectional"].default is False
+    assert options["small_bert_l2_h128"]["num_layers"].shown == "2"
+    assert "cell" not in options["gru"]
+    assert options["gru"]["units"].types == {"int"}
+
+
+def test_every_option_of_ours_is_told() -> None:
+    for name in sz.list_models():
+        assert [o.name for o in find_model(name).options.values() if not o.help] == []

@@ -32,7 +32,7 @@ RATES = {"recurrent": 0.02}
 def _essence(name: str) -> str:
     """What a model is when it is built tiny and from scratch."""
     card = sz.model_card(name)
-    elsewhere = ("handle", "hub_preprocessor", "preset", "size")
+    elsewhere = ("source", "size", "uncased")
     fixed = {k: v for k, v in card.fixed.items() if k not in elsewhere}
     return repr((card.family, sorted(card.tiny.items()), card.options, fixed))
 

@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperCommand, TyperOption
 
 from keras_seqzoo.cli.console import problem
+from keras_seqzoo.options import options_of
 
 BAD_INPUT, AGAIN = 2, 175
 
@@ -134,6 +135,4 @@ def _arguments_of_pandas() -> set[str]:
     pandas = sys.modules.get("pandas")
     if pandas is None:
         return set()
-    from keras_seqzoo.zoo import option_types
-
-    return {*option_types(pandas.read_csv), *option_types(pandas.read_json)}
+    return {*options_of(pandas.read_csv), *options_of(pandas.read_json)}

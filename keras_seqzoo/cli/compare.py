@@ -15,6 +15,8 @@ from keras_seqzoo import zoo
 from keras_seqzoo.cli import options as o
 from keras_seqzoo.cli.console import problem, say
 from keras_seqzoo.files import check_page_path
+from keras_seqzoo.names import last_part
+from keras_seqzoo.options import options_of
 
 if TYPE_CHECKING:
     from keras_seqzoo.comparison.comparison import Comparison
@@ -201,7 +203,7 @@ def parse_models(given: Sequence[str], options: Sequence[str]) -> dict[str, dict
         if not item or (equals and not (label and name)):
             raise ValueError(f"--models takes NAME or LABEL=NAME. Received: {item!r}")
         name = name if equals else item
-        label = label if equals else _last_part(name)
+        label = label if equals else last_part(name)
         if label in models:
             raise ValueError(
                 "A model can be compared once, or under two labels: --models a=lstm,b=lstm. "
@@ -219,14 +221,9 @@ def parse_models(given: Sequence[str], options: Sequence[str]) -> dict[str, dict
             )
         given_options.setdefault(label, []).append(f"{name}={value}")
     for label, assignments in given_options.items():
-        types = zoo.option_types(Candidate) | zoo.encoder_option_types(models[label]["model"])
-        models[label] |= o.parse_assignments(assignments, "--option", types, f"{label}.")
+        known = options_of(Candidate) | zoo.find_model(models[label]["model"]).options
+        models[label] |= o.parse_assignments(assignments, "--option", known, f"{label}.")
     return models
-
-
-def _last_part(name: str) -> str:
-    parts = [part for part in name.split("/") if part] or [name]
-    return parts[-2] if parts[-1].isdecimal() and len(parts) > 1 else parts[-1]
 
 
 def _in_memory(table: TextTable | TextStream) -> TextTable:

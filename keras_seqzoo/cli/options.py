@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from keras_seqzoo.zoo import option_types
+from keras_seqzoo.options import Option, options_of
 
 READING = "How the table is read"
 
@@ -127,8 +127,8 @@ class Reading:
 
         from keras_seqzoo.data.table import read_table
 
-        types = option_types(pd.read_json) | option_types(pd.read_csv)
-        options: dict[str, Any] = parse_assignments(self.further or [], "--read", types)
+        known = options_of(pd.read_json) | options_of(pd.read_csv)
+        options: dict[str, Any] = parse_assignments(self.further or [], "--read", known)
         if self.names is not None:
             options["names"] = [name.strip() for name in self.names.split(",")]
         if self.separator is not None:
@@ -210,16 +210,16 @@ def _file_of(source: str, names: str | None) -> str:
 
 
 def parse_assignments(
-    assignments: Sequence[str], option: str, types: Mapping[str, set[str]], of: str = ""
+    assignments: Sequence[str], option: str, known: Mapping[str, Option], of: str = ""
 ) -> dict[str, Any]:
     """Parses `name=value` pairs, each value by the types that its name may have.
 
     Args:
         assignments: what the user gave.
         option: with which option, for messages.
-        types: as `zoo.option_types` gives them. A flag is true, false, yes, no, on, off, 1 or 0 in
-            any case. What is of other types, or unknown, is a Python literal where it looks like
-            one.
+        known: the options there are, for their types. A flag is true, false, yes, no, on, off, 1
+            or 0 in any case. What is of other types, or unknown, is a Python literal where it looks
+            like one.
         of: what stands before the names, for messages.
 
     Raises:
@@ -236,11 +236,12 @@ def parse_assignments(
                 f"{option} {of}{name}=… sets one value. Give it once. Received: "
                 f"{parsed[name]!r} and {value!r}"
             )
-        parsed[name] = _parse_value(f"{option} {of}{name}", value, types.get(name, set()))
+        kinds = known[name].types if name in known else frozenset()
+        parsed[name] = _parse_value(f"{option} {of}{name}", value, kinds)
     return parsed
 
 
-def _parse_value(option: str, text: str, kinds: set[str]) -> Any:
+def _parse_value(option: str, text: str, kinds: frozenset[str]) -> Any:
     word = text.strip().lower()
     if word == "none" and "None" in kinds:
         return None

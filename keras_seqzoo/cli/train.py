@@ -138,9 +138,9 @@ def train_command(
     trained, and its report).
     """
     # What can be told before anything is read is told now.
-    types = zoo.encoder_option_types(model)
-    options = o.parse_assignments(option or [], "--option", types)
-    if not options.keys() <= types.keys():
+    known = zoo.find_model(model).options
+    options = o.parse_assignments(option or [], "--option", known)
+    if not options.keys() <= known.keys():
         load_tensorflow()  # the options of the head stand in its module
     zoo.check_options(model, options)
     if learning_rate is not None and learning_rate <= 0:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ import pandas as pd
 
 from keras_seqzoo import zoo
 from keras_seqzoo.checks import check_not_negative, check_positive, check_whole
+from keras_seqzoo.names import last_part
 
 Models = Sequence[str | Mapping[str, Any]] | Mapping[str, str | Mapping[str, Any]]
 
@@ -104,7 +104,7 @@ def _candidate(label: str | None, item: Any) -> Candidate:
             f"128}}. Received: {item!r}"
         )
     name = str(item["model"])
-    zoo.check_model(name)
+    zoo.find_model(name)
     own = {key: item[key] for key in _TRAINING if item.get(key) is not None}
     check_whole(**{k: own[k] for k in ("epochs", "batch_size") if k in own})
     rate = own.get("learning_rate", 1.0)
@@ -120,7 +120,7 @@ def _candidate(label: str | None, item: Any) -> Candidate:
         zoo.check_options(name, chosen)
     check_positive(**{k: own[k] for k in ("learning_rate",) if k in own})
     _check_plain({**options, **search})
-    return Candidate(str(label or item.get("label") or _short(name)), name, options, **own)
+    return Candidate(str(label or item.get("label") or last_part(name)), name, options, **own)
 
 
 def _check_plain(options: Mapping[str, Any]) -> None:
@@ -140,12 +140,6 @@ def _check_search(search: Any) -> None:
                 "`search` lists the values to try, by option: {'units': [32, 64]}. "
                 f"Received: {name}={values!r}"
             )
-
-
-def _short(name: str) -> str:
-    """The last part of a path or handle that is no version."""
-    parts = [part for part in re.split(r"[/\\]", name) if part]
-    return parts[-2] if parts[-1].isdecimal() and len(parts) > 1 else parts[-1]
 
 
 @dataclass(frozen=True)
@@ -208,7 +202,11 @@ def make_plan(
         chosen = tuple(range(seeds))
     elif isinstance(seeds, Sequence) and not isinstance(seeds, str):
         chosen = tuple(seeds)
-    if not chosen or not all(map(_is_whole, chosen)) or len(set(chosen)) < len(chosen):
+    if (
+        not chosen
+        or any(type(seed) is not int for seed in chosen)
+        or len(set(chosen)) < len(chosen)
+    ):
         raise ValueError(
             "`seeds` must be how many seeds there are, at least 1, or different whole numbers. "
             f"Received: seeds={seeds!r}"
@@ -249,7 +247,3 @@ def parse_budget(budget: str | float | None) -> float | None:
             f"of seconds above 0. Received: budget={budget!r}"
         )
     return seconds
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)

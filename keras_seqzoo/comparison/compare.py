@@ -271,7 +271,9 @@ def _modules_of(candidates: Sequence[Candidate]) -> list[str]:
     Raises:
         ValueError: one is registered where no other process can see it.
     """
-    homes = {c.model: zoo.home_module(c.model) for c in candidates if not c.is_baseline}
+    homes = {
+        c.model: zoo.find_model(c.model).builder.__module__ for c in candidates if not c.is_baseline
+    }
     for name, home in homes.items():
         if home == "__main__":
             raise ValueError(

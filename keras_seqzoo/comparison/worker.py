@@ -157,7 +157,7 @@ def _do_model(job: Job, record: ModelRecord, emit: Emit) -> None:
         folder / "facts.json",
         {
             **facts,
-            "description": architecture(zoo.card_of(candidate.model).description),
+            "description": architecture(zoo.find_model(candidate.model).card.description),
             "options": {**candidate.options, **chosen},
             "asked": plan.asked(),
             "seconds": timer.seconds,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import codecs
 import csv
-import difflib
 import glob
 import os
 import re
@@ -22,6 +21,7 @@ import pandas as pd
 from pyarrow import parquet
 
 from keras_seqzoo.data.encoding import COMPRESSIONS, byte_order_mark, first_lines
+from keras_seqzoo.names import suggest
 
 READ_ROWS = 16_384
 """Rows pandas parses at a time. Fixed, so that every pass over a file sees the same blocks."""
@@ -99,10 +99,9 @@ def _similar_files(path: Path) -> str:
     if not path.parent.is_dir():
         return f"The folder {str(path.parent)!r} does not exist either: check the path."
     names = sorted(entry.name for entry in path.parent.iterdir())
-    close = difflib.get_close_matches(path.name, names, n=3)
-    if close:
-        return f"Did you mean {' or '.join(map(repr, close))}?"
-    return f"Check the path: {str(path.parent)!r} holds {shorten(names) or 'nothing'}."
+    holds = shorten(names) or "nothing"
+    otherwise = f"Check the path: {str(path.parent)!r} holds {holds}."
+    return suggest(path.name, names, otherwise).strip()
 
 
 def file_format(path: Path) -> str:
@@ -158,9 +157,8 @@ def pick_column(
             f"Received: {role}={wanted!r}, {where} with {count} columns of that name"
         )
     if count == 0:
-        close = difflib.get_close_matches(str(wanted), [str(name) for name in columns], n=3)
-        hints = [f"Did you mean {' or '.join(map(repr, close))}?"] if close else []
-        hints += [found for found in (hint(), _header_hint(columns)) if found]
+        hints = [suggest(wanted, map(str, columns)), hint(), _header_hint(columns)]
+        hints = [found.strip() for found in hints if found]
         if role == "label":
             hints.append("For rows without labels pass label=None.")
         raise ValueError(

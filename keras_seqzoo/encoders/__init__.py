@@ -1,1 +1,7 @@
-"""Encoders: ids to vectors. One file a family; each registers its cards in the zoo."""
+"""Encoders: ids to vectors. One file a family, named here; each registers its cards in `MODELS`."""
+
+ENCODERS = {
+    "recurrent": "keras_seqzoo.encoders.recurrent",
+    "transformers": "keras_seqzoo.encoders.transformers",
+    "sources": "keras_seqzoo.encoders.sources",
+}

@@ -64,52 +64,6 @@ class EncoderParts:
         return marked or (recurrent and not both_ways)
 
 
-def given_for_scratch(weights: str | None, preprocessor: Any, **options: Any) -> dict[str, Any]:
-    """Returns the options that were given of those for `weights=None` alone.
-
-    Args:
-        weights: as `build_model` takes them.
-        preprocessor: for pretrained weights alone.
-        **options: sizes and vocabulary; None where they were not given.
-
-    Raises:
-        ValueError: some were given with pretrained weights, or a preprocessor without.
-    """
-    given = {name: value for name, value in options.items() if value is not None}
-    if weights is None and preprocessor is not None:
-        raise ValueError(
-            "A model from scratch has a preprocessor of its own. Pass its `vocabulary` instead. "
-            f"Received: preprocessor={preprocessor!r}"
-        )
-    if weights is not None and given:
-        shown = {
-            k: v if isinstance(v, (int, str, os.PathLike)) else f"{type(v).__name__} of {len(v)}"
-            for k, v in given.items()
-        }
-        raise ValueError(
-            "Pretrained weights have their sizes and their vocabulary. Leave these options "
-            f"out, or start from scratch with weights=None. Received: {shown}"
-        )
-    return given
-
-
-def transformer_sizes(sizes: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the sizes that every KerasHub backbone takes, checked.
-
-    Raises:
-        ValueError: one is out of its range, or the heads can not share the width.
-    """
-    names = ("num_layers", "num_heads", "hidden_dim", "intermediate_dim")
-    chosen = {name: sizes[name] for name in names}
-    check_whole(**chosen)
-    if sizes["hidden_dim"] % sizes["num_heads"]:
-        raise ValueError(
-            "`hidden_dim` is shared out among the heads: make it a multiple of `num_heads`. "
-            f"Received: hidden_dim={sizes['hidden_dim']}, num_heads={sizes['num_heads']}"
-        )
-    return chosen
-
-
 def text_chunks(data: Any, rows: int = 16384) -> Iterator[Sequence[str]]:
     """Yields the texts of a table, a stream, a sequence or a text file, `rows` at a time.
 

@@ -6,13 +6,15 @@ Trained from scratch on the user's texts, with a vocabulary of words learnt from
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_seqzoo.checks import check_dtype, check_rate, check_whole
 from keras_seqzoo.encoders.parts import EncoderParts, learn_pairs, learn_words
-from keras_seqzoo.zoo import ModelCard, register
+from keras_seqzoo.encoders.registry import ModelCard, register
+from keras_seqzoo.options import option
 
 if TYPE_CHECKING:
     from keras_seqzoo.preprocessing.base import Preprocessor
@@ -50,117 +52,123 @@ def _card(name: str, cell: str, bidirectional: bool, parameters: int, paper: str
     _card("bilstm", "LSTM", True, 2_659_074, _LSTM_PAPER),
     _card("bigru", "GRU", True, 2_634_754, _GRU_PAPER),
 )
-def recurrent(
-    data: Any,
-    *,
-    cell: str,
-    task: str = "classify",
-    sequence_length: int | None = None,
-    weights: str | None = None,
-    embedding_dim: int = 128,
-    units: int = 64,
-    num_layers: int = 1,
-    bidirectional: bool = False,
-    dropout: float = 0.5,
-    recurrent_dropout: float = 0.0,
-    tokens: str | None = None,
-    vocabulary_size: int = 20_000,
-    vocabulary: Any = None,
-    merges: Sequence[str] | str | Path | None = None,
-    min_count: int = 1,
-    dtype: Any = None,
-) -> EncoderParts:
-    """Builds a recurrent encoder and learns its vocabulary.
+@dataclass(frozen=True, kw_only=True)
+class Recurrent:
+    """A recurrent encoder, whose vocabulary is learnt from the training texts."""
 
-    Args:
-        data: training texts; may be None where `vocabulary` is given.
-        cell: `"LSTM"` or `"GRU"`.
-        task: what the model is for.
-        sequence_length: most tokens read of a text, 512 by default; of a language model, tokens
-            of a row, 128 by default.
-        weights: None or `"pretrained"`, both from scratch: there are no pretrained ones.
-        embedding_dim: width of a word vector.
-        units: width of the recurrent state, in each direction.
-        num_layers: recurrent layers, one above the other.
-        bidirectional: whether texts are read in both directions.
-        dropout: rate at which word vectors, and the head's input, are dropped in training.
-        recurrent_dropout: the same for the recurrent state. Above 0 a layer cannot use cuDNN.
-        tokens: `"words"`, lower-cased; or `"byte_pairs"`, of which any text can be made again,
-            the default for the task `generate`.
-        vocabulary_size: most entries of the vocabulary, special ones included.
-        vocabulary: the words, or a text file of a word a line, where they are not to be learnt
-            from `data`; for byte pairs the ids of the tokens, or a `vocab.json`.
-        merges: of byte pairs, with `vocabulary`: in order, or a `merges.txt`.
-        min_count: words seen less often in `data` are left out.
-        dtype: Keras dtype policy; the global one by default.
-
-    Raises:
-        FileNotFoundError: no such vocabulary file.
-        ValueError: a value out of its range, or neither `data` nor `vocabulary`.
-    """
-    import keras
-
-    from keras_seqzoo.layers.recurrent import FastGRU, FastLSTM
-
-    if weights not in (None, "pretrained"):
-        raise ValueError(
-            "A recurrent model starts from scratch (`weights=None`) or from a .keras file of this "
-            f"package. Received: weights={weights!r}"
-        )
-    check_whole(embedding_dim=embedding_dim, units=units, num_layers=num_layers)
-    check_rate(dropout=dropout, recurrent_dropout=recurrent_dropout)
-    dtype = check_dtype(dtype)
-    length = sequence_length or (128 if task == "generate" else 512)
-    tokens = tokens or ("byte_pairs" if task == "generate" else "words")
-    preprocessor: Preprocessor
-    if tokens == "byte_pairs":
-        preprocessor = learn_pairs(data, length, vocabulary, merges, vocabulary_size)
-    elif tokens == "words" and merges is None:
-        preprocessor = learn_words(data, length, vocabulary, vocabulary_size, min_count)
-    else:
-        raise ValueError(
-            "`tokens` must be 'words' or 'byte_pairs', and only byte pairs have `merges`. "
-            f"Received: tokens={tokens!r}, merges={'None' if merges is None else 'given'}"
-        )
-
-    token_ids = keras.Input((None,), dtype="int32", name="token_ids")
-    padding_mask = keras.Input((None,), dtype="int32", name="padding_mask")
-    segment_ids = keras.Input((None,), dtype="int32", name="segment_ids")
-
-    x = keras.layers.Embedding(
-        len(preprocessor.vocabulary), embedding_dim, dtype=dtype, name="token_embedding"
-    )(token_ids)
-    x = keras.layers.Dropout(dropout, dtype=dtype, name="embedding_dropout")(x)
-    mask = padding_mask != 0
-    for index in range(num_layers):
-        layer: keras.layers.Layer = {"LSTM": FastLSTM, "GRU": FastGRU}[cell](
-            units,
-            return_sequences=True,
-            recurrent_dropout=recurrent_dropout,
-            dtype=dtype,
-            name=f"{cell.lower()}_{index}",
-        )
-        if bidirectional:
-            layer = keras.layers.Bidirectional(layer, dtype=dtype, name=f"bidirectional_{index}")
-        # Read forwards, padding on the right comes after every real token and changes nothing
-        # before it; to leave the mask out spares a choice between two states at every step.
-        x = layer(x, mask=mask if bidirectional else None)
-    last_token = keras.ops.sum(padding_mask, axis=1)[:, None, None] - 1
-    pooled = keras.ops.take_along_axis(x, last_token, axis=1)[:, 0]
-    if bidirectional:
-        # A direction ends where the other begins: forwards at the last token, backwards at 0.
-        pooled = keras.ops.concatenate([pooled[:, :units], x[:, 0, units:]], axis=-1)
-
-    encoder = keras.Model(
-        {"token_ids": token_ids, "padding_mask": padding_mask, "segment_ids": segment_ids},
-        {"sequence_output": x, "pooled_output": pooled},
-        name="encoder",
+    sequence_length: int | None = option(
+        None, "most tokens read of a text; to generate, tokens of a row", "512; to generate 128"
     )
-    return EncoderParts(
-        encoder,
-        preprocessor,
-        pooling="mean",
-        poolings=("mean", "max", "last"),
-        dropout=dropout,
-        optimizer=partial(keras.optimizers.Adam, 1e-3, clipnorm=1.0),
+    weights: str | None = option(
+        None, "a `.keras` file: start from its encoder and words, with a new head", "from scratch"
     )
+    embedding_dim: int = option(128, "width of a word vector")
+    units: int = option(64, "width of the recurrent state, in each direction")
+    num_layers: int = option(1, "recurrent layers, one above the other")
+    bidirectional: bool = option(False, "whether texts are read in both directions", "as named")
+    dropout: float = option(0.5, "of word vectors, and before the head")
+    recurrent_dropout: float = option(0.0, "of the recurrent state; above 0 rules cuDNN out")
+    tokens: str | None = option(
+        None,
+        "what is read and written: words, lower-cased, or byte pairs, of which any text can be "
+        "made again",
+        '`"words"`; to generate `"byte_pairs"`',
+    )
+    vocabulary_size: int = option(20_000, "most entries, special ones included")
+    vocabulary: Any = option(
+        None,
+        "the words, or a text file of a word a line; of byte pairs their ids, or a `vocab.json`",
+        "learnt",
+    )
+    merges: Sequence[str] | str | Path | None = option(
+        None, "of byte pairs, in order, or a `merges.txt`; with `vocabulary`", "learnt"
+    )
+    min_count: int = option(1, "words seen less often are left out")
+    dtype: Any = option(None, 'Keras dtype policy, such as `"mixed_bfloat16"`', "Keras's")
+
+    def build(self, data: Any, *, cell: str, task: str) -> EncoderParts:
+        """Builds the encoder and learns its vocabulary.
+
+        Args:
+            data: training texts; may be None where `vocabulary` is given.
+            cell: `"LSTM"` or `"GRU"`.
+            task: what the model is for.
+
+        Raises:
+            FileNotFoundError: no such vocabulary file.
+            ValueError: a value out of its range, or neither `data` nor `vocabulary`.
+        """
+        import keras
+
+        from keras_seqzoo.layers.recurrent import FastGRU, FastLSTM
+
+        if self.weights not in (None, "pretrained"):
+            raise ValueError(
+                "A recurrent model starts from scratch (`weights=None`) or from a .keras file of "
+                f"this package. Received: weights={self.weights!r}"
+            )
+        check_whole(embedding_dim=self.embedding_dim, units=self.units, num_layers=self.num_layers)
+        check_rate(dropout=self.dropout, recurrent_dropout=self.recurrent_dropout)
+        dtype = check_dtype(self.dtype)
+        length = self.sequence_length or (128 if task == "generate" else 512)
+        tokens = self.tokens or ("byte_pairs" if task == "generate" else "words")
+        preprocessor: Preprocessor
+        if tokens == "byte_pairs":
+            preprocessor = learn_pairs(
+                data, length, self.vocabulary, self.merges, self.vocabulary_size
+            )
+        elif tokens == "words" and self.merges is None:
+            preprocessor = learn_words(
+                data, length, self.vocabulary, self.vocabulary_size, self.min_count
+            )
+        else:
+            raise ValueError(
+                "`tokens` must be 'words' or 'byte_pairs', and only byte pairs have `merges`. "
+                f"Received: tokens={tokens!r}, merges={'None' if self.merges is None else 'given'}"
+            )
+
+        token_ids = keras.Input((None,), dtype="int32", name="token_ids")
+        padding_mask = keras.Input((None,), dtype="int32", name="padding_mask")
+        segment_ids = keras.Input((None,), dtype="int32", name="segment_ids")
+
+        x = keras.layers.Embedding(
+            len(preprocessor.vocabulary), self.embedding_dim, dtype=dtype, name="token_embedding"
+        )(token_ids)
+        x = keras.layers.Dropout(self.dropout, dtype=dtype, name="embedding_dropout")(x)
+        mask = padding_mask != 0
+        for index in range(self.num_layers):
+            layer: keras.layers.Layer = {"LSTM": FastLSTM, "GRU": FastGRU}[cell](
+                self.units,
+                return_sequences=True,
+                recurrent_dropout=self.recurrent_dropout,
+                dtype=dtype,
+                name=f"{cell.lower()}_{index}",
+            )
+            if self.bidirectional:
+                layer = keras.layers.Bidirectional(
+                    layer, dtype=dtype, name=f"bidirectional_{index}"
+                )
+            # Read forwards, padding on the right comes after every real token and changes nothing
+            # before it; to leave the mask out spares a choice between two states at every step.
+            x = layer(x, mask=mask if self.bidirectional else None)
+        last_token = keras.ops.sum(padding_mask, axis=1)[:, None, None] - 1
+        pooled = keras.ops.take_along_axis(x, last_token, axis=1)[:, 0]
+        if self.bidirectional:
+            # A direction ends where the other begins: forwards at the last token, backwards at 0.
+            pooled = keras.ops.concatenate(
+                [pooled[:, : self.units], x[:, 0, self.units :]], axis=-1
+            )
+
+        encoder = keras.Model(
+            {"token_ids": token_ids, "padding_mask": padding_mask, "segment_ids": segment_ids},
+            {"sequence_output": x, "pooled_output": pooled},
+            name="encoder",
+        )
+        return EncoderParts(
+            encoder,
+            preprocessor,
+            pooling="mean",
+            poolings=("mean", "max", "last"),
+            dropout=self.dropout,
+            optimizer=partial(keras.optimizers.Adam, 1e-3, clipnorm=1.0),
+        )

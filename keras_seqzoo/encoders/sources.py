@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from keras_seqzoo.checks import check_dtype, check_rate
 from keras_seqzoo.encoders.parts import EncoderParts
+from keras_seqzoo.encoders.registry import MODELS, register_source
 from keras_seqzoo.hub.resolve import POSITIONS, is_checkpoint, is_source, module_folder
-from keras_seqzoo.zoo import list_models, model_card, register_source
+from keras_seqzoo.options import option
 
 if TYPE_CHECKING:
     import keras
@@ -16,83 +18,96 @@ if TYPE_CHECKING:
     from keras_seqzoo.preprocessing.base import Preprocessor
 
 
-@register_source(is_source)
-def build_from_source(
-    data: Any,
-    *,
-    source: str,
-    sequence_length: int | None = None,
-    weights: str | None = "pretrained",
-    trainable: bool | str = True,
-    preprocessor: Any = None,
-    dropout: float = 0.1,
-    lora_rank: int | None = None,
-    dtype: Any = None,
-) -> EncoderParts:
-    """Builds an encoder from a TF Hub module or a KerasHub checkpoint.
+@dataclass(frozen=True, kw_only=True)
+class Pretrained:
+    """What may be said of every transformer, and how a pretrained one is loaded."""
 
-    Args:
-        data: unused: the vocabulary comes with the weights.
-        source: a handle, a KerasHub preset, `hf://…`, or a folder.
-        sequence_length: most tokens read of a text; as many as the encoder has positions by
-            default.
-        weights: `"pretrained"`: those of `source`.
-        trainable: True, False, or `"last:N"` for the last N layers and the pooler.
-        preprocessor: a TF Hub preprocessor's handle or folder, or one of this package's, where the
-            encoder carries no vocabulary or another is wanted.
-        dropout: rate before the head; inside, the rate is as it was saved. 0 turns a TF Hub graph's
-            own off.
-        lora_rank: trains low-rank matrices of this rank (8 is usual) inside a KerasHub backbone
-            instead of its weights.
-        dtype: Keras dtype policy of a KerasHub backbone.
+    sequence_length: int | None = option(
+        None, "most tokens read of a text, special ones included", "the positions there are"
+    )
+    trainable: bool | str = option(
+        True, '`False`, or `"last:2"`: the last two layers and the pooler'
+    )
+    lora_rank: int | None = option(
+        None, "KerasHub's: trains matrices of this rank (8 is usual) in place of the weights"
+    )
+    preprocessor: Any = option(
+        None,
+        "a TF Hub preprocessor's handle or folder, or one of this package's",
+        "the encoder's own",
+    )
+    dropout: float = option(0.1, "before the head; from scratch, inside too")
+    dtype: Any = option(
+        None, 'Keras dtype policy, such as `"mixed_bfloat16"`; TF Hub is float32', "Keras's"
+    )
 
-    Raises:
-        ConnectionError: `source` can not be downloaded.
-        FileNotFoundError: no such folder.
-        ValueError: not an encoder; no vocabulary, or one that does not fit; `sequence_length`
-            beyond the positions; `lora_rank` with a TF Hub module.
-    """
-    from keras_seqzoo.hub.encoder import hub_encoder
-    from keras_seqzoo.preprocessing.hub import preprocessor_of_encoder
+    def load(self, source: str) -> EncoderParts:
+        """Loads an encoder from a TF Hub module or a KerasHub checkpoint.
 
-    if weights != "pretrained":
-        raise ValueError(
-            "The weights are those of the handle or folder that you named. Leave `weights` out, or "
-            f"name a model of list_models(). Received: weights={weights!r}, name={source!r}"
-        )
-    check_rate(dropout=dropout)
-    layer: Any
-    own: Any
-    if is_checkpoint(source):
-        from keras_seqzoo.hub.backbone import BackboneEncoder, load_backbone
-        from keras_seqzoo.preprocessing.kerashub import preprocessor_of_tokenizer
+        Its vocabulary comes with the weights. A TF Hub graph keeps its own dropout inside, or has
+        none where `dropout` is 0; it computes in float32 whatever `dtype` is.
 
-        policy = check_dtype(dtype)
-        backbone, tokenizer, causal = load_backbone(source, policy)
-        layer = BackboneEncoder(
-            backbone, trainable, causal, lora_rank, dtype=policy, name="backbone"
-        )
-        length = _check_positions(sequence_length, layer.sequence_length)
-        own = preprocessor_of_tokenizer(tokenizer, length, causal)
-    else:
-        if lora_rank is not None:
-            raise ValueError(
-                "The graph of a TF Hub module can not be taken apart for low-rank training. Take "
-                "the same encoder as a KerasHub preset or in transformers' layout, or "
-                f"trainable='last:2'. Received: lora_rank={lora_rank!r}, {source}"
+        Args:
+            source: a handle, a KerasHub preset, `hf://…`, or a folder.
+
+        Raises:
+            ConnectionError: `source` can not be downloaded.
+            FileNotFoundError: no such folder.
+            ValueError: not an encoder; no vocabulary, or one that does not fit; `sequence_length`
+                beyond the positions; `lora_rank` with a TF Hub module.
+        """
+        from keras_seqzoo.hub.encoder import hub_encoder
+        from keras_seqzoo.preprocessing.hub import preprocessor_of_encoder
+
+        check_rate(dropout=self.dropout)
+        tune, rank = self.trainable, self.lora_rank
+        layer: Any
+        own: Any
+        if is_checkpoint(source):
+            from keras_seqzoo.hub.backbone import BackboneEncoder, load_backbone
+            from keras_seqzoo.preprocessing.kerashub import preprocessor_of_tokenizer
+
+            policy = check_dtype(self.dtype)
+            backbone, tokenizer, causal = load_backbone(source, policy)
+            layer = BackboneEncoder(backbone, tune, causal, rank, dtype=policy, name="backbone")
+            length = _check_positions(self.sequence_length, layer.sequence_length)
+            own = preprocessor_of_tokenizer(tokenizer, length, causal)
+        else:
+            if rank is not None:
+                raise ValueError(
+                    "The graph of a TF Hub module can not be taken apart for low-rank training. "
+                    "Take the same encoder as a KerasHub preset or in transformers' layout, or "
+                    f"trainable='last:2'. Received: lora_rank={rank!r}, {source}"
+                )
+            folder = module_folder(source)
+            layer = hub_encoder(
+                folder, tune, dropout=self.dropout > 0, dtype=self.dtype, name="hub_encoder"
             )
-        folder = module_folder(source)
-        layer = hub_encoder(folder, trainable, dropout=dropout > 0, dtype=dtype, name="hub_encoder")
-        length = _check_positions(sequence_length, layer.sequence_length)
-        own = preprocessor_of_encoder(folder, length)
-    rate = _learning_rate(layer.hidden_dim)
-    if trainable is False or lora_rank is not None:
+            length = _check_positions(self.sequence_length, layer.sequence_length)
+            own = preprocessor_of_encoder(folder, length)
         # A head alone over vectors that stay, or small matrices that begin at zero, may take
         # larger steps.
-        rate = 1e-3 if trainable is False else 5e-4
-    return transformer_parts(
-        layer, _choose_preprocessor(preprocessor, own, layer, length, source), rate, dropout
-    )
+        rate = 1e-3 if tune is False else 5e-4 if rank else _learning_rate(layer.hidden_dim)
+        chosen = _choose_preprocessor(self.preprocessor, own, layer, length, source)
+        return transformer_parts(layer, chosen, rate, self.dropout)
+
+
+@register_source(is_source)
+@dataclass(frozen=True, kw_only=True)
+class Source(Pretrained):
+    """An encoder by address or folder."""
+
+    weights: str | None = option("pretrained", "those of the handle or folder")
+
+    def build(self, data: Any, *, source: str) -> EncoderParts:
+        """Loads what `source` names; `data` is unused."""
+        if self.weights != "pretrained":
+            raise ValueError(
+                "The weights are those of the handle or folder that you named. Leave `weights` "
+                "out, or name a model of list_models(). "
+                f"Received: weights={self.weights!r}, name={source!r}"
+            )
+        return self.load(source)
 
 
 def transformer_parts(
@@ -133,7 +148,7 @@ def _choose_preprocessor(
     from keras_seqzoo.preprocessing.base import Preprocessor
     from keras_seqzoo.preprocessing.hub import hub_preprocessor
 
-    cards = [model_card(name) for name in list_models()]
+    cards = (model.card for model in MODELS.values())
     of_card = next((card.preprocessor for card in cards if card.source == source), None)
     if isinstance(given, Preprocessor):
         chosen: Any = given

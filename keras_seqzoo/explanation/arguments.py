@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
+from keras_seqzoo.names import suggest
 
 
 def check_texts(texts: Any) -> list[str]:
@@ -34,12 +35,6 @@ def check_texts(texts: Any) -> list[str]:
     return strings
 
 
-def close_matches(name: Any, names: Sequence[str]) -> str:
-    """Returns " Did you mean …?" for a name that is like one of `names`, else ""."""
-    close = difflib.get_close_matches(str(name).casefold(), names, cutoff=0.5)
-    return f" Did you mean {close[0]!r}?" if close else ""
-
-
 def _is_many(texts: Any) -> bool:
     return isinstance(texts, Sequence | np.ndarray) or hasattr(texts, "to_list")
 
@@ -63,7 +58,7 @@ def check_targets(target: Any, rows: int, classes: Sequence[str]) -> list[str | 
     for name in targets:
         if name is not None and name not in classes:
             raise ValueError(
-                f"`target` must be a class of the model, {tuple(classes)}."
-                f"{close_matches(name, classes)} Received: target={name!r}"
+                f"`target` must be a class of the model, {tuple(classes)}. "
+                f"{suggest(name, classes)}Received: target={name!r}"
             )
     return targets

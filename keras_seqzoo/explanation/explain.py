@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from keras_seqzoo.checks import check_not_negative, check_whole
-from keras_seqzoo.explanation.arguments import check_targets, check_texts, close_matches
+from keras_seqzoo.explanation.arguments import check_targets, check_texts
 from keras_seqzoo.explanation.explanation import Explanation
 from keras_seqzoo.explanation.explanations import Explanations
 from keras_seqzoo.explanation.progress import progress_bar
 from keras_seqzoo.explanation.removal import Answers, Pieces, cut_up
 from keras_seqzoo.explanation.shapley import LEAST_SAMPLES, shapley_values
+from keras_seqzoo.names import suggest
 
 METHODS = ("occlusion", "shapley", "integrated_gradients")
 
@@ -96,7 +97,7 @@ def explain(
     """
     if method not in METHODS:
         raise ValueError(
-            f"`method` must be one of {METHODS}.{close_matches(method, METHODS)} "
+            f"`method` must be one of {METHODS}. {suggest(method, METHODS)}"
             f"Received: method={method!r}"
         )
     check_whole(samples=samples, steps=steps, batch_size=batch_size)

@@ -15,7 +15,8 @@ from typer.core import TyperOption
 from keras_seqzoo.cli import options as o
 from keras_seqzoo.cli.command import Command, in_options
 from keras_seqzoo.cli.main import app
-from keras_seqzoo.zoo import encoder_option_types, option_types
+from keras_seqzoo.options import options_of
+from keras_seqzoo.zoo import find_model
 
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
@@ -52,16 +53,16 @@ def test_a_list_is_given_item_by_item(command: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["true", "True", "YES", "on", "1"])
 @pytest.mark.parametrize("option", ["bidirectional", "lowercase", "trainable"])
 def test_flags_are_words(option: str, text: str) -> None:
-    types = encoder_option_types("lstm" if option == "bidirectional" else "bert_base")
-    assert o.parse_assignments([f"{option}={text}"], "-o", types) == {option: True}
+    known = find_model("lstm" if option == "bidirectional" else "bert_base").options
+    assert o.parse_assignments([f"{option}={text}"], "-o", known) == {option: True}
 
 
 @pytest.mark.parametrize("text", ["false", "False", "NO", "off", "0"])
 def test_no_word_for_false_is_true(text: str) -> None:
-    types = encoder_option_types("bert_base")
+    known = find_model("bert_base").options
     given = [f"lowercase={text}", f"trainable={text}"]
-    assert o.parse_assignments(given, "-o", types) == {"lowercase": False, "trainable": False}
-    of_pandas = option_types(pd.read_csv)
+    assert o.parse_assignments(given, "-o", known) == {"lowercase": False, "trainable": False}
+    of_pandas = options_of(pd.read_csv)
     assert o.parse_assignments([f"na-filter={text}"], "--read", of_pandas) == {"na_filter": False}
 
 
@@ -80,8 +81,8 @@ def test_no_word_for_false_is_true(text: str) -> None:
     ],
 )
 def test_values_are_of_the_option_s_type(assignment: str, value: Any) -> None:
-    types = encoder_option_types("lstm") | encoder_option_types("bert_base")
-    assert list(o.parse_assignments([assignment], "-o", types).values()) == [value]
+    known = find_model("lstm").options | find_model("bert_base").options
+    assert list(o.parse_assignments([assignment], "-o", known).values()) == [value]
 
 
 @pytest.mark.parametrize(

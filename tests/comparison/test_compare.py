@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 
 import keras_seqzoo as sz
-from keras_seqzoo import zoo
 from keras_seqzoo.comparison.candidates import parse_candidates
 from keras_seqzoo.comparison.store import Store
 
@@ -66,10 +65,8 @@ def parts(reviews_csv: Path) -> Any:
 
 
 @pytest.fixture
-def failing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def failing(registry: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A module on the path that registers models which fail."""
-    monkeypatch.setattr(zoo, "_cards", dict(zoo._cards))
-    monkeypatch.setattr(zoo, "_builders", dict(zoo._builders))
     (tmp_path / "failing_models.py").write_text(FAILING)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "failing_models", raising=False)
