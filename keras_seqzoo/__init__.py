@@ -2,7 +2,8 @@
 
 In the order in which data passes through:
 
-1. `data.table`, `data.stream`: `read_table` → labelled texts, split.
+1. `data`: `read_table` → labelled texts, split; `data.inputs`: what a row is asked about,
+   `data.targets`: what it should be answered.
 2. `preprocessing`: text → ids, one graph for training, `predict` and serving.
 3. `data.pipeline`: `make_dataset` → batches of ids, bucketed by length.
 4. `zoo`: `list_models`, `model_card`, `build_model` = an encoder and a task.
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from keras_seqzoo.comparison.comparison import Comparison
     from keras_seqzoo.data.pipeline import make_dataset
     from keras_seqzoo.data.stream import TextStream
-    from keras_seqzoo.data.table import TextTable, read_table
+    from keras_seqzoo.data.table import TextTable, read_table, stream_table
     from keras_seqzoo.evaluation.report import Report, evaluate
     from keras_seqzoo.explanation.counterfactual import counterfactual
     from keras_seqzoo.explanation.explain import explain
@@ -57,6 +58,7 @@ _homes = {
     "TextStream": "data.stream",
     "TextTable": "data.table",
     "read_table": "data.table",
+    "stream_table": "data.table",
     "make_dataset": "data.pipeline",
     "Comparison": "comparison.comparison",
     "compare": "comparison.compare",
@@ -106,6 +108,7 @@ __all__ = [
     "model_card",
     "read_table",
     "register",
+    "stream_table",
 ]
 
 

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
+import os
+import warnings
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+_PACKAGE = f"{Path(__file__).parent}{os.sep}"
 
 
 def check_whole(**values: Any) -> None:
@@ -84,3 +90,11 @@ def check_dtype(dtype: Any) -> Any:
             "`dtype` must be a Keras dtype policy, such as 'float32', 'mixed_bfloat16' or "
             f"'mixed_float16'. Received: dtype={dtype!r}"
         ) from error
+
+
+def warn(message: str) -> None:
+    """Issues a UserWarning at the line outside the package that called into it."""
+    frame, level = inspect.currentframe(), 1
+    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, UserWarning, stacklevel=level)

@@ -84,7 +84,7 @@ def _rows(table: TextStream) -> Iterator[tuple[list[str], pd.DataFrame]]:
     for rows, texts in table.blocks():
         for start in range(0, len(texts), _CHUNK):
             part = slice(start, start + _CHUNK)
-            yield texts.iloc[part].tolist(), rows.iloc[part]
+            yield texts[part].tolist(), rows.iloc[part]
 
 
 def _lines(

@@ -20,7 +20,9 @@ import pandas as pd
 from pandas.api.types import infer_dtype
 
 from keras_seqzoo.comparison.candidates import Candidate, Plan
+from keras_seqzoo.data.inputs import INPUTS
 from keras_seqzoo.data.table import TextTable
+from keras_seqzoo.data.targets import OneOf, target_from_dict
 from keras_seqzoo.evaluation.data_summary import DataSummary, summarise
 from keras_seqzoo.evaluation.results import Costs, Entry, Results, Run
 from keras_seqzoo.explanation.explanation import Explanation
@@ -85,16 +87,19 @@ class Store:
         for name, table in parts.items():
             frame = table.frame
             # Half of a surrogate pair has no UTF-8 form; models read it as "?" too.
-            texts = [str(t).encode("utf-8", "replace").decode() for t in frame["text"]]
+            for column in table.input.columns:
+                frame[column] = [str(t).encode("utf-8", "replace").decode() for t in frame[column]]
             path = self.folder / "data" / f"{name}.parquet"
             with whole(path) as unfinished:
-                frame = frame.assign(text=texts, row=table.row_numbers)
-                frame.to_parquet(unfinished, index=False)
-        summary = summarise(parts["train"], parts["valid"], parts["test"]).as_dict()
-        classes = list(parts["train"].classes)
-        self._write_story(
-            {"title": title, "rows": prints, "classes": classes, "data": summary, "last": {}}
-        )
+                frame.assign(row=table.row_numbers).to_parquet(unfinished, index=False)
+        train = parts["train"]
+        summary = summarise(train, parts["valid"], parts["test"]).as_dict()
+        story = {"title": title, "rows": prints, "classes": list(train.classes), "data": summary}
+        if train.target is not None and not isinstance(train.target, OneOf):
+            story["target"] = train.target.as_dict()
+        if train.input.name != "text":
+            story["inputs"] = train.input.name
+        self._write_story({**story, "last": {}})
 
     def write_last(self, **last: Any) -> None:
         """Notes what was compared last: `models`, `settings`, `commands` and so on."""
@@ -120,22 +125,25 @@ class Store:
         """Reads the rows of `train`, `valid` or `test`."""
         story = self.story()
         path = self.folder / "data" / f"{name}.parquet"
-        classes = _names(story["classes"])
         try:
+            # Comparisons of single texts and classes name neither.
+            input = INPUTS[story.get("inputs", "text")]
+            given = story.get("target", {"kind": OneOf.kind, "names": story["classes"]})
+            target = target_from_dict({**given, "names": [*map(_name, given["names"])]})
             frame = pd.read_parquet(path)
-            if len(frame) and (
-                infer_dtype(frame["text"]) != "string"
-                or frame["label"].dtype.kind not in "iu"
-                or not frame["label"].between(0, len(classes) - 1).all()
+            if len(frame) and not (
+                all(infer_dtype(frame[column]) == "string" for column in input.columns)
+                and target.fits(target.labels(frame))
             ):
-                raise TypeError("texts are strings, and labels numbers of classes")
+                raise TypeError(f"texts are strings, and labels {target.noun}")
         except (OSError, KeyError, TypeError, ValueError, NotImplementedError) as error:
             raise _damaged(path, error) from error
         numbers = None  # of comparisons written before there were any
         if "row" in frame and frame["row"].dtype.kind in "iu":
             numbers = frame["row"].to_numpy()
         source = _typed(story["title"], str)
-        return TextTable(frame[["text", "label"]], classes, source=source, row_numbers=numbers)
+        columns = [*input.columns, *target.columns]
+        return TextTable(frame[columns], target, input=input, source=source, row_numbers=numbers)
 
     def results(self) -> Results:
         """Everything that is known of the models compared last.
@@ -196,7 +204,7 @@ class Store:
     def _entry(self, model: Mapping[str, Any], last: Mapping[str, Any], test: TextTable) -> Entry:
         candidate = Candidate(**model["candidate"])
         record = ModelRecord(self.inside(f"models/{model['folder']}"))
-        shape = (len(test), len(test.classes))
+        shape = (len(test), len(test.target.names) if test.target else 0)
         seeds = [_typed(seed, int) for seed in last["seeds"]]
         runs = [run for seed in seeds if (run := record.run(seed, shape)) is not None]
         facts, trouble = record.facts(), record.trouble()
@@ -360,8 +368,8 @@ def _number(value: Any) -> Any:
     return None if value is None else _typed(value, float, int)
 
 
-def _names(values: Any) -> tuple[str, ...]:
-    return tuple(_typed(value, str) for value in values)
+def _name(value: Any) -> str:
+    return str(_typed(value, str))
 
 
 class _DamagedError(ValueError):

@@ -6,11 +6,12 @@ import bz2
 import codecs
 import gzip
 import lzma
-import warnings
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, cast
+
+from keras_seqzoo.checks import warn
 
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zip": "zip", ".zst": "zstd"}
 
@@ -83,12 +84,10 @@ def choose_encoding(path: Path, encoding: str | None, options: Mapping[str, Any]
             f"A compressed file must be complete. Download or write it again. "
             f"Received: {str(path)!r} ({error})"
         ) from error
-    warnings.warn(
+    warn(
         f"{path} is not UTF-8 ({failure}) and was read as {guess}. Pass encoding=... if letters "
         f"come out wrong; for UTF-8 with a few damaged bytes pass encoding='utf-8', "
-        f"encoding_errors='replace'.",
-        UserWarning,
-        stacklevel=4,
+        f"encoding_errors='replace'."
     )
     return guess
 

@@ -1,7 +1,7 @@
 """Files to pandas frames, a block of rows at a time.
 
 Nothing here knows about labels or splits: `keras_seqzoo.data.rows` checks the rows,
-`keras_seqzoo.data.labels` names the classes.
+`keras_seqzoo.data.targets` learns what they are labelled with.
 """
 
 from __future__ import annotations
@@ -31,12 +31,7 @@ QUOTING = {"minimal": csv.QUOTE_MINIMAL, "none": csv.QUOTE_NONE}
 _FORMATS = {".jsonl": "json", ".ndjson": "json", ".json": "json", ".parquet": "parquet"}
 _LARGEST_FIELD = 2**31 - 1
 
-_ONE_COLUMN = {
-    "text": "Join texts first, as in frame['text'] = frame['a'] + ' ' + frame['b'].",
-    "label": "Pass one of them; several labels a text cannot be learnt.",
-}
-
-NUMBER = re.compile(r"\s*[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?\s*")
+NUMBER = re.compile(r"\s*[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?\s*")
 
 
 def find_files(source: str | os.PathLike[str]) -> tuple[list[Path], bool]:
@@ -133,14 +128,9 @@ def pick_column(
         hint: says what looks wrong with the file, or "".
 
     Raises:
-        ValueError: no such column, more than one of that name, or a list of columns. Lists the
-            columns and says what looks wrong with the header.
+        ValueError: no such column, or more than one of that name. Lists the columns and says what
+            looks wrong with the header.
     """
-    if isinstance(wanted, list | set | dict):
-        raise ValueError(
-            f"A table has one column of texts and one of labels, with one class a text. "
-            f"{_ONE_COLUMN[role]} Received: {role}={wanted!r}"
-        )
     if isinstance(wanted, int) and not isinstance(wanted, bool):
         if not -len(columns) <= wanted < len(columns):
             raise ValueError(

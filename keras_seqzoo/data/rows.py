@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from pandas.api.types import infer_dtype
 
+from keras_seqzoo.checks import warn
+from keras_seqzoo.data.inputs import INPUTS, Input
 from keras_seqzoo.data.reading import (
     declares_type,
     file_format,
@@ -28,19 +29,41 @@ TEXT_DTYPE = pd.StringDtype(na_value=np.nan)
 _SHOWN_ROWS = 5
 
 
+Column = str | int
+"""A column of the source, by its name or by its position."""
+
+
+class Block(NamedTuple):
+    """Some checked rows; the index counts the rows of the source from 1.
+
+    Attributes:
+        file: number of the file that they come from.
+        whole: the rows with all columns that were read.
+        texts: the columns of an `Input`, str.
+        labels: the label columns with the values as they were read, by their names in the source;
+            none without labels.
+    """
+
+    file: int
+    whole: pd.DataFrame
+    texts: pd.DataFrame
+    labels: pd.DataFrame
+
+
 @dataclass(frozen=True)
 class Rows:
     """The checked rows of a frame or of files; can be iterated any number of times.
 
-    Iterating gives frames in the order of the rows: column `"text"` (str) and, unless `label` is
-    `None`, `"label"` with the values as they were read; the index counts the rows of the source
-    from 1. A fault is raised where it is found,
+    Iterating gives blocks in the order of the rows. A fault is raised where it is found,
     missing values after the last row, when all of them have been counted.
 
     Attributes:
         name: what the user passed, for messages.
-        text, label: column names or positions.
+        text: text column, or the two columns of pairs.
+        label: label column, several, or `None` for rows without labels.
         drop_missing: leave rows without text or label out; otherwise they are an error.
+        no_label_is_empty: whether an empty label field of a CSV file says that the row has no
+            label, instead of missing.
         frame: the rows, or `None` to read `files`.
         files, encodings: the files in order, and the codec of each.
         options: the user's options for the pandas reader.
@@ -50,8 +73,8 @@ class Rows:
     """
 
     name: str
-    text: str | int
-    label: str | int | None
+    text: Column | Sequence[Column]
+    label: Column | Sequence[Column] | None
     drop_missing: bool
     frame: pd.DataFrame | None = None
     files: tuple[Path, ...] = ()
@@ -60,13 +83,41 @@ class Rows:
     stream: bool = False
     whole: bool = True
     every_column: bool = False
+    no_label_is_empty: bool = False
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.text_columns) <= 2:
+            raise ValueError(
+                "A row has one text, or a pair of two. Join further texts first, as in "
+                f"frame['text'] = frame['a'] + ' ' + frame['b']. Received: text={self.text!r}"
+            )
+        if self.label is not None and not self.label_columns:
+            raise ValueError(
+                "There must be a label column. Pass label=None for rows without labels. "
+                "Received: label=[]"
+            )
+
+    @property
+    def text_columns(self) -> tuple[Column, ...]:
+        """The columns of the texts, as the user names them."""
+        return _several(self.text)
+
+    @property
+    def label_columns(self) -> tuple[Column, ...]:
+        """The columns of the labels, as the user names them; () without labels."""
+        return () if self.label is None else _several(self.label)
+
+    @property
+    def input(self) -> Input:
+        """What the rows are asked about."""
+        return INPUTS["text" if len(self.text_columns) == 1 else "pair"]
 
     @property
     def encoding(self) -> str | None:
         """The codecs of the files, joined by ", "; None where they have none."""
         return ", ".join(sorted({name for name in self.encodings if name})) or None
 
-    def is_untyped(self, column: str | int | None) -> bool:
+    def is_untyped(self, column: Column) -> bool:
         """Returns whether the column comes as written in CSV, where "2" may be a number."""
         return (
             self.frame is None
@@ -74,49 +125,49 @@ class Rows:
             and not declares_type(self.options, column)
         )
 
-    def __iter__(self) -> Iterator[pd.DataFrame]:
-        return (frame for _, frame in self.numbered())
-
     def file(self, number: int) -> Rows:
         """The rows of one of the files; they are taken as checked."""
         files, encodings = self.files[number : number + 1], self.encodings[number : number + 1]
         return replace(self, name=str(files[0]), files=files, encodings=encodings, whole=False)
 
-    def numbered(self) -> Iterator[tuple[int, pd.DataFrame]]:
-        """Iterates with the number of the file that a frame comes from."""
-        return ((number, frame) for number, _, frame in self._checked())
-
-    def whole_rows(self) -> Iterator[tuple[pd.DataFrame, pd.Series]]:
-        """Iterates over the rows with all of their columns, as they were read, and their texts."""
-        every = replace(self, every_column=True)
-        return ((whole, frame["text"]) for _, whole, frame in every._checked())
-
-    def _checked(self) -> Iterator[tuple[int, pd.DataFrame, pd.DataFrame]]:
+    def __iter__(self) -> Iterator[Block]:
         tally = _Tally()
         likely: str | None = None
         for number, whole, picked in self._blocks():
             block = whole.reindex(columns=picked) if self.files else whole[picked]
+            if self.no_label_is_empty:
+                block = block.fillna(dict.fromkeys(self._untyped_labels(picked), ""))
             block = tally.without_missing(block)
             if block.empty:
                 continue
             likely = _likely_text_column(whole, picked) if likely is None else likely
-            columns = {"text": self._as_text(block.iloc[:, 0], likely)}
-            if self.is_untyped(self.text):
-                tally.look_at(columns["text"])
-            if self.label is not None:
-                columns["label"] = _without_categories(block.iloc[:, 1])
+            texts = {}
+            for place, name in enumerate(self.input.columns):
+                column = self.text_columns[place]
+                texts[name] = self._as_text(block.iloc[:, place], column, likely)
+                if self.is_untyped(column):
+                    tally.look_at(texts[name], place)
+            labels = {name: _without_categories(block[name]) for name in picked[len(texts) :]}
             kept = whole.iloc[block.index - 1 - (tally.rows - len(whole))]
-            yield number, kept, pd.DataFrame(columns)
+            yield Block(number, kept, pd.DataFrame(texts), pd.DataFrame(labels))
         if self.whole:
             self._check(tally, likely or "")
 
+    def _untyped_labels(self, picked: Sequence[Hashable]) -> list[Hashable]:
+        columns = zip(picked[len(self.text_columns) :], self.label_columns, strict=True)
+        return [name for name, column in columns if self.is_untyped(column)]
+
     def _check(self, tally: _Tally, likely: str) -> None:
         complete = tally.rows - tally.missing
-        if complete and tally.only_numbers and self.is_untyped(self.text):
-            raise self._not_text("only numbers", likely)
+        for place, column in enumerate(self.text_columns):
+            if complete and place not in tally.with_words and self.is_untyped(column):
+                raise self._not_text("only numbers", column, likely)
         if tally.missing and not self.drop_missing:
+            parts = "a text" if len(self.text_columns) == 1 else "both texts of a pair"
+            if self.label is not None:
+                parts += " and a label" if len(self.label_columns) == 1 else " and all labels"
             raise ValueError(
-                f"Every row must have a text{'' if self.label is None else ' and a label'}. Pass "
+                f"Every row must have {parts}. Pass "
                 f"na='drop' to leave the others out. Received: {self.name!r}, where "
                 f"{tally.missing:,} of {tally.rows:,} rows are incomplete: row "
                 f"{shorten(tally.first_missing)}{', …' if tally.missing > _SHOWN_ROWS else ''} "
@@ -130,12 +181,10 @@ class Rows:
             )
         by_tabs = bool(self.files) and separator(self.files[0], self.options) == "\t"
         if tally.merged and by_tabs and "quoting" not in self.options:
-            warnings.warn(
+            warn(
                 f"{tally.merged:,} texts of {self.name} hold tabs and line breaks: a quotation "
                 f"mark has probably hidden the rows after it. If quotes are part of the texts "
-                f"pass quoting='none'; if such texts are right pass quoting='minimal'.",
-                UserWarning,
-                stacklevel=7,
+                f"pass quoting='none'; if such texts are right pass quoting='minimal'."
             )
 
     def _blocks(self) -> Iterator[tuple[int, pd.DataFrame, list[Hashable]]]:
@@ -166,17 +215,26 @@ class Rows:
     def _pick(
         self, columns: Sequence[Hashable], where: str, hint: Callable[[], str] = str
     ) -> list[Hashable]:
-        picked = [pick_column(columns, self.text, "text", where, hint)]
-        if self.label is not None:
-            picked.append(pick_column(columns, self.label, "label", where, hint))
-            if picked[0] == picked[1]:
-                raise ValueError(
-                    f"Text and label must be two columns. Pass label=None for rows without "
-                    f"labels. Received: text={self.text!r}, label={self.label!r}"
-                )
-        return picked
+        texts = [pick_column(columns, c, "text", where, hint) for c in self.text_columns]
+        labels = [pick_column(columns, c, "label", where, hint) for c in self.label_columns]
+        if len(set(texts)) < len(texts):
+            raise ValueError(
+                "A pair is two columns. Pass text= two of them, or one for single texts. "
+                f"Received: text={self.text!r}"
+            )
+        if set(texts) & set(labels):
+            raise ValueError(
+                f"Text and label must be two columns. Pass label=None for rows without "
+                f"labels. Received: text={self.text!r}, label={self.label!r}"
+            )
+        if len(set(labels)) < len(labels):
+            raise ValueError(
+                f"A label column is named once. Leave the others out. Received: "
+                f"label={self.label!r}"
+            )
+        return texts + labels
 
-    def _as_text(self, values: pd.Series, likely: str) -> pd.Series:
+    def _as_text(self, values: pd.Series, column: Column, likely: str) -> pd.Series:
         values = _without_categories(values)
         kind = "string" if values.dtype == TEXT_DTYPE else infer_dtype(values)
         if kind != "string":
@@ -184,10 +242,11 @@ class Rows:
                 raise ValueError(
                     "A text is one string. Join lists of words first, as in "
                     "frame['text'].str.join(' '). "
-                    f"Received: text={self.text!r} of {self.name!r} with "
+                    f"Received: text={column!r} of {self.name!r} with "
                     f"{shorten([values.iloc[0]])}"
                 )
-            raise self._not_text(f"{kind} values such as {shorten(values.tolist(), 3)}", likely)
+            found = f"{kind} values such as {shorten(values.tolist(), 3)}"
+            raise self._not_text(found, column, likely)
         try:
             return values.astype(TEXT_DTYPE)
         except UnicodeEncodeError as error:
@@ -196,12 +255,20 @@ class Rows:
                 f"text.encode('utf-8', 'replace').decode(). Received: {self.name!r}: {error}"
             ) from error
 
-    def _not_text(self, found: str, likely: str) -> ValueError:
+    def _not_text(self, found: str, column: Column, likely: str) -> ValueError:
         return ValueError(
             f"The text column must hold strings. {likely}If these are texts, convert the column "
-            f"to str (for a CSV file pass dtype={{{self.text!r}: str}}). "
-            f"Received: text={self.text!r} of {self.name!r} with {found}"
+            f"to str (for a CSV file pass dtype={{{column!r}: str}}). "
+            f"Received: text={column!r} of {self.name!r} with {found}"
         )
+
+
+def _several(columns: Column | Sequence[Column]) -> tuple[Column, ...]:
+    return (
+        (columns,)
+        if isinstance(columns, str) or not isinstance(columns, Sequence)
+        else tuple(columns)
+    )
 
 
 def _without_categories(values: pd.Series) -> pd.Series:
@@ -237,7 +304,7 @@ class _Tally:
         self.rows = 0
         self.missing = 0
         self.first_missing: list[int] = []
-        self.only_numbers = True
+        self.with_words: set[int] = set()
         self.merged = 0
 
     def without_missing(self, block: pd.DataFrame) -> pd.DataFrame:
@@ -251,8 +318,9 @@ class _Tally:
         self.rows += len(block)
         return block[~absent] if len(found) else block
 
-    def look_at(self, texts: pd.Series) -> None:
+    def look_at(self, texts: pd.Series, place: int) -> None:
         """Looks for texts that are numbers, and for texts that hold the rows after them."""
-        self.only_numbers = self.only_numbers and _all_numbers(texts)
+        if place not in self.with_words and not _all_numbers(texts):
+            self.with_words.add(place)
         with_tabs = texts[texts.str.contains("\t", regex=False)]
         self.merged += int(with_tabs.str.contains("\n", regex=False).sum())

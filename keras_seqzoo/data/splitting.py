@@ -74,6 +74,30 @@ def stratified_parts(
     return [rest, *parts]
 
 
+def spread_parts(
+    sizes: Sequence[int], strata: npt.NDArray[np.intp], seed: int
+) -> list[npt.NDArray[np.intp]]:
+    """Draws the rows of each part at random, evenly over rows that are sorted by stratum.
+
+    Each part gets its share of every run of like rows, to within a row or two, however rare they
+    are: systematic sampling, which takes strata of any number and size.
+
+    Args:
+        sizes: rows in each part; their sum is all rows.
+        strata: int `(rows,)`; rows with close numbers are like each other.
+        seed: of the draw.
+
+    Returns:
+        Row positions of each part, in random order.
+    """
+    random = np.random.default_rng(seed)
+    order = np.lexsort((random.random(len(strata)), strata))
+    # The rows of a part lie one in each of equal stretches of the order.
+    places = [(np.arange(size) + random.random(size)) / size for size in sizes]
+    part_of = np.repeat(np.arange(len(sizes)), sizes)[np.argsort(np.concatenate(places))]
+    return [random.permutation(order[part_of == part]) for part in range(len(sizes))]
+
+
 def _check_class_sizes(
     sizes: Sequence[int], labels: npt.NDArray[np.int32], classes: tuple[str, ...]
 ) -> None:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from hashlib import sha256
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from keras_seqzoo.data.labels import Classes
+from keras_seqzoo.data.inputs import Input
 from keras_seqzoo.data.reading import READ_ROWS, shorten
-from keras_seqzoo.data.rows import Rows
+from keras_seqzoo.data.rows import Block, Rows
 from keras_seqzoo.data.splitting import check_seed
+from keras_seqzoo.data.targets import Asked, Learnt, OneOf, Target, learn_target
 
 # Rows that share one random generator. Another value would split every stream differently.
 _DRAW_ROWS = 16_384
@@ -30,11 +32,13 @@ class StreamFile(NamedTuple):
 class TextStream:
     """Labelled texts that are read from files again and again, in constant memory.
 
-    Made by `read_table(..., stream=True)` or from a glob pattern.
+    Made by `stream_table`, by `read_table(..., stream=True)` or from a glob pattern.
 
     Attributes:
         files: what the rows are read from, in order.
-        classes: class names in label order; `()` without labels.
+        input: what the rows are asked about: a text or a pair.
+        target: what they should be answered; `None` without labels.
+        classes: names of classes or labels, in order; `()` for numbers and without labels.
         num_rows: number of rows, also `len(stream)`.
         encoding: codec the files were decoded with (several are joined by ", "), or `None`.
         source: the path or pattern, for messages.
@@ -44,7 +48,8 @@ class TextStream:
         self,
         files: Sequence[StreamFile],
         *,
-        classes: tuple[str, ...],
+        input: Input,
+        target: Target | None,
         count_classes: Callable[[], npt.NDArray[np.int64]],
         encoding: str | None,
         source: str,
@@ -53,7 +58,9 @@ class TextStream:
     ) -> None:
         self.files = tuple(files)
         self.num_rows = sum(file.rows for file in files)
-        self.classes = classes
+        self.input = input
+        self.target = target
+        self.classes = classes_of(target)
         self.encoding = encoding
         self.source = source
         self._count_classes = count_classes
@@ -64,17 +71,19 @@ class TextStream:
         return self.num_rows
 
     def __repr__(self) -> str:
-        classes = f"classes {shorten(self.classes)}" if self.classes else "no labels"
-        return f"TextStream({self.source!r}, {self.num_rows:,} rows, {classes})"
+        names = "no labels" if self.target is None else f"{self.target.noun} "
+        names += "" if self.target is None else shorten(self.target.names)
+        rows = describe_rows(self.num_rows, self.input)
+        return f"TextStream({self.source!r}, {rows}, {names})"
 
     @cached_property
     def class_counts(self) -> dict[str, int]:
-        """Rows of each class. For a part of a split, the first use reads the files once."""
+        """Rows of each class or label. For a part of a split, the first use reads the files."""
         return dict(zip(self.classes, self._count_classes().tolist(), strict=True))
 
     def chunks(
         self, rows: int | None = None, files: slice = slice(None)
-    ) -> Iterator[tuple[npt.NDArray[np.object_], npt.NDArray[np.int32] | None]]:
+    ) -> Iterator[tuple[npt.NDArray[np.object_], npt.NDArray[Any] | None]]:
         """Reads the rows in order, from the start at every call.
 
         Args:
@@ -82,8 +91,9 @@ class TextStream:
             files: those to read; all by default.
 
         Yields:
-            `(texts, labels)`: an object array of str `(rows,)`, and int32 `(rows,)` or `None`
-            without labels.
+            `(texts, labels)`: an object array of str `(rows,)`, or `(rows, 2)` of pairs; and what
+            `target` encodes, int32 `(rows,)` of classes, float32 `(rows, names)` of others, or
+            `None` without labels.
 
         Raises:
             ValueError: `rows` is not a positive integer, or the files have changed.
@@ -91,10 +101,18 @@ class TextStream:
         rows = READ_ROWS if rows is None else rows
         if isinstance(rows, bool) or not isinstance(rows, int) or rows < 1:
             raise ValueError(f"rows must be a positive integer. Leave it out. Received: {rows!r}")
-        return map(_arrays, _regroup(self._frames(files), rows))
+        return map(self._arrays, _regroup(self._frames(files), rows))
 
-    def blocks(self) -> Iterator[tuple[pd.DataFrame, pd.Series]]:
+    def _arrays(
+        self, frame: pd.DataFrame
+    ) -> tuple[npt.NDArray[np.object_], npt.NDArray[Any] | None]:
+        labels = None if self.target is None else self.target.labels(frame)
+        return self.input.texts(frame), labels
+
+    def blocks(self) -> Iterator[tuple[pd.DataFrame, npt.NDArray[np.object_]]]:
         """Reads the rows in order with all of their columns, as pandas gives them, and their texts.
+
+        The texts are as those of `chunks`.
 
         Raises:
             ValueError: the stream is part of a split, or the files have changed.
@@ -104,7 +122,8 @@ class TextStream:
                 "Rows are read whole before they are split. Read the table again. "
                 f"Received: a part of {self.source!r}"
             )
-        return self._rows.whole_rows()
+        rows = replace(self._rows, every_column=True)
+        return ((block.whole, self.input.texts(block.texts)) for block in rows)
 
     def _frames(self, files: slice = slice(None)) -> Iterator[pd.DataFrame]:
         for file in self.files[files]:
@@ -119,9 +138,9 @@ class TextStream:
             without rows has no weight.
 
         Raises:
-            ValueError: the rows have no labels.
+            ValueError: the rows have no labels, or others than classes.
         """
-        return balanced_weights(self.class_counts)
+        return balanced_weights(self.target, self.class_counts)
 
     def split(
         self, valid: float = 0.1, test: float = 0.1, seed: int = 0
@@ -138,7 +157,7 @@ class TextStream:
             seed: non-negative integer.
 
         Returns:
-            `(train, valid, test)`, each with the classes of the whole.
+            `(train, valid, test)`, each with the target of the whole.
 
         Raises:
             ValueError: fractions outside [0, 1) or with a sum of 1 or more, or a bad seed.
@@ -162,7 +181,8 @@ class TextStream:
                     StreamFile(partial(parts.frames, part, number), int(sizes[part]))
                     for number, sizes in enumerate(parts.sizes)
                 ],
-                classes=self.classes,
+                input=self.input,
+                target=self.target,
                 count_classes=partial(parts.count_classes, part),
                 encoding=self.encoding,
                 source=self.source,
@@ -173,54 +193,73 @@ class TextStream:
         return train, validation, held_out
 
     def fingerprint(self) -> str:
-        """Reads all rows and returns 16 hex digits that stand for texts, labels and classes.
+        """Reads all rows and returns 16 hex digits that stand for texts, labels and target.
 
         A `TextTable` of the same rows has the same fingerprint.
         """
-        return fingerprint(self._frames(), self.classes)
+        return fingerprint(self._frames(), self.target)
 
 
-def open_stream(rows: Rows, given: Sequence[str] | None) -> TextStream:
-    """Reads all rows once, checks and counts them, and learns their classes."""
+def open_stream(rows: Rows, asked: Asked) -> TextStream:
+    """Reads all rows once, checks and counts them, and learns their target."""
     counts = [0] * len(rows.files)
 
-    def counted() -> Iterator[pd.DataFrame]:
-        for number, frame in rows.numbered():
-            counts[number] += len(frame)
-            yield frame
+    def counted() -> Iterator[Block]:
+        for block in rows:
+            counts[block.file] += len(block.texts)
+            yield block
 
+    learnt: Learnt | None = None
     if rows.label is None:
-        known = Classes((), {}, {})
         for _ in counted():
             pass
     else:
-        labels = (frame["label"] for frame in counted())
-        known = Classes.learn(labels, given, rows.is_untyped(rows.label), rows.name)
+        labels = (block.labels for block in counted())
+        learnt = learn_target(labels, asked, rows.is_untyped(rows.label_columns[0]), rows.name)
+    class_counts = np.zeros(0, np.int64) if learnt is None else learnt.counts
     return TextStream(
         [
-            StreamFile(partial(_file_frames, rows.file(number), known, count), count)
+            StreamFile(partial(_file_frames, rows.file(number), learnt, count), count)
             for number, count in enumerate(counts)
         ],
-        classes=known.names,
-        count_classes=lambda: known.counts,
+        input=rows.input,
+        target=None if learnt is None else learnt.target,
+        count_classes=lambda: class_counts,
         encoding=rows.encoding,
         source=rows.name,
         rows=rows,
     )
 
 
-def _file_frames(rows: Rows, known: Classes, expected: int) -> Iterator[pd.DataFrame]:
+def _file_frames(rows: Rows, learnt: Learnt | None, expected: int) -> Iterator[pd.DataFrame]:
     rows_read = 0
-    for frame in rows:
-        if rows.label is not None:
-            frame["label"] = known.encode(frame["label"])
-        rows_read += len(frame)
-        yield frame
+    for block in rows:
+        rows_read += len(block.texts)
+        yield encoded_frame(block.texts, block.labels, learnt)
     if rows_read != expected:
         raise ValueError(
             f"A file must not change while it is streamed. Call read_table again. "
             f"Received: {rows.name!r} with {rows_read:,} rows, not {expected:,} as before"
         )
+
+
+def encoded_frame(texts: pd.DataFrame, labels: pd.DataFrame, learnt: Learnt | None) -> pd.DataFrame:
+    """Puts the encoded answers beside the texts, as a table's frame has them."""
+    if learnt is None:
+        return texts
+    encoded = learnt.encode(labels).reshape(len(texts), -1)
+    columns = dict(zip(learnt.target.columns, encoded.T, strict=True))
+    return pd.concat([texts, pd.DataFrame(columns, index=texts.index)], axis=1)
+
+
+def classes_of(target: Target | None) -> tuple[str, ...]:
+    """Returns the names that an answer is chosen from; () for numbers and without labels."""
+    return () if target is None else target.classes
+
+
+def describe_rows(rows: int, input: Input) -> str:
+    """Says how many rows there are, and of pairs that they are."""
+    return f"{rows:,} {'rows' if input.name == 'text' else input.noun}"
 
 
 class _Parts:
@@ -272,12 +311,14 @@ class _Parts:
 
     @cached_property
     def _class_counts(self) -> npt.NDArray[np.int64]:
-        num_classes = len(self._whole.classes)
-        counts = np.zeros((3, num_classes), np.int64)
-        if num_classes:
+        target = self._whole.target
+        counts = np.zeros((3, len(self._whole.classes)), np.int64)
+        if target is not None and target.classes:
             for number in range(len(self.sizes)):
                 for frame, parts in self._assigned_frames(number):
-                    np.add.at(counts, (parts, frame["label"].to_numpy()), 1)
+                    labels = target.labels(frame)
+                    for part in range(3):
+                        counts[part] += target.counts(labels[parts == part])
         return counts
 
 
@@ -299,14 +340,7 @@ def _regroup(frames: Iterable[pd.DataFrame], rows: int) -> Iterator[pd.DataFrame
         yield pd.concat(waiting)
 
 
-def _arrays(
-    frame: pd.DataFrame,
-) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.int32] | None]:
-    labels = frame["label"].to_numpy() if "label" in frame else None
-    return frame["text"].to_numpy(dtype=object), labels
-
-
-def balanced_weights(class_counts: Mapping[str, int]) -> dict[int, float]:
+def balanced_weights(target: Target | None, class_counts: Mapping[str, int]) -> dict[int, float]:
     """Returns `rows / (num_classes * class_rows)` by label, for the classes that have rows.
 
     The formula of `sklearn.utils.class_weight.compute_class_weight("balanced", ...)`, from counts
@@ -315,18 +349,26 @@ def balanced_weights(class_counts: Mapping[str, int]) -> dict[int, float]:
     Raises:
         ValueError: there are no classes.
     """
-    if not class_counts:
+    if target is None:
         raise ValueError(
             "Class weights need labels. Read the table with label=. Received: no labels"
+        )
+    if not isinstance(target, OneOf):
+        raise ValueError(
+            "Class weights are for one class a row. Leave them out. Received: a table of "
+            f"{target.noun} {shorten(target.names)}"
         )
     present = {label: rows for label, rows in enumerate(class_counts.values()) if rows}
     total = sum(present.values())
     return {label: total / (len(present) * rows) for label, rows in present.items()}
 
 
-def fingerprint(frames: Iterable[pd.DataFrame], classes: tuple[str, ...]) -> str:
-    """Returns 16 hex digits that stand for the classes and the rows in their order."""
-    digest = sha256(repr(classes).encode())
+def fingerprint(frames: Iterable[pd.DataFrame], target: Target | None) -> str:
+    """Returns 16 hex digits that stand for the target and the rows in their order."""
+    story: tuple[Any, ...] = classes_of(target)
+    if target is not None and not isinstance(target, OneOf):
+        story = (target.kind, target.names)
+    digest = sha256(repr(story).encode())
     for frame in _regroup(frames, READ_ROWS):  # hashing makes Python objects of all the texts
         digest.update(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes())
     return digest.hexdigest()[:16]

@@ -3,105 +3,88 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, Literal, overload
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from keras_seqzoo.checks import warn
 from keras_seqzoo.data.encoding import choose_encoding
-from keras_seqzoo.data.labels import Classes
+from keras_seqzoo.data.inputs import INPUTS, Input, text_columns
 from keras_seqzoo.data.reading import QUOTING, file_format, find_files, shorten
-from keras_seqzoo.data.rows import Rows
-from keras_seqzoo.data.splitting import (
-    check_seed,
-    count_in_several,
-    rows_in,
-    stratified_parts,
-    text_ids,
+from keras_seqzoo.data.rows import Column, Rows
+from keras_seqzoo.data.splitting import check_seed, count_in_several, rows_in, stratified_parts
+from keras_seqzoo.data.stream import (
+    TextStream,
+    balanced_weights,
+    classes_of,
+    describe_rows,
+    encoded_frame,
+    fingerprint,
+    open_stream,
 )
-from keras_seqzoo.data.stream import TextStream, balanced_weights, fingerprint, open_stream
-
-
-@overload
-def read_table(
-    source: str | os.PathLike[str] | pd.DataFrame,
-    text: str | int = "text",
-    label: str | int | None = "label",
-    *,
-    classes: Sequence[str] | None = None,
-    na: str = "error",
-    encoding: str | None = None,
-    stream: Literal[False] = False,
-    **read_options: Any,
-) -> TextTable: ...
-
-
-@overload
-def read_table(
-    source: str | os.PathLike[str] | pd.DataFrame,
-    text: str | int = "text",
-    label: str | int | None = "label",
-    *,
-    classes: Sequence[str] | None = None,
-    na: str = "error",
-    encoding: str | None = None,
-    stream: Literal[True],
-    **read_options: Any,
-) -> TextStream: ...
-
-
-@overload
-def read_table(
-    source: str | os.PathLike[str] | pd.DataFrame,
-    text: str | int = "text",
-    label: str | int | None = "label",
-    *,
-    classes: Sequence[str] | None = None,
-    na: str = "error",
-    encoding: str | None = None,
-    stream: bool,
-    **read_options: Any,
-) -> TextTable | TextStream: ...
+from keras_seqzoo.data.targets import (
+    Asked,
+    Target,
+    answer_numbers,
+    ask,
+    label_columns,
+    learn_target,
+)
 
 
 def read_table(
     source: str | os.PathLike[str] | pd.DataFrame,
-    text: str | int = "text",
-    label: str | int | None = "label",
+    text: Column | Sequence[Column] = "text",
+    label: Column | Sequence[Column] | None = "label",
     *,
+    target: str | Target | None = None,
+    label_sep: str | None = None,
     classes: Sequence[str] | None = None,
     na: str = "error",
     encoding: str | None = None,
     stream: bool = False,
     **read_options: Any,
-) -> TextTable | TextStream:
-    """Reads labelled texts from a file, several files or a DataFrame.
+) -> TextTable:
+    """Reads labelled texts, or pairs of texts, from a file, several files or a DataFrame.
 
     In CSV an empty field is missing, and "NA", "null" or "None" are text.
 
-    Labels may be strings, whole numbers, booleans or a pandas categorical. The name of a string's
-    class is its exact text, and all labels of text files are strings: "01", "1" and "1.0" are
-    three classes (a number of a DataFrame, Parquet or JSON file, such as 1 or 1.0, is class "1").
-    Classes are sorted by name; where all names are whole numbers written plainly, as numbers.
+    Every row has one class, or any of some labels, or numbers:
+
+    - Classes are strings, whole numbers, booleans or a pandas categorical. The name of a string's
+      class is its exact text, and all labels of text files are strings: "01", "1" and "1.0" are
+      three classes (a number of a DataFrame, Parquet or JSON file, such as 1 or 1.0, is class
+      "1"). Classes are sorted by name; where all names are whole numbers written plainly, as
+      numbers.
+    - Labels are columns of 0 and 1 (or booleans), named as they are; or one column of lists, or
+      of strings with a separator between, named and sorted as classes. An empty list or string
+      says that the row has none.
+    - Numbers are a column or several. They are inferred where those in the first 16,384 rows have
+      fractions, or where several columns are not of 0 and 1.
 
     Args:
         source: a `.csv`, `.tsv`, `.jsonl` or `.parquet` file (text formats also compressed, as in
             `.csv.gz`; any other suffix is read as CSV), a DataFrame, or a pattern such as
             `"logs/part-*.csv"`, which is streamed.
-        text: text column, by name or by position.
-        label: label column, by name or by position, with one class a row; `None` for rows without
-            labels.
-        classes: class names in label order, such as `train.classes` for a test file. By default
-            those in the data. Where the labels are 0, 1, … and these names are not numbers, the
-            labels are positions in them.
+        text: text column, by name or by position; of pairs two, such as
+            `("sentence1", "sentence2")`.
+        label: label column, by name or by position; a list of them for several labels or numbers;
+            `None` for rows without labels.
+        target: `"class"`, `"labels"` or `"number"`, where it is not to be inferred: `"number"`
+            for whole numbers that are no names, such as ratings. The target of another table,
+            such as `train.target`, to read a part of it.
+        label_sep: what stands between the labels in a column of strings; `","` by default.
+        classes: names of classes or labels in order, such as `train.classes` for a test file. By
+            default those in the data. Where the labels are 0, 1, … and these names are not
+            numbers, the labels are positions in them.
         na: `"error"`, or `"drop"` to leave rows without text or label out.
         encoding: codec of a text file. By default detected from the whole file.
-        stream: read the rows anew from the file at every use, in constant memory. Type checkers
-            need it for a pattern too.
+        stream: read the rows anew from the file at every use, in constant memory. What is returned
+            is a `TextStream` then; `stream_table` says so to type checkers.
         **read_options: for `pandas.read_csv`, `read_json` or `read_parquet`: `sep`, `quoting`
             (`"none"` where quotes are text, or a constant of `csv`), `names`, … (`names` means
             there is no header, unless `header` is given; `na_values` or `keep_default_na` replaces
@@ -109,7 +92,7 @@ def read_table(
             `pyarrow.parquet.ParquetFile.iter_batches`.
 
     Returns:
-        A `TextTable`, or a `TextStream` when streaming.
+        A `TextTable`; a `TextStream` with `stream=True` or of a pattern.
 
     Raises:
         FileNotFoundError: no such file.
@@ -118,14 +101,15 @@ def read_table(
             a column or a value, has no rows, or has unsuitable texts or labels.
 
     Warns:
-        UserWarning: the file is not UTF-8, its quotes seem to hide rows, or the labels hardly
-            look like classes.
+        UserWarning: the file is not UTF-8, its quotes seem to hide rows, the labels hardly look
+            like classes, or numbers were inferred in a single column.
 
     Example:
         >>> frame = pd.DataFrame({"review": ["fine", "poor"], "sentiment": ["pos", "neg"]})
         >>> read_table(frame, text="review", label="sentiment").classes
         ('neg', 'pos')
     """
+    asked = ask(target, classes, label_sep, label)
     if na not in ("error", "drop"):
         raise ValueError(f"na must be 'error' or 'drop'. Pass na='drop'. Received: na={na!r}")
     owned = {"chunksize", "iterator"} & read_options.keys()
@@ -146,7 +130,7 @@ def read_table(
                 f"pass the file. Received: stream={stream}, encoding={encoding!r}, "
                 f"options {shorten(list(read_options))}"
             )
-        return _table(Rows("DataFrame", text, label, na == "drop", frame=source), classes)
+        return _table(Rows("DataFrame", text, label, na == "drop", frame=source), asked)
     if not isinstance(source, str | os.PathLike):
         raise TypeError(
             f"source must be a path, a pattern or a DataFrame. For lists of texts use "
@@ -167,20 +151,51 @@ def read_table(
         encodings=encodings,
         options=read_options,
         stream=streamed,
+        no_label_is_empty=asked.kind == "labels" and not asked.in_columns,
     )
-    return open_stream(rows, classes) if streamed else _table(rows, classes)
+    return cast(TextTable, open_stream(rows, asked)) if streamed else _table(rows, asked)
 
 
-def _table(rows: Rows, given: Sequence[str] | None) -> TextTable:
-    frame = pd.concat(list(rows))
-    numbers = frame.index.to_numpy()
-    frame = frame.reset_index(drop=True)
-    if rows.label is None:
-        return TextTable(frame, (), encoding=rows.encoding, source=rows.name, row_numbers=numbers)
-    known = Classes.learn([frame["label"]], given, rows.is_untyped(rows.label), rows.name)
-    frame["label"] = known.encode(frame["label"])
+def stream_table(
+    source: str | os.PathLike[str],
+    text: Column | Sequence[Column] = "text",
+    label: Column | Sequence[Column] | None = "label",
+    **options: Any,
+) -> TextStream:
+    """Reads a table that is larger than memory: `read_table` with `stream=True`, and typed so.
+
+    Args:
+        source: a file, or a pattern such as `"logs/part-*.csv"`.
+        text: as in `read_table`.
+        label: as in `read_table`.
+        **options: as in `read_table`.
+
+    Returns:
+        A `TextStream`.
+
+    Raises:
+        ValueError: as `read_table`.
+    """
+    return cast(TextStream, read_table(source, text, label, **{**options, "stream": True}))
+
+
+def _table(rows: Rows, asked: Asked) -> TextTable:
+    # The other columns of a block are not kept while the next is read.
+    blocks = [(block.texts, block.labels) for block in rows]
+    texts = pd.concat([texts for texts, _ in blocks])
+    learnt = None
+    if rows.label is not None:
+        untyped = rows.is_untyped(rows.label_columns[0])
+        learnt = learn_target((labels for _, labels in blocks), asked, untyped, rows.name)
+    numbers = texts.index.to_numpy()
+    labels = pd.concat([labels for _, labels in blocks])
     return TextTable(
-        frame, known.names, encoding=rows.encoding, source=rows.name, row_numbers=numbers
+        encoded_frame(texts, labels, learnt).reset_index(drop=True),
+        None if learnt is None else learnt.target,
+        input=rows.input,
+        encoding=rows.encoding,
+        source=rows.name,
+        row_numbers=numbers,
     )
 
 
@@ -188,7 +203,9 @@ class TextTable:
     """Texts and their labels in memory, over one pandas frame. Read one with `read_table`.
 
     Attributes:
-        classes: class names in label order; `()` without labels.
+        input: what the rows are asked about: a text or a pair.
+        target: what they should be answered; `None` without labels.
+        classes: names of classes or labels, in order; `()` for numbers and without labels.
         encoding: codec the file was decoded with; `None` where there was none to decode.
         source: the path, or what else the rows came from, for messages.
         row_numbers: int `(rows,)`, where each row stands in the source: counted from 1, without the
@@ -198,13 +215,16 @@ class TextTable:
     def __init__(
         self,
         frame: pd.DataFrame,
-        classes: tuple[str, ...],
+        target: Target | None,
         *,
+        input: Input = INPUTS["text"],
         encoding: str | None = None,
         source: str = "texts",
         row_numbers: npt.NDArray[Any] | None = None,
     ) -> None:
-        self.classes = classes
+        self.input = input
+        self.target = target
+        self.classes = classes_of(target)
         self.encoding = encoding
         self.source = source
         self.row_numbers = np.arange(1, len(frame) + 1) if row_numbers is None else row_numbers
@@ -213,76 +233,98 @@ class TextTable:
     @classmethod
     def from_texts(
         cls,
-        texts: Sequence[str] | npt.NDArray[Any] | pd.Series,
-        labels: Sequence[Any] | npt.NDArray[Any] | pd.Series | None = None,
+        texts: Sequence[Any] | npt.NDArray[Any] | pd.Series | pd.DataFrame,
+        labels: Sequence[Any] | npt.NDArray[Any] | pd.Series | pd.DataFrame | None = None,
         classes: Sequence[str] | None = None,
+        target: str | Target | None = None,
     ) -> TextTable:
         """Makes a table from texts and, if there are any, their labels.
 
         Args:
-            texts: strings; empty ones are kept.
-            labels: one label for each text, as `read_table` takes them.
-            classes: class names in label order, as in `read_table`.
+            texts: strings; or pairs of them, as a tuple `(firsts, seconds)` or as rows of two.
+                Empty strings are kept.
+            labels: one label for each text, as `read_table` takes them; lists of labels; or
+                numbers, 0 and 1 among them, `(rows, names)`.
+            classes: names of classes or labels in order, as in `read_table`; those of columns
+                are `"0"`, `"1"`, … by default.
+            target: as in `read_table`.
 
         Raises:
             ValueError: as `read_table`, or `texts` and `labels` differ in length.
             TypeError: `texts` is a single string.
         """
-        if isinstance(texts, str | bytes):
-            raise TypeError(
-                f"texts must be a sequence of strings. Put one text in a list. Received: {texts!r}"
+        asked = ask(target, classes, None, None if labels is None else "label")
+        frame = pd.DataFrame(text_columns(texts))
+        text = [str(name) for name in frame]
+        if labels is None:
+            return _table(Rows("texts", text, None, False, frame=frame), asked)
+        columns, asked = label_columns(labels, asked)
+        if len(columns) != len(frame):
+            raise ValueError(
+                f"Every text needs one label. Check how the two were made. "
+                f"Received: {len(frame):,} texts, {len(columns):,} labels"
             )
-        # object: pandas would reject half of a surrogate pair before it could be explained.
-        columns = {"text": pd.Series(list(texts), dtype=object)}
-        if labels is not None:
-            columns["label"] = pd.Series(list(labels))
-            if len(columns["label"]) != len(columns["text"]):
-                raise ValueError(
-                    f"Every text needs one label. Check how the two were made. "
-                    f"Received: {len(columns['text']):,} texts, {len(columns['label']):,} labels"
-                )
-        label = None if labels is None else "label"
-        return _table(Rows("texts", "text", label, False, frame=pd.DataFrame(columns)), classes)
+        # By position: the names of label columns may be numbers.
+        places = [place + len(text) for place in range(columns.shape[1])]
+        frame = pd.concat([frame, columns.reset_index(drop=True)], axis=1)
+        return _table(Rows("texts", text, places, False, frame=frame), asked)
 
     def __len__(self) -> int:
         return len(self._frame)
 
     def __repr__(self) -> str:
-        counts = [f"{name!r}: {rows:,}" for name, rows in self.class_counts.items()]
-        more = f", … {len(counts) - 10:,} more" if len(counts) > 10 else ""
-        classes = f"classes {', '.join(counts[:10])}{more}" if counts else "no labels"
-        return f"TextTable({self.source!r}, {len(self):,} rows, {classes})"
+        rows = describe_rows(len(self), self.input)
+        return f"TextTable({self.source!r}, {rows}, {self._describe_labels()})"
+
+    def _describe_labels(self) -> str:
+        if self.target is None or self.labels is None:
+            return "no labels"
+        names = [f"{name!r}: {rows:,}" for name, rows in self.class_counts.items()]
+        if not self.target.classes:
+            bounds = zip(self.labels.min(0), self.labels.max(0), strict=True) if len(self) else ()
+            names = [f"{name!r}" for name in self.target.names]
+            names = [
+                f"{name}: {least:g} to {most:g}"
+                for name, (least, most) in zip(names, bounds, strict=False)
+            ] or names
+        more = f", … {len(names) - 10:,} more" if len(names) > 10 else ""
+        return f"{self.target.noun} {', '.join(names[:10])}{more}"
 
     @property
     def frame(self) -> pd.DataFrame:
-        """A pandas frame with `text` (str) and, with labels, `label` (int32).
+        """A pandas frame: `text` (str), `text_pair` (str) of pairs, then `target.columns`.
 
-        It shares its memory with the table until it is written to.
+        These are `label` (int32) of classes, and `label_0`, … (float32) of labels and numbers. It
+        shares its memory with the table until it is written to.
         """
         return self._frame.copy(deep=False)
 
     @cached_property
     def texts(self) -> npt.NDArray[np.object_]:
-        """Texts as a read-only object array of str `(rows,)`, made at first use."""
-        texts = self._frame["text"].to_numpy(dtype=object, copy=True)
+        """Texts as a read-only object array of str `(rows,)`, or `(rows, 2)` of pairs."""
+        texts = self.input.texts(self._frame)
         texts.flags.writeable = False
         return texts
 
     @cached_property
-    def labels(self) -> npt.NDArray[np.int32] | None:
-        """Labels as a read-only int32 array `(rows,)`: positions in `classes`; or `None`."""
-        if "label" not in self._frame:
+    def labels(self) -> npt.NDArray[Any] | None:
+        """Labels as a read-only array, or `None`.
+
+        Of classes int32 `(rows,)`, positions in `classes`; of labels float32 `(rows, names)`, 0 and
+        1; of numbers float32 `(rows, names)`.
+        """
+        if self.target is None:
             return None
-        labels = self._frame["label"].to_numpy(copy=True)
+        labels = self.target.labels(self._frame)
         labels.flags.writeable = False
         return labels
 
     @property
     def class_counts(self) -> dict[str, int]:
-        """Rows of each class, by name and in label order."""
-        if self.labels is None:
+        """Rows of each class or label, by name and in order."""
+        if self.target is None or self.labels is None:
             return {}
-        counts = np.bincount(self.labels, minlength=len(self.classes))
+        counts = self.target.counts(self.labels)
         return dict(zip(self.classes, counts.tolist(), strict=True))
 
     def class_weights(self) -> dict[int, float]:
@@ -293,13 +335,13 @@ class TextTable:
             without rows has no weight.
 
         Raises:
-            ValueError: the rows have no labels.
+            ValueError: the rows have no labels, or others than classes.
         """
-        return balanced_weights(self.class_counts)
+        return balanced_weights(self.target, self.class_counts)
 
     def fingerprint(self) -> str:
-        """Returns 16 hex digits that stand for texts, labels and classes, in order."""
-        return fingerprint([self._frame], self.classes)
+        """Returns 16 hex digits that stand for texts, labels and target, in order."""
+        return fingerprint([self._frame], self.target)
 
     def take(self, indices: Sequence[int] | npt.NDArray[Any]) -> TextTable:
         """Returns the rows at these positions, or where a boolean mask `(rows,)` is true.
@@ -318,30 +360,35 @@ class TextTable:
                 f"indices must be row positions, or one boolean for each of the {len(self):,} "
                 f"rows. Received: {chosen.dtype} of shape {chosen.shape}"
             )
-        frame = self._frame.iloc[chosen].reset_index(drop=True)
         return TextTable(
-            frame,
-            self.classes,
+            self._frame.iloc[chosen].reset_index(drop=True),
+            self.target,
+            input=self.input,
             encoding=self.encoding,
             source=self.source,
             row_numbers=self.row_numbers[chosen],
         )
 
+    def ids(self) -> npt.NDArray[np.uint64]:
+        """Numbers rows `(rows,)`: those are equal that differ in case or outer space only."""
+        return self.input.ids(self._frame)
+
     def drop_duplicates(self) -> TextTable:
         """Keeps the first row of each text, where case and surrounding space do not count.
+
+        Of pairs, the first row of each two texts in their order.
 
         Warns:
             UserWarning: some texts occur with different labels.
         """
-        ids = text_ids(self._frame["text"])
+        ids = self.ids()
         if self.labels is not None:
-            conflicts = count_in_several(ids, self.labels)
+            conflicts = count_in_several(ids, answer_numbers(self.labels))
             if conflicts:
-                warnings.warn(
-                    f"{conflicts:,} texts of {self.source} occur with different labels; each "
-                    f"keeps the label of its first row. Check how these rows were labelled.",
-                    UserWarning,
-                    stacklevel=2,
+                warn(
+                    f"{conflicts:,} {self.input.noun} of {self.source} occur with different "
+                    f"labels; each keeps the label of its first row. Check how these rows were "
+                    f"labelled."
                 )
         return self.take(~pd.Series(ids).duplicated().to_numpy())
 
@@ -350,13 +397,16 @@ class TextTable:
     ) -> tuple[TextTable, TextTable, TextTable]:
         """Splits the rows into training, validation and test tables with the same class shares.
 
+        Of labels, all parts have like shares of each combination, as far as its rows allow; of
+        numbers, of small and large ones.
+
         Args:
             valid: fraction below 1, or number of rows as an integer; 0 makes that table empty.
             test: as `valid`.
             seed: non-negative integer; the same seed gives the same split.
 
         Returns:
-            `(train, valid, test)`, rows in random order, each with the classes of the whole.
+            `(train, valid, test)`, rows in random order, each with the target of the whole.
 
         Raises:
             ValueError: unsuitable sizes or seed, or a class with too few rows for these sizes.
@@ -372,18 +422,19 @@ class TextTable:
                 f"valid and test must leave rows to train on. Make them smaller. "
                 f"Received: valid={valid!r}, test={test!r} of {len(self):,} rows"
             )
-        order = stratified_parts(sizes, self.labels, self.classes, seed)
+        if self.target is None or self.labels is None:
+            order = stratified_parts(sizes, None, (), seed)
+        else:
+            order = self.target.draw(self.labels, sizes, seed)
         part_of = np.zeros(len(self), np.int8)
         for part, rows in enumerate(order):
             part_of[rows] = part
-        shared = count_in_several(text_ids(self._frame["text"]), part_of)
+        shared = count_in_several(self.ids(), part_of)
         if shared:
-            warnings.warn(
-                f"{shared:,} texts of {self.source} are in more than one part of the split: the "
-                f"model will have seen answers it is tested on. Split "
-                f"table.drop_duplicates() instead.",
-                UserWarning,
-                stacklevel=2,
+            warn(
+                f"{shared:,} {self.input.noun} of {self.source} are in more than one part of the "
+                f"split: the model will have seen answers it is tested on. Split "
+                f"table.drop_duplicates() instead."
             )
         train, validation, held_out = map(self.take, order)
         return train, validation, held_out

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from keras_seqzoo.data.splitting import count_in_several, text_ids
+from keras_seqzoo.data.splitting import count_in_several
 from keras_seqzoo.data.table import TextTable
+from keras_seqzoo.data.targets import AnyOf, Number, OneOf, answer_numbers
 
 _EXAMPLES = 5
 _FEW_ROWS = 100
 _MOST = 0.9
+_FIGURES = ["part", "name", "min", "median", "max", "mean", "std"]
 _COLUMNS = {
     "rows": int,
     "empty": int,
@@ -33,18 +35,22 @@ _COLUMNS = {
 class DataSummary:
     """Sizes of the parts of a split, and what is wrong with them. Made by `summarise`.
 
-    Two texts are the same where they differ in case or surrounding space only.
+    Two texts are the same where they differ in case or surrounding space only; two pairs where both
+    their texts are.
 
     Attributes:
         parts: a row a part, of `train`, `valid` and `test` those that were given. Columns:
-            `rows`; `empty`, rows without anything but space; `duplicates`, rows whose text an
-            earlier row of the part has; `conflicts`, texts that occur with different labels;
-            `words_median`, `words_p95`, `words_max`, words being what space separates;
-            `characters_median`, `characters_max`.
-        class_counts: rows of each class: a row a class, a column a part; no rows without labels.
+            `rows`; `empty`, rows with a text of nothing but space; `duplicates`, rows whose text
+            an earlier row of the part has; `conflicts`, texts that occur with different labels;
+            `words_median`, `words_p95`, `words_max`, words being what space separates, of pairs
+            those of both texts; `characters_median`, `characters_max`.
+        class_counts: rows of each class, or with each label: a row a class, a column a part; no
+            rows where the labels are numbers, or there are none.
+        numbers: where the labels are numbers, a row a part and number: columns `part`, `name`,
+            `min`, `median`, `max`, `mean`, `std`.
         shared: number of texts that two parts share, such as `{"train and test": 3}`; pairs that
             share none are left out, and so are empty texts.
-        shared_examples: up to five of these texts.
+        shared_examples: up to five of these texts; those of a pair with a bar between.
         warnings: what a reader of the figures should know, a sentence each.
     """
 
@@ -53,12 +59,16 @@ class DataSummary:
     shared: dict[str, int]
     shared_examples: tuple[str, ...] = field(repr=False)
     warnings: tuple[str, ...]
+    numbers: pd.DataFrame = field(
+        default_factory=lambda: pd.DataFrame(columns=_FIGURES), repr=False
+    )
 
     def as_dict(self) -> dict[str, Any]:
         """Returns everything as plain lists, dicts, numbers and strings, ready for JSON."""
         return {
             "parts": self.parts.to_dict(orient="index"),
             "class_counts": self.class_counts.to_dict(),
+            "numbers": self.numbers.to_dict(orient="records"),
             "shared": dict(self.shared),
             "shared_examples": list(self.shared_examples),
             "warnings": list(self.warnings),
@@ -73,6 +83,7 @@ class DataSummary:
             shared=dict(values["shared"]),
             shared_examples=tuple(values["shared_examples"]),
             warnings=tuple(values["warnings"]),
+            numbers=pd.DataFrame(values.get("numbers", []), columns=_FIGURES),
         )
 
 
@@ -85,15 +96,15 @@ def summarise(
 
     Args:
         train: training rows; None, or a table without rows, where there are none.
-        valid: validation rows, likewise, with the classes of `train`.
+        valid: validation rows, likewise, with the target of `train`.
         test: test rows, likewise.
 
     Returns:
         A `DataSummary`.
 
     Raises:
-        TypeError: a part is no `TextTable`; a stream can not be summarised.
-        ValueError: no part has rows, or their classes differ.
+        TypeError: a part is no `TextTable`; a stream cannot be summarised.
+        ValueError: no part has rows, or they are not alike: classes, labels, numbers, pairs.
     """
     given = {"train": train, "valid": valid, "test": test}
     tables: dict[str, TextTable] = {}
@@ -110,18 +121,23 @@ def summarise(
             "There must be rows to summarise. Pass train=, valid= or test=. "
             f"Received: {', '.join(f'{name}={table!r}' for name, table in given.items())}"
         )
-    classes = {name: table.classes for name, table in tables.items()}
-    if len(set(classes.values())) > 1:
+    if len({(table.input, table.target) for table in tables.values()}) > 1:
         raise ValueError(
-            "The parts must have the same classes. Read the others with "
-            f"read_table(…, classes=train.classes). Received: {classes}"
+            "The parts must have the same classes, labels or numbers, and all texts or all pairs. "
+            f"Read the others with read_table(…, target=train.target). Received: {tables}"
         )
-    ids = {name: text_ids(table.frame["text"]) for name, table in tables.items()}
+    ids = {name: table.ids() for name, table in tables.items()}
     parts = _frame({name: _part(table, ids[name]) for name, table in tables.items()})
     counts = _counts({name: table.class_counts for name, table in tables.items()})
+    figures = [row for name, table in tables.items() for row in _figures(name, table)]
     shared, examples, warnings = _shared(tables, ids)
-    warnings += [*_class_warnings(counts), *_part_warnings(parts)]
-    return DataSummary(parts, counts, shared, examples, tuple(warnings))
+    one = next(iter(tables.values()))
+    warnings += _absent_warnings(counts, "label" if isinstance(one.target, AnyOf) else "class")
+    if isinstance(one.target, OneOf):
+        warnings += _skewed_warnings(counts)
+    warnings += _part_warnings(parts, one)
+    numbers = pd.DataFrame(figures, columns=_FIGURES)
+    return DataSummary(parts, counts, shared, examples, tuple(warnings), numbers)
 
 
 def _frame(rows: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
@@ -133,14 +149,27 @@ def _counts(columns: Mapping[str, Mapping[str, int]]) -> pd.DataFrame:
     return pd.DataFrame(columns).astype(int).rename_axis("class")
 
 
+def _figures(part: str, table: TextTable) -> list[list[Any]]:
+    if not isinstance(table.target, Number) or table.labels is None:
+        return []
+    columns = zip(table.target.names, table.labels.T.astype(float), strict=True)
+    return [
+        [part, name, *(float(f(v)) for f in (np.min, np.median, np.max, np.mean, np.std))]
+        for name, v in columns
+    ]
+
+
 def _part(table: TextTable, ids: np.ndarray) -> dict[str, float]:
-    words = np.array([len(text.split()) for text in table.texts])
-    characters = np.array([len(text) for text in table.texts])
+    texts = table.texts.reshape(len(table), -1)  # a column a side
+    each = np.array([[len(text.split()) for text in row] for row in texts])
+    words = each.sum(axis=1)
+    characters = np.array([sum(map(len, row)) for row in texts])
+    labels = table.labels
     return {
         "rows": len(table),
-        "empty": int((words == 0).sum()),
+        "empty": int((each == 0).any(axis=1).sum()),
         "duplicates": len(ids) - len(np.unique(ids)),
-        "conflicts": 0 if table.labels is None else count_in_several(ids, table.labels),
+        "conflicts": 0 if labels is None else count_in_several(ids, answer_numbers(labels)),
         "words_median": float(np.median(words)),
         "words_p95": float(np.percentile(words, 95)),
         "words_max": int(words.max()),
@@ -154,15 +183,17 @@ def _shared(
 ) -> tuple[dict[str, int], tuple[str, ...], list[str]]:
     counts, examples, warnings = {}, [], []
     for first, second in combinations(tables, 2):
-        has_words = np.array([bool(text.strip()) for text in tables[second].texts])
+        texts = [" | ".join(row) for row in tables[second].texts.reshape(len(ids[second]), -1)]
+        noun = tables[second].input.name
+        has_words = np.array([bool(text.strip(" |\t\n")) for text in texts])
         rows = np.flatnonzero(np.isin(ids[second], ids[first]) & has_words)
         _, at = np.unique(ids[second][rows], return_index=True)
         if len(rows):
             counts[f"{first} and {second}"] = len(at)
-            examples += [str(tables[second].texts[row]) for row in rows[np.sort(at)]]
+            examples += [texts[row] for row in rows[np.sort(at)]]
             is_test = second == "test"
             warnings.append(
-                f"{_count(len(at), 'text')} of {first} {'is' if len(at) == 1 else 'are'} also in "
+                f"{_count(len(at), noun)} of {first} {'is' if len(at) == 1 else 'are'} also in "
                 f"{second}, in {len(rows):,} of its {len(tables[second]):,} rows: "
                 + (
                     "the accuracy on them is not earned."
@@ -175,7 +206,7 @@ def _shared(
     return counts, tuple(dict.fromkeys(examples))[:_EXAMPLES], warnings
 
 
-def _class_warnings(counts: pd.DataFrame) -> list[str]:
+def _absent_warnings(counts: pd.DataFrame, noun: str) -> list[str]:
     warnings = []
     for part, rows in counts.items():
         absent = [str(name) for name in counts.index[rows == 0]]
@@ -184,9 +215,15 @@ def _class_warnings(counts: pd.DataFrame) -> list[str]:
             names = ", ".join(map(repr, absent[:_EXAMPLES]))
             more = f" and {len(absent) - _EXAMPLES:,} more" if len(absent) > _EXAMPLES else ""
             warnings.append(
-                f"{'Class' if len(absent) == 1 else 'Classes'} {names}{more} "
-                f"{'has' if len(absent) == 1 else 'have'} no rows in {part} and can not be {said}."
+                f"{_some(len(absent), noun).capitalize()} {names}{more} "
+                f"{'has' if len(absent) == 1 else 'have'} no rows in {part} and cannot be {said}."
             )
+    return warnings
+
+
+def _skewed_warnings(counts: pd.DataFrame) -> list[str]:
+    warnings = []
+    for part, rows in counts.items():
         if len(rows) and _MOST * rows.sum() < rows.max() < rows.sum():
             share = 100 * rows.max() / rows.sum()
             warnings.append(
@@ -196,26 +233,39 @@ def _class_warnings(counts: pd.DataFrame) -> list[str]:
     return warnings
 
 
-def _part_warnings(parts: pd.DataFrame) -> list[str]:
+def _part_warnings(parts: pd.DataFrame, one: TextTable) -> list[str]:
     warnings = []
+    noun = one.input.name
     if "test" in parts.index and (rows := int(parts["rows"]["test"])) < _FEW_ROWS:
         warnings.append(
-            f"The test has only {_count(rows, 'row')}: the standard error of an accuracy is up to "
-            f"{50 / np.sqrt(rows):.1f} percentage points."
+            f"The test has only {_count(rows, 'row')}: "
+            + (
+                "another draw of them would give other figures."
+                if isinstance(one.target, Number)
+                else f"the standard error of an accuracy is up to {50 / np.sqrt(rows):.1f} "
+                "percentage points."
+            )
         )
     for part, conflicts in parts["conflicts"].items():
         if conflicts:
             warnings.append(
-                f"{_count(conflicts, 'text')} of {part} {'occurs' if conflicts == 1 else 'occur'} "
+                f"{_count(conflicts, noun)} of {part} {'occurs' if conflicts == 1 else 'occur'} "
                 "with different labels: no model can be right in all of these rows."
             )
     for part, empty in parts["empty"].items():
         if empty:
             warnings.append(
-                f"{_count(empty, 'text')} of {part} {'is' if empty == 1 else 'are'} empty."
+                f"{_count(empty, noun)} of {part} {'is' if empty == 1 else 'are'} empty."
+                if noun == "text"
+                else f"{_count(empty, noun)} of {part} {'has' if empty == 1 else 'have'} an empty "
+                "text."
             )
     return warnings
 
 
 def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+    return f"{number:,} {_some(number, noun)}"
+
+
+def _some(number: int, noun: str) -> str:
+    return noun if number == 1 else f"{noun}{'es' if noun == 'class' else 's'}"

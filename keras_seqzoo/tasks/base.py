@@ -176,7 +176,7 @@ class TextModel(DistributedModel):
             x: raw text, a table or stream, features, or batches of either: a `tf.data.Dataset`, a
                 `PyDataset` or a generator, which yield what Keras has them yield.
             y: labels `(rows,)`: numbers or, for a classifier, class names, see
-                `data.labels.label_numbers`. None with a table, a stream or a dataset, which have
+                `data.naming.label_numbers`. None with a table, a stream or a dataset, which have
                 theirs.
             batch_size: rows a batch; 32 by default.
             epochs: passes over the data.

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_seqzoo.checks import check_rate, check_whole
-from keras_seqzoo.data.labels import label_numbers
+from keras_seqzoo.data.naming import label_numbers
 from keras_seqzoo.layers.pooling import POOLINGS, choose_pooling, pooled_vectors
 from keras_seqzoo.preprocessing.base import FEATURES, Preprocessor, with_a_token
 from keras_seqzoo.tasks.base import ServingFunction, TextModel
@@ -78,7 +78,7 @@ class Classifier(TextModel):
         """Turns labels into label numbers, int32 `(rows,)`.
 
         Args:
-            targets: as `data.labels.label_numbers` takes them; or one-hot, `(rows, classes)`, which
+            targets: as `data.naming.label_numbers` takes them; or one-hot, `(rows, classes)`, which
                 a loss other than a sparse one gets as they are.
 
         Raises:

@@ -97,8 +97,16 @@ class TestColumns:
             ("a,b\nc,d\n", {"text": 2}, "position .* text=2.*2 columns"),
             ("a,b\nc,d\n", {"text": 0, "label": -3}, "label=-3"),
             ("a,b\nc,d\n", {"text": "a", "label": 0}, "two columns"),
-            ("a,b\nc,d\n", {"text": ["a", "b"]}, r"frame\['a'\] \+ .*text=\['a', 'b'\]"),
-            ("text,b,c\nc,d,e\n", {"label": ["b", "c"]}, "one class a text.*several labels"),
+            (
+                "a,b,c\nd,e,f\n",
+                {"text": ["a", "b", "c"], "label": None},
+                r"pair of two.*frame\['a'\] \+ .*text=\['a', 'b', 'c'\]",
+            ),
+            ("a,b\nc,d\n", {"text": ("a", 0), "label": None}, r"pair is two columns.*\('a', 0\)"),
+            ("a,b\nc,d\n", {"text": ("a", "b"), "label": 1}, "must be two columns"),
+            ("text,b\nc,d\n", {"label": ["b", 1]}, r"named once.*label=\['b', 1\]"),
+            ("text,b\nc,d\n", {"label": []}, r"label=None.*label=\[\]"),
+            ("text,b,c\nd,e,f\n", {"label": ["b", "c"]}, "hold.* 0 and 1.*column 'b' with 'e'"),
         ],
     )
     def test_not_there(self, tmp_path, content, options, words):
@@ -248,11 +256,11 @@ class TestLabels:
     @pytest.mark.parametrize(
         ("labels", "words"),
         [
-            ([0.5, 1.0], r"not measurements.*such as 0.5"),
+            ([0.5, 1.0], r"not measurements.*target='number'.*such as 0.5"),
             ([float("inf"), 1.0], "not measurements"),
             (["a", 1], "all strings.*mixed"),
             ([True, 1], "all booleans"),
-            ([["a"], ["b", "c"]], r"one class.*Choose one label.*\['b', 'c'\]"),
+            ([["a"], ["b", "c"]], r"class is one name.*target='labels'.*\['b', 'c'\]"),
             ([2.0**53, 2.0**53 + 2], "not measurements"),
             (pd.to_datetime(["2020-01-01", "2020-01-02"]), "datetime64"),
             (["a", "a"], "at least two classes.*one class, 'a'"),
@@ -260,12 +268,12 @@ class TestLabels:
     )
     def test_unsuitable(self, labels, words):
         with pytest.raises(ValueError, match=words):
-            read_table(frame(["x", "y"], labels))
+            read_table(frame(["x", "y"], labels), target="class")
 
     def test_measurements_in_csv(self, tmp_path):
         path = write(tmp_path / "t.csv", "text,label\na,0.25\nb,1\n")
         with pytest.raises(ValueError, match=r"pandas.cut.*'0.25'"):
-            read_table(path)
+            read_table(path, target="class")
 
     def test_given_classes(self, reviews):
         table = read_table(reviews, classes=["pos", "neutral", "neg"])

@@ -73,7 +73,7 @@ def test_classes_and_sizes_are_warned_of() -> None:
     train = table([f"text {i}" for i in range(20)], ["neg"] * 20)
     test = table([f"other {i}" for i in range(20)], ["neg"] * 19 + ["pos"])
     assert summarise(train, test=test).warnings == (
-        "Class 'pos' has no rows in train and can not be learnt.",
+        "Class 'pos' has no rows in train and cannot be learnt.",
         "95.0 % of the rows of test are of class 'neg': look at macro-F1, for accuracy is high "
         "without any skill.",
         "The test has only 20 rows: the standard error of an accuracy is up to 11.2 percentage "
@@ -81,7 +81,7 @@ def test_classes_and_sizes_are_warned_of() -> None:
     )
     names = [f"class {i}" for i in range(20)]
     some = sz.TextTable.from_texts(["a", "b"], names[:2], classes=names)
-    assert "and 13 more have no rows in valid and can not be validated" in str(
+    assert "and 13 more have no rows in valid and cannot be validated" in str(
         summarise(valid=some).warnings
     )
 

@@ -1,4 +1,4 @@
-"""Labels as they are written to classes: their names, order and counts.
+"""Labels as they are written to names: their order and counts.
 
 A label that is a string names its class by its exact text: "01", "1" and "1.0" are three classes.
 Whole numbers of a typed column (1.0 among them, which pandas makes of 1 beside a missing value)
@@ -8,10 +8,10 @@ and booleans are named as Python writes them.
 from __future__ import annotations
 
 import re
-import warnings
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from decimal import Decimal
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ import numpy.typing as npt
 import pandas as pd
 from pandas.api.types import infer_dtype
 
+from keras_seqzoo.checks import warn
 from keras_seqzoo.data.reading import NUMBER, shorten
 
 _KINDS = {
@@ -31,81 +32,91 @@ _KINDS = {
 _WHOLE = re.compile(r"0|-?[1-9][0-9]*")
 
 
-class Classes:
-    """Class names in label order, and the values in the data that stand for each.
+class Naming:
+    """Names in order, and the values in the data that stand for each.
 
     Attributes:
-        names: class names.
-        counts: int64 `(num_classes,)`, rows of each class.
+        names: names of classes or labels.
+        counts: int64 `(names,)`, how often each was there.
     """
 
     def __init__(
         self,
         names: tuple[str, ...],
         positions: Mapping[Hashable, int],
-        rows: Mapping[Hashable, int],
+        found: Mapping[Hashable, int],
     ) -> None:
         self.names = names
         self.counts = np.zeros(len(names), np.int64)
         for value, position in positions.items():
-            self.counts[position] += rows[value]
+            self.counts[position] += found[value]
         self._positions = positions
 
     @classmethod
     def learn(
-        cls, labels: Iterable[pd.Series], given: Sequence[str] | None, untyped: bool, where: str
-    ) -> Classes:
-        """Reads all labels, a block at a time, and names their classes.
+        cls,
+        values: Iterable[pd.Series],
+        given: tuple[str, ...] | None,
+        untyped: bool,
+        where: str,
+        noun: str = "classes",
+    ) -> Naming:
+        """Reads all values, a block at a time, and names them.
 
         Where all names are whole numbers, written plainly, they are sorted as numbers; else as
         strings.
 
         Args:
-            labels: the label column in blocks, no value missing.
-            given: class names in label order, instead of sorting those in the data.
+            values: in blocks, none missing.
+            given: names in order, instead of sorting those in the data.
             untyped: whether strings that all look like numbers are numbers, as in CSV; then they
                 must be whole.
             where: the table's source, for messages.
+            noun: `"classes"`, of which there are at least two, or `"labels"`.
 
         Raises:
-            ValueError: labels of several or unsuitable types, fewer than two classes, or labels
-                outside `given`.
+            ValueError: values of several or unsuitable types, too few names, or values outside
+                `given`.
 
         Warns:
-            UserWarning: more than 50 classes, with fewer than two rows each on average; or classes
+            UserWarning: more than 50 names, with fewer than two rows each on average; or names
                 that differ only in case, in space, or in how a number is written.
         """
-        known = None if given is None else _checked_names(given)
-        rows: Counter[Hashable] = Counter()
+        found: Counter[Hashable] = Counter()
         kinds: set[str] = set()
-        for block in labels:
+        for block in values:
             kind = infer_dtype(block)
             kinds.add(_KINDS.get(kind, kind))
             if len(kinds) > 1 or kind not in _KINDS:
                 raise _unsuitable(block, kinds, where)
-            rows.update(block.value_counts(sort=False).to_dict())
-        names = _names(rows, kinds.pop(), untyped, where)
-        if known is not None:
-            return cls(known, _positions_in(known, names, where), rows)
+            found.update(block.value_counts(sort=False).to_dict())
+        names = _names(found, kinds.pop(), untyped, where) if kinds else {}
+        if given is not None:
+            return cls(given, _positions_in(given, names, where), found)
         distinct = set(names.values())
         numbers = all(map(_WHOLE.fullmatch, distinct))
         ordered = sorted(distinct, key=int) if numbers else sorted(distinct)
-        if len(ordered) < 2:
+        if noun == "classes" and len(ordered) < 2:
             raise ValueError(
                 f"A classifier needs at least two classes. Check the label column, or pass "
                 f"classes= for a part of a larger table. "
                 f"Received: {where!r} with one class, {shorten(ordered)}"
             )
-        _warn_of_odd_classes(ordered, rows.total(), where)
+        if not ordered:
+            raise ValueError(
+                "Some rows must have labels. Check the label column, or pass classes= for a part "
+                f"of a larger table. Received: {where!r} without a label in any row"
+            )
+        _warn_of_odd_names(ordered, found.total(), where, noun)
         places = {name: position for position, name in enumerate(ordered)}
         positions = {value: places[name] for value, name in names.items()}
-        return cls(tuple(ordered), positions, rows)
+        return cls(tuple(ordered), positions, found)
 
-    def encode(self, labels: pd.Series) -> npt.NDArray[np.int32]:
-        """Maps labels, all of them learnt from, to int32 positions `(rows,)`."""
-        codes, values = pd.factorize(labels)
+    def encode(self, values: pd.Series) -> npt.NDArray[np.int32]:
+        """Maps values, all of them learnt from, to int32 positions `(values,)`."""
+        codes, distinct = pd.factorize(values)
         try:
-            positions = [self._positions[value] for value in values]
+            positions = [self._positions[value] for value in distinct]
         except KeyError as error:
             raise ValueError(
                 f"A file must not change while it is streamed. Call read_table again. "
@@ -191,7 +202,8 @@ def _numbered(given: Sequence[Any], places: Mapping[str, int]) -> list[int]:
     )
 
 
-def _checked_names(given: Sequence[str]) -> tuple[str, ...]:
+def checked_names(given: Sequence[str]) -> tuple[str, ...]:
+    """Returns the names that a user gives; raises ValueError where they are none."""
     names = () if isinstance(given, str) else tuple(given)
     if not names or len(set(names)) < len(names) or not all(isinstance(n, str) for n in names):
         raise ValueError(
@@ -205,8 +217,8 @@ def _unsuitable(block: pd.Series, kinds: set[str], where: str) -> ValueError:
     found = f"Received: {where!r} with labels such as {shorten(block.tolist(), 3)}"
     if any(pd.api.types.is_list_like(value) for value in block):
         return ValueError(
-            "A text has one class: each row of the label column holds one name. Texts with several "
-            f"labels cannot be learnt from. Choose one label a text. {found}"
+            "A class is one name. Where texts have several labels, every row of the label column "
+            f"holds a list, also one without or with one label: pass target='labels'. {found}"
         )
     return ValueError(
         "Labels must be all strings, all whole numbers or all booleans. Convert the label column "
@@ -217,22 +229,31 @@ def _unsuitable(block: pd.Series, kinds: set[str], where: str) -> ValueError:
 def _names(values: Iterable[Hashable], kind: str, untyped: bool, where: str) -> dict[Hashable, str]:
     """Maps each label value to the name of its class."""
     values = list(values)
-    is_text = kind == "string"
-    if kind == "number" or (
-        untyped and is_text and all(NUMBER.fullmatch(str(value)) for value in values)
-    ):
-        whole = {value: _whole_number(value) for value in values}
-        fractions = [value for value, number in whole.items() if number is None]
-        if fractions:
-            raise ValueError(
-                f"Labels must be classes, not measurements. Bin the numbers, for example with "
-                f"pandas.cut, or pass another column; if they are names of classes, convert the "
-                f"column to str (for a CSV file pass dtype=str). "
-                f"Received: {where!r} with labels such as {shorten(fractions, 3)}"
-            )
-        if not is_text:
-            return {value: str(number) for value, number in whole.items()}
+    if measured := fractions(values, untyped):
+        raise ValueError(
+            f"Labels must be classes, not measurements. To learn the numbers pass "
+            f"target='number'. For classes bin them, for example with pandas.cut, or pass another "
+            f"column; if they are names of classes, convert the column to str (for a CSV file pass "
+            f"dtype=str). Received: {where!r} with labels such as {shorten(measured, 3)}"
+        )
+    if kind == "number":
+        return {value: str(_whole_number(value)) for value in values}
     return {value: str(value) for value in values}
+
+
+def fractions(values: Sequence[Any] | npt.NDArray[Any], untyped: bool) -> list[Any]:
+    """Returns those of the values that are not whole, where all are numbers.
+
+    Args:
+        values: distinct labels.
+        untyped: whether strings count as the numbers that they look like.
+    """
+    for value in values:
+        is_text = isinstance(value, str)
+        is_number = isinstance(value, Number) and not isinstance(value, bool | np.bool_)
+        if not (untyped and NUMBER.fullmatch(value) if is_text else is_number):
+            return []
+    return [value for value in values if _whole_number(value) is None]
 
 
 def _whole_number(value: Any) -> int | None:
@@ -261,24 +282,20 @@ def _positions_in(
     return {value: places[name] for value, name in names.items()}
 
 
-def _warn_of_odd_classes(classes: Sequence[str], rows: int, where: str) -> None:
-    if len(classes) > 50 and 2 * len(classes) > rows:
-        warnings.warn(
-            f"{where} has {len(classes):,} classes in {rows:,} rows: is label= the right column? "
-            f"The first are {shorten(classes, 3)}.",
-            UserWarning,
-            stacklevel=5,
+def _warn_of_odd_names(names: Sequence[str], values: int, where: str, noun: str) -> None:
+    if len(names) > 50 and 2 * len(names) > values:
+        warn(
+            f"{where} has {len(names):,} {noun} in {values:,} rows: is label= the right column? "
+            f"The first are {shorten(names, 3)}."
         )
     alike: dict[Any, list[str]] = {}
-    for name in classes:
+    for name in names:
         meaning = Decimal(name) if NUMBER.fullmatch(name) else name.strip().casefold()
         alike.setdefault(meaning, []).append(name)
     pairs = [names for names in alike.values() if len(names) > 1]
     if pairs:
-        warnings.warn(
-            f"{where} has classes that look like one written in several ways: "
+        warn(
+            f"{where} has {noun} that look like one written in several ways: "
             f"{'; '.join(shorten(names, 3) for names in pairs[:3])}. They are kept apart; mend the "
-            f"label column where they are one.",
-            UserWarning,
-            stacklevel=5,
+            f"label column where they are one."
         )

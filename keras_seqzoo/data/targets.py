@@ -1,0 +1,594 @@
+"""What a row should be answered: one class, any of some labels, or numbers.
+
+A target has names and says how answers are held: as positions of classes `(rows,)`, or as numbers
+with a column a name `(rows, names)`. `learn_target` finds it in label columns.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from pandas.api.types import infer_dtype, is_list_like
+
+from keras_seqzoo.checks import warn
+from keras_seqzoo.data.naming import Naming, checked_names, fractions, label_numbers
+from keras_seqzoo.data.reading import shorten
+from keras_seqzoo.data.splitting import spread_parts, stratified_parts
+
+_FLAGS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
+_NUMBERS = ("integer", "floating", "mixed-integer-float", "decimal", "string")
+
+
+@dataclass(frozen=True)
+class Target(ABC):
+    """What each row should be answered.
+
+    Attributes:
+        names: of the classes, of the labels or of the numbers, in order.
+    """
+
+    names: tuple[str, ...]
+
+    kind: ClassVar[str]
+    noun: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "names", checked_names(self.names))
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names among which an answer chooses; `()` for numbers."""
+        return self.names
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of a table's frame that hold the encoded answers."""
+        return tuple(f"label_{place}" for place in range(len(self.names)))
+
+    @classmethod
+    @abstractmethod
+    def learn(
+        cls, blocks: Iterable[pd.DataFrame], asked: Asked, untyped: bool, where: str
+    ) -> Learnt:
+        """Reads all label columns, a block at a time; see `learn_target`."""
+
+    def encode(self, labels: Any) -> npt.NDArray[Any]:
+        """Encodes labels as a user writes them.
+
+        Args:
+            labels: of classes as `data.naming.label_numbers` takes them. Of labels lists of names,
+                or 0 and 1, `(rows, names)`. Of numbers `(rows,)` or `(rows, names)`.
+
+        Raises:
+            ValueError: they do not fit the target.
+        """
+        columns, asked = label_columns(labels, Asked(self.kind, self.names, is_part=True))
+        return self.learn([columns], asked, False, "labels").encode(columns)
+
+    def labels(self, frame: pd.DataFrame) -> npt.NDArray[Any]:
+        """Returns the encoded answers that a table's frame holds."""
+        return np.stack([frame[name].to_numpy() for name in self.columns], axis=1)
+
+    @abstractmethod
+    def fits(self, encoded: npt.NDArray[Any]) -> bool:
+        """Returns whether an array, of any file, holds encoded answers of this target."""
+
+    def counts(self, encoded: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+        """Counts the rows of each of `classes`: int64 `(classes,)`."""
+        return encoded.sum(axis=0).astype(np.int64)
+
+    def strata(self, encoded: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
+        """Numbers rows `(rows,)`: those with like answers have close numbers."""
+        return answer_numbers(encoded)
+
+    def draw(
+        self, encoded: npt.NDArray[Any], sizes: Sequence[int], seed: int
+    ) -> list[npt.NDArray[np.intp]]:
+        """Draws the rows of the parts of a split at random, each with like shares of answers.
+
+        Args:
+            encoded: all answers.
+            sizes: rows in each part; their sum is all rows.
+            seed: of the draw.
+
+        Returns:
+            Row positions of each part, in random order.
+        """
+        return spread_parts(sizes, self.strata(encoded), seed)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns plain lists and strings, of which `target_from_dict` makes the target again."""
+        return {"kind": self.kind, "names": list(self.names)}
+
+
+@dataclass(frozen=True)
+class OneOf(Target):
+    """One class a row: int32 `(rows,)`, its position in `names`."""
+
+    kind = "class"
+    noun = "classes"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The column of a table's frame that holds the classes."""
+        return ("label",)
+
+    @classmethod
+    def learn(
+        cls, blocks: Iterable[pd.DataFrame], asked: Asked, untyped: bool, where: str
+    ) -> Learnt:
+        """Names the classes; see `data.naming`."""
+        if asked.in_columns:
+            raise ValueError(
+                "A class stands in one label column. Pass its name alone, or target='labels' where "
+                f"each column says of one label whether a row has it. Received: {where!r} with "
+                "target='class' and a list of columns"
+            )
+        values = (block.iloc[:, 0] for block in blocks)
+        naming = Naming.learn(values, asked.names, untyped, where)
+        return Learnt(
+            cls(naming.names), naming.counts, lambda block: naming.encode(block.iloc[:, 0])
+        )
+
+    def encode(self, labels: Any) -> npt.NDArray[np.int32]:
+        """Encodes labels as a user writes them; see `data.naming.label_numbers`."""
+        return label_numbers(labels, self.names)
+
+    def labels(self, frame: pd.DataFrame) -> npt.NDArray[np.int32]:
+        """Returns the encoded answers that a table's frame holds."""
+        return frame["label"].to_numpy(copy=True)
+
+    def fits(self, encoded: npt.NDArray[Any]) -> bool:
+        """Returns whether these are positions of classes."""
+        whole = encoded.ndim == 1 and encoded.dtype.kind in "iu"
+        return whole and bool(((encoded >= 0) & (encoded < len(self.names))).all())
+
+    def counts(self, encoded: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+        """Counts the rows of each class: int64 `(classes,)`."""
+        return np.bincount(encoded, minlength=len(self.names))
+
+    def draw(
+        self, encoded: npt.NDArray[Any], sizes: Sequence[int], seed: int
+    ) -> list[npt.NDArray[np.intp]]:
+        """Draws parts with the same share of each class.
+
+        Raises:
+            ValueError: a class has too few rows for these sizes.
+        """
+        return stratified_parts(sizes, encoded, self.names, seed)
+
+
+@dataclass(frozen=True)
+class AnyOf(Target):
+    """Any of some labels a row, or none: float32 `(rows, names)` of 0 and 1."""
+
+    kind = "labels"
+    noun = "labels"
+
+    @classmethod
+    def learn(
+        cls, blocks: Iterable[pd.DataFrame], asked: Asked, untyped: bool, where: str
+    ) -> Learnt:
+        """Names the labels: columns of 0 and 1 by their names, those in lists as classes are."""
+        if asked.in_columns:
+            return cls._learn_columns(blocks, asked, where)
+
+        def items() -> Iterator[pd.Series]:
+            for block in blocks:
+                if flat := list(chain.from_iterable(_lists(block, asked, where))):
+                    yield pd.Series(flat)
+
+        naming = Naming.learn(items(), asked.names, False, where, "labels")
+
+        def encode(block: pd.DataFrame) -> npt.NDArray[np.float32]:
+            lists = _lists(block, asked, where)
+            rows = np.repeat(np.arange(len(lists)), [len(row) for row in lists])
+            encoded = np.zeros((len(lists), len(naming.names)), np.float32)
+            if len(rows):
+                encoded[rows, naming.encode(pd.Series(list(chain.from_iterable(lists))))] = 1
+            return encoded
+
+        return Learnt(cls(naming.names), naming.counts, encode)
+
+    @classmethod
+    def _learn_columns(cls, blocks: Iterable[pd.DataFrame], asked: Asked, where: str) -> Learnt:
+        first, blocks = _peek(blocks)
+        found = [str(name) for name in first.columns]
+        names = asked.names or tuple(found)
+        if sorted(names) != sorted(found):
+            raise ValueError(
+                "The label columns are those of the labels. Pass label= with the columns of all of "
+                f"them, or leave classes out. Received: {where!r} with columns {shorten(found)}, "
+                f"labels {shorten(names)}"
+            )
+        order = [found.index(name) for name in names]
+
+        def encode(block: pd.DataFrame) -> npt.NDArray[np.float32]:
+            columns = []
+            for place in order:
+                if (flags := _flags(block.iloc[:, place])) is None:
+                    raise _no_flags(block.iloc[:, place], where)
+                columns.append(flags)
+            return np.stack(columns, axis=1)
+
+        counts = np.zeros(len(names), np.int64)
+        for block in blocks:
+            counts += encode(block).sum(axis=0).astype(np.int64)
+        return Learnt(cls(names), counts, encode)
+
+    def fits(self, encoded: npt.NDArray[Any]) -> bool:
+        """Returns whether these are 0 and 1, a column a label."""
+        return _is_matrix(encoded, self.names) and bool(np.isin(encoded, (0, 1)).all())
+
+
+@dataclass(frozen=True)
+class Number(Target):
+    """One or several numbers a row: float32 `(rows, names)`."""
+
+    kind = "number"
+    noun = "numbers"
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """None: an answer chooses from no names."""
+        return ()
+
+    @classmethod
+    def learn(
+        cls, blocks: Iterable[pd.DataFrame], asked: Asked, untyped: bool, where: str
+    ) -> Learnt:
+        """Reads the numbers; they are named as their columns are.
+
+        Raises:
+            ValueError: what is no finite number, or one and the same in all rows of a whole table.
+        """
+        first, blocks = _peek(blocks)
+        names = asked.names or tuple(map(str, first.columns))
+        if len(names) != first.shape[1]:
+            raise ValueError(
+                "There is a label column for each number. Pass label= with all of them, in order. "
+                f"Received: {where!r} with columns {shorten(list(first.columns))} for the numbers "
+                f"{shorten(names)}"
+            )
+        least, most = np.full((2, len(names)), [[np.inf], [-np.inf]], np.float32)
+
+        def encode(block: pd.DataFrame) -> npt.NDArray[np.float32]:
+            return np.stack([_numbers(values, where) for _, values in block.items()], axis=1)
+
+        for block in blocks:
+            numbers = encode(block)
+            least, most = np.minimum(least, numbers.min(0)), np.maximum(most, numbers.max(0))
+        constant = np.flatnonzero(least == most)
+        if len(constant) and not asked.is_part:
+            raise ValueError(
+                "Numbers to learn must differ from row to row. Check the label column, or pass "
+                "target=train.target for a part of a larger table. Received: "
+                f"{where!r}, where {names[constant[0]]!r} is {least[constant[0]]:g} in all rows"
+            )
+        return Learnt(cls(names), np.zeros(0, np.int64), encode)
+
+    def fits(self, encoded: npt.NDArray[Any]) -> bool:
+        """Returns whether these are finite numbers, a column a name."""
+        return _is_matrix(encoded, self.names) and bool(np.isfinite(encoded).all())
+
+    def counts(self, encoded: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+        """There are no classes to count rows of."""
+        return np.zeros(0, np.int64)
+
+    def strata(self, encoded: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
+        """Numbers rows `(rows,)` by size; of several numbers by the sum of their ranks."""
+        ranks = [np.unique(column, return_inverse=True)[1] for column in encoded.T]
+        return np.sum(ranks, axis=0, dtype=np.intp)
+
+
+TARGETS: dict[str, type[Target]] = {"class": OneOf, "labels": AnyOf, "number": Number}
+
+
+def target_from_dict(values: Mapping[str, Any]) -> Target:
+    """Makes the target that `as_dict` was called on.
+
+    Raises:
+        ValueError: no such kind, or names that are none.
+    """
+    kind = values.get("kind")
+    if kind not in TARGETS:
+        raise ValueError(f"The kind of a target is one of {tuple(TARGETS)}. Received: {kind!r}")
+    return TARGETS[kind](tuple(values.get("names", ())))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a user says of the target.
+
+    Attributes:
+        kind: a key of `TARGETS`; None: as the labels look.
+        names: in order; None: those in the data.
+        separator: what stands between the labels of a row; None: they are lists, or at commas.
+        is_part: whether the rows are part of a larger table, whose target is known.
+        in_columns: whether there is a list of label columns, be it of one.
+    """
+
+    kind: str | None = None
+    names: tuple[str, ...] | None = None
+    separator: str | None = None
+    is_part: bool = False
+    in_columns: bool = False
+
+
+def ask(
+    target: str | Target | None, classes: Sequence[str] | None, separator: str | None, label: Any
+) -> Asked:
+    """Checks the arguments `target`, `classes`, `label_sep` and `label` of `read_table`.
+
+    Raises:
+        ValueError: one is none, or they contradict each other.
+    """
+    kind = target.kind if isinstance(target, Target) else target
+    if kind is not None and kind not in TARGETS:
+        raise ValueError(
+            f"target must be one of {tuple(TARGETS)}, or the target of another table, such as "
+            f"train.target. Received: target={target!r}"
+        )
+    if separator is not None and (not isinstance(separator, str) or not separator):
+        raise ValueError(
+            f"label_sep is what stands between two labels. Pass label_sep=','. "
+            f"Received: label_sep={separator!r}"
+        )
+    in_columns = isinstance(label, list | tuple)
+    if separator is not None and (kind not in (None, "labels") or in_columns or label is None):
+        raise ValueError(
+            "label_sep splits one column into labels. Leave it out, or pass target='labels' and "
+            f"one label column. Received: label_sep={separator!r}, target={kind!r}, label={label!r}"
+        )
+    if label is None:
+        if kind is not None:
+            raise ValueError(
+                "A target is learnt from labels. Pass label= their column, or leave target out. "
+                f"Received: target={target!r}, label=None"
+            )
+        return Asked()
+    names = None if classes is None else checked_names(classes)
+    if names is not None and (kind == "number" or isinstance(target, Target)):
+        raise ValueError(
+            "classes are names of classes or labels, and numbers have none; a target that is known "
+            f"has its own. Leave classes out. Received: classes={classes!r}, target={target!r}"
+        )
+    if isinstance(target, Target):
+        return Asked(kind, target.names, None, True, in_columns)
+    return Asked("labels" if separator else kind, names, separator, False, in_columns)
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """A target, and how label columns become its encoded answers.
+
+    Attributes:
+        target: what was learnt.
+        counts: int64 `(classes,)`, rows of each class or label.
+        encode: from label columns as they were read to encoded answers.
+    """
+
+    target: Target
+    counts: npt.NDArray[np.int64]
+    encode: Callable[[pd.DataFrame], npt.NDArray[Any]]
+
+
+def learn_target(blocks: Iterable[pd.DataFrame], asked: Asked, untyped: bool, where: str) -> Learnt:
+    """Learns from all rows, a block at a time, what they should be answered.
+
+    Where the user does not say what kind it is, the first block does: several columns of 0 and 1,
+    or lists, are labels; several columns of other numbers, or one with fractions, are numbers; all
+    else is classes.
+
+    Args:
+        blocks: the label columns, none missing, their index counting rows from 1.
+        asked: what the user says of the target.
+        untyped: whether strings that all look like numbers are numbers, as in CSV.
+        where: the table's source, for messages.
+
+    Raises:
+        ValueError: labels that are none of this, or not what was asked for.
+
+    Warns:
+        UserWarning: numbers are inferred in a single column, or as `Naming.learn`.
+    """
+    first, blocks = _peek(blocks)
+    kind = asked.kind or _infer(first, asked, untyped, where)
+    return TARGETS[kind].learn(blocks, asked, untyped, where)
+
+
+def label_columns(labels: Any, asked: Asked) -> tuple[pd.DataFrame, Asked]:
+    """Makes label columns, as a file would have them, of what a user passes as labels.
+
+    Args:
+        labels: one label a row; lists; or numbers, 0 and 1 among them, `(rows, names)`.
+        asked: what the user says of the target.
+
+    Returns:
+        The columns, their index counting rows from 1, and `asked` with what they tell.
+
+    Raises:
+        ValueError: lists of 0 and 1 that may be flags or names, or more dimensions than two.
+    """
+    if isinstance(labels, pd.DataFrame):
+        columns = labels
+    elif getattr(labels, "ndim", 1) > 1 or asked.kind == "number" or _are_flags(labels):
+        values = np.asarray(labels)
+        if values.ndim == 2 and values.shape[1] == 1 and asked.kind in (None, "class"):
+            values = values[:, 0]
+        if values.ndim == 1:
+            return _counted(pd.DataFrame({"label": pd.Series(list(labels))})), asked
+        names = asked.names or tuple(map(str, range(values.shape[-1])))
+        if values.ndim != 2 or values.shape[1] != len(names):
+            raise ValueError(
+                "Labels of several names have two dimensions, a column a name. Check how they were "
+                f"made. Received: shape={values.shape} for {shorten(names)}"
+            )
+        columns = pd.DataFrame(values, columns=list(names))
+    else:
+        return _counted(pd.DataFrame({"label": pd.Series(list(labels))})), asked
+    return _counted(columns), replace(asked, in_columns=True)
+
+
+def answer_numbers(encoded: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
+    """Numbers encoded answers `(rows,)`: equal ones have one number."""
+    return np.unique(encoded, axis=0, return_inverse=True)[1].reshape(-1)
+
+
+def _counted(columns: pd.DataFrame) -> pd.DataFrame:
+    return columns.set_axis(range(1, len(columns) + 1))
+
+
+def _are_flags(labels: Any) -> bool:
+    """Whether lists of 0 and 1 say of each label whether a row has it."""
+    rows = labels if isinstance(labels, list | tuple) else []
+    if not rows or not all(isinstance(row, list | tuple) for row in rows):
+        return False
+    if len({len(row) for row in rows}) > 1 or not all(
+        isinstance(value, int | float) and value in (0, 1) for row in rows for value in row
+    ):
+        return False
+    if not rows[0]:
+        return False
+    if all(len(set(row)) == len(row) for row in rows):
+        raise ValueError(
+            "Lists of 0 and 1 may be names of labels, or say of each label whether a row has it. "
+            "Pass names as strings, or np.array(labels) for the latter. "
+            f"Received: labels {shorten(list(rows), 3)}"
+        )
+    return True
+
+
+def _peek(blocks: Iterable[pd.DataFrame]) -> tuple[pd.DataFrame, Iterator[pd.DataFrame]]:
+    blocks = iter(blocks)
+    first = next(blocks)
+    return first, chain([first], blocks)
+
+
+def _infer(block: pd.DataFrame, asked: Asked, untyped: bool, where: str) -> str:
+    values = block.iloc[:, 0]
+    if asked.in_columns:
+        if all(_flags(column) is not None for _, column in block.items()):
+            return "labels"
+        parsed = [_parsed(column) for _, column in block.items()]
+        if asked.names is None and not any(p is None or np.isnan(p).all() for p in parsed):
+            return "number"
+        wrong = next(column for _, column in block.items() if _flags(column) is None)
+        raise _no_flags(wrong, where)
+    if any(map(_is_list, values)):
+        return "labels"
+    if asked.names is None and (found := fractions(values.unique(), untyped)):
+        warn(
+            f"Labels of {where} such as {shorten(found[:3])} are measurements, and are learnt as "
+            "numbers. Pass target='number' to say so. For classes bin them, for example with "
+            "pandas.cut; names of classes are a column of str (for a CSV file pass dtype=str)."
+        )
+        return "number"
+    return "class"
+
+
+def _is_list(value: Any) -> bool:
+    return not isinstance(value, str) and is_list_like(value)
+
+
+def _lists(block: pd.DataFrame, asked: Asked, where: str) -> list[list[Any]]:
+    """The labels of each row, each once."""
+    values = block.iloc[:, 0]
+    are_lists = [_is_list(value) for value in values]
+    found = f"Received: {where!r} with labels such as {shorten(values.tolist(), 3)}"
+    if all(are_lists) and asked.separator is None:
+        lists = [list(value) for value in values]
+        if (
+            any(isinstance(v, Mapping) for v in values)
+            or pd.isna(pd.Series(list(chain.from_iterable(lists)), dtype=object)).any()
+        ):
+            raise ValueError(f"A list of labels holds names, none missing. {found}")
+        if any(len(set(row)) < len(row) and set(row) <= {0, 1} for row in lists):
+            raise ValueError(
+                "Lists hold the names of the labels that a row has. Where 0 and 1 say of each "
+                "label whether a row has it, make a column of each, or pass such rows as an array "
+                f"to TextTable.from_texts. {found}"
+            )
+        return [list(dict.fromkeys(row)) for row in lists]
+    if any(are_lists):
+        raise ValueError(
+            "The labels of all rows are lists, or all are strings. Convert the strings to lists, "
+            f"and leave label_sep out. {found}"
+        )
+    if infer_dtype(values) != "string":
+        raise ValueError(
+            "Labels stand in one column as lists, or as strings with label_sep between; or in "
+            "columns of 0 and 1, one a label, as in label=['toxic', 'insult']. Convert the label "
+            f"column. {found}"
+        )
+    if values.str.fullmatch(r"\s*\[.*\]\s*").any():
+        raise ValueError(
+            "Lists that were printed into a column are strings. Write the table as JSON lines or "
+            f"Parquet, or labels with a comma between. {found}"
+        )
+    split = (text.split(asked.separator or ",") for text in values)
+    return [list(dict.fromkeys(p.strip() for p in parts if p.strip())) for parts in split]
+
+
+def _flags(values: pd.Series) -> npt.NDArray[np.float32] | None:
+    """0 and 1 of a column that holds nothing else, as numbers, booleans or text."""
+    try:
+        codes, distinct = pd.factorize(values)
+    except TypeError:  # lists
+        return None
+    known = [_FLAGS.get(str(value).strip().lower()) for value in distinct]
+    return None if None in known else np.array(known, np.float32)[codes]
+
+
+def _no_flags(values: pd.Series, where: str) -> ValueError:
+    wrong = [value for value in values if str(value).strip().lower() not in _FLAGS]
+    return ValueError(
+        "A list of label columns holds 0 and 1, one column a label, or numbers. Pass one column "
+        "alone where it holds classes or lists, or target='number' for numbers. "
+        f"Received: {where!r}, column {values.name!r} with {shorten(wrong, 3)}"
+    )
+
+
+def _parsed(values: pd.Series) -> npt.NDArray[np.float32] | None:
+    """Numbers of a column, NaN for what is none; None for columns of other types."""
+    if infer_dtype(values) not in _NUMBERS:
+        return None
+    with np.errstate(over="ignore"):
+        return pd.to_numeric(values, errors="coerce").to_numpy(np.float64).astype(np.float32)
+
+
+def _numbers(values: pd.Series, where: str) -> npt.NDArray[np.float32]:
+    numbers = _parsed(values)
+    if numbers is None:
+        raise ValueError(
+            "target='number' takes columns of numbers. Convert the column to float, or pass "
+            f"target='class' or 'labels'. Received: {where!r}, column {values.name!r} with "
+            f"{infer_dtype(values)} values such as {shorten(values.tolist(), 3)}"
+        )
+    bad = np.flatnonzero(~np.isfinite(numbers))
+    if len(bad):
+        first = bad[0]
+        fix = (
+            "Leave such rows out, or bound the values."
+            if np.isinf(numbers[first])
+            else "Names of classes need target='class'. For a decimal comma pass decimal=',' and "
+            f"dtype={{{values.name!r}: float}}; for words that stand for no number "
+            f"na_values=[{values.iloc[first]!r}] and na='drop'."
+        )
+        raise ValueError(
+            f"Targets must be finite numbers, such as 4.5 or 1e-3. {fix} Received: {where!r}, "
+            f"column {values.name!r} with {values.iloc[first]!r} in row {values.index[first]:,}"
+            + (f", and {len(bad) - 1:,} more" if len(bad) > 1 else "")
+        )
+    return numbers
+
+
+def _is_matrix(encoded: npt.NDArray[Any], names: Sequence[str]) -> bool:
+    return encoded.dtype.kind == "f" and encoded.ndim == 2 and encoded.shape[1] == len(names)
