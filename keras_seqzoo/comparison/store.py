@@ -87,7 +87,7 @@ class Store:
         for name, table in parts.items():
             frame = table.frame
             # Half of a surrogate pair has no UTF-8 form; models read it as "?" too.
-            for column in table.input.columns:
+            for column in table.inputs.columns:
                 frame[column] = [str(t).encode("utf-8", "replace").decode() for t in frame[column]]
             path = self.folder / "data" / f"{name}.parquet"
             with whole(path) as unfinished:
@@ -97,8 +97,8 @@ class Store:
         story = {"title": title, "rows": prints, "classes": list(train.classes), "data": summary}
         if train.target is not None and not isinstance(train.target, OneOf):
             story["target"] = train.target.as_dict()
-        if train.input.name != "text":
-            story["inputs"] = train.input.name
+        if train.inputs.name != "text":
+            story["inputs"] = train.inputs.name
         self._write_story({**story, "last": {}})
 
     def write_last(self, **last: Any) -> None:
@@ -127,12 +127,12 @@ class Store:
         path = self.folder / "data" / f"{name}.parquet"
         try:
             # Comparisons of single texts and classes name neither.
-            input = INPUTS[story.get("inputs", "text")]
+            inputs = INPUTS[story.get("inputs", "text")]
             given = story.get("target", {"kind": OneOf.kind, "names": story["classes"]})
             target = target_from_dict({**given, "names": [*map(_name, given["names"])]})
             frame = pd.read_parquet(path)
             if len(frame) and not (
-                all(infer_dtype(frame[column]) == "string" for column in input.columns)
+                all(infer_dtype(frame[column]) == "string" for column in inputs.columns)
                 and target.fits(target.labels(frame))
             ):
                 raise TypeError(f"texts are strings, and labels {target.noun}")
@@ -142,8 +142,8 @@ class Store:
         if "row" in frame and frame["row"].dtype.kind in "iu":
             numbers = frame["row"].to_numpy()
         source = _typed(story["title"], str)
-        columns = [*input.columns, *target.columns]
-        return TextTable(frame[columns], target, input=input, source=source, row_numbers=numbers)
+        columns = [*inputs.columns, *target.columns]
+        return TextTable(frame[columns], target, inputs=inputs, source=source, row_numbers=numbers)
 
     def results(self) -> Results:
         """Everything that is known of the models compared last.

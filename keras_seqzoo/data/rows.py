@@ -108,7 +108,7 @@ class Rows:
         return () if self.label is None else _several(self.label)
 
     @property
-    def input(self) -> Input:
+    def inputs(self) -> Input:
         """What the rows are asked about."""
         return INPUTS["text" if len(self.text_columns) == 1 else "pair"]
 
@@ -142,7 +142,7 @@ class Rows:
                 continue
             likely = _likely_text_column(whole, picked) if likely is None else likely
             texts = {}
-            for place, name in enumerate(self.input.columns):
+            for place, name in enumerate(self.inputs.columns):
                 column = self.text_columns[place]
                 texts[name] = self._as_text(block.iloc[:, place], column, likely)
                 if self.is_untyped(column):

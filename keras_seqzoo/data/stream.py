@@ -36,7 +36,7 @@ class TextStream:
 
     Attributes:
         files: what the rows are read from, in order.
-        input: what the rows are asked about: a text or a pair.
+        inputs: what the rows are asked about: a text or a pair.
         target: what they should be answered; `None` without labels.
         classes: names of classes or labels, in order; `()` for numbers and without labels.
         num_rows: number of rows, also `len(stream)`.
@@ -48,7 +48,7 @@ class TextStream:
         self,
         files: Sequence[StreamFile],
         *,
-        input: Input,
+        inputs: Input,
         target: Target | None,
         count_classes: Callable[[], npt.NDArray[np.int64]],
         encoding: str | None,
@@ -58,7 +58,7 @@ class TextStream:
     ) -> None:
         self.files = tuple(files)
         self.num_rows = sum(file.rows for file in files)
-        self.input = input
+        self.inputs = inputs
         self.target = target
         self.classes = classes_of(target)
         self.encoding = encoding
@@ -73,7 +73,7 @@ class TextStream:
     def __repr__(self) -> str:
         names = "no labels" if self.target is None else f"{self.target.noun} "
         names += "" if self.target is None else shorten(self.target.names)
-        rows = describe_rows(self.num_rows, self.input)
+        rows = describe_rows(self.num_rows, self.inputs)
         return f"TextStream({self.source!r}, {rows}, {names})"
 
     @cached_property
@@ -107,7 +107,7 @@ class TextStream:
         self, frame: pd.DataFrame
     ) -> tuple[npt.NDArray[np.object_], npt.NDArray[Any] | None]:
         labels = None if self.target is None else self.target.labels(frame)
-        return self.input.texts(frame), labels
+        return self.inputs.texts(frame), labels
 
     def blocks(self) -> Iterator[tuple[pd.DataFrame, npt.NDArray[np.object_]]]:
         """Reads the rows in order with all of their columns, as pandas gives them, and their texts.
@@ -123,7 +123,7 @@ class TextStream:
                 f"Received: a part of {self.source!r}"
             )
         rows = replace(self._rows, every_column=True)
-        return ((block.whole, self.input.texts(block.texts)) for block in rows)
+        return ((block.whole, self.inputs.texts(block.texts)) for block in rows)
 
     def _frames(self, files: slice = slice(None)) -> Iterator[pd.DataFrame]:
         for file in self.files[files]:
@@ -181,7 +181,7 @@ class TextStream:
                     StreamFile(partial(parts.frames, part, number), int(sizes[part]))
                     for number, sizes in enumerate(parts.sizes)
                 ],
-                input=self.input,
+                inputs=self.inputs,
                 target=self.target,
                 count_classes=partial(parts.count_classes, part),
                 encoding=self.encoding,
@@ -222,7 +222,7 @@ def open_stream(rows: Rows, asked: Asked) -> TextStream:
             StreamFile(partial(_file_frames, rows.file(number), learnt, count), count)
             for number, count in enumerate(counts)
         ],
-        input=rows.input,
+        inputs=rows.inputs,
         target=None if learnt is None else learnt.target,
         count_classes=lambda: class_counts,
         encoding=rows.encoding,
@@ -257,9 +257,9 @@ def classes_of(target: Target | None) -> tuple[str, ...]:
     return () if target is None else target.classes
 
 
-def describe_rows(rows: int, input: Input) -> str:
+def describe_rows(rows: int, inputs: Input) -> str:
     """Says how many rows there are, and of pairs that they are."""
-    return f"{rows:,} {'rows' if input.name == 'text' else input.noun}"
+    return f"{rows:,} {'rows' if inputs.name == 'text' else inputs.noun}"
 
 
 class _Parts:

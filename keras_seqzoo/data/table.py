@@ -192,7 +192,7 @@ def _table(rows: Rows, asked: Asked) -> TextTable:
     return TextTable(
         encoded_frame(texts, labels, learnt).reset_index(drop=True),
         None if learnt is None else learnt.target,
-        input=rows.input,
+        inputs=rows.inputs,
         encoding=rows.encoding,
         source=rows.name,
         row_numbers=numbers,
@@ -203,7 +203,7 @@ class TextTable:
     """Texts and their labels in memory, over one pandas frame. Read one with `read_table`.
 
     Attributes:
-        input: what the rows are asked about: a text or a pair.
+        inputs: what the rows are asked about: a text or a pair.
         target: what they should be answered; `None` without labels.
         classes: names of classes or labels, in order; `()` for numbers and without labels.
         encoding: codec the file was decoded with; `None` where there was none to decode.
@@ -217,12 +217,12 @@ class TextTable:
         frame: pd.DataFrame,
         target: Target | None,
         *,
-        input: Input = INPUTS["text"],
+        inputs: Input = INPUTS["text"],
         encoding: str | None = None,
         source: str = "texts",
         row_numbers: npt.NDArray[Any] | None = None,
     ) -> None:
-        self.input = input
+        self.inputs = inputs
         self.target = target
         self.classes = classes_of(target)
         self.encoding = encoding
@@ -273,7 +273,7 @@ class TextTable:
         return len(self._frame)
 
     def __repr__(self) -> str:
-        rows = describe_rows(len(self), self.input)
+        rows = describe_rows(len(self), self.inputs)
         return f"TextTable({self.source!r}, {rows}, {self._describe_labels()})"
 
     def _describe_labels(self) -> str:
@@ -302,7 +302,7 @@ class TextTable:
     @cached_property
     def texts(self) -> npt.NDArray[np.object_]:
         """Texts as a read-only object array of str `(rows,)`, or `(rows, 2)` of pairs."""
-        texts = self.input.texts(self._frame)
+        texts = self.inputs.texts(self._frame)
         texts.flags.writeable = False
         return texts
 
@@ -363,7 +363,7 @@ class TextTable:
         return TextTable(
             self._frame.iloc[chosen].reset_index(drop=True),
             self.target,
-            input=self.input,
+            inputs=self.inputs,
             encoding=self.encoding,
             source=self.source,
             row_numbers=self.row_numbers[chosen],
@@ -371,7 +371,7 @@ class TextTable:
 
     def ids(self) -> npt.NDArray[np.uint64]:
         """Numbers rows `(rows,)`: those are equal that differ in case or outer space only."""
-        return self.input.ids(self._frame)
+        return self.inputs.ids(self._frame)
 
     def drop_duplicates(self) -> TextTable:
         """Keeps the first row of each text, where case and surrounding space do not count.
@@ -386,7 +386,7 @@ class TextTable:
             conflicts = count_in_several(ids, answer_numbers(self.labels))
             if conflicts:
                 warn(
-                    f"{conflicts:,} {self.input.noun} of {self.source} occur with different "
+                    f"{conflicts:,} {self.inputs.noun} of {self.source} occur with different "
                     f"labels; each keeps the label of its first row. Check how these rows were "
                     f"labelled."
                 )
@@ -432,7 +432,7 @@ class TextTable:
         shared = count_in_several(self.ids(), part_of)
         if shared:
             warn(
-                f"{shared:,} {self.input.noun} of {self.source} are in more than one part of the "
+                f"{shared:,} {self.inputs.noun} of {self.source} are in more than one part of the "
                 f"split: the model will have seen answers it is tested on. Split "
                 f"table.drop_duplicates() instead."
             )

@@ -121,7 +121,7 @@ def summarise(
             "There must be rows to summarise. Pass train=, valid= or test=. "
             f"Received: {', '.join(f'{name}={table!r}' for name, table in given.items())}"
         )
-    if len({(table.input, table.target) for table in tables.values()}) > 1:
+    if len({(table.inputs, table.target) for table in tables.values()}) > 1:
         raise ValueError(
             "The parts must have the same classes, labels or numbers, and all texts or all pairs. "
             f"Read the others with read_table(…, target=train.target). Received: {tables}"
@@ -184,7 +184,7 @@ def _shared(
     counts, examples, warnings = {}, [], []
     for first, second in combinations(tables, 2):
         texts = [" | ".join(row) for row in tables[second].texts.reshape(len(ids[second]), -1)]
-        noun = tables[second].input.name
+        noun = tables[second].inputs.name
         has_words = np.array([bool(text.strip(" |\t\n")) for text in texts])
         rows = np.flatnonzero(np.isin(ids[second], ids[first]) & has_words)
         _, at = np.unique(ids[second][rows], return_index=True)
@@ -235,7 +235,7 @@ def _skewed_warnings(counts: pd.DataFrame) -> list[str]:
 
 def _part_warnings(parts: pd.DataFrame, one: TextTable) -> list[str]:
     warnings = []
-    noun = one.input.name
+    noun = one.inputs.name
     if "test" in parts.index and (rows := int(parts["rows"]["test"])) < _FEW_ROWS:
         warnings.append(
             f"The test has only {_count(rows, 'row')}: "

@@ -275,7 +275,7 @@ class TestSplit:
         expected = [read_all(part)[0] for part in big.split()]
         smaller = TextStream(
             [StreamFile(lambda: stream_module._regroup(big._frames(), 777), len(big))],
-            input=big.input,
+            inputs=big.inputs,
             target=big.target,
             count_classes=big._count_classes,
             encoding=None,
