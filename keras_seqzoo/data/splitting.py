@@ -38,6 +38,29 @@ def rows_in(rows: int, name: str, size: float) -> int:
     )
 
 
+def positions(indices: Any, rows: int) -> npt.NDArray[np.intp]:
+    """Returns row positions that are given as such, or by a mask.
+
+    Args:
+        indices: positions, or one boolean for each row.
+        rows: rows of the table.
+
+    Raises:
+        ValueError: neither.
+    """
+    chosen = np.asarray(indices)
+    if chosen.dtype == bool and chosen.shape == (rows,):
+        return np.flatnonzero(chosen)
+    if chosen.size == 0:
+        return chosen.astype(np.intp)
+    if chosen.ndim != 1 or chosen.dtype.kind not in "iu":
+        raise ValueError(
+            f"indices must be row positions, or one boolean for each of the {rows:,} rows. "
+            f"Received: {chosen.dtype} of shape {chosen.shape}"
+        )
+    return chosen.astype(np.intp)
+
+
 def stratified_parts(
     sizes: Sequence[int],
     labels: npt.NDArray[np.int32] | None,

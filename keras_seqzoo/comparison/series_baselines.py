@@ -1,0 +1,132 @@
+"""What forecasts of series must beat: the last value, the season before, and a ridge regression."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.linear_model import RidgeCV
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from keras_seqzoo.data.series import SeriesTable
+from keras_seqzoo.data.steps import season_of
+
+Forecasts = npt.NDArray[np.float64]
+
+
+class SeriesBaseline:
+    """A forecaster that is fitted in no time, with the methods of a model of ours."""
+
+    name: str
+    horizon: int
+
+    def fit(self, table: SeriesTable) -> None:
+        """Learns from the training windows, whose answers are values."""
+        self.horizon = table.horizon
+
+    def predict(self, x: Any, batch_size: int | None = None, verbose: Any = "auto") -> Forecasts:
+        """Returns forecasts, float64 `(rows, horizon, columns)`.
+
+        Args:
+            x: a `SeriesTable`, or windows `(rows, window, columns)`.
+            batch_size: not used.
+            verbose: not used.
+        """
+        raise NotImplementedError
+
+    def count_params(self) -> int:
+        """Number of fitted weights."""
+        return 0
+
+    def size_mb(self) -> float:
+        """Size as a file, in MB of 1,000,000 bytes. None is written."""
+        return len(pickle.dumps(self)) / 1e6
+
+
+class LastValue(SeriesBaseline):
+    """Every step is like the last one of the window."""
+
+    name = "last_value"
+
+    def predict(self, x: Any, batch_size: int | None = None, verbose: Any = "auto") -> Forecasts:
+        return np.repeat(_windows(x)[:, -1:], self.horizon, axis=1)
+
+
+class Seasonal(SeriesBaseline):
+    """Every step is like the one a season before it, or the nearest multiple that is known.
+
+    Attributes:
+        seasons: of each column, steps in a season and what told it, see `data.steps.season_of`.
+            Where none is found that is 1, the last value.
+    """
+
+    name = "seasonal"
+
+    def fit(self, table: SeriesTable) -> None:
+        super().fit(table)
+        series, calendar = table.covered.values(), table.step.seasons
+        columns = range(len(table.inputs.columns))
+        self.seasons = [season_of([s[:, column] for s in series], calendar) for column in columns]
+
+    def predict(self, x: Any, batch_size: int | None = None, verbose: Any = "auto") -> Forecasts:
+        """As `SeriesBaseline.predict`; where a season is longer than a window, of a table alone.
+
+        Where the step a season before is not known, the last value stands for it.
+
+        Raises:
+            ValueError: windows that are shorter than a season.
+        """
+        longest = max(season for season, _ in self.seasons)
+        last = _windows(x)[:, -1:]
+        past = x.before(longest) if isinstance(x, SeriesTable) else _windows(x)
+        if past.shape[1] < longest:
+            raise ValueError(
+                "The step a season before must be known. Pass the table, or windows of at least "
+                f"{longest} steps. Received: windows of {past.shape[1]} steps"
+            )
+        found = np.empty((len(past), self.horizon, past.shape[2]))
+        for column, (season, _) in enumerate(self.seasons):
+            at = past.shape[1] - season + np.arange(self.horizon) % season
+            found[..., column] = past[:, at, column]
+        return np.where(np.isnan(found), last, found)
+
+
+class Ridge(SeriesBaseline):
+    """A ridge regression from the window to the change from its last value.
+
+    The strength of the penalty is chosen by leave-one-out on the training windows.
+    """
+
+    name = "ridge"
+    pipeline: Pipeline
+
+    def fit(self, table: SeriesTable) -> None:
+        super().fit(table)
+        windows = _windows(table)
+        change = table.labels - windows[:, -1:]
+        self.columns = windows.shape[2]
+        self.pipeline = make_pipeline(StandardScaler(), RidgeCV(10.0 ** np.arange(-2, 6)))
+        self.pipeline.fit(windows.reshape(len(windows), -1), change.reshape(len(windows), -1))
+
+    def predict(self, x: Any, batch_size: int | None = None, verbose: Any = "auto") -> Forecasts:
+        windows = _windows(x)
+        if not len(windows):
+            return np.zeros((0, self.horizon, self.columns))
+        change = self.pipeline.predict(windows.reshape(len(windows), -1))
+        return windows[:, -1:] + change.reshape(len(windows), self.horizon, self.columns)
+
+    def count_params(self) -> int:
+        last = self.pipeline[-1]
+        return int(last.coef_.size + np.size(last.intercept_))
+
+
+SERIES_BASELINES: dict[str, type[SeriesBaseline]] = {
+    kind.name: kind for kind in (LastValue, Seasonal, Ridge)
+}
+
+
+def _windows(x: Any) -> Forecasts:
+    return np.asarray(x.windows() if isinstance(x, SeriesTable) else x, np.float64)

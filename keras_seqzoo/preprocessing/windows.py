@@ -1,0 +1,170 @@
+"""Windows of numbers: missing values carried forward, then brought to one scale."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_seqzoo.data.series import SeriesTable
+from keras_seqzoo.preprocessing.base import Preprocessor
+
+SCALES = ("window", "training")
+_LEAST_SPREAD = 0.01  # of a window, in standard deviations of the training steps
+
+
+@keras.saving.register_keras_serializable("keras_seqzoo")
+class Windows(Preprocessor):
+    """Normalises windows of numbers, in the graph of the model.
+
+    A value that is not finite is taken as missing: the last known one before it stands for it, at
+    the start of a window the first known one, and in a window without any the training mean.
+
+    Args:
+        columns: names of the value columns.
+        window: steps of a window.
+        mean: of the steps of the training part, by column.
+        std: their standard deviation, by column, above 0.
+        scale: `"window"` takes each window's own mean and standard deviation (but at least a
+            hundredth of `std`), so that a series may drift away from where it was in training;
+            `"training"` takes `mean` and `std`, so that a model sees how high a value is.
+        **kwargs: arguments of `keras.layers.Layer`.
+    """
+
+    unit = "steps"
+
+    def __init__(
+        self,
+        columns: Sequence[str],
+        window: int,
+        mean: Sequence[float],
+        std: Sequence[float],
+        scale: str = "window",
+        **kwargs: Any,
+    ):
+        super().__init__(window, **kwargs)
+        if scale not in SCALES:
+            raise ValueError(f"`scale` must be one of {SCALES}. Received: scale={scale!r}")
+        self.columns = tuple(columns)
+        self.mean = tuple(map(float, mean))
+        self.std = tuple(map(float, std))
+        self.scale = scale
+
+    @classmethod
+    def learn(cls, table: SeriesTable, scale: str = "window") -> Windows:
+        """Learns mean and standard deviation of the steps that training windows cover.
+
+        Args:
+            table: the training part.
+            scale: see the class.
+
+        Raises:
+            ValueError: no windows, or a column that does not change in this part.
+        """
+        steps = np.concatenate([*table.covered.values(), np.zeros((0, len(table.inputs.columns)))])
+        if len(steps) == 0:
+            raise ValueError(f"A scale is learnt from windows. Received: {table!r}")
+        std = np.nanstd(steps, axis=0)
+        if not (std > 0).all():
+            raise ValueError(
+                "Every column must change in the training part, else it has no scale. Leave it "
+                f"out, or use more steps. Received: standard deviations {std.tolist()} of "
+                f"{table.inputs.columns}"
+            )
+        return cls(
+            table.inputs.columns,
+            table.window,
+            np.nanmean(steps, axis=0).tolist(),
+            std.tolist(),
+            scale,
+        )
+
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        """The columns."""
+        return self.columns
+
+    def __call__(self, values: Any) -> Any:
+        """Normalises windows: float32 `(batch, window, columns)` to the same shape."""
+        values = self.filled(values)
+        level, spread = self._scale_of(values)
+        return (values - level) / spread
+
+    def restore(self, answers: Any, values: Any) -> Any:
+        """Takes normalised answers `(batch, horizon, columns)` back to the unit of windows."""
+        level, spread = self._scale_of(self.filled(values))
+        return answers * spread + level
+
+    def filled(self, values: Any) -> Any:
+        """Fills in what is missing; see the class."""
+        ops = keras.ops
+        known = ops.isfinite(values)
+        steps = ops.arange(self.sequence_length, dtype="int32")[None, :, None]
+        latest, reach = ops.where(known, steps, -1), 1
+        while reach < self.sequence_length:  # the latest known step, of twice as many each time
+            before = ops.pad(latest[:, :-reach], [[0, 0], [reach, 0], [0, 0]], constant_values=-1)
+            latest, reach = ops.maximum(latest, before), 2 * reach
+        first = ops.min(ops.where(known, steps, self.sequence_length), axis=1, keepdims=True)
+        at = ops.where(latest < 0, first, latest)
+        clear = ops.where(known, values, 0.0)
+        found = ops.take_along_axis(clear, ops.minimum(at, self.sequence_length - 1), axis=1)
+        return ops.where(at < self.sequence_length, found, self._row(self.mean))
+
+    def _scale_of(self, values: Any) -> tuple[Any, Any]:
+        std = self._row(self.std)
+        if self.scale == "training":
+            return self._row(self.mean), std
+        level = keras.ops.mean(values, axis=1, keepdims=True)
+        spread = keras.ops.std(values, axis=1, keepdims=True)
+        return level, keras.ops.maximum(spread, _LEAST_SPREAD * std)
+
+    def _row(self, numbers: Sequence[float]) -> Any:
+        return keras.ops.convert_to_tensor(np.array(numbers, np.float32))[None, None]
+
+    def as_inputs(self, x: Any) -> np.ndarray:
+        """Checks windows, and returns them as float32 `(rows, window, columns)`.
+
+        Args:
+            x: an array of numbers, lists of them, or a `SeriesTable`. NaN is a missing value.
+
+        Raises:
+            TypeError: no numbers.
+            ValueError: another shape.
+        """
+        if isinstance(x, SeriesTable):
+            return x.windows()
+        try:
+            values = np.asarray(x, np.float32)
+        except (TypeError, ValueError) as error:
+            raise TypeError(
+                "Windows are numbers, (rows, window, columns). Pass an array of floats, or a table "
+                f"of read_series. Received: {x!r:.80} of type {type(x).__name__}"
+            ) from error
+        if values.shape[1:] != (self.sequence_length, len(self.columns)):
+            raise ValueError(
+                f"Windows must have the shape (rows, {self.sequence_length}, {len(self.columns)}): "
+                f"steps of {', '.join(self.columns)}. Of one window pass values[None]. "
+                f"Received: shape {values.shape}"
+            )
+        return values
+
+    def fingerprint(self) -> str:
+        """A digest of everything that decides the features."""
+        config = {k: v for k, v in self.get_config().items() if k != "name"}
+        return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor."""
+        return {
+            "name": self.name,
+            "columns": list(self.columns),
+            "window": self.sequence_length,
+            "mean": list(self.mean),
+            "std": list(self.std),
+            "scale": self.scale,
+        }
