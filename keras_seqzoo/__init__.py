@@ -2,8 +2,8 @@
 
 In the order in which data passes through:
 
-1. `data`: `read_table` → labelled texts, split; `data.inputs`: what a row is asked about,
-   `data.targets`: what it should be answered.
+1. `data`: `read_table` → labelled texts, split; `read_series` → windows of numbers in time;
+   `data.inputs`: what a row is asked about, `data.targets`: what it should be answered.
 2. `preprocessing`: text → ids, one graph for training, `predict` and serving.
 3. `data.pipeline`: `make_dataset` → batches of ids, bucketed by length.
 4. `zoo`: `list_models`, `model_card`, `build_model` = an encoder and a task.
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from keras_seqzoo.comparison.compare import compare
     from keras_seqzoo.comparison.comparison import Comparison
     from keras_seqzoo.data.pipeline import make_dataset
+    from keras_seqzoo.data.series import SeriesTable, read_series
     from keras_seqzoo.data.stream import TextStream
     from keras_seqzoo.data.table import TextTable, read_table, stream_table
     from keras_seqzoo.evaluation.report import Report, evaluate
@@ -55,6 +56,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _homes = {
+    "SeriesTable": "data.series",
+    "read_series": "data.series",
     "TextStream": "data.stream",
     "TextTable": "data.table",
     "read_table": "data.table",
@@ -87,6 +90,7 @@ __all__ = [
     "ModelCard",
     "Recovery",
     "Report",
+    "SeriesTable",
     "ServingClient",
     "ServingError",
     "TextStream",
@@ -106,6 +110,7 @@ __all__ = [
     "list_tasks",
     "make_dataset",
     "model_card",
+    "read_series",
     "read_table",
     "register",
     "stream_table",

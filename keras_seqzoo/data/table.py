@@ -16,7 +16,13 @@ from keras_seqzoo.data.encoding import choose_encoding
 from keras_seqzoo.data.inputs import INPUTS, Input, text_columns
 from keras_seqzoo.data.reading import QUOTING, file_format, find_files, shorten
 from keras_seqzoo.data.rows import Column, Rows
-from keras_seqzoo.data.splitting import check_seed, count_in_several, rows_in, stratified_parts
+from keras_seqzoo.data.splitting import (
+    check_seed,
+    count_in_several,
+    positions,
+    rows_in,
+    stratified_parts,
+)
 from keras_seqzoo.data.stream import (
     TextStream,
     balanced_weights,
@@ -350,16 +356,7 @@ class TextTable:
             ValueError: neither positions nor a mask as long as the table.
             IndexError: a position outside the table.
         """
-        chosen = np.asarray(indices)
-        if chosen.dtype == bool and chosen.shape == (len(self),):
-            chosen = np.flatnonzero(chosen)
-        elif chosen.size == 0:
-            chosen = chosen.astype(np.intp)
-        elif chosen.ndim != 1 or chosen.dtype.kind not in "iu":
-            raise ValueError(
-                f"indices must be row positions, or one boolean for each of the {len(self):,} "
-                f"rows. Received: {chosen.dtype} of shape {chosen.shape}"
-            )
+        chosen = positions(indices, len(self))
         return TextTable(
             self._frame.iloc[chosen].reset_index(drop=True),
             self.target,

@@ -107,6 +107,11 @@ class Target(ABC):
         """Returns plain lists and strings, of which `target_from_dict` makes the target again."""
         return {"kind": self.kind, "names": list(self.names)}
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Target:
+        """Makes the target of what `as_dict` returned."""
+        return cls(tuple(values.get("names", ())))
+
 
 @dataclass(frozen=True)
 class OneOf(Target):
@@ -288,7 +293,79 @@ class Number(Target):
         return np.sum(ranks, axis=0, dtype=np.intp)
 
 
-TARGETS: dict[str, type[Target]] = {"class": OneOf, "labels": AnyOf, "number": Number}
+@dataclass(frozen=True)
+class Future(Target):
+    """The next steps of a series: float32 `(rows, horizon, names)`.
+
+    Attributes:
+        names: of the value columns.
+        horizon: steps.
+    """
+
+    horizon: int = 1
+
+    kind = "future"
+    noun = "columns"
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """None: an answer chooses from no names."""
+        return ()
+
+    @classmethod
+    def learn(
+        cls, blocks: Iterable[pd.DataFrame], asked: Asked, untyped: bool, where: str
+    ) -> Learnt:
+        """Refuses: rows of a table have no future.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError(
+            "A future is that of a series. Read it with read_series(source, time=…, value=…). "
+            f"Received: {where!r} with target='future'"
+        )
+
+    def encode(self, labels: Any) -> npt.NDArray[np.float32]:
+        """Checks what came after windows.
+
+        Raises:
+            ValueError: another shape than `(rows, horizon, names)`, or values that are not finite.
+        """
+        values = np.asarray(labels, np.float32)
+        if not self.fits(values):
+            raise ValueError(
+                f"What came is finite numbers, (rows, {self.horizon}, {len(self.names)}): steps of "
+                f"{', '.join(self.names)}. Pass table.labels, or leave windows without it out. "
+                f"Received: shape {values.shape}, {int((~np.isfinite(values)).sum())} not finite"
+            )
+        return values
+
+    def fits(self, encoded: npt.NDArray[Any]) -> bool:
+        """Returns whether these are finite numbers of the right shape."""
+        shape = (self.horizon, len(self.names))
+        return encoded.shape[1:] == shape and bool(np.isfinite(encoded).all())
+
+    def counts(self, encoded: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+        """There are no classes to count rows of."""
+        return np.zeros(0, np.int64)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The horizon, too."""
+        return {**super().as_dict(), "horizon": self.horizon}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Future:
+        """Makes the target of what `as_dict` returned."""
+        return cls(tuple(values.get("names", ())), int(values.get("horizon", 1)))
+
+
+TARGETS: dict[str, type[Target]] = {
+    "class": OneOf,
+    "labels": AnyOf,
+    "number": Number,
+    "future": Future,
+}
 
 
 def target_from_dict(values: Mapping[str, Any]) -> Target:
@@ -300,7 +377,7 @@ def target_from_dict(values: Mapping[str, Any]) -> Target:
     kind = values.get("kind")
     if kind not in TARGETS:
         raise ValueError(f"The kind of a target is one of {tuple(TARGETS)}. Received: {kind!r}")
-    return TARGETS[kind](tuple(values.get("names", ())))
+    return TARGETS[kind].from_dict(values)
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,12 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from keras_seqzoo.data.series import SeriesTable
 from keras_seqzoo.preprocessing.base import Preprocessor
 
 SCALES = ("window", "training")
-_LEAST_SPREAD = 0.01  # of a window, in standard deviations of the training steps
+_LEAST_SPREAD = 1e-3  # of a window, in standard deviations of the training steps
 
 
 @keras.saving.register_keras_serializable("keras_seqzoo")
@@ -31,7 +30,7 @@ class Windows(Preprocessor):
         mean: of the steps of the training part, by column.
         std: their standard deviation, by column, above 0.
         scale: `"window"` takes each window's own mean and standard deviation (but at least a
-            hundredth of `std`), so that a series may drift away from where it was in training;
+            thousandth of `std`), so that a series may drift away from where it was in training;
             `"training"` takes `mean` and `std`, so that a model sees how high a value is.
         **kwargs: arguments of `keras.layers.Layer`.
     """
@@ -48,6 +47,7 @@ class Windows(Preprocessor):
         **kwargs: Any,
     ):
         super().__init__(window, **kwargs)
+        self.dtype_policy = keras.DTypePolicy("float32")
         if scale not in SCALES:
             raise ValueError(f"`scale` must be one of {SCALES}. Received: scale={scale!r}")
         self.columns = tuple(columns)
@@ -89,18 +89,23 @@ class Windows(Preprocessor):
         """The columns."""
         return self.columns
 
-    def __call__(self, values: Any) -> Any:
-        """Normalises windows: float32 `(batch, window, columns)` to the same shape."""
-        values = self.filled(values)
+    __call__ = keras.layers.Layer.__call__  # unlike ids, numbers are made within the model
+
+    def call(self, values: Any, answers: Any = None) -> Any:
+        """Normalises windows, or takes answers back to their unit.
+
+        Args:
+            values: windows in the unit of the data, float `(batch, window, columns)`.
+            answers: `(batch, steps, columns)` in the scale of these windows.
+
+        Returns:
+            The windows, normalised; with `answers` these in the unit of the data.
+        """
+        values = self._filled(values)
         level, spread = self._scale_of(values)
-        return (values - level) / spread
+        return (values - level) / spread if answers is None else answers * spread + level
 
-    def restore(self, answers: Any, values: Any) -> Any:
-        """Takes normalised answers `(batch, horizon, columns)` back to the unit of windows."""
-        level, spread = self._scale_of(self.filled(values))
-        return answers * spread + level
-
-    def filled(self, values: Any) -> Any:
+    def _filled(self, values: Any) -> Any:
         """Fills in what is missing; see the class."""
         ops = keras.ops
         known = ops.isfinite(values)

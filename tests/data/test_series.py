@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 
 from keras_seqzoo.data.series import read_series
 from keras_seqzoo.data.steps import Step, season_of
+from keras_seqzoo.data.table import read_table
+from keras_seqzoo.data.targets import target_from_dict
 
 
 def frame_of(values, start="2024-01-01", freq="D", **columns):
@@ -337,6 +340,26 @@ class TestRefused:
         table = read_series(path, window=4, horizon=2)
         assert table.fingerprint() == read_series(ramp, window=4, horizon=2).fingerprint()
         assert (table.times == read_series(ramp, window=4, horizon=2).times).all()
+
+
+class TestFuture:
+    def test_plain_and_back(self, ramp):
+        target = read_series(ramp, window=4, horizon=2).target
+        assert target_from_dict(json.loads(json.dumps(target.as_dict()))) == target
+        assert (target.kind, target.names, target.horizon) == ("future", ("Close",), 2)
+
+    def test_what_came(self, ramp):
+        target = read_series(ramp, window=4, horizon=2).target
+        assert target.encode([[[1], [2]]]).dtype == np.float32
+        with pytest.raises(ValueError, match=r"\(rows, 2, 1\).*shape \(1, 2\), 0 not finite"):
+            target.encode([[1, 2]])
+        with pytest.raises(ValueError, match="1 not finite"):
+            target.encode([[[1], [np.nan]]])
+
+    def test_rows_have_none(self):
+        frame = pd.DataFrame({"text": ["a", "b"], "label": [1, 2]})
+        with pytest.raises(ValueError, match=r"Read it with read_series.*target='future'"):
+            read_table(frame, target="future")
 
 
 class TestSeason:
