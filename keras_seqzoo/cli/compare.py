@@ -103,7 +103,7 @@ def compare_command(
             "-o",
             metavar="LABEL.NAME=VALUE",
             help="An option of one model, such as lstm.units=128; also epochs, batch_size, "
-            "learning_rate, search.",
+            "learning_rate, search. `keras-seqzoo list NAME` shows those of a model.",
             rich_help_panel=TRAINING,
         ),
     ] = None,

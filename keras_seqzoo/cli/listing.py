@@ -1,4 +1,4 @@
-"""`keras-seqzoo list`: the models and their cards, without importing TensorFlow."""
+"""`keras-seqzoo list`: models, cards and options, without importing TensorFlow."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ import typer
 
 from keras_seqzoo import zoo
 from keras_seqzoo.cli.console import results
+from keras_seqzoo.encoders.registry import MODELS, Builder
+from keras_seqzoo.options import options_of
 
 
 def list_command(
-    pattern: Annotated[str, typer.Argument(help="Names to list, such as 'bi*'.")] = "*",
+    pattern: Annotated[
+        str, typer.Argument(help="Names to list, such as 'bi*'; one name shows its options.")
+    ] = "*",
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole cards as JSON.")] = False,
 ) -> None:
     """List the models."""
@@ -25,6 +29,9 @@ def list_command(
     if as_json:
         typer.echo(json.dumps([card.as_dict() for card in cards], indent=2, ensure_ascii=False))
         return
+    if len(cards) == 1:
+        _print_one(cards[0])
+        return
     from rich.table import Table
 
     table = Table("model", "parameters", "weights", "architecture", box=None)
@@ -33,6 +40,35 @@ def list_command(
     table.columns[1].justify = "right"
     for card in sorted(cards, key=_order):
         table.add_row(card.name, f"{card.parameters:,}", _weights(card), card.description)
+    results.print(table)
+
+
+def options_help() -> str:
+    """What `--help` says of the options that models take, as an epilog: a paragraph a family."""
+    families: dict[Builder, list[str]] = {}
+    for name, model in MODELS.items():
+        families.setdefault(model.builder, []).append(name)
+    paragraphs = []
+    for builder, names in families.items():
+        more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+        told = [o.name + (o.shown and f" ({o.shown})") for o in options_of(builder).values()]
+        paragraphs.append(f"Options of {', '.join(names[:4])}{more}: {', '.join(told)}.")
+    return "\n\n".join([*paragraphs, "What they mean: keras-seqzoo list NAME."])
+
+
+def _print_one(card: zoo.ModelCard) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    results.print(
+        f"{card.name}: {card.description}, {card.parameters:,} parameters\n"
+        f"weights: {card.source} ({card.licence})\n{card.paper}\n",
+        highlight=False,
+    )
+    table = Table("option", "default", "", box=None)
+    table.columns[0].no_wrap = True
+    for option in zoo.find_model(card.name).options.values():
+        table.add_row(option.name, escape(option.shown), escape(option.help))
     results.print(table)
 
 

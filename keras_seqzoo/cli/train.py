@@ -92,7 +92,7 @@ def train_command(
             "--option",
             "-o",
             metavar="NAME=VALUE",
-            help="An option of the model, such as units=128.",
+            help="An option of the model, such as units=128; see below.",
             rich_help_panel=TRAINING,
         ),
     ] = None,

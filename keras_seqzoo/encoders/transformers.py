@@ -246,7 +246,7 @@ class Transformer(Pretrained):
     num_heads: int | None = option(None, "attention heads", "as named")
     hidden_dim: int | None = option(None, "width of a token's vector", "as named")
     intermediate_dim: int | None = option(None, "width of the feed-forward layers", "as named")
-    embedding_dim: int | None = option(None, "width of ELECTRA's token embedding", "as named")
+    embedding_dim: int | None = option(None, "width of ELECTRA's token embedding")
     vocabulary_size: int | None = option(
         None, "most entries of a learnt vocabulary, special ones included", "as named"
     )
@@ -260,7 +260,7 @@ class Transformer(Pretrained):
         None, "of byte pairs, in order, or a `merges.txt`; with `vocabulary`", "learnt"
     )
     lowercase: bool | None = option(
-        None, "whether word pieces fold case and strip accents", "as named"
+        None, "whether word pieces fold case and strip accents", "as its vocabulary"
     )
 
     def build(

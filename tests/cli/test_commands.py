@@ -167,6 +167,9 @@ def test_file_without_header(command: Any, tmp_path: Path) -> None:
 
 def test_list(command: Any) -> None:
     assert "bigru" in command("list").out
+    shown = command("list", "bilstm").out.split()
+    assert shown[shown.index("bidirectional") + 1] == "True"
+    assert "units (64)" in " ".join(command("train", "--help").out.split())
     cards = json.loads(command("list", "*gru", "--json").out)
     assert [card["name"] for card in cards] == ["bigru", "gru"]
     assert {"family", "parameters", "paper", "licence", "source", "size"} <= set(cards[0])
