@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ModelCard", "build_model", "list_models", "list_tasks", "model_card", "register"]
 
-INPUTS = ("text", "pair")
-
 for _module in ENCODERS.values():
     importlib.import_module(_module)
 
@@ -237,13 +235,15 @@ def _of(data: Any, name: str) -> Any:
 
 
 def _is_pair(data: Any, inputs: str | None) -> bool:
+    from keras_seqzoo.data.inputs import INPUTS  # pandas is not needed to list models
+
     of_data = getattr(_of(data, "inputs"), "name", None)
     if isinstance(data, tuple) and len(data) == 2 and not isinstance(data[0], str):
         of_data = "pair"
     if inputs not in (None, *INPUTS) or (inputs and of_data and inputs != of_data):
         raise ValueError(
-            f"`inputs` must be one of {INPUTS}, and what the data has. Leave it out where there "
-            f"is a table. Received: inputs={inputs!r}, data of {of_data or 'texts'}"
+            f"`inputs` must be one of {tuple(INPUTS)}, and what the data has. Leave it out where "
+            f"there is a table. Received: inputs={inputs!r}, data of {of_data or 'texts'}"
         )
     return (inputs or of_data) == "pair"
 

@@ -16,6 +16,7 @@ from google.protobuf import text_format
 from keras_seqzoo.checks import check_whole
 from keras_seqzoo.files import whole
 from keras_seqzoo.serving import protocol
+from keras_seqzoo.serving.versions import numbered
 
 IMAGE = "tensorflow/serving:2.20.0"
 METRICS = "/monitoring/prometheus/metrics"
@@ -283,17 +284,9 @@ def server_flags(config_folder: str, threads: int | None = None) -> list[str]:
     return flags
 
 
-def _numbered(folder: Path) -> dict[int, bool]:
-    """What has a number for a name in a folder, and whether it holds a SavedModel."""
-    return {
-        int(p.name): (p / "saved_model.pb").is_file()
-        for p in folder.iterdir()
-        if p.name.isascii() and p.name.isdecimal()
-    }
-
-
 def _versions(folder: Path) -> tuple[int, ...]:
-    return tuple(sorted(version for version, whole in _numbered(folder).items() if whole))
+    found = numbered(folder).items()
+    return tuple(number for number, path in found if (path / "saved_model.pb").is_file())
 
 
 def _check_labels(models: Mapping[str, ServedModel], labels: Labels) -> None:
@@ -311,7 +304,7 @@ def _check_labels(models: Mapping[str, ServedModel], labels: Labels) -> None:
 
 
 def _check_latest(model: ServedModel) -> None:
-    latest = max(_numbered(model.folder), default=0)
+    latest = max(numbered(model.folder), default=0)
     if latest > model.versions[-1]:
         raise ValueError(
             "The server would try to load what has the highest number, and that holds no "

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+_NUMBER = re.compile("[0-9]{1,19}")  # what TensorFlow Serving takes for a version
 CARD = Path("assets.extra") / "model_card.json"
+
+
+def numbered(directory: Path) -> dict[int, Path]:
+    """Finds what has a whole number for a name in a folder, lowest first.
+
+    Raises:
+        OSError: there is no such folder, or it can not be read.
+    """
+    found = {int(p.name): p for p in sorted(directory.iterdir()) if _NUMBER.fullmatch(p.name)}
+    return dict(sorted(found.items()))
 
 
 def versions(directory: str | os.PathLike[str]) -> list[int]:
     """Lists the versions in an export folder, lowest first; none where there is no folder."""
-    if not Path(directory).is_dir():
-        return []
-    return sorted(int(p.name) for p in Path(directory).iterdir() if p.name.isdecimal())
+    return list(numbered(Path(directory))) if Path(directory).is_dir() else []
 
 
 def find_version(path: Path) -> Path:

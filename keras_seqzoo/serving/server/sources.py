@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,8 +11,7 @@ from typing import Any
 from google.protobuf import text_format
 
 from keras_seqzoo.serving.protocol import ModelServerConfig
-
-_VERSION = re.compile("[0-9]{1,19}")
+from keras_seqzoo.serving.versions import numbered
 
 
 @dataclass(frozen=True)
@@ -65,11 +63,7 @@ def find_versions(base_path: Path) -> dict[int, Path]:
     Raises:
         OSError: there is no such folder, or it can not be read.
     """
-    return {
-        int(path.name): path
-        for path in sorted(base_path.iterdir())
-        if _VERSION.fullmatch(path.name) and path.is_dir()
-    }
+    return {number: path for number, path in numbered(base_path).items() if path.is_dir()}
 
 
 def in_folder(directory: str | os.PathLike[str]) -> Sources:
