@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 import sys
@@ -24,7 +25,8 @@ _TO_BE_REPEATED = (ConnectionAbortedError, TimeoutError)
 # An argument of Python in a message: `name`, `name=value` or name=value.
 _ARGUMENT = re.compile(
     r"""(?P<tick>`?)\b(?P<name>[a-z_]+)
-        (?:=(?P<value>'[^']*'|"[^"]*"|\[[^][]*\]|-?\d+(?:\.\d+)?(?:e-?\d+)?|True|None|\.\.\.|…|))?
+        (?:=(?P<value>'[^']*'|"[^"]*"|\[[^][]*\]|\([^()]*\)|\{[^{}]*\}|-?\d+(?:\.\d+)?(?:e-?\d+)?
+            |True|None|str|\.\.\.|…|))?
         (?P=tick)(?![\w=('"\[{])""",
     re.VERBOSE,
 )
@@ -32,13 +34,14 @@ _PHRASES = (
     # What only Python can do.
     (r" ?(?:For|Pass label=None for) rows without labels(?: pass label=None)?\.", ""),
     (r"\bread (it|other JSON) with pandas and pass the DataFrame", r"write \1 as CSV"),
-    (r", or pass classes= for a part of a larger table", ""),
+    (r", or pass (classes=|target=train\.target) for a part of a larger table", ""),
+    (r", or the target of another table, such as train\.target", ""),
     (r"\btable\.drop_duplicates\(\)", "--drop-duplicates"),
     (r", or an? keras_hub\.samplers\.Sampler", ""),
     (r"; classes=\((.*?),?\)", r"; the classes are \1"),
     (r"Read the table with read_table\(…, classes=\w+\.classes\)\. ", ""),
 )
-_QUOTING = {"3": "none", "0": "minimal"}
+_REPEATED = ("text", "label")
 
 
 class Command(TyperCommand):
@@ -116,8 +119,8 @@ def _written(option: str, name: str, value: str | None) -> str:
     # A flag takes no value.
     if not value or value == "True":
         return option
-    if name == "quoting":
-        value = _QUOTING.get(value, value)
+    if name in _REPEATED and value[0] in "[(":
+        return " ".join(f"{option} {shlex.quote(str(item))}" for item in ast.literal_eval(value))
     return f"{option} {_plain(value)}"
 
 
@@ -127,6 +130,8 @@ def _plain(value: str) -> str:
         return "…"
     if value[:1] in ("'", '"'):
         return shlex.quote(value[1:-1])
+    if value[:1] in ("(", "{"):
+        return shlex.quote(value) if set(value) & set('"$`\\') else f'"{value}"'
     return value.strip("[]").replace("'", "").replace(", ", ",")
 
 

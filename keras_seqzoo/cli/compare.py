@@ -37,8 +37,10 @@ def compare_command(
             help="Names of `list`, handles or folders, with commas between; LABEL=NAME names one.",
         ),
     ],
-    text: o.Text = "text",
-    label: o.Label = "label",
+    text: o.Text = o.TEXT,
+    label: o.Label = o.LABEL,
+    target: o.Target = None,
+    label_separator: o.LabelSeparator = None,
     report: Annotated[
         Path | None, typer.Option(help="Write the report, one HTML file that needs no network.")
     ] = None,
@@ -146,7 +148,19 @@ def compare_command(
         check_page_path(report)
     if save is not None:
         check_page_path(save / "report.html")
-    reading = o.Reading(text, label, names, separator, quoting, encoding, missing, False, read)
+    reading = o.Reading(
+        text,
+        label,
+        names,
+        separator,
+        quoting,
+        encoding,
+        missing,
+        False,
+        read,
+        target,
+        label_separator,
+    )
     say(f"Reading {data}", quiet)
     parts = reading.read_parts(
         data,

@@ -19,8 +19,10 @@ from keras_seqzoo.serving.versions import check_model_path
 def evaluate_command(
     model: Annotated[Path, typer.Argument(help="A .keras file or an export folder.")],
     data: o.Data,
-    text: o.Text = "text",
-    label: o.Label = "label",
+    text: o.Text = o.TEXT,
+    label: o.Label = o.LABEL,
+    target: o.Target = None,
+    label_separator: o.LabelSeparator = None,
     names: o.Names = None,
     separator: o.Separator = None,
     quoting: o.Quoting = None,
@@ -43,7 +45,19 @@ def evaluate_command(
     if output not in ("table", "csv", "json"):
         raise ValueError(f"--format must be 'table', 'csv' or 'json'. Received: {output!r}")
     check_model_path(model)
-    reading = o.Reading(text, label, names, separator, quoting, encoding, missing, stream, read)
+    reading = o.Reading(
+        text,
+        label,
+        names,
+        separator,
+        quoting,
+        encoding,
+        missing,
+        stream,
+        read,
+        target,
+        label_separator,
+    )
     if report is not None:
         check_page_path(report)
     load_tensorflow()

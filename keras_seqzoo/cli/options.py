@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import atexit
-import csv
 import shutil
 import sys
 import tempfile
@@ -25,9 +24,37 @@ Data = Annotated[
         help="CSV, TSV, JSON lines or Parquet; a glob is streamed, - is standard input."
     ),
 ]
-Text = Annotated[str, typer.Option("--text", help="Column of the texts.", rich_help_panel=READING)]
+Text = Annotated[
+    list[str],
+    typer.Option(
+        "--text", help="Column of the texts; given twice for pairs.", rich_help_panel=READING
+    ),
+]
+TEXT = ["text"]
 Label = Annotated[
-    str, typer.Option("--label", help="Column of the labels.", rich_help_panel=READING)
+    list[str],
+    typer.Option(
+        "--label",
+        help="Column of the labels; once each for columns of 0 and 1, or of numbers.",
+        rich_help_panel=READING,
+    ),
+]
+LABEL = ["label"]
+Target = Annotated[
+    str | None,
+    typer.Option(
+        "--target",
+        help="'class', 'labels' (several a text) or 'number'; as the labels look by default.",
+        rich_help_panel=READING,
+    ),
+]
+LabelSeparator = Annotated[
+    str | None,
+    typer.Option(
+        "--label-sep",
+        help="What stands between several labels in one column, such as ','.",
+        rich_help_panel=READING,
+    ),
 ]
 Names = Annotated[
     str | None,
@@ -86,15 +113,14 @@ _FLAGS = {
     **dict.fromkeys(("true", "yes", "on", "1"), True),
     **dict.fromkeys(("false", "no", "off", "0"), False),
 }
-_QUOTING = {"minimal": csv.QUOTE_MINIMAL, "none": csv.QUOTE_NONE}
 
 
 @dataclass
 class Reading:
     """How the user wants tables to be read."""
 
-    text: str | None
-    label: str | None
+    text: str | Sequence[str] | None
+    label: Sequence[str] | None
     names: str | None = None
     separator: str | None = None
     quoting: str | None = None
@@ -102,6 +128,8 @@ class Reading:
     missing: str = "error"
     stream: bool = False
     further: list[str] | None = None
+    target: str | None = None
+    label_separator: str | None = None
 
     @property
     def describes_table(self) -> bool:
@@ -109,13 +137,20 @@ class Reading:
         given = (self.names, self.separator, self.quoting, self.further)
         return any(value is not None for value in given) or self.stream or self.missing != "error"
 
-    def read(self, source: str, classes: Sequence[str] | None = None, stream: bool = False) -> Any:
+    def read(
+        self,
+        source: str,
+        classes: Sequence[str] | None = None,
+        stream: bool = False,
+        target: Any = None,
+    ) -> Any:
         """Reads a table.
 
         Args:
             source: path or glob; `-` for standard input.
             classes: class names to hold to, those of a model or of the training table.
             stream: whether it is streamed even if the user does not ask for it.
+            target: that of a model or of the training table to hold to, in place of `classes`.
 
         Returns:
             A `TextTable`, or a `TextStream` where it is streamed.
@@ -125,6 +160,7 @@ class Reading:
         """
         import pandas as pd
 
+        from keras_seqzoo.data.reading import QUOTING
         from keras_seqzoo.data.table import read_table
 
         known = options_of(pd.read_json) | options_of(pd.read_csv)
@@ -134,15 +170,17 @@ class Reading:
         if self.separator is not None:
             options["sep"] = self.separator.replace("\\t", "\t")
         if self.quoting is not None:
-            if self.quoting not in _QUOTING:
+            if self.quoting not in QUOTING:  # a constant of `csv` is for Python alone
                 raise ValueError(
-                    f"--quoting must be one of {sorted(_QUOTING)}. Received: {self.quoting!r}"
+                    f"--quoting must be one of {sorted(QUOTING)}. Received: {self.quoting!r}"
                 )
-            options["quoting"] = _QUOTING[self.quoting]
+            options["quoting"] = self.quoting
         return read_table(
             _file_of(source, self.names),
-            text=self.text or "text",
-            label=self.label,
+            text=_one_or_several(self.text or TEXT),
+            label=None if self.label is None else _one_or_several(self.label),
+            target=target or self.target,
+            label_sep=self.label_separator,
             classes=classes,
             na=self.missing,
             encoding=self.encoding,
@@ -172,7 +210,7 @@ class Reading:
             prepare: what is done to the table before it is split.
 
         Returns:
-            Tables or streams, with the classes of the first.
+            Tables or streams, with the target of the first.
 
         Raises:
             ValueError: whatever is wrong with a table, or with the split.
@@ -182,10 +220,14 @@ class Reading:
             valid=0 if valid_source else valid, test=0 if test_source else test, seed=seed
         )
         if valid_source:
-            valid_table = self.read(valid_source, classes=whole.classes)
+            valid_table = self.read(valid_source, target=whole.target)
         if test_source:
-            test_table = self.read(test_source, classes=whole.classes)
+            test_table = self.read(test_source, target=whole.target)
         return train, valid_table, test_table
+
+
+def _one_or_several(columns: str | Sequence[str]) -> str | Sequence[str]:
+    return columns if isinstance(columns, str) or len(columns) > 1 else columns[0]
 
 
 def _file_of(source: str, names: str | None) -> str:

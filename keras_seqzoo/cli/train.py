@@ -42,8 +42,10 @@ def train_command(
     model: Annotated[
         str, typer.Option("--model", "-m", help="A name of `list`, a handle or a folder.")
     ] = "lstm",
-    text: o.Text = "text",
-    label: o.Label = "label",
+    text: o.Text = o.TEXT,
+    label: o.Label = o.LABEL,
+    target: o.Target = None,
+    label_separator: o.LabelSeparator = None,
     out: Annotated[
         Path | None, typer.Option(help="Export folder; saved_models/<name of DATA> by default.")
     ] = None,
@@ -157,7 +159,19 @@ def train_command(
     joined = d.join_workers(strategy, devices, timeout, quiet)
     # One worker of many speaks for all.
     quiet = quiet or not joined.chief
-    reading = o.Reading(text, label, names, separator, quoting, encoding, missing, stream, read)
+    reading = o.Reading(
+        text,
+        label,
+        names,
+        separator,
+        quoting,
+        encoding,
+        missing,
+        stream,
+        read,
+        target,
+        label_separator,
+    )
     say(f"Reading {data}", quiet)
     train, valid_table, test_table = reading.read_parts(
         data, valid_data, test_data, valid, test, seed

@@ -130,9 +130,11 @@ class Store:
             inputs = INPUTS[story.get("inputs", "text")]
             given = story.get("target", {"kind": OneOf.kind, "names": story["classes"]})
             target = target_from_dict({**given, "names": [*map(_name, given["names"])]})
+            columns = [*inputs.columns, *target.columns]
             frame = pd.read_parquet(path)
-            if len(frame) and not (
-                all(infer_dtype(frame[column]) == "string" for column in inputs.columns)
+            if not (
+                set(frame) == set(columns) | ({"row"} & set(frame))
+                and all(infer_dtype(frame[c]) in ("string", "empty") for c in inputs.columns)
                 and target.fits(target.labels(frame))
             ):
                 raise TypeError(f"texts are strings, and labels {target.noun}")
@@ -142,7 +144,6 @@ class Store:
         if "row" in frame and frame["row"].dtype.kind in "iu":
             numbers = frame["row"].to_numpy()
         source = _typed(story["title"], str)
-        columns = [*inputs.columns, *target.columns]
         return TextTable(frame[columns], target, inputs=inputs, source=source, row_numbers=numbers)
 
     def results(self) -> Results:

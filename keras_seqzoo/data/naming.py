@@ -29,6 +29,7 @@ _KINDS = {
     "mixed-integer-float": "number",
     "boolean": "boolean",
 }
+_MEASURED = re.compile(r"[+-]?[0-9]*[.,][0-9]*[1-9]0*")
 _WHOLE = re.compile(r"0|-?[1-9][0-9]*")
 
 
@@ -287,6 +288,12 @@ def _warn_of_odd_names(names: Sequence[str], values: int, where: str, noun: str)
         warn(
             f"{where} has {len(names):,} {noun} in {values:,} rows: is label= the right column? "
             f"The first are {shorten(names, 3)}."
+        )
+    measured = [name for name in names if _MEASURED.fullmatch(name)]
+    if 2 * len(measured) > len(names) and not all(map(NUMBER.fullmatch, names)):
+        warn(
+            f"{where} has {noun} that look like measurements, such as {shorten(measured[:3])}. If "
+            "they are, pass target='number', which also says what among them is no number."
         )
     alike: dict[Any, list[str]] = {}
     for name in names:

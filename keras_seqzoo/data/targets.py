@@ -110,7 +110,7 @@ class Target(ABC):
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Target:
         """Makes the target of what `as_dict` returned."""
-        return cls(tuple(values.get("names", ())))
+        return cls(values.get("names", ()))
 
 
 @dataclass(frozen=True)
@@ -410,7 +410,7 @@ def ask(
     kind = target.kind if isinstance(target, Target) else target
     if kind is not None and kind not in TARGETS:
         raise ValueError(
-            f"target must be one of {tuple(TARGETS)}, or the target of another table, such as "
+            "target must be 'class', 'labels' or 'number', or the target of another table, such as "
             f"train.target. Received: target={target!r}"
         )
     if separator is not None and (not isinstance(separator, str) or not separator):
@@ -438,7 +438,7 @@ def ask(
             f"has its own. Leave classes out. Received: classes={classes!r}, target={target!r}"
         )
     if isinstance(target, Target):
-        return Asked(kind, target.names, None, True, in_columns)
+        return Asked(kind, target.names, separator, True, in_columns)
     return Asked("labels" if separator else kind, names, separator, False, in_columns)
 
 
@@ -497,11 +497,17 @@ def label_columns(labels: Any, asked: Asked) -> tuple[pd.DataFrame, Asked]:
     if isinstance(labels, pd.DataFrame):
         columns = labels
     elif getattr(labels, "ndim", 1) > 1 or asked.kind == "number" or _are_flags(labels):
-        values = np.asarray(labels)
+        try:
+            values = np.asarray(labels)
+        except ValueError as error:
+            raise ValueError(
+                "Every row has the same numbers. Fill those that are missing, or leave such rows "
+                f"out. Received: rows of several lengths ({error})"
+            ) from error
         if values.ndim == 2 and values.shape[1] == 1 and asked.kind in (None, "class"):
             values = values[:, 0]
         if values.ndim == 1:
-            return _counted(pd.DataFrame({"label": pd.Series(list(labels))})), asked
+            return _counted(pd.DataFrame({"label": pd.Series(list(values))})), asked
         names = asked.names or tuple(map(str, range(values.shape[-1])))
         if values.ndim != 2 or values.shape[1] != len(names):
             raise ValueError(
@@ -652,16 +658,17 @@ def _numbers(values: pd.Series, where: str) -> npt.NDArray[np.float32]:
     bad = np.flatnonzero(~np.isfinite(numbers))
     if len(bad):
         first = bad[0]
+        wrong = values.iloc[[first]].tolist()[0]
         fix = (
             "Leave such rows out, or bound the values."
             if np.isinf(numbers[first])
-            else "Names of classes need target='class'. For a decimal comma pass decimal=',' and "
-            f"dtype={{{values.name!r}: float}}; for words that stand for no number "
-            f"na_values=[{values.iloc[first]!r}] and na='drop'."
+            else "For names of classes pass target='class'. For a decimal comma pass decimal=',' "
+            f"and dtype={{{values.name!r}: 'float'}}; for words that stand for no number "
+            f"na_values=[{wrong!r}] and na='drop'."
         )
         raise ValueError(
             f"Targets must be finite numbers, such as 4.5 or 1e-3. {fix} Received: {where!r}, "
-            f"column {values.name!r} with {values.iloc[first]!r} in row {values.index[first]:,}"
+            f"column {values.name!r} with {wrong!r} in row {values.index[first]:,}"
             + (f", and {len(bad) - 1:,} more" if len(bad) > 1 else "")
         )
     return numbers

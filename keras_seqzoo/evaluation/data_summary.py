@@ -183,14 +183,14 @@ def _shared(
 ) -> tuple[dict[str, int], tuple[str, ...], list[str]]:
     counts, examples, warnings = {}, [], []
     for first, second in combinations(tables, 2):
-        texts = [" | ".join(row) for row in tables[second].texts.reshape(len(ids[second]), -1)]
+        sides = tables[second].texts.reshape(len(ids[second]), -1)
         noun = tables[second].inputs.name
-        has_words = np.array([bool(text.strip(" |\t\n")) for text in texts])
+        has_words = np.array([any(text.strip() for text in row) for row in sides])
         rows = np.flatnonzero(np.isin(ids[second], ids[first]) & has_words)
         _, at = np.unique(ids[second][rows], return_index=True)
         if len(rows):
             counts[f"{first} and {second}"] = len(at)
-            examples += [texts[row] for row in rows[np.sort(at)]]
+            examples += [" | ".join(sides[row]) for row in rows[np.sort(at)]]
             is_test = second == "test"
             warnings.append(
                 f"{_count(len(at), noun)} of {first} {'is' if len(at) == 1 else 'are'} also in "

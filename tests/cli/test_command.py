@@ -108,7 +108,8 @@ def test_values_of_a_wrong_type_name_their_option(
 
 OPTIONS = {
     "na": "--na", "names": "--names", "sep": "--sep", "quoting": "--quoting", "label": "--label",
-    "stream": "--stream", "read": "--read", "seed": "--seed", "batch_size": "--batch-size",
+    "text": "--text", "stream": "--stream", "read": "--read", "seed": "--seed",
+    "batch_size": "--batch-size",
 }  # fmt: skip
 
 
@@ -119,7 +120,12 @@ OPTIONS = {
         ("Pass stream=True for it.", "Pass --stream for it."),
         ("looks like sep='\\t'.", "looks like --sep '\\t'."),
         ("looks like sep=';'.", "looks like --sep ';'."),
-        ("pass quoting=3; else check sep=, or", "pass --quoting none; else check --sep, or"),
+        ("pass quoting='none'; else check sep=", "pass --quoting none; else check --sep"),
+        ("Received: text=('a', 'b c')", "Received: --text a --text 'b c'"),
+        ("as in label=['x', 'y'].", "as in --label x --label y."),
+        ("shape=(3, 2), dtype={'a': 'str'}", "shape=(3, 2), --read dtype=\"{'a': 'str'}\""),
+        ("(for a CSV file pass dtype=str)", "(for a CSV file pass --read dtype=str)"),
+        ("Check it, or pass target=train.target for a part of a larger table.", "Check it."),
         ("without a header, pass names=[...].", "without a header, pass --names …."),
         ("names=['a', 'b'], then", "--names a,b, then"),
         ("Leave `batch_size` out.", "Leave --batch-size out."),
@@ -157,6 +163,58 @@ def test_errors_of_the_library_are_in_the_command_s_words(
     assert done.code == 2
     assert message in done.err
     assert "='" not in done.err.replace(str(tmp_path), "")
+
+
+PAIRS = "one,other,label,more\na b,a c,1,0\nb,c,0,0\nd,e,1,1\nf,g,0,1\n"
+
+
+@pytest.mark.parametrize(
+    ("reading", "found"),
+    [
+        (o.Reading(["one"], ["label"]), "4 rows, classes '0': 2, '1': 2"),
+        (o.Reading(["one", "other"], ["label"]), "4 pairs, classes '0': 2, '1': 2"),
+        (o.Reading(["one", "other"], None), "4 pairs, no labels"),
+        (o.Reading("one", ["label", "more"]), "4 rows, labels 'label': 2, 'more': 2"),
+        (o.Reading(["one"], ["more"], target="number"), "4 rows, numbers 'more': 0 to 1"),
+        (
+            o.Reading(["other"], ["one"], label_separator=" "),
+            "4 rows, labels 'a': 1, 'b': 2, 'd': 1, 'f': 1",
+        ),
+    ],
+)
+def test_columns_may_be_several(tmp_path: Path, reading: o.Reading, found: str) -> None:
+    (tmp_path / "rows.csv").write_text(PAIRS)
+    assert found in repr(reading.read(str(tmp_path / "rows.csv")))
+
+
+def test_other_files_are_held_to_the_target_of_the_first(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("text,label\na,4.5\nb,3\nc,2\n")
+    (tmp_path / "test.csv").write_text("text,label\na,4\n")
+    data = [str(tmp_path / name) for name in ("train.csv", "test.csv", "test.csv")]
+    with pytest.warns(UserWarning, match="are learnt as numbers"):
+        parts = o.Reading(None, ["label"]).read_parts(*data, 0.1, 0.1, 0)
+    assert [part.target for part in parts] == [parts[0].target] * 3
+    assert [part.labels.tolist() for part in parts[1:]] == [[[4.0]], [[4.0]]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--text", "one", "--text", "one"], "Received: --text one --text one"),
+        (["--text", "one", "--label", "one"], "Text and label must be two columns"),
+        (["--text", "one", "--label", "other", "--target", "number"], "pass --target class"),
+        (["--text", "one", "--label", "other", "--label", "more"], "--target number for numbers"),
+        (["--text", "one", "--target", "numbers"], "must be 'class', 'labels' or 'number'."),
+        (["--text", "one", "--target", "number", "--label-sep", ","], "pass --target labels and"),
+    ],
+)
+def test_targets_are_told_by_options(
+    command: Any, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    (tmp_path / "rows.csv").write_text("one,other,label,more\na,x,1,0\nb,y,0,0\n")
+    done = command("train", tmp_path / "rows.csv", *arguments)
+    assert done.code == 2
+    assert message in words(done)
 
 
 def test_warnings_are_in_the_command_s_words(command: Any, tmp_path: Path) -> None:

@@ -139,6 +139,48 @@ def test_answers_of_another_size_or_kind_are_refused(folder: Path, shape: str, k
         Comparison(folder)
 
 
+@pytest.mark.parametrize(
+    "labels", [["p", "n", "p", "n"], [["p", "n"], [], ["n"], ["p"]], np.eye(4) * 1.5]
+)
+@pytest.mark.parametrize("texts", [TEXTS, (TEXTS, TEXTS[::-1])])
+def test_rows_of_every_kind_are_kept(tmp_path: Path, texts: Any, labels: Any) -> None:
+    table = TextTable.from_texts(texts, labels)
+    store = Store(tmp_path / "c")
+    store.open("reviews.csv", {"train": table, "valid": table, "test": table.take([2, 0])})
+    store.open("reviews.csv", {"train": table, "valid": table, "test": table.take([2, 0])})
+    test = Store(tmp_path / "c").part("test")
+    assert (test.inputs, test.target) == (table.inputs, table.target)
+    assert test.fingerprint() == table.take([2, 0]).fingerprint()
+    assert test.row_numbers.tolist() == [3, 1]
+    known = {"title", "rows", "classes", "data", "last"}
+    is_plain = texts is TEXTS and isinstance(labels[0], str)
+    assert (store.story().keys() == known) is is_plain
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda s: s.update(inputs="series"),
+        lambda s: s.update(inputs="text"),
+        lambda s: s.update(inputs=["pair"]),
+        lambda s: s.update(target={"kind": "tags", "names": ["n", "p"]}),
+        lambda s: s.update(target={"kind": "labels", "names": ["n", 1]}),
+        lambda s: s.update(target={"kind": "labels", "names": ["n"]}),
+        lambda s: s.update(target={"kind": "number"}),
+        lambda s: s.update(target=["labels"]),
+        lambda s: s.pop("target"),
+    ],
+)
+def test_a_story_of_other_rows_is_damaged(tmp_path: Path, edit: Callable[[Any], Any]) -> None:
+    labels = np.array([[1, 0], [0, 1], [1, 1], [0, 0]])
+    table = TextTable.from_texts((TEXTS, TEXTS), labels, classes=["n", "p"])
+    store = Store(tmp_path / "c")
+    store.open("reviews.csv", {"train": table, "valid": table, "test": table})
+    change(tmp_path / "c" / "comparison.json", edit)
+    with pytest.raises(ValueError, match=r"damaged.*run `compare` again.*Received: "):
+        store.part("test")
+
+
 def test_files_keep_the_umask(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:

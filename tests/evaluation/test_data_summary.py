@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -95,10 +96,76 @@ def test_unlabelled_and_empty_parts(tmp_path: Path) -> None:
     assert found.warnings == ()
 
 
+def test_pairs_are_the_same_where_both_texts_are() -> None:
+    train = sz.TextTable.from_texts(
+        [("A b", "c d e"), ("a B", " C d e"), ("a b", "other"), ("", "x")], ["p", "n", "p", "n"]
+    )
+    test = sz.TextTable.from_texts(
+        [("a b", "c d E"), ("c d e", "a b"), ("", " ")], ["p", "n", "p"], target=train.target
+    )
+    found = summarise(train, test=test)
+    assert found.parts.loc["train"].to_dict() == {
+        "rows": 4,
+        "empty": 1,
+        "duplicates": 1,
+        "conflicts": 1,
+        "words_median": 4,
+        "words_p95": 5,
+        "words_max": 5,
+        "characters_median": 8,
+        "characters_max": 9,
+    }
+    assert found.shared == {"train and test": 1}
+    assert found.shared_examples == ("a b | c d E",)
+    assert found.warnings[0].startswith("1 pair of train is also in test, in 1 of its 3 rows")
+    assert "1 pair of train occurs with different labels" in found.warnings[2]
+    assert found.warnings[3:] == (
+        "1 pair of train has an empty text.",
+        "1 pair of test has an empty text.",
+    )
+
+
+def test_rows_with_each_label_are_counted() -> None:
+    labels = [["a", "b"], ["a"], [], ["a"]]
+    train = sz.TextTable.from_texts(["v", "w", "x", "X"], labels, classes=["a", "b", "c"])
+    found = summarise(train)
+    assert found.class_counts["train"].to_dict() == {"a": 3, "b": 1, "c": 0}
+    assert found.parts.loc["train", "conflicts"] == 1
+    assert found.warnings[0] == "Label 'c' has no rows in train and cannot be learnt."
+    assert len(found.warnings) == 2
+    with pytest.raises(ValueError, match="same classes, labels or numbers"):
+        summarise(train, test=sz.TextTable.from_texts(["x", "y"], [["a"], ["b"]]))
+
+
+def test_numbers_are_summed_up() -> None:
+    numbers = np.array([[1.5, 10], [2, 20], [4, 30]])
+    train = sz.TextTable.from_texts(["x", "y", "z"], numbers)
+    test = sz.TextTable.from_texts(["v"], [[2, 2]], target=train.target)
+    found = summarise(train, test=test)
+    assert found.class_counts.empty
+    assert found.numbers.round(3).to_numpy().tolist() == [
+        ["train", "0", 1.5, 2.0, 4.0, 2.5, 1.08],
+        ["train", "1", 10.0, 20.0, 30.0, 20.0, 8.165],
+        ["test", "0", 2.0, 2.0, 2.0, 2.0, 0.0],
+        ["test", "1", 2.0, 2.0, 2.0, 2.0, 0.0],
+    ]
+    assert found.warnings == (
+        "The test has only 1 row: another draw of them would give other figures.",
+    )
+
+
+def test_what_was_written_before_there_were_numbers_is_read() -> None:
+    values = summarise(sound(5)).as_dict()
+    del values["numbers"]
+    assert DataSummary.from_dict(values).numbers.empty
+
+
 @pytest.mark.parametrize(
     "tables",
     [
         {"train": sound(5), "test": sound(3)},
+        {"train": sz.TextTable.from_texts((["a", "b"], ["c", "d"]), [1.5, 2], target="number")},
+        {"valid": sz.TextTable.from_texts(["a", "b"], [["x"], ["x", "y"]])},
         {"test": sound(200)},
         {"valid": sz.TextTable.from_texts(["a"])},
     ],
@@ -108,6 +175,7 @@ def test_it_survives_json(tables: dict[str, Any]) -> None:
     again = DataSummary.from_dict(json.loads(json.dumps(found.as_dict())))
     pd.testing.assert_frame_equal(again.parts, found.parts)
     pd.testing.assert_frame_equal(again.class_counts, found.class_counts, check_index_type=False)
+    pd.testing.assert_frame_equal(again.numbers, found.numbers, check_dtype=False)
     for name in ("shared", "shared_examples", "warnings"):
         assert getattr(again, name) == getattr(found, name)
 
