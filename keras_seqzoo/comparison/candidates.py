@@ -107,18 +107,13 @@ def _candidate(label: str | None, item: Any) -> Candidate:
     zoo.find_model(name)
     own = {key: item[key] for key in _TRAINING if item.get(key) is not None}
     check_whole(**{k: own[k] for k in ("epochs", "batch_size") if k in own})
-    rate = own.get("learning_rate", 1.0)
-    if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not rate > 0:
-        raise ValueError(
-            f"`learning_rate` must be a number above 0. Received: learning_rate={rate!r}"
-        )
+    check_positive(**{k: own[k] for k in ("learning_rate",) if k in own})
     options = {k: v for k, v in item.items() if k not in (*_TRAINING, "model", "label")}
     search = own.get("search") or {}
     searched = {k: v for k, v in search.items() if k != "learning_rate"}
     _check_search(search)
     for chosen in (options, *({k: v} for k, values in searched.items() for v in values)):
         zoo.check_options(name, chosen)
-    check_positive(**{k: own[k] for k in ("learning_rate",) if k in own})
     _check_plain({**options, **search})
     return Candidate(str(label or item.get("label") or last_part(name)), name, options, **own)
 

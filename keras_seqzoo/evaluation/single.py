@@ -14,6 +14,7 @@ from keras_seqzoo.data.table import TextTable
 from keras_seqzoo.evaluation.data_summary import summarise
 from keras_seqzoo.evaluation.environment import environment
 from keras_seqzoo.evaluation.results import Costs, Entry, Results, Run, architecture
+from keras_seqzoo.names import last_part
 
 if TYPE_CHECKING:
     from keras_seqzoo.evaluation.report import Report
@@ -67,7 +68,7 @@ def _describe(model: Any) -> dict[str, Any]:
     if hasattr(model, "path") and card.is_file():
         folder = Path(model.path).absolute()
         return {
-            "label": folder.parent.name if folder.name.isdecimal() else folder.name,
+            "label": last_part(str(folder)),
             **_describe_card(json.loads(card.read_text("utf-8"))),
         }
     return {"label": str(getattr(model, "name", "model"))}
