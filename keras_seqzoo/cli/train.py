@@ -258,8 +258,9 @@ def train_command(
 
 def _describe(train: Table, valid: Table, test: Table) -> str:
     counts = ", ".join(f"{name} {count:,}" for name, count in train.class_counts.items())
+    of_classes = f" ({counts})" if counts else ""
     return (
-        f"{len(train):,} texts to train on ({counts}), {len(valid):,} to validate, "
+        f"{len(train):,} {train.inputs.noun} to train on{of_classes}, {len(valid):,} to validate, "
         f"{len(test):,} to test"
     )
 

@@ -588,10 +588,9 @@ def _lists(block: pd.DataFrame, asked: Asked, where: str) -> list[list[Any]]:
     found = f"Received: {where!r} with labels such as {shorten(values.tolist(), 3)}"
     if all(are_lists) and asked.separator is None:
         lists = [list(value) for value in values]
-        if (
-            any(isinstance(v, Mapping) for v in values)
-            or pd.isna(pd.Series(list(chain.from_iterable(lists)), dtype=object)).any()
-        ):
+        items = pd.Series(list(chain.from_iterable(lists)), dtype=object)
+        not_names = items.map(_is_list) | items.isna()
+        if not_names.any() or any(isinstance(value, Mapping) for value in values):
             raise ValueError(f"A list of labels holds names, none missing. {found}")
         if any(len(set(row)) < len(row) and set(row) <= {0, 1} for row in lists):
             raise ValueError(

@@ -150,6 +150,7 @@ class TestLabels:
             (["b", ["a"]], {}, "all rows are lists, or all are strings"),
             ([["a"], ["b"]], {"label_sep": ","}, "leave label_sep out"),
             ([["a"], ["b", None]], {}, "none missing"),
+            ([["a"], [["b"]]], {}, "A list of labels holds names"),
             ([["a"], [1]], {}, "all strings, all whole numbers"),
             ([{"a": 1}, {"b": 1}], {}, "A list of labels holds names"),
             ([[], []], {}, "Some rows must have labels.*without a label"),
