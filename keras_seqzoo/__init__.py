@@ -132,14 +132,18 @@ _CLASSES = (
     "hub.backbone",
     "hub.encoder",
     "layers.labels",
+    "layers.losses",
+    "layers.pairs",
     "layers.pooling",
     "layers.recurrent",
+    "layers.thresholds",
     "preprocessing.bytepair",
     "preprocessing.hub",
     "preprocessing.prompt",
     "preprocessing.sentencepiece",
     "preprocessing.wordpiece",
     "preprocessing.words",
+    "tasks.head",
     "training.optimizers",
 )
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from keras_seqzoo.data.stream import TextStream
     from keras_seqzoo.data.table import TextTable
-    from keras_seqzoo.tasks.base import TextModel
+    from keras_seqzoo.tasks.model import TextModel
 
 __all__ = ["ModelCard", "build_model", "list_models", "list_tasks", "model_card", "register"]
 
@@ -107,7 +107,7 @@ def build_model(
         **options: options of the encoder (`units`, `dropout`, …) and of the task's head.
 
     Returns:
-        A compiled `keras_seqzoo.tasks.base.TextModel`, which may be compiled again.
+        A compiled `keras_seqzoo.tasks.model.TextModel`, which may be compiled again.
 
     Raises:
         ConnectionError: pretrained weights that can not be downloaded; never are random ones

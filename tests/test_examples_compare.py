@@ -71,9 +71,9 @@ def test_compare_reviews_chooses_reports_and_exports(
     assert "Within 1e-09 ms a text: No model is within these limits" in told
     assert "small_electra" in Path("pages/report.html").read_text(encoding="utf-8")
     assert "small_electra is exported to exported/1" in told
-    from keras_seqzoo.serving.saved import SavedClassifier
+    from keras_seqzoo.serving.saved import SavedPredictor
 
-    served = SavedClassifier(Path("exported/1")).predict(["a good film"])
+    served = SavedPredictor(Path("exported/1")).predict(["a good film"])
     kept = sz.Comparison("kept").load("small_electra").predict(["a good film"], verbose=0)
     assert served == pytest.approx(kept, abs=1e-5)
 

@@ -199,7 +199,7 @@ def test_the_target_tells_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = Texts(["a good film", "a bad film"])
     assert sz.build_model("gru", texts, classes=["a", "b"], units=4).classes == ("a", "b")
     texts.target = SimpleNamespace(kind="number")
-    assert not hasattr(sz.build_model("gru", texts, units=4), "classes")
+    assert sz.build_model("gru", texts, units=4).classes == ()
     assert sz.build_model("gru", texts, task="classify", classes=["a", "b"]).classes == ("a", "b")
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from keras_seqzoo.tasks.base import TextModel
+    from keras_seqzoo.tasks.model import TextModel
     from keras_seqzoo.training.recovery import Recovery
 
 DISTRIBUTION = "Devices and workers"

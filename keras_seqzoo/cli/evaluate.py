@@ -62,9 +62,9 @@ def evaluate_command(
         check_page_path(report)
     load_tensorflow()
     from keras_seqzoo.evaluation.report import evaluate
-    from keras_seqzoo.serving.saved import load_classifier
+    from keras_seqzoo.serving.saved import load_predictor
 
-    classifier = load_classifier(model, trust)
+    classifier = load_predictor(model, trust)
     table = reading.read(data, classes=classifier.classes)
     say(f"Scoring {len(table):,} texts of {data} with {model}", quiet)
     scores = evaluate(classifier, table, batch_size=batch_size)

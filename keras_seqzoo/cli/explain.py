@@ -73,9 +73,9 @@ def explain_command(
     load_tensorflow()
     from keras_seqzoo.explanation.counterfactual import counterfactual as smallest_deletion
     from keras_seqzoo.explanation.explain import explain
-    from keras_seqzoo.serving.saved import load_classifier
+    from keras_seqzoo.serving.saved import load_predictor
 
-    classifier = load_classifier(model, trust)
+    classifier = load_predictor(model, trust)
     explanations = explain(
         classifier,
         strings,

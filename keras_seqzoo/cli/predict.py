@@ -52,9 +52,9 @@ def predict_command(
     blocks = i.read_blocks(texts, source, reading, quiet)
     check_model_path(model)
     load_tensorflow()
-    from keras_seqzoo.serving.saved import load_classifier
+    from keras_seqzoo.serving.saved import load_predictor
 
-    classifier = load_classifier(model, trust)
+    classifier = load_predictor(model, trust)
     write = _WRITERS[output](classifier.classes, quiet)
     for shown, rows in blocks:
         write(shown, rows, classifier.predict(shown, batch_size=batch_size, verbose=0))

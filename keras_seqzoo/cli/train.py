@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from keras_seqzoo.data.stream import TextStream
     from keras_seqzoo.data.table import TextTable
     from keras_seqzoo.evaluation.report import Report
-    from keras_seqzoo.tasks.base import TextModel
+    from keras_seqzoo.tasks.model import TextModel
 
     Table = TextTable | TextStream
 

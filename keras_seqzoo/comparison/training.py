@@ -16,24 +16,22 @@ from keras_seqzoo.comparison.candidates import KEEP, Candidate, Plan
 from keras_seqzoo.data.pipeline import make_dataset
 from keras_seqzoo.data.table import TextTable
 from keras_seqzoo.evaluation.results import Run
-from keras_seqzoo.tasks.classify import Classifier
+from keras_seqzoo.tasks.model import TextModel
 
 Emit = Callable[[Mapping[str, Any]], None]
 
 _FEW_ROWS = 1000
 
 
-def build(candidate: Candidate, train: TextTable) -> Classifier:
+def build(candidate: Candidate, train: TextTable) -> TextModel:
     """Builds a candidate's model; it learns its vocabulary, if it does, from the training rows."""
     model = zoo.build_model(candidate.model, train, **candidate.options)
-    if not isinstance(model, Classifier):
-        raise TypeError(f"Only classifiers can be compared. Received: {type(model).__name__}")
     if candidate.learning_rate is not None:
         model.optimizer.learning_rate = candidate.learning_rate
     return model
 
 
-def settings(candidate: Candidate, plan: Plan, model: Classifier, rows: int) -> dict[str, Any]:
+def settings(candidate: Candidate, plan: Plan, model: TextModel, rows: int) -> dict[str, Any]:
     """What decides a training: epochs, batch size, learning rate, patience, schedule."""
     is_constant = model.schedule == "constant"
     epochs = candidate.epochs or plan.epochs or (10 if is_constant else 3)
@@ -56,7 +54,7 @@ def train_once(
     parts: Mapping[str, TextTable],
     ids: Path,
     emit: Emit,
-) -> tuple[Classifier, Run]:
+) -> tuple[TextModel, Run]:
     """Builds a model, trains it, keeps the best epoch, asks the test rows.
 
     Args:

@@ -35,7 +35,7 @@ from keras_seqzoo.evaluation.results import Run, architecture
 
 if TYPE_CHECKING:
     from keras_seqzoo.comparison.training import Emit
-    from keras_seqzoo.tasks.classify import Classifier
+    from keras_seqzoo.tasks.model import TextModel
 
 # Explanations of long texts take long; what has none by then goes without.
 _EXPLAINING_SECONDS = 20.0
@@ -169,11 +169,11 @@ def _do_model(job: Job, record: ModelRecord, emit: Emit) -> None:
 
 
 def _measured(
-    model: Classifier, kept: Run, test: TextTable, job: Job, timer: _Timer, emit: Emit
+    model: TextModel, kept: Run, test: TextTable, job: Job, timer: _Timer, emit: Emit
 ) -> dict[str, Any]:
     """Exports a model, and measures what is served."""
     from keras_seqzoo.serving.export import export_model
-    from keras_seqzoo.serving.saved import SavedClassifier
+    from keras_seqzoo.serving.saved import SavedPredictor
 
     memory = ModelRecord(job.model_folder).memory_mb(job.plan.seeds)
     emit({"event": "exporting"})
@@ -182,11 +182,11 @@ def _measured(
         exported = export_model(model, job.model_folder / "saved_model")
     emit({"event": "measuring"})
     with timer("measuring"):
-        costs = _answering_costs(SavedClassifier(exported), list(test.texts))
+        costs = _answering_costs(SavedPredictor(exported), list(test.texts))
     emit({"event": "explaining"})
     with timer("explaining"):
         mistakes = _mistakes(model, kept, test, job.plan.explain)
-    tokens = model.preprocessor.tokenize(test.texts)
+    tokens = model.preprocessor.encode(test.texts)
     read = model.preprocessor.truncate(tokens).row_lengths()
     return {
         "costs": {

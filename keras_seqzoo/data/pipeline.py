@@ -31,10 +31,10 @@ from keras_seqzoo.data.passes import (
 from keras_seqzoo.data.stream import TextStream
 from keras_seqzoo.data.table import TextTable
 from keras_seqzoo.files import whole
-from keras_seqzoo.preprocessing.base import Preprocessor, as_strings
+from keras_seqzoo.preprocessing.base import Preprocessor
 
 if TYPE_CHECKING:
-    from keras_seqzoo.tasks.base import TextModel
+    from keras_seqzoo.tasks.model import TextModel
 
 # Rows are sorted by length within pools of this many batches: enough to make the lengths in a
 # batch nearly equal, few enough that batches still differ from epoch to epoch.
@@ -97,8 +97,10 @@ def make_dataset(
         (TensorShape([2, 8]), [1, 0])
     """
     check_whole(batch_size=batch_size)
-    if hasattr(model, "packed"):
-        return model.packed(table, batch_size, shuffle, seed)
+    if not isinstance(model, Preprocessor):
+        own = model.own_dataset(table, batch_size, shuffle, seed)
+        if own is not None:
+            return own
     if not isinstance(table, TextTable | TextStream):
         raise TypeError(
             "`table` must be a TextTable or a TextStream. Use read_table(source) first. "
@@ -153,7 +155,7 @@ def text_windows(
     """Makes one window of ids from texts that are in memory.
 
     Args:
-        texts: strings `(rows,)`.
+        texts: what the preprocessor's `as_inputs` takes.
         preprocessor: turns them into ids.
         columns: further arrays `(rows, …)`, such as `labels`, in the order in which batches
             are to hold them.
@@ -163,7 +165,7 @@ def text_windows(
     Returns:
         A dataset of one element: a dict of `values`, `splits` and the columns.
     """
-    strings = as_strings(texts)
+    strings = preprocessor.as_inputs(texts)
     source = tf.data.Dataset.from_tensors((strings, dict(columns)))
     windows = source.map(lambda texts, columns: _window(texts, columns, preprocessor, truncate))
     if not keep:
@@ -277,7 +279,7 @@ def _window(
     preprocessor: Preprocessor,
     truncate: bool = True,
 ) -> dict[str, tf.Tensor]:
-    tokens = preprocessor.tokenize(texts)
+    tokens = preprocessor.encode(texts)
     if truncate:
         tokens = preprocessor.truncate(tokens)
     return {
@@ -290,14 +292,15 @@ def _window(
 def _stream_windows(
     stream: TextStream, preprocessor: Preprocessor, window_rows: int, files: slice
 ) -> tf.data.Dataset:
-    labelled = bool(stream.classes)
-    text_spec, label_spec = tf.TensorSpec([None], tf.string), tf.TensorSpec([None], tf.int32)
-
     def chunks() -> Iterator[tuple[Any, ...]]:
         for texts, labels in stream.chunks(window_rows, files):
-            yield (as_strings(texts), labels) if labelled else (as_strings(texts),)
+            inputs = preprocessor.as_inputs(texts)
+            yield (inputs,) if labels is None else (inputs, labels)
 
-    signature = (text_spec, label_spec) if labelled else (text_spec,)
+    texts = tf.TensorSpec([None, 2] if preprocessor.pair else [None], tf.string)
+    target = stream.target
+    labels = [] if target is None else [tf.TensorSpec([None, *target.shape], target.dtype)]
+    signature = (texts, *labels)
     source = tf.data.Dataset.from_generator(chunks, output_signature=signature)
     return source.map(
         lambda texts, *labels: _window(texts, {"labels": labels[0]} if labels else {}, preprocessor)

@@ -38,6 +38,7 @@ class Target(ABC):
 
     kind: ClassVar[str]
     noun: ClassVar[str]
+    dtype: ClassVar[str] = "float32"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "names", checked_names(self.names))
@@ -51,6 +52,11 @@ class Target(ABC):
     def columns(self) -> tuple[str, ...]:
         """The columns of a table's frame that hold the encoded answers."""
         return tuple(f"label_{place}" for place in range(len(self.names)))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of a row's encoded answer."""
+        return (len(self.names),)
 
     @classmethod
     @abstractmethod
@@ -119,6 +125,8 @@ class OneOf(Target):
 
     kind = "class"
     noun = "classes"
+    dtype = "int32"
+    shape = ()
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from keras_seqzoo.checks import check_whole
 
@@ -77,7 +80,7 @@ def text_chunks(data: Any, rows: int = 16384) -> Iterator[Sequence[str]]:
         data = read_corpus(data)
     if hasattr(data, "chunks"):
         for texts, _ in data.chunks(rows):
-            yield texts
+            yield texts.ravel()  # of pairs, both
         return
     if isinstance(data, tf.data.Dataset):
         if data.cardinality() == tf.data.INFINITE_CARDINALITY:
@@ -92,8 +95,11 @@ def text_chunks(data: Any, rows: int = 16384) -> Iterator[Sequence[str]]:
         )
         return
     texts = data.texts if hasattr(data, "texts") else data
+    if isinstance(texts, tuple) and not isinstance(texts[0], (str, bytes)):  # columns of pairs
+        texts = [*itertools.chain.from_iterable(texts)]
     for start in range(0, len(texts), rows):
-        yield texts[start : start + rows]
+        part = texts[start : start + rows]
+        yield part if isinstance(part[0], (str, bytes)) else np.ravel([*part]).tolist()
 
 
 def learn_words(

@@ -86,13 +86,14 @@ class Recurrent:
     min_count: int = option(1, "words seen less often are left out")
     dtype: Any = option(None, 'Keras dtype policy, such as `"mixed_bfloat16"`', "Keras's")
 
-    def build(self, data: Any, *, cell: str, task: str) -> EncoderParts:
+    def build(self, data: Any, *, cell: str, task: str, pair: bool = False) -> EncoderParts:
         """Builds the encoder and learns its vocabulary.
 
         Args:
             data: training texts; may be None where `vocabulary` is given.
             cell: `"LSTM"` or `"GRU"`.
             task: what the model is for.
+            pair: whether rows are pairs of texts.
 
         Raises:
             FileNotFoundError: no such vocabulary file.
@@ -100,6 +101,7 @@ class Recurrent:
         """
         import keras
 
+        from keras_seqzoo.layers.pairs import PairPlaces, PairPooling
         from keras_seqzoo.layers.recurrent import FastGRU, FastLSTM
 
         if self.weights not in (None, "pretrained"):
@@ -134,6 +136,11 @@ class Recurrent:
         x = keras.layers.Embedding(
             len(preprocessor.vocabulary), self.embedding_dim, dtype=dtype, name="token_embedding"
         )(token_ids)
+        if pair:
+            places = PairPlaces(name="pair_places")(token_ids, padding_mask, segment_ids)
+            x += keras.layers.Embedding(4, self.embedding_dim, dtype=dtype, name="place_embedding")(
+                places
+            )
         x = keras.layers.Dropout(self.dropout, dtype=dtype, name="embedding_dropout")(x)
         mask = padding_mask != 0
         for index in range(self.num_layers):
@@ -159,6 +166,9 @@ class Recurrent:
                 [pooled[:, : self.units], x[:, 0, self.units :]], axis=-1
             )
 
+        if pair:
+            pooled = PairPooling(name="pair_pooling")(x, padding_mask, segment_ids)
+
         encoder = keras.Model(
             {"token_ids": token_ids, "padding_mask": padding_mask, "segment_ids": segment_ids},
             {"sequence_output": x, "pooled_output": pooled},
@@ -167,8 +177,8 @@ class Recurrent:
         return EncoderParts(
             encoder,
             preprocessor,
-            pooling="mean",
-            poolings=("mean", "max", "last"),
+            pooling="pooled" if pair else "mean",
+            poolings=("pooled", "mean", "max") if pair else ("mean", "max", "last"),
             dropout=self.dropout,
             optimizer=partial(keras.optimizers.Adam, 1e-3, clipnorm=1.0),
         )

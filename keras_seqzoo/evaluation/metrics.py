@@ -5,7 +5,7 @@ Every figure here is of test rows that are already answered. No TensorFlow.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -152,6 +152,39 @@ def intervals(
         name: (float(low), float(high))
         for name, draws in (("accuracy", accuracy), ("macro_f1", macro_f1))
         for low, high in [np.quantile(np.concatenate(draws), ends)]
+    }
+
+
+def bootstrap(
+    figures: Callable[[npt.NDArray[np.float64]], Mapping[str, npt.NDArray[Any]]],
+    rows: int,
+    samples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> dict[str, tuple[float, float]]:
+    """Percentile intervals of figures that are computed for many draws of rows at once.
+
+    As `intervals`, whose draws these are. `scipy.stats.bootstrap` would call Python once a draw,
+    or gather every row of every draw.
+
+    Args:
+        figures: of weights `(samples, rows)`, how often each row was drawn, the figures by name,
+            each `(samples,)`.
+        rows: number of rows, at least one.
+        samples: number of draws.
+        level: share of the draws between the two ends.
+        seed: of the draws.
+    """
+    rng = np.random.default_rng(seed)
+    block = max(1, _CELLS // rows)
+    drawn = [
+        figures(_draw(rng, rows, min(block, samples - start))) for start in range(0, samples, block)
+    ]
+    ends = [(1 - level) / 2, (1 + level) / 2]
+    return {
+        name: (float(low), float(high))
+        for name in drawn[0]
+        for low, high in [np.quantile(np.concatenate([part[name] for part in drawn]), ends)]
     }
 
 

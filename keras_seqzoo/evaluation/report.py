@@ -1,189 +1,137 @@
-"""`evaluate`: a classifier's answers on labelled texts, scored by scikit-learn."""
+"""`evaluate`: a model's answers on labelled texts, and how good they are."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.stats import binomtest
-from sklearn import metrics
 
 from keras_seqzoo.data.table import TextTable
-from keras_seqzoo.evaluation.metrics import calibration_error
+from keras_seqzoo.data.targets import OneOf
+from keras_seqzoo.tasks.base import Task
+from keras_seqzoo.tasks.classify import Classify, task_of
 
 if TYPE_CHECKING:
     from keras_seqzoo.data.stream import TextStream
 
 
-class Classifier(Protocol):
-    """What can be evaluated: a Keras model of this package, or a SavedModel it exported."""
-
-    classes: tuple[str, ...]
-
-    def predict(self, x: Any, batch_size: int | None = None, verbose: Any = "auto") -> Any:
-        """Returns probabilities, float `(rows, classes)`."""
-
-
 @dataclass(frozen=True)
 class Report:
-    """How well a classifier answers. `print` it, or take `to_dict`, `to_frame` or `to_html`.
+    """How well a model answers. `print` it, or take `to_dict`, `to_frame` or `to_html`.
+
+    Its figures and tables are attributes, too: `report.accuracy`, `report.per_class` and
+    `report.confusion` of a classifier, `report.per_label` of several labels, `report.mae` and
+    `report.per_number` of numbers. The file of each task in `tasks` tells what they are.
 
     Attributes:
-        classes: class names in label order.
-        labels: int `(rows,)`, the right answers.
-        probabilities: float `(rows, classes)`, what the model says.
-        accuracy: share of right answers.
-        macro_f1: F1, averaged over the classes that have rows or predictions.
-        weighted_f1: F1, averaged over the classes by their number of rows.
-        log_loss: mean of -ln of the probability of the right class, in nats.
-        calibration_error: expected calibration error over 15 bins of equal width (Guo et al.
-            2017, On Calibration of Modern Neural Networks, eq. 3): the mean distance between
-            confidence and accuracy, from 0 (calibrated) to 1.
-        per_class: precision, recall, F1 and support, a row a class.
-        confusion: counts, a row a true class, a column a predicted one.
-        texts: the texts, object array of str `(rows,)`; None where they are not known, or were
-            streamed.
+        task: of the model.
+        labels: the truth, as `TextTable.labels`.
+        outputs: what the model's `predict` returns, float64.
+        figures: by name.
+        tables: frames by name.
+        texts: object array `(rows,)`, of pairs `(rows, 2)`; None where they are not known, or
+            were streamed.
     """
 
-    classes: tuple[str, ...]
-    labels: np.ndarray = field(repr=False)
-    probabilities: np.ndarray = field(repr=False)
-    accuracy: float
-    macro_f1: float
-    weighted_f1: float
-    log_loss: float
-    calibration_error: float
-    per_class: pd.DataFrame = field(repr=False)
-    confusion: pd.DataFrame = field(repr=False)
+    task: Task = field(repr=False)
+    labels: npt.NDArray[Any] = field(repr=False)
+    outputs: npt.NDArray[Any] = field(repr=False)
+    figures: Mapping[str, float]
+    tables: Mapping[str, pd.DataFrame] = field(repr=False)
     texts: npt.NDArray[np.object_] | None = field(default=None, repr=False)
     _model: Any = field(default=None, repr=False, compare=False)
     _table: Any = field(default=None, repr=False, compare=False)
 
     @classmethod
     def from_predictions(
-        cls,
-        labels: Any,
-        probabilities: Any,
-        classes: Sequence[str],
-        texts: Sequence[str] | None = None,
+        cls, labels: Any, outputs: Any, task: Task | Sequence[str], texts: Any = None
     ) -> Report:
         """Scores predictions.
 
         Args:
-            labels: int `(rows,)`, at least one row.
-            probabilities: float `(rows, len(classes))`, rows that sum to 1.
-            classes: class names in label order.
-            texts: strings `(rows,)`, for `to_html`.
+            labels: the truth as a table encodes it, at least one row: for classes int `(rows,)`.
+            outputs: as the model's `predict` returns them: for classes probabilities, float
+                `(rows, classes)`, rows that sum to 1.
+            task: what is answered; or class names in label order.
+            texts: of the rows, for `to_html`.
 
         Raises:
             ValueError: no rows, or shapes that do not fit.
         """
-        labels = np.asarray(labels)
-        probabilities = np.asarray(probabilities, np.float64)
-        if len(labels) == 0 or probabilities.shape != (len(labels), len(classes)):
+        task = task if isinstance(task, Task) else Classify(OneOf(tuple(task)))
+        labels, outputs = np.asarray(labels), np.asarray(outputs, np.float64)
+        if len(labels) == 0 or outputs.shape != (len(labels), len(task.names)):
             raise ValueError(
-                "A report needs at least one row, and probabilities of shape (rows, classes). "
-                f"Received: {len(labels)} labels, probabilities of shape {probabilities.shape}, "
-                f"{len(classes)} classes"
+                f"A report needs at least one row, and {task.plural} of shape (rows, {task.noun}). "
+                f"Received: {len(labels)} labels, {task.plural} of shape {outputs.shape}, "
+                f"{len(task.names)} {task.noun}"
             )
         if texts is not None and len(texts) != len(labels):
             raise ValueError(
                 "There must be as many texts as labels. "
                 f"Received: {len(texts)} texts, {len(labels)} labels"
             )
-        numbers = list(range(len(classes)))
-        predicted = probabilities.argmax(axis=1)
-        precision, recall, f1, support = metrics.precision_recall_fscore_support(
-            labels, predicted, labels=numbers, zero_division=0
-        )
-        per_class = pd.DataFrame(
-            {"precision": precision, "recall": recall, "f1": f1, "support": support},
-            index=pd.Index(classes, name="class"),
-        )
-        confusion = metrics.confusion_matrix(labels, predicted, labels=numbers)
         return cls(
-            classes=tuple(classes),
-            labels=labels,
-            probabilities=probabilities,
-            accuracy=float(metrics.accuracy_score(labels, predicted)),
-            macro_f1=float(metrics.f1_score(labels, predicted, average="macro")),
-            weighted_f1=float(metrics.f1_score(labels, predicted, average="weighted")),
-            log_loss=float(metrics.log_loss(labels, _summing_to_1(probabilities), labels=numbers)),
-            calibration_error=calibration_error(labels, probabilities),
-            per_class=per_class,
-            confusion=pd.DataFrame(
-                confusion,
-                index=pd.Index(classes, name="true"),
-                columns=pd.Index(classes, name="predicted"),
-            ),
-            texts=None if texts is None else np.array([*texts], dtype=object),
+            task,
+            labels,
+            outputs,
+            task.figures(labels, outputs),
+            task.tables(labels, outputs),
+            None if texts is None else np.array([*texts], dtype=object),
         )
+
+    def __getattr__(self, name: str) -> Any:
+        for known in (self.__dict__.get("figures", ()), self.__dict__.get("tables", ())):
+            if name in known:
+                return known[name]
+        raise AttributeError(f"A report of this task has no attribute {name!r}")
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of classes or labels, in label order; `()` where there are none."""
+        return self.task.classes
+
+    @property
+    def probabilities(self) -> npt.NDArray[Any]:
+        """The outputs of a task whose answers are probabilities."""
+        return self.outputs
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What makes the figures say less than they seem to, a sentence each; often none."""
-        warnings = []
-        absent = self.per_class.index[self.per_class["support"] == 0]
-        if len(absent):
-            names = f"{', '.join(map(repr, absent[:5]))}{', …' if len(absent) > 5 else ''}"
-            warnings.append(
-                f"No row is of class {names}: nothing is known of how well it is found."
-                if len(absent) == 1
-                else f"No row is of the {len(absent):,} classes {names}: nothing is known of how "
-                "well they are found."
-            )
-        if self.only_answer is not None:
-            share = (self.labels == self.classes.index(self.only_answer)).mean()
-            warnings.append(
-                f"All {len(self.labels):,} answers are {self.only_answer!r}, which {share:.1%} of "
-                "the rows are: the model tells nothing apart here."
-            )
-        if self.accuracy == 1:
-            rows = len(self.labels)
-            low = binomtest(rows, rows).proportion_ci(method="wilson").low
-            warnings.append(
-                f"Every answer is right, in {rows:,} row{'s' * (rows > 1)}: that leaves an "
-                f"accuracy down to {low:.1%} possible (95 % Wilson interval)."
-            )
-        return tuple(warnings)
-
-    @property
-    def only_answer(self) -> str | None:
-        """The class that every answer is, though rows are of several; None otherwise."""
-        answered = self.confusion.columns[self.confusion.sum() > 0]
-        is_one = len(answered) == 1 and (self.per_class["support"] > 0).sum() > 1
-        return str(answered[0]) if is_one else None
+        return tuple(self.task.warnings(self))
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the figures as a dict of plain numbers, ready for JSON."""
         return {
             "rows": len(self.labels),
-            **self._summary(),
-            "per_class": self.per_class.to_dict(orient="index"),
-            "confusion": self.confusion.to_numpy().tolist(),
-            "classes": list(self.classes),
+            **self.figures,
+            **{
+                # A square of numbers, else a row a name.
+                name: table.to_numpy().tolist()
+                if table.columns.equals(table.index)
+                else table.to_dict(orient="index")
+                for name, table in self.tables.items()
+            },
+            **({"classes": list(self.classes)} if self.classes else {}),
         }
 
     def to_frame(self) -> pd.DataFrame:
-        """Returns a frame of precision, recall, F1 and support: a row a class, then averages."""
-        scores = self.per_class[["precision", "recall", "f1"]]
-        # As scikit-learn does: a class that neither is nor is predicted anywhere does not count.
-        occurs = self.confusion.to_numpy().sum(axis=0) + self.confusion.to_numpy().sum(axis=1) > 0
-        averages = {
-            "macro average": scores[occurs].mean(),
-            "weighted average": scores.mul(
-                self.per_class["support"] / len(self.labels), axis=0
-            ).sum(),
-        }
-        rows = pd.DataFrame(averages).T.assign(support=len(self.labels))
-        return pd.concat([self.per_class, rows]).rename_axis("class")
+        """Returns the first of the tables, such as a row a class, and averages under it."""
+        first = next(iter(self.tables.values()))
+        averages = self.task.averages(self)
+        return (
+            first
+            if averages is None
+            else pd.concat([first, averages]).rename_axis(str(first.index.name))
+        )
 
     def to_html(
         self,
@@ -232,20 +180,24 @@ class Report:
         return write_page(results, path)
 
     def __str__(self) -> str:
-        """The report as text: figures, a table by class, the confusion matrix, warnings."""
-        figures = "  ".join(f"{name} {value:.4f}" for name, value in self._summary().items())
+        """The report as text: figures, tables, warnings."""
+        figures = "  ".join(f"{name} {value:.4f}" for name, value in self.figures.items())
+        further = [
+            f"{name} (rows: true, columns: predicted)\n{table.to_string()}"
+            for name, table in list(self.tables.items())[1:]
+        ]
         return "\n\n".join(
             [
                 f"{len(self.labels):,} rows: {figures}",
                 self.to_frame().to_string(float_format=lambda v: f"{v:.4f}"),
-                f"confusion (rows: true, columns: predicted)\n{self.confusion.to_string()}",
+                *further,
                 *self.warnings,
             ]
         )
 
     def _repr_html_(self) -> str:
-        """The report in a notebook: figures, warnings and the table by class."""
-        figures = pd.DataFrame([self._summary()], index=[f"{len(self.labels):,} rows"])
+        """The report in a notebook: figures, warnings and the first table."""
+        figures = pd.DataFrame([self.figures], index=[f"{len(self.labels):,} rows"])
         warnings = "".join(f"<p>{escape(warning)}</p>" for warning in self.warnings)
         return (
             figures.to_html(float_format=lambda v: f"{v:.4f}")
@@ -253,27 +205,18 @@ class Report:
             + self.to_frame().to_html(float_format=lambda v: f"{v:.4f}")
         )
 
-    def _summary(self) -> dict[str, float]:
-        return {
-            "accuracy": self.accuracy,
-            "macro_f1": self.macro_f1,
-            "weighted_f1": self.weighted_f1,
-            "log_loss": self.log_loss,
-            "calibration_error": self.calibration_error,
-        }
-
 
 def evaluate(
-    model: Classifier,
+    model: Any,
     table: TextTable | TextStream,
     batch_size: int = 256,
     verbose: Any = 0,
 ) -> Report:
-    """Scores a classifier on labelled texts.
+    """Scores a model's answers to labelled texts.
 
     Args:
-        model: a classifier of `build_model`, or a `SavedClassifier`.
-        table: labelled texts, with the classes of the model. Of a stream, only the answers are
+        model: a model of `build_model` whose task has a truth, or a `SavedPredictor`.
+        table: labelled rows, with the target of the model. Of a stream, only the answers are
             kept in memory. A class without rows is allowed, and is among the report's warnings.
         batch_size: rows a batch.
         verbose: as in `keras.Model.predict`.
@@ -282,8 +225,8 @@ def evaluate(
         A `Report`.
 
     Raises:
-        TypeError: the model is no classifier, or `table` is no table.
-        ValueError: the table has no labels, no rows, or other classes than the model.
+        TypeError: the model's answers have no truth, or `table` is no table.
+        ValueError: the table has no labels, no rows, or another target than the model.
 
     Example:
         >>> import keras_seqzoo as sz
@@ -292,45 +235,33 @@ def evaluate(
         >>> report.confusion.shape, 0 <= report.macro_f1 <= 1
         ((2, 2), True)
     """
-    if not getattr(model, "classes", ()):
+    task = task_of(model)
+    if task is None or not task.metrics:
         raise TypeError(
-            "`evaluate` takes a classifier. Of a language model, model.evaluate(texts) tells the "
-            f"perplexity; vectors have no truth to compare with. Received: {type(model).__name__}"
+            "`evaluate` compares answers with the truth. Of a language model, "
+            "model.evaluate(texts) tells the perplexity; vectors have no truth to compare with. "
+            f"Received: {type(model).__name__}"
         )
-    if not hasattr(table, "classes"):
+    if not hasattr(table, "target"):
         raise TypeError(
             "`evaluate` takes a table. Pass read_table(source, text=…, label=…, "
             "classes=model.classes) of a file or DataFrame, or TextTable.from_texts(texts, labels, "
             f"model.classes). Received: {type(table).__name__}"
         )
-    if not table.classes:
+    if table.target is None:
         raise ValueError(
             "Only labelled texts can be evaluated. Read the table with label=…. "
             f"Received: {table!r}"
         )
-    if tuple(table.classes) != tuple(model.classes):
-        raise ValueError(
-            "The table's classes must be the model's, in the same order. Read the table with "
-            "read_table(…, classes=model.classes). "
-            f"Received: table.classes={tuple(table.classes)}, model.classes={tuple(model.classes)}"
-        )
+    task.check_table(table)
     chunks = [(table.texts, table.labels)] if isinstance(table, TextTable) else table.chunks()
-    labels, probabilities = [], []
+    labels, outputs = [], []
     for texts, chunk_labels in chunks:
         if len(texts) and chunk_labels is not None:
             labels.append(chunk_labels)
-            probabilities.append(model.predict(texts, batch_size=batch_size, verbose=verbose))
+            outputs.append(model.predict(texts, batch_size=batch_size, verbose=verbose))
     if not labels:
         raise ValueError(f"There is nothing to evaluate. Received: {table!r}")
-    report = Report.from_predictions(
-        np.concatenate(labels), np.concatenate(probabilities), model.classes
-    )
+    report = Report.from_predictions(np.concatenate(labels), np.concatenate(outputs), task)
     kept = table.texts if isinstance(table, TextTable) else None
     return replace(report, texts=kept, _model=model, _table=table)
-
-
-def _summing_to_1(probabilities: np.ndarray) -> np.ndarray:
-    """Repairs rows that rounding to float32 left at 1 ± 1e-7, which scikit-learn minds."""
-    sums = probabilities.sum(axis=1, keepdims=True)
-    is_close = np.allclose(sums, 1, rtol=np.sqrt(np.finfo(np.float64).eps), atol=0)
-    return probabilities if is_close else probabilities / sums

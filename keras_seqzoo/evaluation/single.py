@@ -94,11 +94,9 @@ def count_texts_cut(model: Any, texts: Sequence[str]) -> int | None:
     preprocessor = getattr(model, "preprocessor", None)
     if preprocessor is None or not len(texts):
         return None
-    from keras_seqzoo.preprocessing.base import as_strings
-
     cut = 0
     for start in range(0, len(texts), _BLOCK):
-        tokens = preprocessor.tokenize(as_strings(texts[start : start + _BLOCK]))
+        tokens = preprocessor.encode(texts[start : start + _BLOCK])
         read = preprocessor.truncate(tokens)
         cut += int(np.sum(tokens.row_lengths().numpy() > read.row_lengths().numpy()))
     return cut

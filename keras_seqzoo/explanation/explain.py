@@ -65,7 +65,7 @@ def explain(
     rounding.
 
     Args:
-        model: a classifier of `build_model`, a `SavedClassifier`, or any object with `classes`
+        model: a classifier of `build_model`, a `SavedPredictor`, or any object with `classes`
             and `predict(texts, batch_size=…, verbose=…)`, float `(rows, classes)`.
         texts: a string, a sequence of them, or a `TextTable`.
         method: one of the three.

@@ -21,7 +21,7 @@ import tensorflow as tf
 
 from keras_seqzoo.checks import check_whole
 from keras_seqzoo.preprocessing.base import FEATURES
-from keras_seqzoo.tasks.classify import TextClassifier
+from keras_seqzoo.tasks.head import TextPredictor
 
 _MOST_STEPS = 512
 
@@ -58,7 +58,7 @@ def integrated_gradients(
     tolerance: float = 0.01,
     batch_size: int = 32,
 ) -> list[GradientScores]:
-    r"""Shares out the probability of a class among the tokens of a text by integrated gradients.
+    r"""Shares out an output among the tokens of a text by integrated gradients.
 
     With $x$ the token's vectors, $x_i$ the vector of token $i$ and $F$ the probability of the
     target, token $i$ scores $\int_0^1 x_i \cdot \partial F(\alpha x) / \partial x_i \, d\alpha$:
@@ -74,9 +74,9 @@ def integrated_gradients(
     and after an error or an interrupt, it is what it was, bit for bit.
 
     Args:
-        model: a `TextClassifier`.
+        model: a `TextPredictor`.
         texts: strings `(rows,)`.
-        targets: for each text the class that is explained, its name or number.
+        targets: for each text the class, label or number that is explained, by name or position.
         steps: nodes to begin with.
         tolerance: largest completeness gap to be content with, in probability.
         batch_size: most rows of a forward pass; a row is a text at a node.
@@ -91,10 +91,17 @@ def integrated_gradients(
     check_whole(steps=steps, batch_size=batch_size)
     if not tolerance > 0:
         raise ValueError(f"`tolerance` must be above 0. Received: tolerance={tolerance!r}")
-    if not isinstance(model, TextClassifier):
+    if not isinstance(model, TextPredictor):
         raise _unreachable(f"a {type(model).__name__}")
     texts = list(texts)
-    numbers = np.asarray(model.encode_targets(list(targets)), np.int32)
+    names = model.task.names
+    places = {key: place for place, name in enumerate(names) for key in (name, place)}
+    if (unknown := next((t for t in targets if t not in places), None)) is not None:
+        raise ValueError(
+            f"`targets` must be answers of the model, {names}, or their numbers. "
+            f"Received: {unknown!r}"
+        )
+    numbers = np.array([places[t] for t in targets], np.int32)
     if numbers.shape != (len(texts),):
         raise ValueError(
             "Each text needs one target. "
@@ -149,7 +156,7 @@ class _Item(NamedTuple):
     spans: tuple[tuple[int, int], ...]
 
 
-def _items(model: TextClassifier, texts: list[str], targets: np.ndarray) -> list[_Item]:
+def _items(model: TextPredictor, texts: list[str], targets: np.ndarray) -> list[_Item]:
     preprocessor = model.preprocessor
     features = {name: value.numpy() for name, value in preprocessor(texts).items()}
     first = int(preprocessor.start_id is not None)
@@ -168,7 +175,7 @@ def _items(model: TextClassifier, texts: list[str], targets: np.ndarray) -> list
 class _Path:
     """Texts on their way from the baseline, many nodes of many texts in one forward pass."""
 
-    def __init__(self, model: TextClassifier, lookup: _Lookup, items: list[_Item], batch_size: int):
+    def __init__(self, model: TextPredictor, lookup: _Lookup, items: list[_Item], batch_size: int):
         self.items = items
         self._lookup = lookup
         self._batch_size = batch_size
@@ -263,7 +270,7 @@ class _Path:
 class _Lookup:
     """The table in which a model looks its tokens up, and gradients by what was found there."""
 
-    def __init__(self, model: TextClassifier):
+    def __init__(self, model: TextPredictor):
         self._model = weakref.ref(model)
         least = max(len(model.preprocessor.vocabulary), 2)
         self._candidates = [
@@ -332,7 +339,7 @@ def _reads(where: np.ndarray, ids: np.ndarray) -> bool:
 _LOOKUPS: weakref.WeakKeyDictionary[Any, tuple[list[int], _Lookup]] = weakref.WeakKeyDictionary()
 
 
-def _lookup_of(model: TextClassifier) -> _Lookup:
+def _lookup_of(model: TextPredictor) -> _Lookup:
     variables = [id(variable) for variable in model.weights]
     known, lookup = _LOOKUPS.get(model, ([], None))
     if lookup is None or known != variables:
@@ -341,7 +348,7 @@ def _lookup_of(model: TextClassifier) -> _Lookup:
     return lookup
 
 
-def _rounding(model: TextClassifier) -> float:
+def _rounding(model: TextPredictor) -> float:
     """By how much an answer may differ where the same vectors stand in other rows."""
     types = {model.compute_dtype, *(layer.compute_dtype for layer in model.encoder.layers)}
     return 3e-2 if types & {"float16", "bfloat16"} else 1e-3

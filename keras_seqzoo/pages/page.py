@@ -113,7 +113,7 @@ def _context(results: Results) -> dict[str, Any]:
             for label in labels
             if len(entries) > 1
             and not entries[label].is_baseline
-            and (answer := results.report(label).only_answer)
+            and (answer := results.report(label).task.only_answer(results.report(label)))
         },
         "about": ABOUT,
         "class_key": figures.has_numbered_classes(results),

@@ -1,4 +1,4 @@
-"""The contract of every preprocessor: `tokenize`, then `pack`."""
+"""The contract of every preprocessor: `encode`, then `pack`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ import tensorflow as tf
 from keras_seqzoo.preprocessing.spans import Span, aligned
 
 FEATURES = ("token_ids", "padding_mask", "segment_ids")
+_BETWEEN = (-1, -1)
+SEPARATOR = -1  # stands between the ids of two texts until `pack` puts the encoder's own there
 
 
 class Preprocessor(keras.layers.Layer):
@@ -25,13 +27,17 @@ class Preprocessor(keras.layers.Layer):
     ops: the same graph runs in `fit`, in `predict` and inside the exported SavedModel.
 
     Args:
-        sequence_length: most tokens of a text that the encoder reads, special tokens included.
+        sequence_length: most tokens that the encoder reads of a text, or of the two texts of a
+            pair, special tokens included.
+        pair: whether a row is a pair of texts.
 
     Attributes:
         pad_id: fills rows up under the mask.
         unknown_id: stands for a word outside the vocabulary, and alone in a row without tokens.
         start_id: the special token before every text; None where there is none.
         end_id: the special token after every text; None where there is none.
+        separators: how many tokens stand between the texts of a pair: `end_id`, or `pad_id` where
+            there is none.
         unit: what the tokens are called.
         joint: what stands between a text and the tokens that are added to it.
     """
@@ -40,17 +46,39 @@ class Preprocessor(keras.layers.Layer):
     unknown_id: int = 1
     start_id: int | None = None
     end_id: int | None = None
+    separators = 1
     unit = "words"
     joint = ""
 
-    def __init__(self, sequence_length: int, **kwargs: Any):
+    def __init__(self, sequence_length: int, pair: bool = False, **kwargs: Any):
         super().__init__(trainable=False, dtype="int32", **kwargs)
         self.sequence_length = sequence_length
+        self.pair = pair
         self.built = True
 
-    def __call__(self, texts: Any) -> dict[str, tf.Tensor]:
-        """Tokenises and packs: strings `(batch,)` to int32 features `(batch, length)`."""
-        return self.pack(self.tokenize(texts))
+    def __call__(self, inputs: Any) -> dict[str, tf.Tensor]:
+        """Tokenises and packs what `as_inputs` takes: int32 features `(batch, length)`."""
+        return self.pack(self.encode(inputs))
+
+    def as_inputs(self, inputs: Any) -> tf.Tensor:
+        """Converts texts to strings `(batch,)`, and pairs to `(batch, 2)`.
+
+        Args:
+            inputs: as `as_strings` takes them; for pairs, as `as_pairs` does.
+        """
+        return as_pairs(inputs) if self.pair else as_strings(inputs)
+
+    def encode(self, inputs: Any) -> tf.RaggedTensor:
+        """What `as_inputs` takes to int32 ids, ragged `(batch, None)`.
+
+        Those of a pair are the ids of both texts, with `SEPARATOR` between them.
+        """
+        if not self.pair:
+            return self.tokenize(inputs)
+        pairs = self.as_inputs(inputs)
+        first, second = self.tokenize(pairs[:, 0]), self.tokenize(pairs[:, 1])
+        between = tf.fill([first.nrows(), self.separators], tf.constant(SEPARATOR, first.dtype))
+        return tf.concat([first, between, second], axis=1)
 
     @property
     def vocabulary(self) -> tuple[str, ...]:
@@ -93,22 +121,29 @@ class Preprocessor(keras.layers.Layer):
         """Says which characters of a text each of its tokens stands for.
 
         Args:
-            texts: strings `(batch,)`.
+            texts: as `as_inputs` takes them.
 
         Returns:
-            For each text, for each token of `truncate(tokenize(texts))`, the first character and
+            For each text, for each token of `truncate(encode(texts))`, the first character and
             the one behind the last, as indices of the Python string. Neither goes back from one
             token to the next. Tokens that are parts of one character have the same span, and a
-            token that stands for nothing in the text an empty one.
+            token that stands for nothing in the text an empty one. Of a pair, the tokens between
+            the texts have the span (-1, -1).
         """
         # A lone surrogate has become "?", so that characters keep their places.
-        strings = [text.decode("utf-8", "replace") for text in as_strings(texts).numpy()]
+        strings = [t.decode("utf-8", "replace") for t in self.as_inputs(texts).numpy().ravel()]
         found = self.uncut_spans(strings)
-        numbers = tf.RaggedTensor.from_row_lengths(
-            [i for spans in found for i in range(len(spans))], [len(spans) for spans in found]
-        )
-        kept = self.truncate(tf.cast(numbers, tf.int32)).to_list()
-        return [[spans[i] for i in row] for spans, row in zip(found, kept, strict=True)]
+        if self.pair:
+            between = [_BETWEEN] * self.separators
+            found = [[*a, *between, *b] for a, b in zip(found[::2], found[1::2], strict=True)]
+        numbers = [
+            [SEPARATOR if span == _BETWEEN else i for i, span in enumerate(row)] for row in found
+        ]
+        kept = self.truncate(tf.ragged.constant(numbers, tf.int32, ragged_rank=1)).to_list()
+        return [
+            [_BETWEEN if i == SEPARATOR else spans[i] for i in row]
+            for spans, row in zip(found, kept, strict=True)
+        ]
 
     def uncut_spans(self, texts: Sequence[str]) -> list[list[Span]]:
         """Spans of all tokens of `tokenize(texts)`, of texts that have a UTF-8 form.
@@ -126,23 +161,50 @@ class Preprocessor(keras.layers.Layer):
         return spans
 
     def check_length(self) -> int:
-        """Returns the least `sequence_length`: that of one token beside the special ones.
+        """Returns the least `sequence_length`: that of one token a text beside the special ones.
 
         Raises:
             ValueError: this one is less.
         """
         least = 1 + (self.start_id is not None) + (self.end_id is not None)
+        least += (1 + self.separators) * self.pair
         if self.sequence_length < least:
             raise ValueError(
-                "`sequence_length` must hold the special tokens, and one more. Set it to "
-                f"{least} or more. Received: sequence_length={self.sequence_length!r}"
+                "`sequence_length` must hold the special tokens, and one more of each text. Set "
+                f"it to {least} or more. Received: sequence_length={self.sequence_length!r}"
             )
         return least
 
     def truncate(self, tokens: tf.RaggedTensor) -> tf.RaggedTensor:
-        """Cuts the ids that `pack` would not read, so that they need not be kept."""
-        special = self.check_length() - 1
-        return tokens[:, : self.sequence_length - special]
+        """Cuts the ids that `pack` would not read, so that they need not be kept.
+
+        Of a pair, the longer text is cut until both are equally long, and then both are.
+        """
+        if self.pair:
+            return tf.ragged.boolean_mask(tokens, self._is_read(tokens))
+        return tokens[:, : self.sequence_length - self.check_length() + 1]
+
+    def _is_read(self, tokens: tf.RaggedTensor) -> tf.RaggedTensor:
+        """Which ids of pairs there is room for."""
+        room = self.sequence_length - self.check_length() + 2
+        is_between = tokens.flat_values == SEPARATOR
+        row = tokens.value_rowids()
+        seen = tf.cumsum(tf.cast(is_between, row.dtype))
+        before = tf.concat([tf.zeros([1], row.dtype), seen], 0)
+        is_second = (seen > tf.gather(before, tf.gather(tokens.row_starts(), row))) & ~is_between
+        rows = tokens.nrows(row.dtype)
+        second = tf.math.unsorted_segment_sum(tf.cast(is_second, row.dtype), row, rows)
+        first = tf.cast(tokens.row_lengths(), row.dtype) - second - self.separators
+        first_read = tf.minimum(first, tf.maximum(room - second, (room + 1) // 2))
+        second_read = tf.minimum(second, room - first_read)
+        place = tf.range(tf.size(row, row.dtype)) - tf.gather(tokens.row_starts(), row)
+        begin = tf.gather(first + self.separators, row)
+        is_read = tf.where(
+            is_second,
+            place - begin < tf.gather(second_read, row),
+            place < tf.gather(first_read, row),
+        )
+        return tokens.with_flat_values(is_read | is_between)
 
     def pack(self, tokens: tf.RaggedTensor, multiple: int = 1) -> dict[str, tf.Tensor]:
         """Ragged ids to the features an encoder reads, padded on the right.
@@ -151,13 +213,13 @@ class Preprocessor(keras.layers.Layer):
         row has at least one real position, which masks, means and the cuDNN kernels need.
 
         Args:
-            tokens: int32 ids, ragged `(batch, None)`.
+            tokens: int32 ids, ragged `(batch, None)`, as `encode` makes them.
             multiple: the padded length is rounded up to a multiple of this (so that few
                 different lengths occur), though never beyond `sequence_length`.
 
         Returns:
-            `token_ids`, `padding_mask` (1 for real tokens) and `segment_ids`, int32
-            `(batch, length)`, with `length` that of the longest row.
+            `token_ids`, `padding_mask` (1 for real tokens) and `segment_ids` (1 for the second
+            text of a pair), int32 `(batch, length)`, with `length` that of the longest row.
         """
         tokens = self.truncate(tokens)
         column = tf.ones([tokens.nrows(), 1], tokens.dtype)
@@ -173,7 +235,14 @@ class Preprocessor(keras.layers.Layer):
         mask = tf.sequence_mask(lengths, length, dtype=tf.int32)
         is_empty = (mask == 1) & (ids == self.pad_id)
         ids = tf.where(is_empty, self.unknown_id, ids)
-        return {"token_ids": ids, "padding_mask": mask, "segment_ids": tf.zeros_like(ids)}
+        segments = tf.zeros_like(ids)
+        if self.pair:
+            is_between = tf.cast(ids == SEPARATOR, ids.dtype)
+            seen = tf.cumsum(is_between, axis=1)
+            segments = tf.cast((seen == self.separators) & (is_between == 0), ids.dtype) * mask
+            end = self.pad_id if self.end_id is None else self.end_id
+            ids = tf.where(ids == SEPARATOR, end, ids)
+        return {"token_ids": ids, "padding_mask": mask, "segment_ids": segments}
 
     def fingerprint(self) -> str:
         """A digest of everything that decides the ids: equal digests give equal ids."""
@@ -183,7 +252,8 @@ class Preprocessor(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments of the constructor; vocabularies are saved as assets instead."""
-        return {"name": self.name, "sequence_length": self.sequence_length}
+        pair = {"pair": True} if self.pair else {}  # so that the digests of others stay
+        return {"name": self.name, "sequence_length": self.sequence_length, **pair}
 
 
 def with_a_token(features: Mapping[str, tf.Tensor], unknown_id: int) -> dict[str, tf.Tensor]:
@@ -217,9 +287,59 @@ def is_text(x: Any) -> bool:
     if isinstance(x, Mapping) or keras.utils.is_keras_tensor(x):
         return False
     if isinstance(x, (list, tuple)) and len(x) and getattr(x[0], "shape", ()) != ():
-        return False  # a list of arrays, one an input
+        return not is_number(x[0])  # a list of arrays of numbers is one an input
     is_array = any(hasattr(x, name) for name in ("dtype", "dtypes", "tolist"))
     return is_array or x is None or isinstance(x, (str, bytes, Number, Collection))
+
+
+def is_number(x: Any) -> bool:
+    """Whether an array or tensor holds numbers."""
+    return x.dtype != tf.string if tf.is_tensor(x) else np.asarray(x).dtype.kind in "biuf"
+
+
+def as_pairs(pairs: Any) -> tf.Tensor:
+    """Converts pairs of texts to a string tensor `(batch, 2)`.
+
+    Args:
+        pairs: a tuple of two columns of texts, each as `as_strings` takes them, the first texts
+            and the second ones; or rows of pairs: a list of pairs, an array, a frame of two
+            columns or a tensor `(batch, 2)`.
+
+    Raises:
+        TypeError: something else, or a text that is no string.
+        ValueError: columns that differ in length.
+    """
+    rule = (
+        "A pair model reads two texts a row. Pass (firsts, seconds), or rows of pairs: "
+        "[(first, second), …]."
+    )
+    if (
+        isinstance(pairs, tuple)
+        and len(pairs) == 2
+        and not any(isinstance(column, (str, bytes)) for column in pairs)
+    ):
+        first, second = map(as_strings, pairs)
+        if first.shape.rank == second.shape.rank == 1 and first.shape != second.shape:
+            raise ValueError(
+                "Every first text needs a second one. Check how the two were made. "
+                f"Received: {first.shape[0]} first texts, {second.shape[0]} second texts"
+            )
+        return tf.stack([first, second], axis=1)
+    if tf.is_tensor(pairs):
+        if pairs.dtype != tf.string or (pairs.shape.rank is not None and pairs.shape[1:] != (2,)):
+            raise TypeError(f"{rule} Received: a tensor of {pairs.dtype.name} {pairs.shape}")
+        return tf.ensure_shape(pairs, [None, 2])
+    is_rows = isinstance(pairs, Collection) and not isinstance(pairs, (str, bytes, Mapping, set))
+    rows = (
+        np.asarray(pairs).tolist() if hasattr(pairs, "shape") else list(pairs) if is_rows else None
+    )
+    if rows is None or any(
+        isinstance(row, (str, bytes)) or not isinstance(row, Collection) or len(row) != 2
+        for row in rows
+    ):
+        raise TypeError(f"{rule} Received: {pairs!r:.120}")
+    flat = as_strings([text for row in rows for text in row])
+    return tf.reshape(flat, [-1, 2])
 
 
 def as_strings(texts: Any) -> tf.Tensor:

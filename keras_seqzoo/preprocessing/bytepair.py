@@ -221,6 +221,8 @@ class BytePairPreprocessor(Preprocessor):
         self.start_id, self.end_id = (
             None if token is None else ids[token] for token in (self.start_token, self.end_token)
         )
+        # RoBERTa, whose texts have a first and a last token, has two between those of a pair.
+        self.separators = 1 if None in (self.start_id, self.end_id) else 2
 
         never, mark = len(pairs), len(tokens)
         flat = (ids[token] for part in parts for token in part)

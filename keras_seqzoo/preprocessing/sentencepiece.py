@@ -58,6 +58,7 @@ class SentencePiecePreprocessor(Preprocessor):
         self.end_id = end_id
         self.pad_id = pad_id
         self.offset = offset
+        self.separators = 2 if offset else 1  # as XLM-RoBERTa was trained
         self._unknown = unknown_id
         object.__setattr__(self, "_pieces", ())
         if proto is not None:

@@ -10,8 +10,12 @@ import keras
 import tensorflow as tf
 
 from keras_seqzoo import __version__, zoo
+from keras_seqzoo.data.targets import OneOf
 from keras_seqzoo.serving.audit import Audit
-from keras_seqzoo.tasks.base import TextModel
+from keras_seqzoo.tasks import task_from_dict
+from keras_seqzoo.tasks.base import Task
+from keras_seqzoo.tasks.classify import Classify
+from keras_seqzoo.tasks.model import TextModel
 
 # The oldest TensorFlow whose loaders our exports are checked in (`make test-tf2.20`).
 OLDEST_CHECKED = "2.20"
@@ -27,8 +31,9 @@ def describe(model: TextModel, found: Audit) -> dict[str, Any]:
     known = model.name in zoo.list_models()
     return {
         "model": model.name,
-        "task": type(model).__name__,
-        "classes": list(getattr(model, "classes", ())),
+        "task": model.task.as_dict(),
+        "inputs": list(model.served_inputs),
+        "classes": list(model.classes),
         "parameters": model.count_params(),
         "sequence_length": model.preprocessor.sequence_length,
         "vocabulary_size": len(model.preprocessor.vocabulary),
@@ -49,6 +54,15 @@ def describe(model: TextModel, found: Audit) -> dict[str, Any]:
             "tensorflow": tf.__version__,
         },
     }
+
+
+def task_of_card(card: Mapping[str, Any]) -> Task | None:
+    """The task that a model card tells; None where its model answers nothing that has a truth."""
+    task = card.get("task")
+    if isinstance(task, Mapping):
+        return task_from_dict(task)
+    # Cards of before tell the classes alone.
+    return Classify(OneOf(tuple(card["classes"]))) if card.get("classes") else None
 
 
 def requirements(card: Mapping[str, Any]) -> str:

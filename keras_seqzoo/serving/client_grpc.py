@@ -59,7 +59,7 @@ class Calls:
         signature = self._target.signature or "classify"
         request = protocol.ClassificationRequest(model_spec=self._spec(signature))
         request.input.example_list.examples.extend(
-            protocol.to_example(text, self._target.input_name) for text in texts
+            protocol.to_example(**{self._target.input_name: text}) for text in texts
         )
         return _call(
             f"{_PREDICTION}/Classify",

@@ -28,7 +28,7 @@ from keras_seqzoo.serving.audit import AuditError, audit
 from keras_seqzoo.serving.card import describe, requirements
 from keras_seqzoo.serving.session import first_line
 from keras_seqzoo.serving.versions import CARD, check_answers, versions
-from keras_seqzoo.tasks.base import ServingFunction, TextModel
+from keras_seqzoo.tasks.model import ServingFunction, TextModel
 
 # Folders of exports that were killed are removed when they are as old as this.
 _STALE_SECONDS = 86_400.0

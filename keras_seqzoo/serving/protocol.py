@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from typing import Any
 
@@ -35,6 +35,8 @@ PredictResponse = _message("serving.PredictResponse")
 Input = _message("serving.Input")
 ClassificationRequest = _message("serving.ClassificationRequest")
 ClassificationResponse = _message("serving.ClassificationResponse")
+RegressionRequest = _message("serving.RegressionRequest")
+RegressionResponse = _message("serving.RegressionResponse")
 SignatureDefMap = _message("serving.SignatureDefMap")
 GetModelMetadataRequest = _message("serving.GetModelMetadataRequest")
 GetModelMetadataResponse = _message("serving.GetModelMetadataResponse")
@@ -245,10 +247,11 @@ def shorten(array: np.ndarray) -> np.ndarray:
     return short.reshape(array.shape)
 
 
-def to_example(text: str | bytes, feature: str = "text") -> Any:
-    """Makes a `tf.Example` with one string feature."""
+def to_example(**features: str | bytes) -> Any:
+    """Makes a `tf.Example` of string features, such as `text`."""
     example = Example()
-    example.features.feature[feature].bytes_list.value.append(_as_bytes(text))
+    for name, text in features.items():
+        example.features.feature[name].bytes_list.value.append(_as_bytes(text))
     return example
 
 
@@ -271,16 +274,19 @@ def predict_log(model: str, signature: str, inputs: Mapping[str, np.ndarray]) ->
     return bytes(log.SerializeToString())
 
 
-def classify_log(model: str, signature: str, texts: Iterable[str | bytes]) -> bytes:
-    """Returns a serialised `PredictionLog` of a Classify request, as warm-up files hold it.
+def examples_log(kind: str, model: str, signature: str, inputs: Mapping[str, np.ndarray]) -> bytes:
+    """Returns a serialised `PredictionLog` of a request on examples, as warm-up files hold it.
 
     Args:
+        kind: `"classify"` or `"regress"`.
         model: the model's name.
         signature: the signature to ask.
-        texts: one text for each example, its feature `text`.
+        inputs: string features `(rows,)` of the examples, by name.
     """
     log = PredictionLog()
-    request = log.classify_log.request
+    request = getattr(log, f"{kind}_log").request
     request.model_spec.name, request.model_spec.signature_name = model, signature
-    request.input.example_list.examples.extend(map(to_example, texts))
+    rows = zip(*inputs.values(), strict=True)
+    examples = [to_example(**dict(zip(inputs, row, strict=True))) for row in rows]
+    request.input.example_list.examples.extend(examples)
     return bytes(log.SerializeToString())

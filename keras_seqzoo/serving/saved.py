@@ -13,44 +13,44 @@ import numpy as np
 import tensorflow as tf
 
 from keras_seqzoo.hub.archive import trusting_graphs
-from keras_seqzoo.preprocessing.base import as_strings
+from keras_seqzoo.preprocessing.base import as_pairs, as_strings
+from keras_seqzoo.serving.card import task_of_card
 from keras_seqzoo.serving.keras_file import check_keras_file
 from keras_seqzoo.serving.versions import CARD, check_exists, find_version
-from keras_seqzoo.tasks.base import TextModel
-from keras_seqzoo.tasks.classify import Classifier
+from keras_seqzoo.tasks.model import TextModel
 
 
-class SavedClassifier:
-    """An exported classifier, run as TF Serving runs it: through its `serving_default`.
+class SavedPredictor:
+    """An exported model, run as TF Serving runs it: through its `serving_default`.
 
     Args:
         path: the folder of a version, or of the versions, of which the highest is taken.
 
     Attributes:
         path: the folder of the version.
-        classes: class names in label order.
+        task: what it answers.
 
     Raises:
         FileNotFoundError: no SavedModel there.
-        ValueError: a SavedModel, but not of a classifier that this package exported.
+        ValueError: a SavedModel, but not one of this package whose answers have a truth.
     """
 
     def __init__(self, path: str | os.PathLike[str]):
         self.path = find_version(Path(path))
-        card = self.path / CARD
-        if not card.is_file():
+        if not (self.path / CARD).is_file():
             raise ValueError(
                 "This SavedModel was not exported by keras_seqzoo: it lacks "
                 f"assets.extra/model_card.json. Received: {self.path}"
             )
         import tensorflow_text  # noqa: F401 - the graph may hold its ops
 
-        self.classes: tuple[str, ...] = tuple(json.loads(card.read_text("utf-8"))["classes"])
-        if not self.classes:
+        task = task_of_card(json.loads((self.path / CARD).read_text("utf-8")))
+        if task is None or not task.metrics:
             raise ValueError(
-                "This SavedModel is no classifier: it has no classes. Ask it with TensorFlow, "
-                f"through its `serving_default`. Received: {self.path}"
+                "This SavedModel has no classes, labels or numbers to answer. Ask it with "
+                f"TensorFlow, through its `serving_default`. Received: {self.path}"
             )
+        self.task = task
         try:
             self._module = tf.saved_model.load(str(self.path))
         except (OSError, ValueError, IndexError, tf.errors.OpError) as error:
@@ -60,21 +60,35 @@ class SavedClassifier:
             ) from error
         self._answer = self._module.signatures["serving_default"]
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of classes or labels, in label order; `()` where there are none."""
+        return self.task.classes
+
+    @property
+    def pair(self) -> bool:
+        """Whether it is asked about pairs of texts."""
+        return "text_pair" in self._answer.structured_input_signature[1]
+
     def predict(self, x: Any, batch_size: int | None = None, verbose: Any = "auto") -> np.ndarray:
-        """Returns probabilities, float32 `(rows, classes)`, in the order of the texts.
+        """Returns what the model's `predict` does, float32 `(rows, names)`, in the order of `x`.
 
         Args:
-            x: strings `(rows,)`.
+            x: strings `(rows,)`, or pairs as `preprocessing.base.as_pairs` takes them.
             batch_size: texts a call; 256 by default.
             verbose: taken for likeness with Keras; nothing is printed.
         """
-        texts = as_strings(x)
-        answers = np.zeros((texts.shape[0], len(self.classes)), np.float32)
+        texts = as_pairs(x) if self.pair else as_strings(x)[:, tf.newaxis]
+        names = ("text", "text_pair")[: texts.shape[1]]
+        answers = np.zeros((texts.shape[0], len(self.task.names)), np.float32)
         # Texts of about the same size share a call, which spares padding.
-        order = tf.argsort(tf.strings.length(texts), stable=True).numpy()
+        lengths = tf.reduce_sum(tf.strings.length(texts), axis=1)
+        order = tf.argsort(lengths, stable=True).numpy()
         for start in range(0, len(order), batch_size or 256):
             rows = order[start : start + (batch_size or 256)]
-            answers[rows] = self._answer(text=tf.gather(texts, rows))["probabilities"].numpy()
+            columns = tf.unstack(tf.gather(texts, rows), axis=1)
+            answer = self._answer(**dict(zip(names, columns, strict=True)))
+            answers[rows] = self.task.outputs_of({k: v.numpy() for k, v in answer.items()})
         return answers
 
 
@@ -103,10 +117,8 @@ def load_keras_file(path: str | os.PathLike[str], trust: bool = False) -> TextMo
     return model
 
 
-def load_classifier(
-    path: str | os.PathLike[str], trust: bool = False
-) -> Classifier | SavedClassifier:
-    """Loads a classifier from a `.keras` file or from an export folder.
+def load_predictor(path: str | os.PathLike[str], trust: bool = False) -> TextModel | SavedPredictor:
+    """Loads a model whose answers have a truth, from a `.keras` file or from an export folder.
 
     Args:
         path: the file or folder.
@@ -117,10 +129,11 @@ def load_classifier(
         ValueError: something else there, or a graph that is not trusted.
     """
     if Path(path).suffix != ".keras":
-        return SavedClassifier(path)
+        return SavedPredictor(path)
     model = load_keras_file(path, trust)
-    if not isinstance(model, Classifier):
+    if not model.task.metrics:
         raise ValueError(
-            f"The file must hold a classifier. Received: {path} with a {type(model).__name__}"
+            "The file must hold a model that answers with classes, labels or numbers. "
+            f"Received: {path} with a {type(model).__name__}"
         )
     return model

@@ -81,6 +81,14 @@ message tensorflow.serving.ClassificationRequest
   ModelSpec model_spec = 1; Input input = 2
 message tensorflow.serving.ClassificationResponse
   ModelSpec model_spec = 2; ClassificationResult result = 1
+message tensorflow.serving.Regression
+  float value = 1
+message tensorflow.serving.RegressionResult
+  repeated Regression regressions = 1
+message tensorflow.serving.RegressionRequest
+  ModelSpec model_spec = 1; Input input = 2
+message tensorflow.serving.RegressionResponse
+  ModelSpec model_spec = 2; RegressionResult result = 1
 message tensorflow.serving.SignatureDefMap
   map<string, SignatureDef> signature_def = 1
 message tensorflow.serving.GetModelMetadataRequest
@@ -104,8 +112,11 @@ message tensorflow.serving.PredictLog
   PredictRequest request = 1; PredictResponse response = 2
 message tensorflow.serving.ClassifyLog
   ClassificationRequest request = 1; ClassificationResponse response = 2
+message tensorflow.serving.RegressLog
+  RegressionRequest request = 1; RegressionResponse response = 2
 message tensorflow.serving.PredictionLog
   LogMetadata log_metadata = 1; ClassifyLog classify_log = 2 oneof log_type
+  RegressLog regress_log = 3 oneof log_type
   PredictLog predict_log = 6 oneof log_type
 
 message tensorflow.serving.FileSystemStoragePathSourceConfig

@@ -19,10 +19,10 @@ from keras_seqzoo.serving import protocol
 
 if TYPE_CHECKING:
     from keras_seqzoo.serving.session import SavedSession
-    from keras_seqzoo.tasks.base import ServingFunction, TextModel
+    from keras_seqzoo.tasks.model import ServingFunction, TextModel
 
 FILE = Path("assets.extra") / "tf_serving_warmup_requests"
-CLASSIFY = "tensorflow/serving/classify"
+PREDICT = "tensorflow/serving/predict"
 MOST_TEXTS = 8
 
 _SHORT = "Lovely, and not too long."
@@ -77,20 +77,25 @@ def write(
     """
     from keras_seqzoo.preprocessing.base import FEATURES
 
-    strings = [text.encode() for text in texts]
-    alone = [np.array([string], object) for string in strings]
-    together = np.array(strings, object)
+    # A pair is each text beside the next one.
+    columns = [
+        np.array([t.encode() for t in rows], object) for rows in (texts, [*texts[1:], *texts[:1]])
+    ]
+    columns = columns[: len(model.served_inputs)]
+    together = dict(zip(model.served_inputs, columns, strict=True))
+    alone = [{k: v[i : i + 1] for k, v in together.items()} for i in range(len(texts))]
     with tf.io.TFRecordWriter(str(path / FILE)) as file:
         for signature, function in functions.items():
-            if function.method == CLASSIFY:
-                file.write(protocol.classify_log(name, signature, list(texts)))
+            if function.method != PREDICT:
+                kind = function.method.rsplit("/", 1)[1]
+                file.write(protocol.examples_log(kind, name, signature, together))
             elif set(function.inputs) == set(FEATURES):
-                features = {k: v.numpy() for k, v in model.preprocessor(list(texts)).items()}
+                features = {k: v.numpy() for k, v in model.read_served(together).items()}
                 file.write(protocol.predict_log(name, signature, features))
             else:
                 every = [*alone, together] if signature == "serving_default" else [together]
                 for batch in every:
-                    file.write(protocol.predict_log(name, signature, {"text": batch}))
+                    file.write(protocol.predict_log(name, signature, batch))
 
 
 def read(path: Path) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
@@ -133,8 +138,9 @@ def replay(session: SavedSession) -> int:
 
 
 def _request(log: Any) -> tuple[str, dict[str, np.ndarray]]:
-    if log.WhichOneof("log_type") == "classify_log":
-        request = log.classify_log.request
+    kind = log.WhichOneof("log_type")
+    if kind in ("classify_log", "regress_log"):
+        request = getattr(log, kind).request
         examples = [e.SerializeToString() for e in request.input.example_list.examples]
         inputs = {"inputs": np.array([*examples, None], object)[:-1]}
     else:

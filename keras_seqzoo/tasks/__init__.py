@@ -1,7 +1,19 @@
-"""Tasks: what a model is for. One file a task: its head, loss, metrics and serving outputs."""
+"""Tasks: what a model is for. One file a task: its head, loss, figures and answers."""
 
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from keras_seqzoo.tasks.base import Task
+
+# Where each task's class is, by its name; listing them imports nothing.
 TASKS = {
     "classify": "keras_seqzoo.tasks.classify",
+    "label": "keras_seqzoo.tasks.label",
+    "regress": "keras_seqzoo.tasks.regress",
     "embed": "keras_seqzoo.tasks.embed",
     "generate": "keras_seqzoo.tasks.generate",
     "prompt": "keras_seqzoo.tasks.prompt",
@@ -14,3 +26,16 @@ TASK_OF_TARGET = {
     "number": "regress",
     "future": "forecast",
 }
+
+
+def task_from_dict(values: Mapping[str, Any]) -> Task:
+    """Makes a task and its target again from what `Task.as_dict` returned.
+
+    Raises:
+        ValueError: no such task, or a target that it does not take.
+    """
+    name = values.get("name")
+    if name not in TASKS:
+        raise ValueError(f"A task is one of {sorted(TASKS)}. Received: {name!r}")
+    made: Task = importlib.import_module(TASKS[name]).TASK.from_dict(values)
+    return made

@@ -1,99 +1,104 @@
-"""Classification: pooling → dropout → Dense, one or two → softmax over named classes."""
+"""Classification: one class a text, answered by probabilities that sum to 1."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
-import tensorflow as tf
+import numpy.typing as npt
+import pandas as pd
+from scipy.stats import binomtest
+from sklearn import metrics
 
-from keras_seqzoo.checks import check_rate, check_whole
 from keras_seqzoo.data.naming import label_numbers
-from keras_seqzoo.layers.pooling import POOLINGS, choose_pooling, pooled_vectors
-from keras_seqzoo.preprocessing.base import FEATURES, Preprocessor, with_a_token
-from keras_seqzoo.tasks.base import ServingFunction, TextModel
+from keras_seqzoo.data.targets import OneOf
+from keras_seqzoo.evaluation.metrics import calibration_error, intervals
+from keras_seqzoo.tasks.base import Metric, Task
 
 if TYPE_CHECKING:
-    from keras_seqzoo.encoders.parts import EncoderParts
+    import tensorflow as tf
 
 
-def build(
-    parts: EncoderParts,
-    data: Any,
-    *,
-    classes: Sequence[str] | None = None,
-    name: str,
-    pooling: str | None = None,
-    dropout: float | None = None,
-    head_dim: int | None = None,
-) -> TextClassifier:
-    """Builds and compiles a classifier over an encoder.
+class Classify(Task):
+    """One class a text. Outputs float32 probabilities `(rows, classes)` that sum to 1.
 
-    Args:
-        parts: the encoder, its preprocessor and its family's defaults.
-        data: training data; its classes are taken where `classes` is None.
-        classes: class names in label order.
-        name: name of the model.
-        pooling: one of the family's poolings; its default if None.
-        dropout: rate before every layer of the head; the family's default if None.
-        head_dim: width of a ReLU layer before the last one; none if None.
+    Figures of a report:
 
-    Raises:
-        ValueError: fewer than two classes, a repeated name, or a value out of its range.
-    """
-    model = TextClassifier(
-        encoder=parts.encoder,
-        preprocessor=parts.preprocessor,
-        classes=check_class_names(classes or getattr(data, "classes", None)),
-        pooling=choose_pooling(pooling, parts),
-        dropout=parts.dropout if dropout is None else dropout,
-        poolings=parts.poolings,
-        head_dim=head_dim,
-        name=name,
-    )
-    model.compile(
-        optimizer=parts.optimizer(),
-        loss="sparse_categorical_crossentropy",
-        metrics=["accuracy"],
-        # Batches come in many lengths, and XLA would compile anew for each.
-        jit_compile=False,
-        schedule=parts.schedule,
-        warmup=parts.warmup,
-    )
-    return model
+    - `accuracy`: share of right answers.
+    - `macro_f1`: F1, averaged over the classes that have rows or predictions.
+    - `weighted_f1`: F1, averaged over the classes by their number of rows.
+    - `log_loss`: mean of -ln of the probability of the right class, in nats.
+    - `calibration_error`: expected calibration error over 15 bins of equal width (Guo et al. 2017,
+      On Calibration of Modern Neural Networks, eq. 3): the mean distance between confidence and
+      accuracy, from 0 (calibrated) to 1.
 
-
-class Classifier(TextModel):
-    """What all classifiers have in common: named classes, and answers of probabilities.
-
-    Attributes:
-        classes: class names in label order.
+    Tables: `per_class`, precision, recall, F1 and support, a row a class; `confusion`, counts, a
+    row a true class, a column a predicted one.
     """
 
-    classes: tuple[str, ...]
+    name = "classify"
+    metrics = (
+        Metric("macro_f1", "macro-F1", interval=True),
+        Metric("accuracy", "accuracy", interval=True),
+        Metric("weighted_f1", "weighted F1"),
+        Metric("log_loss", "log loss", lower_is_better=True, decimals=3),
+        Metric("calibration_error", "calibration error", lower_is_better=True, decimals=3),
+    )
+    baselines = ("majority", "tfidf_logreg")
+    api = "classify"
 
-    def encode_targets(self, targets: Any) -> Any:
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names."""
+        return self.names
+
+    @classmethod
+    def of(cls, data: Any, classes: Sequence[str] | None) -> Classify:
+        """Makes the task of the classes of training data, or of class names.
+
+        Raises:
+            ValueError: fewer than two classes, a repeated name, or data of another target.
+        """
+        target = getattr(data, "target", None)
+        if classes is None and target is not None and target.kind != "class":
+            raise ValueError(
+                "A classifier learns one class a row. Leave `task` out to build what the table "
+                f"is for, or read it with target='class'. Received: {data!r}"
+            )
+        return cls(OneOf(check_class_names(classes or getattr(data, "classes", None))))
+
+    def output(self, logits: Any) -> Any:
+        """Softmax, float32 whatever the encoder's precision, so that probabilities sum to 1."""
+        import keras
+
+        return keras.layers.Softmax(dtype="float32", name="probabilities")(logits)
+
+    def training(self) -> dict[str, Any]:
+        """Cross-entropy, and the accuracy."""
+        return {"loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"]}
+
+    def encode(self, targets: Any, loss: str) -> Any:
         """Turns labels into label numbers, int32 `(rows,)`.
 
         Args:
-            targets: as `data.naming.label_numbers` takes them; or one-hot, `(rows, classes)`, which
-                a loss other than a sparse one gets as they are.
+            targets: as `data.naming.label_numbers` takes them; or one-hot, `(rows, classes)`,
+                which a loss other than a sparse one gets as they are.
+            loss: name of the compiled loss.
 
         Raises:
             ValueError: a label that is missing, no class, or may mean two.
         """
         labels = np.asarray(targets)
         if labels.ndim != 2 or labels.shape[1] == 1:
-            return label_numbers(labels, self.classes)
-        if labels.dtype.kind not in "biuf" or labels.shape[1] != len(self.classes):
+            return label_numbers(labels, self.names)
+        if labels.dtype.kind not in "biuf" or labels.shape[1] != len(self.names):
             raise ValueError(
                 "One-hot labels have a column of numbers for each class. Pass them so, or class "
                 f"names. Received: {labels.dtype} of shape {labels.shape}, "
-                f"{len(self.classes)} classes"
+                f"{len(self.names)} classes"
             )
-        if not self._has_sparse_loss():
+        if "sparse" not in loss:
             return labels.astype(np.float32)
         if not (np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all()):
             raise ValueError(
@@ -103,36 +108,38 @@ class Classifier(TextModel):
             )
         return labels.argmax(axis=1).astype(np.int32)
 
-    def encode_batch(self, targets: tf.Tensor, is_foreign: bool) -> tf.Tensor:
+    def encode_batch(self, targets: tf.Tensor, is_foreign: bool, loss: str) -> tf.Tensor:
         """Turns the labels of a batch into label numbers, in the graph of a dataset.
 
         Raises:
             ValueError: labels of a dataset of texts that may be names or positions, or booleans.
         """
+        import tensorflow as tf
+
         if targets.dtype == tf.string:
             targets = tf.reshape(targets, [-1])
-            is_class = targets[:, tf.newaxis] == tf.constant(self.classes)
+            is_class = targets[:, tf.newaxis] == tf.constant(self.names)
             known = tf.debugging.Assert(
                 tf.reduce_all(tf.reduce_any(is_class, axis=1)),
                 ["Labels must be classes of the model. Received:", targets],
             )
             with tf.control_dependencies([known]):
                 return tf.argmax(is_class, axis=1, output_type=tf.int32)
-        places = [str(place) for place in range(len(self.classes))]
-        named = any(str(n) in self.classes for n in range(-1, 2 * len(self.classes)))
-        if is_foreign and targets.shape.rank in (None, 1) and named and places != [*self.classes]:
+        places = [str(place) for place in range(len(self.names))]
+        named = any(str(n) in self.names for n in range(-1, 2 * len(self.names)))
+        if is_foreign and targets.shape.rank in (None, 1) and named and places != [*self.names]:
             raise ValueError(
                 "These numbers may be positions of classes, or names of classes. Map labels that "
                 "are names to strings, tf.strings.as_string(label); for positions, pass a table, "
                 f"or texts and labels. Received: a dataset with {targets.dtype.name} labels, "
-                f"classes {self.classes}"
+                f"classes {self.names}"
             )
-        if targets.dtype == tf.bool and self.classes != ("False", "True"):
+        if targets.dtype == tf.bool and self.names != ("False", "True"):
             raise ValueError(
                 "Booleans are the classes 'False' and 'True'. Map others to positions, "
-                f"tf.cast(label, tf.int32). Received: classes {self.classes}"
+                f"tf.cast(label, tf.int32). Received: classes {self.names}"
             )
-        if targets.shape.rank == 2 and targets.shape[1] != 1 and self._has_sparse_loss():
+        if targets.shape.rank == 2 and targets.shape[1] != 1 and "sparse" in loss:
             raise ValueError(
                 "The loss takes one class a row. Map one-hot labels, tf.argmax(label, axis=-1), "
                 "or compile with loss='categorical_crossentropy'. "
@@ -144,8 +151,8 @@ class Classifier(TextModel):
         """Turns `class_weight` into weights by label number.
 
         Args:
-            class_weight: a dict by class, its name or number as in `encode_targets`; or
-                `"balanced"`: rows / (classes · rows of the class).
+            class_weight: a dict by class, its name or number as in `encode`; or `"balanced"`:
+                rows / (classes · rows of the class).
             y: encoded labels; None where a dataset has them.
 
         Raises:
@@ -162,128 +169,139 @@ class Classifier(TextModel):
                 )
             numbers = y.argmax(axis=1) if y.ndim == 2 else y
             found, counts = np.unique(numbers, return_counts=True)
-            weights = len(numbers) / (len(self.classes) * counts)
+            weights = len(numbers) / (len(self.names) * counts)
             return dict(zip(found.tolist(), weights.tolist(), strict=True))
         if not isinstance(class_weight, Mapping):
             raise ValueError(
                 "`class_weight` must be a dict of a weight by class, or 'balanced'. "
                 f"Received: class_weight={class_weight!r}"
             )
-        numbers = label_numbers(list(class_weight), self.classes).tolist()
+        numbers = label_numbers(list(class_weight), self.names).tolist()
         return dict(zip(numbers, map(float, class_weight.values()), strict=True))
 
-    def _has_sparse_loss(self) -> bool:
-        loss = getattr(self, "loss", None)
-        name = getattr(loss, "name", getattr(loss, "__name__", loss))
-        return "sparse" in str(name)
+    def answer(self, outputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The likeliest class as `label`, its `probability`, and all `probabilities`."""
+        import tensorflow as tf
 
-    def check_table(self, table: Any) -> None:
-        """Raises where the classes of a table are not those of the model."""
-        if table.classes and tuple(table.classes) != self.classes:
-            raise ValueError(
-                "The table's classes must be the model's, in the same order, else label numbers "
-                "mean something else. Read the table with read_table(…, classes=model.classes). "
-                f"Received: table.classes={tuple(table.classes)}, model.classes={self.classes}"
-            )
-
-    def serving_functions(self) -> Mapping[str, ServingFunction]:
-        """`serving_default` (text), `classify` (tf.Example) and `tokens` (ids)."""
-
-        def serving_default(text: tf.Tensor) -> dict[str, tf.Tensor]:
-            return self._answer(self(self.preprocessor(text), training=False))
-
-        def classify(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-            features = {"text": tf.io.FixedLenFeature([], tf.string)}
-            text = tf.io.parse_example(inputs, features)["text"]
-            scores = self(self.preprocessor(text), training=False)
-            names = tf.tile(tf.constant([self.classes]), [tf.shape(scores)[0], 1])
-            return {"classes": names, "scores": scores}
-
-        def tokens(**features: tf.Tensor) -> dict[str, tf.Tensor]:
-            features = with_a_token(features, self.preprocessor.unknown_id)
-            return self._answer(self(features, training=False))
-
-        strings = tf.TensorSpec([None], tf.string)
-        ids = tf.TensorSpec([None, None], tf.int32)
+        best = tf.argmax(outputs, axis=-1)
         return {
-            "serving_default": ServingFunction(serving_default, {"text": strings}),
-            "classify": ServingFunction(
-                classify, {"inputs": strings}, "tensorflow/serving/classify"
+            "label": tf.gather(tf.constant(self.names), best),
+            "probability": tf.reduce_max(outputs, axis=-1),
+            "probabilities": outputs,
+        }
+
+    def decode(self, outputs: npt.NDArray[Any]) -> list[dict[str, Any]]:
+        """The same in plain Python."""
+        return [
+            {
+                "label": self.names[int(row.argmax())],
+                "probability": float(row.max()),
+                "probabilities": row.tolist(),
+            }
+            for row in np.asarray(outputs)
+        ]
+
+    def api_answer(self, outputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        """All classes and their scores."""
+        import tensorflow as tf
+
+        names = tf.tile(tf.constant([self.names]), [tf.shape(outputs)[0], 1])
+        return {"classes": names, "scores": outputs}
+
+    def figures(self, labels: Any, outputs: Any) -> dict[str, float]:
+        """See the class."""
+        predicted = outputs.argmax(axis=1)
+        numbers = range(len(self.names))
+        return {
+            "accuracy": float(metrics.accuracy_score(labels, predicted)),
+            "macro_f1": float(metrics.f1_score(labels, predicted, average="macro")),
+            "weighted_f1": float(metrics.f1_score(labels, predicted, average="weighted")),
+            "log_loss": float(metrics.log_loss(labels, _summing_to_1(outputs), labels=numbers)),
+            "calibration_error": calibration_error(labels, outputs),
+        }
+
+    def tables(self, labels: Any, outputs: Any) -> dict[str, pd.DataFrame]:
+        """See the class."""
+        predicted, numbers = outputs.argmax(axis=1), list(range(len(self.names)))
+        precision, recall, f1, support = metrics.precision_recall_fscore_support(
+            labels, predicted, labels=numbers, zero_division=0
+        )
+        per_class = {"precision": precision, "recall": recall, "f1": f1, "support": support}
+        return {
+            "per_class": pd.DataFrame(per_class, index=pd.Index(self.names, name="class")),
+            "confusion": pd.DataFrame(
+                metrics.confusion_matrix(labels, predicted, labels=numbers),
+                index=pd.Index(self.names, name="true"),
+                columns=pd.Index(self.names, name="predicted"),
             ),
-            "tokens": ServingFunction(tokens, dict.fromkeys(FEATURES, ids)),
         }
 
-    def _answer(self, probabilities: tf.Tensor) -> dict[str, tf.Tensor]:
-        best = tf.argmax(probabilities, axis=-1)
-        return {
-            "label": tf.gather(tf.constant(self.classes), best),
-            "probability": tf.reduce_max(probabilities, axis=-1),
-            "probabilities": probabilities,
+    def averages(self, report: Any) -> pd.DataFrame:
+        """Macro and weighted averages over the classes."""
+        scores = report.per_class[["precision", "recall", "f1"]]
+        # As scikit-learn does: a class that neither is nor is predicted anywhere does not count.
+        occurs = report.confusion.to_numpy().sum(axis=0) + report.confusion.to_numpy().sum(1) > 0
+        shares = report.per_class["support"] / len(report.labels)
+        rows = {
+            "macro average": scores[occurs].mean(),
+            "weighted average": scores.mul(shares, axis=0).sum(),
         }
+        return pd.DataFrame(rows).T.assign(support=len(report.labels))
+
+    def warnings(self, report: Any) -> list[str]:
+        """Classes without rows, a single answer, and no wrong answer at all."""
+        found = []
+        absent = report.per_class.index[report.per_class["support"] == 0]
+        if len(absent):
+            names = f"{', '.join(map(repr, absent[:5]))}{', …' if len(absent) > 5 else ''}"
+            found.append(
+                f"No row is of class {names}: nothing is known of how well it is found."
+                if len(absent) == 1
+                else f"No row is of the {len(absent):,} classes {names}: nothing is known of how "
+                "well they are found."
+            )
+        rows = len(report.labels)
+        if (only := self.only_answer(report)) is not None:
+            share = (report.labels == self.names.index(only)).mean()
+            found.append(
+                f"All {rows:,} answers are {only!r}, which {share:.1%} of the rows are: the model "
+                "tells nothing apart here."
+            )
+        if report.accuracy == 1:
+            low = binomtest(rows, rows).proportion_ci(method="wilson").low
+            found.append(
+                f"Every answer is right, in {rows:,} row{'s' * (rows > 1)}: that leaves an "
+                f"accuracy down to {low:.1%} possible (95 % Wilson interval)."
+            )
+        return found
+
+    def only_answer(self, report: Any) -> str | None:
+        """The class that every answer is, though rows are of several; None otherwise."""
+        answered = report.confusion.columns[report.confusion.sum() > 0]
+        is_one = len(answered) == 1 and (report.per_class["support"] > 0).sum() > 1
+        return str(answered[0]) if is_one else None
+
+    def intervals(self, labels: Any, runs: Sequence[Any]) -> dict[str, tuple[float, float]]:
+        """Of `accuracy` and `macro_f1`; see `evaluation.metrics.intervals`."""
+        return intervals(labels, [run.argmax(axis=1) for run in runs], len(self.names))
+
+    def row_scores(self, labels: Any, outputs: Any) -> npt.NDArray[np.float64]:
+        """1 where the answer is right, else 0."""
+        return (np.asarray(outputs).argmax(axis=1) == labels).astype(np.float64)
 
 
-@keras.saving.register_keras_serializable("keras_seqzoo")
-class TextClassifier(Classifier):
-    """A classifier of texts into named classes.
+TASK = Classify
+build = Classify.build
 
-    Outputs float32 probabilities `(batch, num_classes)` that sum to 1.
 
-    Args:
-        encoder: functional model from the features to `sequence_output` `(batch, length, hidden)`
-            and `pooled_output` `(batch, hidden)`.
-        preprocessor: text to features.
-        classes: class names in label order.
-        pooling: `"pooled"` takes the encoder's own `pooled_output`, which for recurrent layers is
-            their last state and goes by `"last"` too; `"cls"` takes the first token's vector of
-            `sequence_output`; `"mean"` and `"max"` pool it over the real tokens.
-        dropout: rate before every layer of the head.
-        poolings: what else `pooling` may be for this encoder.
-        head_dim: width of a ReLU layer before the last one; none if None.
-        **kwargs: arguments of `keras.Model`.
+def task_of(model: Any) -> Task | None:
+    """The task of a model of this package or one that it exported.
+
+    Any other object with `classes` classifies; None where there is neither.
     """
-
-    arguments = ("classes", "pooling", "dropout", "poolings", "head_dim")
-
-    def __init__(
-        self,
-        encoder: keras.Model,
-        preprocessor: Preprocessor,
-        classes: Sequence[str],
-        pooling: str = "pooled",
-        dropout: float = 0.0,
-        poolings: Sequence[str] = POOLINGS,
-        head_dim: int | None = None,
-        **kwargs: Any,
-    ):
-        check_rate(dropout=dropout)
-        inputs = {name: keras.Input((None,), dtype="int32", name=name) for name in FEATURES}
-        x = pooled_vectors(encoder, inputs, pooling)
-        if head_dim is not None:
-            check_whole(head_dim=head_dim)
-            x = keras.layers.Dropout(dropout, name="head_dropout")(x)
-            x = keras.layers.Dense(head_dim, activation="relu", name="head")(x)
-        x = keras.layers.Dropout(dropout, name="dropout")(x)
-        # Float32 whatever the encoder's precision, so that probabilities sum to 1.
-        logits = keras.layers.Dense(len(classes), dtype="float32", name="logits")(x)
-        outputs = keras.layers.Softmax(dtype="float32", name="probabilities")(logits)
-        super().__init__(inputs, outputs, **kwargs)
-
-        self.encoder = encoder
-        self.preprocessor = preprocessor
-        self.classes = tuple(classes)
-        self.pooling = pooling
-        self.dropout = dropout
-        self.poolings = tuple(poolings)
-        self.head_dim = head_dim
-
-    def serving_functions(self) -> Mapping[str, ServingFunction]:
-        """Those of every classifier, and `embed` (text)."""
-
-        def embed(text: tf.Tensor) -> dict[str, tf.Tensor]:
-            return {"embedding": self.vectors(self.preprocessor(text))}
-
-        strings = {"text": tf.TensorSpec([None], tf.string)}
-        return {**super().serving_functions(), "embed": ServingFunction(embed, strings)}
+    classes = tuple(map(str, getattr(model, "classes", None) or ()))
+    task: Task | None = getattr(model, "task", None)
+    return task or (Classify(OneOf(classes)) if classes else None)
 
 
 def check_class_names(classes: Sequence[str] | None) -> tuple[str, ...]:
@@ -301,3 +319,10 @@ def check_class_names(classes: Sequence[str] | None) -> tuple[str, ...]:
     if len(set(names)) < len(names):
         raise ValueError(f"Class names must differ. Received: classes={names}")
     return names
+
+
+def _summing_to_1(probabilities: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Repairs rows that rounding to float32 left at 1 ± 1e-7, which scikit-learn minds."""
+    sums = probabilities.sum(axis=1, keepdims=True)
+    is_close = np.allclose(sums, 1, rtol=np.sqrt(np.finfo(np.float64).eps), atol=0)
+    return probabilities if is_close else probabilities / sums

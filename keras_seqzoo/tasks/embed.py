@@ -10,8 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from keras_seqzoo.layers.pooling import choose_pooling, pooled_vectors
-from keras_seqzoo.preprocessing.base import FEATURES, Preprocessor, as_strings, with_a_token
-from keras_seqzoo.tasks.base import ServingFunction, TextModel
+from keras_seqzoo.preprocessing.base import FEATURES, Preprocessor, with_a_token
+from keras_seqzoo.tasks.base import Task
+from keras_seqzoo.tasks.model import ServingFunction, TextModel
 
 if TYPE_CHECKING:
     from keras_seqzoo.encoders.parts import EncoderParts
@@ -47,6 +48,15 @@ def build(
     )
 
 
+class Embed(Task):
+    """Vectors, which have no truth to be compared with."""
+
+    name = "embed"
+
+
+TASK = Embed
+
+
 @keras.saving.register_keras_serializable("keras_seqzoo")
 class TextEmbedder(TextModel):
     """A model from texts to vectors, float32 `(batch, hidden)`.
@@ -54,11 +64,12 @@ class TextEmbedder(TextModel):
     Args:
         encoder: functional model from the features to `sequence_output` and `pooled_output`.
         preprocessor: text to features.
-        pooling: as in `TextClassifier`.
+        pooling: as in `TextPredictor`.
         **kwargs: arguments of `keras.Model`.
     """
 
     arguments = ("pooling",)
+    _task = Embed()
 
     def __init__(
         self,
@@ -76,14 +87,14 @@ class TextEmbedder(TextModel):
     def serving_functions(self) -> Mapping[str, ServingFunction]:
         """`serving_default` and `embed` (text), `tokens` (ids)."""
 
-        def of_text(text: tf.Tensor) -> dict[str, tf.Tensor]:
-            return {"embedding": self.vectors(self.preprocessor(text))}
+        def of_text(**given: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"embedding": self.vectors(self.read_served(given))}
 
         def of_tokens(**features: tf.Tensor) -> dict[str, tf.Tensor]:
             features = with_a_token(features, self.preprocessor.unknown_id)
             return {"embedding": self.vectors(features)}
 
-        strings = {"text": tf.TensorSpec([None], tf.string)}
+        strings = self.served_inputs
         ids = tf.TensorSpec([None, None], tf.int32)
         return {
             "serving_default": ServingFunction(of_text, strings),
@@ -99,7 +110,8 @@ def embed(
 
     Args:
         model: any model: of a classifier, its fine-tuned encoder is used.
-        texts: strings `(rows,)`: a list, an array, or the `texts` of a table.
+        texts: strings `(rows,)`: a list, an array, or the `texts` of a table; of a model of pairs,
+            pairs.
         tokens: whether to return the encoder's vector of every token instead.
         batch_size: texts a batch; texts of like length share one.
 
@@ -124,7 +136,7 @@ def embed(
             "`embed` takes a model of keras_seqzoo. Build it with build_model(…, task='embed'), or "
             f"pass a classifier. Received: {type(model).__name__}"
         )
-    strings = as_strings(texts)
+    strings = model.preprocessor.as_inputs(texts)
     rows = int(strings.shape[0])
     if rows == 0:
         return _nothing(model, tokens)

@@ -32,7 +32,8 @@ from keras_seqzoo.decoding.writing import (
     valid_utf8,
 )
 from keras_seqzoo.preprocessing.base import FEATURES, Preprocessor, as_strings, is_text
-from keras_seqzoo.tasks.base import ServingFunction, TextModel
+from keras_seqzoo.tasks.base import Task
+from keras_seqzoo.tasks.model import ServingFunction, TextModel
 
 if TYPE_CHECKING:
     from keras_seqzoo.encoders.parts import EncoderParts
@@ -105,6 +106,15 @@ def _perplexity() -> keras.metrics.Metric:
     return keras_hub.metrics.Perplexity(from_logits=True, name="perplexity")
 
 
+class Generate(Task):
+    """Text, of which the perplexity is told by `model.evaluate`."""
+
+    name = "generate"
+
+
+TASK = Generate
+
+
 @keras.saving.register_keras_serializable("keras_seqzoo")
 class TextGenerator(TextModel):
     """A causal language model: the scores of the next token at every token, and `generate`.
@@ -131,6 +141,7 @@ class TextGenerator(TextModel):
     """
 
     pooling = "last"
+    _task = Generate()
     arguments = ("sampler", "temperature", "max_length", "dropout")
     poolings = ("last", "mean", "max")
 
@@ -176,13 +187,13 @@ class TextGenerator(TextModel):
         state = seed_of(self._served)
         return [*self.preprocessor.resources, *([] if state is None else [state.value])]
 
-    def packed(
-        self, source: Any, batch_size: int = 32, shuffle: bool = False, seed: int | None = None
+    def own_dataset(
+        self, table: Any, batch_size: int = 32, shuffle: bool = False, seed: int | None = None
     ) -> tf.data.Dataset:
         """Makes the dataset that `fit` and `evaluate` read; see `data.packing.packed_batches`.
 
         Args:
-            source: the path of a text file, a list of strings, a table or a stream; its ids are
+            table: the path of a text file, a list of strings, a table or a stream; its ids are
                 kept in memory.
             batch_size: rows a batch.
             shuffle: whether rows are drawn in a new random order in every epoch.
@@ -192,7 +203,7 @@ class TextGenerator(TextModel):
             FileNotFoundError: no such file.
             ValueError: no text.
         """
-        tokens = pack_tokens(read_corpus(source), self.preprocessor)
+        tokens = pack_tokens(read_corpus(table), self.preprocessor)
         length = self.preprocessor.sequence_length
         return packed_batches(tokens, length, batch_size, shuffle=shuffle, seed=seed)
 
@@ -383,7 +394,7 @@ class TextGenerator(TextModel):
                 "Running text is its own target: the next token. Leave `y` and `sample_weight` "
                 f"out. Received: y of type {type(y).__name__}"
             )
-        return self.packed(x, batch_size or 32, shuffle), None, None
+        return self.own_dataset(x, batch_size or 32, shuffle), None, None
 
     def _validation_data(self, data: Any, batch_size: int | None) -> Any:
         if isinstance(data, tuple):

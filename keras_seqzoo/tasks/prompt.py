@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
+from keras_seqzoo.data.targets import OneOf
 from keras_seqzoo.decoding.transformer import TransformerDecoding
 from keras_seqzoo.layers.labels import LabelScores
 from keras_seqzoo.preprocessing.base import FEATURES, Preprocessor
 from keras_seqzoo.preprocessing.prompt import PromptPreprocessor
-from keras_seqzoo.tasks.classify import Classifier, check_class_names
+from keras_seqzoo.tasks.classify import Classify, check_class_names
+from keras_seqzoo.tasks.model import TextModel
 
 if TYPE_CHECKING:
     from keras_seqzoo.encoders.parts import EncoderParts
@@ -57,6 +59,11 @@ def build(
             "A prompt is answered by a language model that reads forwards. Take 'gpt2'. "
             f"Received: {name!r}, which reads both ways"
         )
+    if parts.preprocessor.pair:
+        raise ValueError(
+            "A prompt has a place for one text. Join the two in one column first, or build with "
+            "task='classify'. Received: a table of pairs"
+        )
     names = check_class_names(classes or getattr(data, "classes", None))
     words = _words(labels, names)
     before, after, space = _split(template)
@@ -96,7 +103,7 @@ def build(
 
 
 @keras.saving.register_keras_serializable("keras_seqzoo")
-class PromptClassifier(Classifier):
+class PromptClassifier(TextModel):
     """A classifier that asks a language model how likely each label is after a prompt.
 
     Outputs float32 probabilities `(batch, num_classes)`: the labels' likelihoods, each of its whole
@@ -127,7 +134,7 @@ class PromptClassifier(Classifier):
         super().__init__(inputs, outputs, **kwargs)
         self.encoder = encoder
         self.preprocessor = preprocessor
-        self.classes = tuple(classes)
+        self._task = Classify(OneOf(tuple(classes)))
         self.label_ids = [[int(i) for i in label] for label in label_ids]
         self.scores = scores
 
@@ -227,3 +234,6 @@ def _label_ids(tokens: Preprocessor, spelt: Sequence[str], words: Sequence[str])
                     f"with labels={{class: word}}. Received: {words[i]!r} and {words[j]!r}"
                 )
     return ids
+
+
+TASK = Classify

@@ -201,9 +201,9 @@ def test_interrupted_training_keeps_what_was_learnt(reviews_csv: Path, tmp_path:
     kept = tmp_path / "out" / "interrupted-1.keras"
     assert f"What was learnt so far is kept in {kept}" in " ".join(err.split())
     assert "Traceback" not in err
-    from keras_seqzoo.serving.saved import load_classifier
+    from keras_seqzoo.serving.saved import load_predictor
 
-    assert load_classifier(kept).classes == ("negative", "positive")
+    assert load_predictor(kept).classes == ("negative", "positive")
 
 
 def rows_file(folder: Path, *rows: str, header: str = "text,label") -> Path:

@@ -28,7 +28,7 @@ class ByLength:
 
 @pytest.fixture
 def predict(command: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    saved = SimpleNamespace(load_classifier=lambda path, trust: ByLength())
+    saved = SimpleNamespace(load_predictor=lambda path, trust: ByLength())
     monkeypatch.setitem(sys.modules, "keras_seqzoo.serving.saved", saved)
     monkeypatch.setattr("keras_seqzoo.cli.predict.load_tensorflow", lambda: None)
     monkeypatch.setattr("keras_seqzoo.cli.predict.check_model_path", lambda path: None)

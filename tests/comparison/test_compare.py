@@ -103,14 +103,14 @@ def test_the_majority_knows_nothing_but_the_shares_of_the_classes(compared, part
 
 
 def test_what_is_loaded_and_what_is_served_answer_as_the_table_says(compared, parts):
-    from keras_seqzoo.serving.saved import SavedClassifier
+    from keras_seqzoo.serving.saved import SavedPredictor
 
     texts = parts[2].texts
     kept = next(e for e in compared.results.entries if e.label == "small gru").kept
     np.testing.assert_allclose(
         compared.load("small gru").predict(texts, verbose=0), kept.probabilities, atol=1e-6
     )
-    served = SavedClassifier(compared.saved_model("small gru")).predict(texts)
+    served = SavedPredictor(compared.saved_model("small gru")).predict(texts)
     np.testing.assert_allclose(served, kept.probabilities, atol=1e-5)
     baseline = next(e for e in compared.results.entries if e.label == "tfidf_logreg").kept
     np.testing.assert_allclose(compared.load("tfidf_logreg").predict(texts), baseline.probabilities)
@@ -150,7 +150,7 @@ def test_the_same_call_trains_nothing_twice_and_a_new_model_alone_is_added(compa
 
 @pytest.mark.slow
 def test_more_explanations_train_nothing_again(compared, parts):
-    from keras_seqzoo.serving.saved import SavedClassifier
+    from keras_seqzoo.serving.saved import SavedPredictor
 
     told = Told()
     settings = {**SETTINGS, "explain": 1}
@@ -163,7 +163,7 @@ def test_more_explanations_train_nothing_again(compared, parts):
     again = sz.Comparison(compared.folder)
     assert len(again.results.entries[0].mistakes) <= 1
     # The model was built anew, and its weights read.
-    served = SavedClassifier(again.saved_model("small gru")).predict(parts[2].texts)
+    served = SavedPredictor(again.saved_model("small gru")).predict(parts[2].texts)
     np.testing.assert_allclose(served, again.results.entries[0].kept.probabilities, atol=1e-5)
 
 

@@ -65,9 +65,9 @@ def test_texts_that_are_cut_are_counted(tiny_table: Any) -> None:
 
 
 def test_what_a_saved_model_tells(tiny_model: Any, tiny_export: Path, wrong_table: Any) -> None:
-    from keras_seqzoo.serving.saved import SavedClassifier
+    from keras_seqzoo.serving.saved import SavedPredictor
 
-    saved = SavedClassifier(tiny_export)
+    saved = SavedPredictor(tiny_export)
     report = sz.evaluate(saved, wrong_table)
     (entry,) = results_of(report, saved, wrong_table, True, "").entries
     assert entry.label == "reviews"

@@ -17,11 +17,13 @@ from scipy.stats import spearmanr
 from trained import few
 
 import keras_seqzoo as sz
+from keras_seqzoo.data.targets import OneOf
 from keras_seqzoo.explanation import gradients
 from keras_seqzoo.explanation.gradients import integrated_gradients
 from keras_seqzoo.preprocessing.base import FEATURES
 from keras_seqzoo.preprocessing.words import WordPreprocessor
-from keras_seqzoo.tasks.classify import TextClassifier
+from keras_seqzoo.tasks.classify import Classify
+from keras_seqzoo.tasks.head import TextPredictor
 
 TEXTS = ["a good film", "I hated the dull story, and the awful cast", "", "unseen 日本 good!"]
 TARGETS = [0, 1, 1, 0]
@@ -293,8 +295,8 @@ def test_other_models_are_refused(tiny_table: Any) -> None:
         ({"batch_size": 0}, "`batch_size`.*batch_size=0"),
         ({"tolerance": 0.0}, "`tolerance` must be above 0.*tolerance=0.0"),
         ({"targets": [0]}, "Each text needs one target.*2 texts"),
-        ({"targets": ["positive", "unheard of"]}, "Labels must be classes.*unheard of"),
-        ({"targets": [0, 2]}, "Label numbers must lie from 0 to 1"),
+        ({"targets": ["positive", "unheard of"]}, "`targets` must be answers.*unheard of"),
+        ({"targets": [0, 2]}, "`targets` must be answers.*Received: 2"),
     ],
 )
 def test_what_makes_no_sense_is_refused(gru: Any, options: dict[str, Any], message: str) -> None:
@@ -311,6 +313,6 @@ def bag_of_words(embedding: Any = None) -> Any:
     x = embedding(inputs["token_ids"])
     encoder = keras.Model(inputs, {"sequence_output": x, "pooled_output": x[:, 0]})
     words = WordPreprocessor(16, ["good", "film", "dull", "a"])
-    model = TextClassifier(encoder, words, ["no", "yes"], pooling="mean")
+    model = TextPredictor(encoder, words, Classify(OneOf(("no", "yes"))), pooling="mean")
     model.get_layer("logits").bias.assign([0.3, -0.2])
     return model

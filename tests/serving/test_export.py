@@ -16,7 +16,7 @@ import tensorflow as tf
 
 import keras_seqzoo as sz
 from keras_seqzoo.serving import export
-from keras_seqzoo.serving.saved import SavedClassifier, load_classifier
+from keras_seqzoo.serving.saved import SavedPredictor, load_predictor
 
 
 @pytest.mark.parametrize("name", ["lstm", pytest.param("bigru", marks=pytest.mark.slow)])
@@ -178,7 +178,7 @@ def test_wrong_arguments_are_explained(tiny_model: Any, tmp_path: Path) -> None:
 def test_saved_classifier_answers_as_the_model(tiny_export: Path, tiny_model: Any) -> None:
     texts = ["a good film", "", "dull " * 50, "great"]
     for path in (tiny_export, tiny_export.parent):
-        saved = SavedClassifier(path)
+        saved = SavedPredictor(path)
         assert saved.classes == tiny_model.classes
         np.testing.assert_allclose(
             saved.predict(texts, batch_size=2), tiny_model.predict(texts, verbose=0), atol=1e-5
@@ -187,27 +187,27 @@ def test_saved_classifier_answers_as_the_model(tiny_export: Path, tiny_model: An
 
 
 def test_saved_classifier_can_be_evaluated(tiny_export: Path, tiny_table: Any) -> None:
-    assert sz.evaluate(SavedClassifier(tiny_export), tiny_table).accuracy == 1
+    assert sz.evaluate(SavedPredictor(tiny_export), tiny_table).accuracy == 1
 
 
 def test_loading_explains_what_is_wrong(tiny_export: Path, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no SavedModel"):
-        load_classifier(tmp_path)
+        load_predictor(tmp_path)
     with pytest.raises(FileNotFoundError, match="no such file"):
-        load_classifier(tmp_path / "a.keras")
+        load_predictor(tmp_path / "a.keras")
     (tmp_path / "a.keras").write_text("nonsense")
     with pytest.raises(ValueError, match="damaged"):
-        load_classifier(tmp_path / "a.keras")
+        load_predictor(tmp_path / "a.keras")
     keras.Sequential([keras.layers.Dense(1)]).save(tmp_path / "other.keras")
     with pytest.raises(ValueError, match="not hold a model of keras_seqzoo"):
-        load_classifier(tmp_path / "other.keras")
+        load_predictor(tmp_path / "other.keras")
     tf.saved_model.save(tf.Module(), str(tmp_path / "foreign"))
     with pytest.raises(ValueError, match="not exported by keras_seqzoo"):
-        load_classifier(tmp_path / "foreign")
+        load_predictor(tmp_path / "foreign")
 
 
 def test_damaged_saved_model_is_explained(tiny_export: Path, tmp_path: Path) -> None:
     path = Path(shutil.copytree(tiny_export, tmp_path / "1"))
     (path / "variables" / "variables.data-00000-of-00001").write_bytes(b"cut")
     with pytest.raises(ValueError, match="damaged or missing"):
-        SavedClassifier(path)
+        SavedPredictor(path)

@@ -271,7 +271,7 @@ def test_weights_of_rows_and_classes_count(model: Any) -> None:
     np.testing.assert_array_equal(first_weights(model), before)
     model.fit(TEXTS, NAMES, class_weight={0: 0.0, 1: 1.0}, epochs=1, verbose=0)
     assert (first_weights(model) != before).any()
-    weights = model.encode_class_weight("balanced", model.encode_targets(NAMES[:12]))
+    weights = model.task.encode_class_weight("balanced", model.encode_targets(NAMES[:12]))
     assert weights == {0: 12 / 8, 1: 12 / 16}
 
 

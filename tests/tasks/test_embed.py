@@ -88,5 +88,5 @@ def test_wrong_arguments_are_explained(tiny_table: Any, tiny_model: Any) -> None
 
 def test_vectors_are_not_evaluated(tiny_table: Any) -> None:
     model = sz.build_model("gru", tiny_table, task="embed", units=4)
-    with pytest.raises(TypeError, match=r"takes a classifier.*TextEmbedder"):
+    with pytest.raises(TypeError, match=r"compares answers with the truth.*TextEmbedder"):
         sz.evaluate(model, tiny_table)

@@ -209,7 +209,7 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("other", "said"),
     [
-        (lambda: build(name="lstm"), r"model 'gru \(TextClassifier\)' in the checkpoint"),
+        (lambda: build(name="lstm"), r"model 'gru \(TextPredictor\)' in the checkpoint"),
         (lambda: build(units=5), "shapes"),
         (lambda: build(sequence_length=7), "vocabulary"),
         (lambda: build(vocabulary=["a", "good", "film"]), "vocabulary"),

@@ -1,0 +1,125 @@
+"""The model of every task that answers from one vector: pooling → dropout → Dense → answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import keras
+import tensorflow as tf
+
+from keras_seqzoo.checks import check_rate, check_whole
+from keras_seqzoo.data.targets import OneOf
+from keras_seqzoo.layers.pooling import POOLINGS, choose_pooling, pooled_vectors
+from keras_seqzoo.preprocessing.base import FEATURES, Preprocessor
+from keras_seqzoo.tasks import task_from_dict
+from keras_seqzoo.tasks.base import Task
+from keras_seqzoo.tasks.classify import Classify
+from keras_seqzoo.tasks.model import ServingFunction, TextModel
+
+if TYPE_CHECKING:
+    from keras_seqzoo.encoders.parts import EncoderParts
+
+
+def build_head(
+    task: Task,
+    parts: EncoderParts,
+    name: str,
+    pooling: str | None,
+    dropout: float | None,
+    head_dim: int | None,
+) -> TextPredictor:
+    """Builds and compiles a model; see `Task.build`."""
+    model = TextPredictor(
+        encoder=parts.encoder,
+        preprocessor=parts.preprocessor,
+        task=task,
+        pooling=choose_pooling(pooling, parts),
+        dropout=parts.dropout if dropout is None else dropout,
+        poolings=parts.poolings,
+        head_dim=head_dim,
+        name=name,
+    )
+    model.compile(
+        optimizer=parts.optimizer(),
+        **task.training(),
+        # Batches come in many lengths, and XLA would compile anew for each.
+        jit_compile=False,
+        schedule=parts.schedule,
+        warmup=parts.warmup,
+    )
+    return model
+
+
+@keras.saving.register_keras_serializable("keras_seqzoo")
+class TextPredictor(TextModel):
+    """A model that answers from one vector of a text or of a pair of texts.
+
+    Its outputs are those of the task: for classes float32 probabilities `(batch, classes)`.
+
+    Args:
+        encoder: functional model from the features to `sequence_output` `(batch, length, hidden)`
+            and `pooled_output` `(batch, hidden)`.
+        preprocessor: text to features.
+        task: what is answered, or what its `as_dict` returned.
+        pooling: `"pooled"` takes the encoder's own `pooled_output`, which for recurrent layers is
+            their last state and goes by `"last"` too; `"cls"` takes the first token's vector of
+            `sequence_output`; `"mean"` and `"max"` pool it over the real tokens.
+        dropout: rate before every layer of the head.
+        poolings: what else `pooling` may be for this encoder.
+        head_dim: width of a ReLU layer before the last one; none if None.
+        **kwargs: arguments of `keras.Model`.
+    """
+
+    arguments = ("task", "pooling", "dropout", "poolings", "head_dim")
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        preprocessor: Preprocessor,
+        task: Task | Mapping[str, Any],
+        pooling: str = "pooled",
+        dropout: float = 0.0,
+        poolings: Sequence[str] = POOLINGS,
+        head_dim: int | None = None,
+        **kwargs: Any,
+    ):
+        task = task if isinstance(task, Task) else task_from_dict(task)
+        check_rate(dropout=dropout)
+        inputs = {name: keras.Input((None,), dtype="int32", name=name) for name in FEATURES}
+        x = pooled_vectors(encoder, inputs, pooling)
+        if head_dim is not None:
+            check_whole(head_dim=head_dim)
+            x = keras.layers.Dropout(dropout, name="head_dropout")(x)
+            x = keras.layers.Dense(head_dim, activation="relu", name="head")(x)
+        x = keras.layers.Dropout(dropout, name="dropout")(x)
+        logits = keras.layers.Dense(len(task.names), dtype="float32", name="logits")(x)
+        super().__init__(inputs, task.output(logits), **kwargs)
+
+        self._task = task
+        self.encoder = encoder
+        self.preprocessor = preprocessor
+        self.pooling = pooling
+        self.dropout = dropout
+        self.poolings = tuple(poolings)
+        self.head_dim = head_dim
+
+    def serving_functions(self) -> Mapping[str, ServingFunction]:
+        """Those of every task, and `embed`."""
+
+        def embed(**given: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"embedding": self.vectors(self.read_served(given))}
+
+        return {**super().serving_functions(), "embed": ServingFunction(embed, self.served_inputs)}
+
+
+@keras.saving.register_keras_serializable("keras_seqzoo")
+class TextClassifier(TextPredictor):
+    """The name that a `TextPredictor` of classes had in files of before."""
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> TextModel:
+        """Makes the model as it is built now."""
+        config = dict(config)
+        config["task"] = Classify(OneOf(tuple(config.pop("classes")))).as_dict()
+        return TextPredictor.from_config(config, custom_objects)

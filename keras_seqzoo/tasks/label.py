@@ -1,0 +1,274 @@
+"""Labelling: any number of labels a text, each with a probability and a threshold of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn import metrics
+
+from keras_seqzoo.data.targets import AnyOf
+from keras_seqzoo.evaluation.metrics import bootstrap
+from keras_seqzoo.tasks.base import Metric, Task, targets_of
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from keras_seqzoo.tasks.model import TextModel
+
+
+@dataclass(frozen=True)
+class Label(Task):
+    """Any number of labels a text. Outputs float32 probabilities `(rows, labels)`.
+
+    A text has the labels whose probabilities reach their thresholds. `fit` with validation rows
+    chooses for each label the threshold of the highest F1 there (Lipton et al. 2014, Optimal
+    Thresholding of Classifiers to Maximize F1 Measure), and keeps it in the model; a label without
+    validation rows, and a model without, keep 0.5.
+
+    Figures of a report, as scikit-learn has them:
+
+    - `macro_f1`, `micro_f1`, `sample_f1`: F1, averaged over the labels, over all answers, and over
+      the texts (of which one without labels that is given none counts as 1).
+    - `subset_accuracy`: share of the texts that have all of their labels and no other.
+    - `roc_auc`, `average_precision`: means over the labels that some rows have and some have not.
+
+    Table: `per_label`, with precision, recall, F1, support, both areas and the threshold.
+
+    Attributes:
+        thresholds: from which probability on a text has the label; 0.5 each by default.
+    """
+
+    thresholds: tuple[float, ...] = ()
+
+    name = "label"
+    metrics = (
+        Metric("macro_f1", "macro-F1", interval=True),
+        Metric("micro_f1", "micro-F1", interval=True),
+        Metric("sample_f1", "sample F1"),
+        Metric("subset_accuracy", "subset accuracy", interval=True),
+        Metric("roc_auc", "ROC-AUC"),
+        Metric("average_precision", "average precision"),
+    )
+    baselines = ("majority", "tfidf_logreg")
+    api = "classify"
+
+    def __post_init__(self) -> None:
+        if not self.thresholds:
+            object.__setattr__(self, "thresholds", (0.5,) * len(self.names))
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names."""
+        return self.names
+
+    @classmethod
+    def of(cls, data: Any, classes: Sequence[str] | None) -> Label:
+        """Makes the task of the labels of training data, or of their names."""
+        if classes is not None:
+            return cls(AnyOf(tuple(map(str, classes))))
+        return cls(targets_of(data, "labels", "several labels a text"))
+
+    def output(self, logits: Any) -> Any:
+        """Sigmoid."""
+        from keras_seqzoo.layers.thresholds import LabelProbabilities
+
+        return LabelProbabilities(dtype="float32", name="probabilities")(logits)
+
+    def training(self) -> dict[str, Any]:
+        """Binary cross-entropy, and the share of right answers to "has it this label?"."""
+        return {"loss": "binary_crossentropy", "metrics": ["binary_accuracy"]}
+
+    def encode(self, targets: Any, loss: str) -> npt.NDArray[np.float32]:
+        """Turns labels into 0 and 1, float32 `(rows, labels)`.
+
+        Args:
+            targets: 0 and 1 `(rows, labels)`; or a list of lists of label names.
+            loss: unused.
+
+        Raises:
+            ValueError: something else, or an unknown label.
+        """
+        return self.target.encode(targets)
+
+    def encode_batch(self, targets: tf.Tensor, is_foreign: bool, loss: str) -> tf.Tensor:
+        """Checks the form of a batch."""
+        import tensorflow as tf
+
+        if targets.dtype == tf.string or targets.shape[1:] != (len(self.names),):
+            raise ValueError(
+                f"Labels of a dataset are 0 or 1, of shape (batch, {len(self.names)}). Map them "
+                f"so. Received: {targets.dtype.name} of shape {targets.shape}"
+            )
+        return tf.cast(targets, tf.float32)
+
+    def with_state(self, model: TextModel) -> Label:
+        """The task with the thresholds of the model."""
+        layer = model.get_layer("probabilities")
+        return replace(self, thresholds=tuple(map(float, layer.thresholds.numpy())))
+
+    def after_fit(self, model: TextModel, validation: Any) -> None:
+        """Chooses the thresholds on the validation rows."""
+        if validation is None:
+            return
+        truth, outputs = model.answers_to(validation)
+        if len(truth):
+            model.get_layer("probabilities").thresholds.assign(best_thresholds(truth, outputs))
+
+    def answer(self, outputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        """`labels`, the likeliest first, with "" after the last one, and all `probabilities`.
+
+        `labels` has as many columns as the text with the most labels in the batch, one at least.
+        """
+        import tensorflow as tf
+
+        has = outputs >= tf.constant(self.thresholds)
+        counts = tf.reduce_sum(tf.cast(has, tf.int32), axis=1)
+        order = tf.argsort(tf.where(has, outputs, -1.0), axis=1, direction="DESCENDING")
+        names = tf.gather(tf.constant(self.names), order)
+        shown = tf.where(tf.sequence_mask(counts, len(self.names)), names, "")
+        most = tf.maximum(tf.reduce_max(tf.concat([counts, [1]], 0)), 1)
+        return {"labels": shown[:, :most], "probabilities": outputs}
+
+    def decode(self, outputs: npt.NDArray[Any]) -> list[dict[str, Any]]:
+        """`labels`, the likeliest first, and all `probabilities`."""
+        outputs = np.asarray(outputs, np.float32)
+        has = outputs >= np.array(self.thresholds, np.float32)
+        return [
+            {
+                "labels": [self.names[i] for i in np.argsort(-row, kind="stable") if mine[i]],
+                "probabilities": row.tolist(),
+            }
+            for row, mine in zip(outputs, has, strict=True)
+        ]
+
+    def api_answer(self, outputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        """All labels and their probabilities."""
+        import tensorflow as tf
+
+        names = tf.tile(tf.constant([self.names]), [tf.shape(outputs)[0], 1])
+        return {"classes": names, "scores": outputs}
+
+    def chosen_labels(self, outputs: Any) -> npt.NDArray[np.bool_]:
+        """Which labels each text is given, bool `(rows, labels)`."""
+        return np.asarray(outputs, np.float32) >= np.array(self.thresholds, np.float32)
+
+    def figures(self, labels: Any, outputs: Any) -> dict[str, float]:
+        """See the class."""
+        answers, truth = self.chosen_labels(outputs), np.asarray(labels) > 0
+        table = self._per_label(truth, outputs, answers)
+        return {
+            "macro_f1": float(metrics.f1_score(truth, answers, average="macro", zero_division=0)),
+            "micro_f1": float(metrics.f1_score(truth, answers, average="micro", zero_division=0)),
+            "sample_f1": float(
+                metrics.f1_score(truth, answers, average="samples", zero_division=1)
+            ),
+            "subset_accuracy": float((truth == answers).all(axis=1).mean()),
+            "roc_auc": float(table["roc_auc"].mean()),
+            "average_precision": float(table["average_precision"].mean()),
+        }
+
+    def tables(self, labels: Any, outputs: Any) -> dict[str, pd.DataFrame]:
+        """See the class."""
+        truth = np.asarray(labels) > 0
+        return {"per_label": self._per_label(truth, outputs, self.chosen_labels(outputs))}
+
+    def _per_label(self, truth: Any, outputs: Any, answers: Any) -> pd.DataFrame:
+        precision, recall, f1, support = metrics.precision_recall_fscore_support(
+            truth, answers, average=None, zero_division=0
+        )
+        varies = truth.any(axis=0) & ~truth.all(axis=0)
+        areas = {
+            name: [
+                float(area(truth[:, i], outputs[:, i])) if varies[i] else np.nan
+                for i in range(len(self.names))
+            ]
+            for name, area in (
+                ("roc_auc", metrics.roc_auc_score),
+                ("average_precision", metrics.average_precision_score),
+            )
+        }
+        columns = {"precision": precision, "recall": recall, "f1": f1, "support": support, **areas}
+        table = pd.DataFrame(columns, index=pd.Index(self.names, name="label"))
+        return table.assign(threshold=self.thresholds)
+
+    def warnings(self, report: Any) -> list[str]:
+        """Labels that no row has, and a model that gives none or all."""
+        found = []
+        absent = [str(n) for n in report.per_label.index[report.per_label["support"] == 0]]
+        if absent:
+            found.append(
+                f"No row has the label{'s' * (len(absent) > 1)} "
+                f"{', '.join(map(repr, absent[:5]))}: nothing is known of how well it is found."
+            )
+        answers = self.chosen_labels(report.outputs)
+        if len(np.unique(answers, axis=0)) == 1 and len(np.unique(report.labels, axis=0)) > 1:
+            found.append("All texts are given the same labels: the model tells nothing apart here.")
+        return found
+
+    def intervals(self, labels: Any, runs: Sequence[Any]) -> dict[str, tuple[float, float]]:
+        """Of both F1 and of the subset accuracy."""
+        truth = np.asarray(labels) > 0
+        answers = [self.chosen_labels(run) for run in runs]
+
+        def figures(weights: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
+            found: dict[str, list[Any]] = {"macro_f1": [], "micro_f1": [], "subset_accuracy": []}
+            for said in answers:
+                hits = weights @ (truth & said)
+                sums = weights @ (truth.astype(float) + said)
+                f1 = np.divide(2 * hits, sums, out=np.zeros_like(hits), where=sums > 0)
+                found["macro_f1"].append(f1.mean(axis=1))
+                found["micro_f1"].append(2 * hits.sum(1) / np.maximum(sums.sum(1), 1))
+                found["subset_accuracy"].append(weights @ (truth == said).all(1) / len(truth))
+            return {name: np.mean(values, axis=0) for name, values in found.items()}
+
+        return bootstrap(figures, len(truth))
+
+    def row_scores(self, labels: Any, outputs: Any) -> npt.NDArray[np.float64]:
+        """F1 of each text's labels, 1 where it has none and is given none."""
+        truth, said = np.asarray(labels) > 0, self.chosen_labels(outputs)
+        sums = truth.sum(axis=1) + said.sum(axis=1)
+        hits = 2.0 * (truth & said).sum(axis=1)
+        return np.divide(hits, sums, out=np.ones(len(truth)), where=sums > 0)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The thresholds, too."""
+        return {**super().as_dict(), "thresholds": list(self.thresholds)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Label:
+        """Makes the task of what `as_dict` returned."""
+        made = super().from_dict(values)
+        return cls(made.target, tuple(map(float, values.get("thresholds", ()))))
+
+
+def best_thresholds(truth: Any, outputs: Any) -> npt.NDArray[np.float32]:
+    """The threshold of the highest F1 for each label, float32 `(labels,)`.
+
+    It lies half-way to the next lower probability that occurs; a label that no row has keeps 0.5.
+
+    Args:
+        truth: 0 or 1 `(rows, labels)`.
+        outputs: probabilities `(rows, labels)`.
+    """
+    chosen = np.full(np.shape(truth)[1], 0.5, np.float32)
+    for i in range(len(chosen)):
+        real, scores = np.asarray(truth)[:, i] > 0, np.asarray(outputs, np.float64)[:, i]
+        if not real.any():
+            continue
+        order = np.argsort(-scores, kind="stable")
+        hits = np.cumsum(real[order])
+        f1 = 2 * hits / (np.arange(1, len(real) + 1) + real.sum())
+        ordered = np.append(scores[order], -1.0)
+        last = ordered[:-1] > ordered[1:]  # of equal probabilities, all are taken or none
+        best = int(np.where(last, f1, -1).argmax())
+        chosen[i] = max(0.0, (ordered[best] + ordered[best + 1]) / 2)
+    return chosen
+
+
+TASK = Label
+build = Label.build

@@ -1,0 +1,747 @@
+"""`TextModel`: a functional Keras model whose `fit`, `evaluate` and `predict` take raw strings."""
+
+from __future__ import annotations
+
+import random
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from itertools import chain
+from types import GeneratorType, MappingProxyType
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_seqzoo.checks import check_rate
+from keras_seqzoo.data.pipeline import LENGTH_MULTIPLE, make_dataset, text_windows, window_batches
+from keras_seqzoo.data.stream import TextStream
+from keras_seqzoo.data.table import TextTable
+from keras_seqzoo.layers.pooling import pool
+from keras_seqzoo.layers.recurrent import set_xla
+from keras_seqzoo.preprocessing.base import FEATURES, Preprocessor, is_text, with_a_token
+from keras_seqzoo.tasks.base import Task
+from keras_seqzoo.training.distributed import DistributedModel, listed
+from keras_seqzoo.training.schedules import LearningRateOverFit, check_schedule
+
+_PART = 4096  # texts that are tokenised at once
+
+
+class ServingFunction(NamedTuple):
+    """A signature of the exported SavedModel: a function of tensors, and what it takes."""
+
+    function: Callable[..., Mapping[str, tf.Tensor]]
+    inputs: Mapping[str, tf.TensorSpec]
+    method: str = "tensorflow/serving/predict"
+
+
+class TextModel(DistributedModel):
+    """Base of the models of every task: an encoder, a head, and the way from text to ids.
+
+    `fit`, `evaluate`, `predict` and the `…_on_batch` methods take what Keras takes, with the
+    features of `make_dataset` as input, and also raw text: a list or array of strings, a
+    `TextTable`, a `TextStream`, or a `tf.data.Dataset` of strings. Text always passes through the
+    model's own preprocessor, the graph that is also exported.
+
+    Why not `keras_hub.models.Task`: its `fit` hands strings to Grain and to Python tokenizers
+    where `grain` happens to be installed, so that ids would depend on what else is installed,
+    and it tokenises every text anew in every epoch.
+
+    Attributes:
+        encoder: the functional model from features to vectors.
+        preprocessor: text to features.
+        pooling: how one vector is made of those of a text's tokens.
+        arguments: the constructor's, beside these: attributes of the same names hold them.
+        schedule: how `fit` lets the learning rate change over its steps, see `compile`.
+        warmup: share of the steps over which it rises first.
+    """
+
+    encoder: keras.Model
+    preprocessor: Preprocessor
+    pooling: str
+    dtype_policy: Any
+    arguments: Sequence[str] = ()
+    schedule = "constant"
+    warmup = 0.0
+    _task: Task = Task()
+    _scheduler: LearningRateOverFit | None = None
+    _compiled: Mapping[str, Any] = MappingProxyType({})  # what a file tells beside Keras's own
+
+    @property
+    def resources(self) -> Sequence[Any]:
+        """The tables and variables that a SavedModel must hold beside the weights."""
+        return self.preprocessor.resources
+
+    @property
+    def task(self) -> Task:
+        """What the model is for, with what it has learnt of its answers."""
+        return self._task.with_state(self)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of classes or labels, in label order; `()` where answers are none."""
+        return self._task.classes
+
+    @property
+    def _loss(self) -> str:
+        """Name of the compiled loss."""
+        loss = getattr(self, "loss", None)
+        return str(getattr(loss, "name", getattr(loss, "__name__", loss)))
+
+    def encode_targets(self, targets: Any) -> Any:
+        """Turns what a user passes as `y` into what the loss takes: see `Task.encode`."""
+        return self._task.encode(targets, self._loss)
+
+    def check_table(self, table: Any) -> None:
+        """Raises where the inputs or the target of a table are not those of the model.
+
+        Raises:
+            ValueError: so.
+        """
+        if (table.inputs.name == "pair") != self.preprocessor.pair:
+            wanted = "pairs of texts, text=(…, …)" if self.preprocessor.pair else "one text a row"
+            raise ValueError(
+                f"A model reads what it was built for. Read the table with {wanted}, or build a "
+                f"model for it. Received: {table!r}"
+            )
+        self._task.check_table(table)
+
+    def own_dataset(
+        self, table: Any, batch_size: int, shuffle: bool, seed: int | None
+    ) -> tf.data.Dataset | None:
+        """The dataset of `make_dataset`, where a model does not read rows as others do."""
+        return None
+
+    def serving_functions(self) -> Mapping[str, ServingFunction]:
+        """The signatures that `export_model` writes, by name.
+
+        `serving_default` (raw inputs) and `tokens` (ids) answer as the task does; `classify` or
+        `regress` (`tf.Example`) is there where the task has it.
+        """
+        task = self.task
+
+        def serving_default(**given: tf.Tensor) -> Mapping[str, tf.Tensor]:
+            return task.answer(self(self.read_served(given), training=False))
+
+        def tokens(**features: tf.Tensor) -> Mapping[str, tf.Tensor]:
+            features = with_a_token(features, self.preprocessor.unknown_id)
+            return task.answer(self(features, training=False))
+
+        def of_examples(inputs: tf.Tensor) -> Mapping[str, tf.Tensor]:
+            one = tf.io.FixedLenFeature([], tf.string)
+            given = tf.io.parse_example(inputs, dict.fromkeys(self.served_inputs, one))
+            answer: Mapping[str, tf.Tensor] = task.api_answer(
+                self(self.read_served(given), training=False)
+            )
+            return answer
+
+        ids = dict.fromkeys(FEATURES, tf.TensorSpec([None, None], tf.int32))
+        functions = {"serving_default": ServingFunction(serving_default, self.served_inputs)}
+        if task.api:
+            examples = {"inputs": tf.TensorSpec([None], tf.string)}
+            method = f"tensorflow/serving/{task.api}"
+            functions[task.api] = ServingFunction(of_examples, examples, method)
+        return {**functions, "tokens": ServingFunction(tokens, ids)}
+
+    @property
+    def served_inputs(self) -> Mapping[str, tf.TensorSpec]:
+        """What a request holds of each row: `text`, and `text_pair` for pairs."""
+        names = ("text", "text_pair")[: 1 + self.preprocessor.pair]
+        return dict.fromkeys(names, tf.TensorSpec([None], tf.string))
+
+    def read_served(self, given: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Features of what `served_inputs` names."""
+        columns = [given[name] for name in self.served_inputs]
+        return self.preprocessor(tf.stack(columns, 1) if self.preprocessor.pair else columns[0])
+
+    def compile(
+        self, *args: Any, schedule: str = "constant", warmup: float = 0.0, **kwargs: Any
+    ) -> None:
+        """Configures training; `keras.Model.compile` with a learning-rate schedule for `fit`.
+
+        A model of `build_model` comes compiled with what its family trains well with. To compile
+        it again drops that, schedule included.
+
+        Args:
+            *args: as in Keras.
+            schedule: `"constant"`, or `"linear"` or `"cosine"`: the optimizer's learning rate is
+                the peak, from which it falls to zero over the real number of steps of `fit`. A
+                `fit` with `LearningRateScheduler` or `ReduceLROnPlateau` leaves the rate to them.
+            warmup: share of the steps over which it rises linearly from zero first.
+            **kwargs: as in Keras.
+
+        Raises:
+            ValueError: an unknown schedule, `warmup` out of its range, or either with an optimizer
+                that has a `LearningRateSchedule` already.
+        """
+        check_schedule(schedule)
+        check_rate(warmup=warmup)
+        policy = self.dtype_policy
+        if any(layer.dtype_policy.name == "mixed_float16" for layer in self.encoder.layers):
+            self.dtype_policy = keras.DTypePolicy("mixed_float16")  # Keras scales the loss by it
+        super().compile(*args, **kwargs)
+        self.dtype_policy = policy
+        is_scheduled = self.optimizer and isinstance(
+            self.optimizer.get_config().get("learning_rate"), dict
+        )
+        if is_scheduled and (schedule != "constant" or warmup):
+            raise ValueError(
+                "An optimizer's learning rate follows one schedule. Leave `schedule` and `warmup` "
+                "out, or give the optimizer a number. "
+                f"Received: schedule={schedule!r}, warmup={warmup}, an optimizer with its own"
+            )
+        set_xla(self.encoder, kwargs.get("jit_compile") is True)
+        self.schedule = schedule
+        self.warmup = warmup
+
+    def use_xla(self) -> None:
+        """Has XLA compile the step, as `compile(jit_compile=True)` does; nothing else changes."""
+        self.jit_compile = True
+        set_xla(self.encoder, True)
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compiles the model as `get_compile_config` tells (Keras calls this in `load_model`)."""
+        # Files of before have these three there, where Keras's clones could not take them.
+        arguments = {**self._compiled, **keras.saving.deserialize_keras_object(config)}
+        built = arguments.pop("built", True)
+        self.compile(**arguments)
+        if built:  # else the file holds no moments, and Keras would warn that it finds none
+            self.optimizer.build(self.trainable_variables)
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Any = "auto",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        class_weight: Any = None,
+        sample_weight: Any = None,
+        **kwargs: Any,
+    ) -> keras.callbacks.History:
+        """Trains the model; `keras.Model.fit` that also takes raw text.
+
+        Args:
+            x: raw text, a table or stream, features, or batches of either: a `tf.data.Dataset`, a
+                `PyDataset` or a generator, which yield what Keras has them yield.
+            y: labels `(rows,)`: numbers or, for a classifier, class names, see
+                `data.naming.label_numbers`. None with a table, a stream or a dataset, which have
+                theirs.
+            batch_size: rows a batch; 32 by default.
+            epochs: passes over the data.
+            verbose: as in Keras.
+            callbacks: as in Keras.
+            validation_split: share of the rows, taken from the end, to validate on.
+            validation_data: `(x, y)` or `(x, y, sample_weight)`, a `TextTable` or a dataset.
+            shuffle: whether rows are drawn in random order; datasets are taken as they come.
+            class_weight: weight of each class in the loss, by name or label number; or
+                `"balanced"`, by which each class counts the same.
+            sample_weight: weight of each row in the loss.
+            **kwargs: the further arguments of `keras.Model.fit`.
+
+        Returns:
+            The `keras.callbacks.History`.
+        """
+        for layer in self.encoder.layers:
+            if getattr(layer, "lora_rank", None):
+                layer.wake_lora()
+        x, y, sample_weight = self._read(x, y, sample_weight, batch_size, shuffle)
+        if is_text(x) and validation_split and validation_data is None:
+            (x, y, sample_weight), held_out = _split_end(validation_split, x, y, sample_weight)
+            texts, labels, weights = held_out
+            validation_data = self._text_dataset(texts, labels, weights, batch_size, shuffle=False)
+            validation_split = 0.0
+        class_weight = self._task.encode_class_weight(class_weight, y)
+        if is_text(x):
+            x = self._text_dataset(x, y, sample_weight, batch_size, shuffle)
+            y = sample_weight = None
+        if isinstance(x, tf.data.Dataset):
+            batch_size = None
+        callbacks, self._scheduler = self._with_schedule(callbacks)
+        validation_data = self._validation_data(validation_data, batch_size)
+        try:
+            history = super().fit(
+                x,
+                y,
+                batch_size=batch_size,
+                epochs=epochs,
+                verbose=verbose,
+                callbacks=callbacks,
+                validation_split=validation_split,
+                validation_data=validation_data,
+                # Keras warns where it is asked to shuffle a dataset, and its default asks.
+                shuffle=shuffle and not isinstance(x, tf.data.Dataset),
+                class_weight=class_weight,
+                sample_weight=sample_weight,
+                **kwargs,
+            )
+        finally:
+            if self._scheduler is not None:
+                self._scheduler.put_back()
+            self._scheduler = None
+        self._task.after_fit(self, validation_data)
+        return history
+
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        sample_weight: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Computes the loss and the compiled metrics; takes raw text as `fit` does."""
+        # `fit` has read its validation data already when Keras asks for it.
+        if "_use_cached_eval_dataset" not in kwargs:
+            x, y, sample_weight = self._read(x, y, sample_weight, batch_size)
+        if is_text(x):
+            x = self._text_dataset(x, y, sample_weight, batch_size, shuffle=False)
+            y = sample_weight = None
+        if isinstance(x, tf.data.Dataset):
+            batch_size = None
+        return super().evaluate(
+            x, y, batch_size=batch_size, verbose=verbose, sample_weight=sample_weight, **kwargs
+        )
+
+    def predict(
+        self, x: Any, batch_size: int | None = None, verbose: Any = "auto", **kwargs: Any
+    ) -> Any:
+        """Computes the model's outputs, row by row in the order of `x`; takes raw text.
+
+        Texts are run sorted by length, which spares padding, and put back in order.
+
+        Returns:
+            What the task answers; for a classifier, float32 probabilities `(rows, classes)`.
+        """
+        x, _, _ = self._read(x, None, None, batch_size, labelled=False)
+        if not is_text(x):
+            batch_size = None if isinstance(x, tf.data.Dataset) else batch_size
+            return super().predict(x, batch_size=batch_size, verbose=verbose, **kwargs)
+        batch_size = batch_size or 32
+        x = x[: (kwargs.pop("steps", None) or len(x)) * batch_size]
+        if len(x) == 0:
+            shapes = keras.tree.map_structure(lambda t: (0, *t.shape[1:]), self.output)
+            return keras.tree.map_shape_structure(lambda s: np.zeros(s, np.float32), shapes)
+        order, batches = self.batches_by_length(x, batch_size)
+        if self._is_spread:
+            spec = dict.fromkeys(FEATURES, tf.TensorSpec([None, None], tf.int32))
+            dataset = tf.data.Dataset.from_generator(lambda: batches, output_signature=spec)
+            answers = super().predict(dataset, verbose=verbose, **kwargs)
+        else:
+            answers = self._answers(batches, -(-len(order) // batch_size), verbose, **kwargs)
+        back = np.argsort(order)
+        return keras.tree.map_structure(lambda answer: answer[back], answers)
+
+    def _answers(
+        self, batches: Iterable[Any], steps: int, verbose: Any, callbacks: Any = None
+    ) -> Any:
+        """What `keras.Model.predict` does with batches, without a dataset made for every call."""
+        if not isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks = keras.callbacks.CallbackList(
+                callbacks,
+                add_progbar=verbose != 0,
+                verbose=verbose,
+                epochs=1,
+                steps=steps,
+                model=self,
+            )
+        self.make_predict_function()
+        callbacks.on_predict_begin()
+        answers = []
+        for step, features in enumerate(batches):
+            callbacks.on_predict_batch_begin(step)
+            answers.append(self.predict_function([(features,)]))
+            callbacks.on_predict_batch_end(step, {"outputs": answers[-1]})
+        callbacks.on_predict_end()
+        return keras.tree.map_structure(
+            lambda *parts: np.concatenate([np.asarray(part) for part in parts]), *answers
+        )
+
+    def batches_by_length(
+        self, strings: tf.Tensor, batch_size: int
+    ) -> tuple[np.ndarray, Iterator[dict[str, tf.Tensor]]]:
+        """Tokenises texts and makes batches of the features of texts of like length.
+
+        Args:
+            strings: texts `(rows,)`, at least one.
+            batch_size: rows a batch.
+
+        Returns:
+            The order `(rows,)` in which the batches hold the texts, and the batches.
+        """
+        parts = [strings[at : at + _PART] for at in range(0, len(strings), _PART)]
+        if len(parts) == 1:
+            tokens = self._tokenize(strings)
+        else:
+            with ThreadPoolExecutor() as pool:
+                tokens = tf.concat(list(pool.map(self._tokenize, parts)), axis=0)
+        order = np.argsort(tokens.row_lengths().numpy(), kind="stable")
+        rows = [order[at : at + batch_size] for at in range(0, len(order), batch_size)]
+        return order, (self._pack(tokens, chosen) for chosen in rows)
+
+    @tf.function(input_signature=[tf.TensorSpec(None, tf.string)])
+    def _tokenize(self, strings: tf.Tensor) -> tf.RaggedTensor:
+        strings = tf.ensure_shape(strings, [None, 2] if self.preprocessor.pair else [None])
+        tokens = self.preprocessor.truncate(self.preprocessor.encode(strings))
+        splits = tf.cast(tokens.row_splits, tf.int64)
+        return tf.RaggedTensor.from_row_splits(tokens.flat_values, splits, validate=False)
+
+    @tf.function(
+        input_signature=[
+            tf.RaggedTensorSpec([None, None], tf.int32),
+            tf.TensorSpec([None], tf.int64),
+        ]
+    )
+    def _pack(self, tokens: tf.RaggedTensor, rows: tf.Tensor) -> dict[str, tf.Tensor]:
+        return self.preprocessor.pack(tf.gather(tokens, rows), multiple=LENGTH_MULTIPLE)
+
+    def answers_to(self, data: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Answers labelled rows: the encoded targets `(rows, …)`, and the outputs.
+
+        Args:
+            data: batches `(features, targets, …)`, the same in every pass; or arrays.
+        """
+        x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
+        if isinstance(data, tf.data.Dataset):
+            y = np.concatenate([batch[1] for batch in data.as_numpy_iterator()])
+        return np.asarray(y), np.asarray(super().predict(x, verbose=0))
+
+    def vectors(self, features: Any) -> Any:
+        """Encodes and pools features, without dropout: float32 `(batch, hidden)`.
+
+        This is what the head of the model reads.
+        """
+        encoded = self.encoder(features, training=False)
+        return tf.cast(pool(encoded, features["padding_mask"], self.pooling), tf.float32)
+
+    @tf.function(input_signature=[dict.fromkeys(FEATURES, tf.TensorSpec([None, None], tf.int32))])
+    def pooled(self, features: dict[str, tf.Tensor]) -> tf.Tensor:
+        """`vectors` as a graph."""
+        return self.vectors(features)
+
+    @tf.function(input_signature=[dict.fromkeys(FEATURES, tf.TensorSpec([None, None], tf.int32))])
+    def unpooled(self, features: dict[str, tf.Tensor]) -> tf.RaggedTensor:
+        """Encodes features as a graph: float32, ragged `(batch, None, hidden)`."""
+        vectors = self.encoder(features, training=False)["sequence_output"]
+        lengths = tf.reduce_sum(features["padding_mask"], axis=1)
+        return tf.RaggedTensor.from_tensor(tf.cast(vectors, tf.float32), lengths)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor, encoder and preprocessor serialised."""
+        given = {name: getattr(self, name) for name in self.arguments}
+        plain = {
+            k: v.as_dict() if isinstance(v, Task) else list(v) if isinstance(v, tuple) else v
+            for k, v in given.items()
+        }
+        parts = {
+            part: keras.saving.serialize_keras_object(getattr(self, part))
+            for part in ("encoder", "preprocessor")
+        }
+        frozen = [i for i, weight in enumerate(self.weights) if not weight.trainable]
+        layers = [layer.name for layer in self.layers if not layer.trainable]
+        further = {
+            "trainable": self.trainable,
+            "frozen": [frozen, layers],
+            "policy": self.dtype_policy.name,
+            "compiled": {
+                "schedule": self.schedule,
+                "warmup": self.warmup,
+                "built": bool(self.compiled and self.optimizer.built),
+            },
+        }
+        return {"name": self.name, **parts, **plain, **further}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> TextModel:
+        """Makes the model again from what `get_config` returned."""
+        parts = {
+            part: keras.saving.deserialize_keras_object(config[part], custom_objects=custom_objects)
+            for part in ("encoder", "preprocessor")
+        }
+        own = ("trainable", "frozen", "policy", "compiled")
+        kept = {k: v for k, v in config.items() if k not in own}
+        policy = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(config.get("policy", policy))
+        try:
+            model = cls(**{**kept, **parts})
+        finally:
+            keras.config.set_dtype_policy(policy)
+        model._compiled = config.get("compiled", {})
+        if "frozen" in config:
+            model._freeze(config["trainable"], *config["frozen"])
+        return model
+
+    def quantize(self, *args: Any, **kwargs: Any) -> None:
+        """Refuses: Keras cannot load what it would save.
+
+        Raises:
+            NotImplementedError: always.
+        """
+        raise NotImplementedError(
+            "Keras would save a quantised model that it cannot load again. Leave the weights as "
+            "they are; to spend less, build a smaller model. "
+            f"Received: quantize of {self.name!r}"
+        )
+
+    def _freeze(self, trainable: bool, weights: Sequence[int], layers: Sequence[str]) -> None:
+        """Makes trainable what was, weight by weight, as a file tells."""
+        for layer in self.layers:
+            layer.trainable = layer.name not in layers
+        if not trainable:
+            self.trainable = False
+        frozen = {*weights}
+        for index, weight in enumerate(self.weights):
+            weight.trainable = index not in frozen
+
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """Calls the model, as Keras does; takes raw text as `predict` does."""
+        return super().__call__(self._features(inputs), *args, **kwargs)
+
+    def train_on_batch(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        class_weight: Any = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """Trains on one batch; takes raw text as `fit` does."""
+        y = None if y is None else self.encode_targets(y)
+        return super().train_on_batch(
+            self._features(x),
+            y,
+            sample_weight=_as_weights(sample_weight),
+            class_weight=self._task.encode_class_weight(class_weight, y),
+            return_dict=return_dict,
+        )
+
+    def test_on_batch(
+        self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
+    ) -> Any:
+        """Evaluates one batch; takes raw text as `evaluate` does."""
+        y = None if y is None else self.encode_targets(y)
+        weight = _as_weights(sample_weight)
+        return super().test_on_batch(self._features(x), y, weight, return_dict=return_dict)
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """Predicts one batch; takes raw text as `predict` does."""
+        return super().predict_on_batch(self._features(x))
+
+    def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """Saves the model, as Keras does; within `fit`, with the peak of the learning rate.
+
+        Raises:
+            ValueError: an HDF5 file, which holds no vocabulary.
+        """
+        if str(filepath).endswith((".h5", ".hdf5")):
+            raise ValueError(
+                "An HDF5 file holds no vocabulary. Save to a file that ends in .keras, or the "
+                f"weights alone with save_weights('….weights.h5'). Received: {filepath}"
+            )
+        with self._scheduler.at_peak() if self._scheduler is not None else nullcontext():
+            super().save(filepath, *args, **kwargs)
+
+    def save_weights(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """Saves the weights, as Keras does; within `fit`, with the peak of the learning rate."""
+        with self._scheduler.at_peak() if self._scheduler is not None else nullcontext():
+            super().save_weights(filepath, *args, **kwargs)
+
+    def _with_schedule(self, callbacks: Any) -> tuple[Any, LearningRateOverFit | None]:
+        """The callbacks with the one that the model's schedule needs, and that one."""
+        given = listed(callbacks)
+        own = next((c for c in given if isinstance(c, LearningRateOverFit)), None)
+        if own is not None or (self.schedule == "constant" and not self.warmup):
+            return callbacks, own
+        setters = (keras.callbacks.LearningRateScheduler, keras.callbacks.ReduceLROnPlateau)
+        setter = next((c for c in given if isinstance(c, setters)), None)
+        if setter is not None:
+            warnings.warn(
+                f"{type(setter).__name__} sets the learning rate of this fit: the model's schedule "
+                f"({self.schedule}, warmup {self.warmup}) is left out. To compile without "
+                "schedule= says that outright.",
+                stacklevel=3,
+            )
+            return callbacks, None
+        scheduler = LearningRateOverFit(self.schedule, self.warmup)
+        if isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks.append(scheduler)
+            return callbacks, scheduler
+        return [scheduler, *given], scheduler
+
+    def _features(self, x: Any) -> Any:
+        return self.preprocessor(x) if is_text(x) else x
+
+    def _read(
+        self,
+        x: Any,
+        y: Any,
+        sample_weight: Any,
+        batch_size: int | None,
+        shuffle: bool = False,
+        labelled: bool = True,
+    ) -> tuple[Any, Any, Any]:
+        """Reads what a method was given as data.
+
+        Args:
+            x: as `fit` takes it.
+            y: the same.
+            sample_weight: the same.
+            batch_size: the same.
+            shuffle: the same.
+            labelled: whether labels are wanted.
+
+        Returns:
+            Strings as a tensor `(rows,)`, or else what Keras takes: features, a dataset of them or
+            what it is to explain; then the encoded labels and the weights, None where there are
+            none or a dataset has them.
+        """
+        encoded = None if y is None else self.encode_targets(y)
+        if isinstance(x, (TextTable, TextStream)) and y is not None and x.target:
+            raise ValueError(
+                "A labelled table has its labels. Leave `y` out, or pass the texts, table.texts, "
+                f"with it. Received: {x!r}, y of type {type(y).__name__}"
+            )
+        if isinstance(x, TextStream):
+            if y is not None or sample_weight is not None:
+                raise ValueError(
+                    "A stream is read in batches, and takes neither labels nor weights by row. "
+                    "Read the table without stream=True. "
+                    f"Received: y={type(y).__name__}, sample_weight={type(sample_weight).__name__}"
+                )
+            return make_dataset(x, self, batch_size or 32, shuffle=shuffle), None, None
+        if isinstance(x, TextTable):
+            self.check_table(x)
+            x, encoded = x.texts, encoded if x.labels is None else x.labels
+        if is_text(x):
+            return self.preprocessor.as_inputs(x), encoded, _as_weights(sample_weight)
+        if isinstance(x, (keras.utils.PyDataset, GeneratorType)):
+            x = self._of_batches(x, labelled, shuffle)
+        elif isinstance(x, tf.data.Dataset):
+            x = self._with_features(x, labelled)
+        return x, encoded, _as_weights(sample_weight)
+
+    def _text_dataset(
+        self, strings: tf.Tensor, y: Any, weights: Any, batch_size: int | None, shuffle: bool
+    ) -> tf.data.Dataset:
+        columns = {"labels": y, "sample_weights": weights}
+        columns = {name: column for name, column in columns.items() if column is not None}
+        for name, column in columns.items():
+            if len(column) != strings.shape[0]:
+                raise ValueError(
+                    f"There must be as many {name} as texts. "
+                    f"Received: {strings.shape[0]} texts, {len(column)} {name}"
+                )
+        return window_batches(
+            text_windows(strings, self.preprocessor, columns),
+            self.preprocessor,
+            batch_size or 32,
+            rows=strings.shape[0],
+            shuffle=shuffle,
+            bucket=shuffle,
+        )
+
+    def _validation_data(self, data: Any, batch_size: int | None) -> Any:
+        if data is None:
+            return None
+        x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
+        x, y, weight = self._read(x, y, weight, batch_size)
+        if is_text(x):
+            return self._text_dataset(x, y, weight, batch_size, shuffle=False)
+        return x if y is None else keras.utils.pack_x_y_sample_weight(x, y, weight)
+
+    def _with_features(self, dataset: tf.data.Dataset, labelled: bool) -> tf.data.Dataset:
+        """Tokenises and packs the texts of a dataset, and encodes its labels."""
+        spec = dataset.element_spec
+        first, *rest = spec if isinstance(spec, tuple) else (spec,)
+        parts = keras.tree.flatten(first)
+        has_texts = any(getattr(part, "dtype", None) == tf.string for part in parts)
+        is_rows = isinstance(first, tf.TensorSpec)
+        rest_of = [(2,)] if self.preprocessor.pair and is_rows else [(), (1,)]
+        if has_texts and not (
+            (is_rows or (self.preprocessor.pair and len(parts) == 2))
+            and all(
+                p.shape.rank != 0 and (p.shape.rank is None or p.shape[1:] in rest_of)
+                for p in parts
+            )
+        ):
+            wanted = "pairs (firsts, seconds) of them" if self.preprocessor.pair else "them"
+            raise ValueError(
+                "A dataset of strings must yield batches of shape (batch,), or pairs of "
+                f"{wanted} and labels. Batch it first, dataset.batch(32), or map its elements to "
+                f"such pairs. Received: element_spec={spec}"
+            )
+        is_named = any(getattr(part, "dtype", None) == tf.string for part in rest[:1])
+        encodes = labelled and rest and (has_texts or is_named)
+        if not has_texts and not encodes:
+            return dataset
+
+        def convert(x: Any, *rest: Any) -> Any:
+            features = self.preprocessor(x) if has_texts else x
+            if not labelled or not rest:
+                return features
+            return (features, self._task.encode_batch(rest[0], has_texts, self._loss), *rest[1:])
+
+        return dataset.map(convert, num_parallel_calls=tf.data.AUTOTUNE).prefetch(1)
+
+    def _of_batches(self, source: Any, labelled: bool, shuffle: bool) -> Any:
+        """Makes a dataset of texts that Python yields in batches; what is not text is for Keras."""
+        is_generator = isinstance(source, GeneratorType)
+        first = next(source, None) if is_generator else source[0]
+        batches = (batch for batch in chain([first], source)) if is_generator else source
+        if not is_text(keras.utils.unpack_x_y_sample_weight(first)[0]):
+            return batches
+
+        def convert(batch: Any) -> tuple[Any, ...]:
+            x, y, weight = keras.utils.unpack_x_y_sample_weight(batch)
+            if y is None or not labelled:
+                return (self.preprocessor.as_inputs(x),)
+            weights = () if weight is None else (_as_weights(weight),)
+            return (self.preprocessor.as_inputs(x), self.encode_targets(y), *weights)
+
+        size = None if is_generator else source.num_batches
+
+        def one_pass() -> Iterator[tuple[Any, ...]]:
+            if shuffle and size:  # the batches, as Keras does
+                yield from (convert(source[i]) for i in random.sample(range(size), size))
+            else:
+                yield from map(convert, batches)
+            if not is_generator:
+                source.on_epoch_end()
+
+        signature = tuple(
+            tf.TensorSpec([None, *part.shape[1:]], part.dtype) for part in convert(first)
+        )
+        dataset = tf.data.Dataset.from_generator(one_pass, output_signature=signature)
+        if size is not None:
+            dataset = dataset.apply(tf.data.experimental.assert_cardinality(size))
+        return dataset.map(
+            lambda texts, *rest: (self.preprocessor(texts), *rest),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        ).prefetch(1)
+
+
+def _as_weights(weights: Any) -> np.ndarray | None:
+    return None if weights is None else np.asarray(weights, np.float32)
+
+
+def _split_end(share: float, *columns: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Splits columns as Keras does: the last `share` of the rows is for validation."""
+    if not 0 < share < 1:
+        raise ValueError(
+            f"`validation_split` must lie between 0 and 1. Received: validation_split={share!r}"
+        )
+    at = int(len(columns[0]) * (1 - share))
+    if at == 0 or at == len(columns[0]):
+        raise ValueError(
+            "Both parts of a validation split need a row. Use more texts or another share. "
+            f"Received: {len(columns[0])} texts, validation_split={share!r}"
+        )
+    first = tuple(None if c is None else c[:at] for c in columns)
+    return first, tuple(None if c is None else c[at:] for c in columns)

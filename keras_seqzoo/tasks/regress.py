@@ -1,0 +1,229 @@
+"""Regression: one number a text, or several, in the unit of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+from sklearn import metrics
+
+from keras_seqzoo.evaluation.metrics import bootstrap
+from keras_seqzoo.tasks.base import Metric, Task, targets_of
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+@dataclass(frozen=True)
+class Regress(Task):
+    """Numbers. Outputs float32 `(rows, numbers)` in the unit of the training data.
+
+    The last layer answers in standard deviations of the training targets from their mean, and
+    both are taken back inside the model; the loss is the squared error over their variance.
+
+    Figures of a report, means over the numbers where there are several:
+
+    - `mae`, `rmse`: mean absolute error, and root of the mean squared error, in the unit.
+    - `r2`: 1 less the squared error over that of the mean of these rows.
+    - `pearson`, `spearman`: correlation of answers and truth, and of their ranks; 0 where the
+      answers are all alike.
+
+    Table: `per_number`, these figures a row a number, and the 95 % intervals of a bootstrap.
+
+    Attributes:
+        mean: of the training targets, by number; 0 each by default.
+        std: their standard deviation; 1 each by default.
+    """
+
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+    name = "regress"
+    metrics = (
+        Metric("mae", "MAE", lower_is_better=True, interval=True),
+        Metric("rmse", "RMSE", lower_is_better=True, interval=True),
+        Metric("r2", "R²", interval=True),
+        Metric("pearson", "Pearson", interval=True),
+        Metric("spearman", "Spearman"),
+    )
+    baselines = ("mean", "tfidf_ridge")
+    outcome = "number"
+
+    def __post_init__(self) -> None:
+        for name, value in (("mean", 0.0), ("std", 1.0)):
+            if not getattr(self, name):
+                object.__setattr__(self, name, (value,) * len(self.names))
+
+    @property
+    def api(self) -> str:  # type: ignore[override]
+        """TF Serving's Regress API has one number a row."""
+        return "regress" if len(self.names) == 1 else ""
+
+    @classmethod
+    def of(cls, data: Any, classes: Sequence[str] | None) -> Regress:
+        """Makes the task of the numbers of training data, whose scale is taken."""
+        if classes is not None:
+            raise ValueError(
+                "Numbers have no classes. Leave `classes` out, or build with task='classify'. "
+                f"Received: classes={classes!r}"
+            )
+        target = targets_of(data, "number", "numbers")
+        if not len(data):
+            raise ValueError(f"The scale of numbers is learnt from rows. Received: {data!r}")
+        chunks = (
+            [data.labels] if hasattr(data, "labels") else [labels for _, labels in data.chunks()]
+        )
+        numbers = np.concatenate(chunks).astype(np.float64)
+        return cls(target, tuple(numbers.mean(axis=0)), tuple(numbers.std(axis=0)))
+
+    def output(self, logits: Any) -> Any:
+        """From standard deviations to the unit."""
+        import keras
+
+        return keras.layers.Rescaling(
+            list(self.std), list(self.mean), dtype="float32", name="numbers"
+        )(logits)
+
+    def training(self) -> dict[str, Any]:
+        """Squared error over the variance, and the mean absolute error in the unit."""
+        from keras_seqzoo.layers.losses import ScaledSquaredError
+
+        return {"loss": ScaledSquaredError(self.std), "metrics": ["mae"]}
+
+    def encode(self, targets: Any, loss: str) -> npt.NDArray[np.float32]:
+        """Turns numbers into float32 `(rows, numbers)`.
+
+        Raises:
+            ValueError: a value that is missing, infinite or no number, or another shape.
+        """
+        return self.target.encode(targets)
+
+    def encode_batch(self, targets: tf.Tensor, is_foreign: bool, loss: str) -> tf.Tensor:
+        """Gives a batch its shape."""
+        import tensorflow as tf
+
+        if targets.dtype == tf.string:
+            raise ValueError(
+                "The targets of a dataset are numbers. Map them, tf.strings.to_number(target). "
+                "Received: strings"
+            )
+        return tf.reshape(tf.cast(targets, tf.float32), [-1, len(self.names)])
+
+    def answer(self, outputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        """`value` `(batch,)`; of several numbers `values` `(batch, numbers)`."""
+        return {"value": outputs[:, 0]} if len(self.names) == 1 else {"values": outputs}
+
+    def outputs_of(self, answer: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
+        """The numbers, `(rows, numbers)`."""
+        return next(iter(answer.values())).reshape(-1, len(self.names))
+
+    def decode(self, outputs: npt.NDArray[Any]) -> list[dict[str, Any]]:
+        """The same in plain Python."""
+        if len(self.names) == 1:
+            return [{"value": float(row[0])} for row in np.asarray(outputs)]
+        return [{"values": row.tolist()} for row in np.asarray(outputs)]
+
+    def api_answer(self, outputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The number, as the Regress API has it."""
+        return {"outputs": outputs[:, 0]}
+
+    def figures(self, labels: Any, outputs: Any) -> dict[str, float]:
+        """See the class."""
+        table = pd.DataFrame([_figures(labels[:, i], outputs[:, i]) for i in self._places])
+        return {str(name): float(value) for name, value in table.mean().items()}
+
+    def tables(self, labels: Any, outputs: Any) -> dict[str, pd.DataFrame]:
+        """See the class."""
+        rows = []
+        for i in self._places:
+            ranges = self.alone(i).intervals(labels[:, [i]], [outputs[:, [i]]])
+            row: dict[str, float] = {}
+            for name, value in _figures(labels[:, i], outputs[:, i]).items():
+                row[name] = value
+                if name in ranges:
+                    row[f"{name}_low"], row[f"{name}_high"] = ranges[name]
+            rows.append(row)
+        return {"per_number": pd.DataFrame(rows, index=pd.Index(self.names, name="number"))}
+
+    @property
+    def _places(self) -> range:
+        return range(len(self.names))
+
+    def alone(self, place: int) -> Regress:
+        """The task of one of the numbers."""
+        target = replace(self.target, names=(self.names[place],))
+        return Regress(target, (self.mean[place],), (self.std[place],))
+
+    def warnings(self, report: Any) -> list[str]:
+        """Answers that are all alike, and truth that is."""
+        found = []
+        for i, name in enumerate(self.names):
+            if np.ptp(report.labels[:, i]) == 0:
+                found.append(f"All rows have the same {name!r}: R² and correlations say nothing.")
+            elif np.ptp(report.outputs[:, i]) == 0:
+                found.append(f"All answers for {name!r} are alike: the model tells nothing apart.")
+        return found
+
+    def intervals(self, labels: Any, runs: Sequence[Any]) -> dict[str, tuple[float, float]]:
+        """Of all figures but Spearman's, which takes ranks anew for each draw."""
+        truth = np.asarray(labels, np.float64)
+
+        def figures(weights: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
+            found: dict[str, list[Any]] = {"mae": [], "rmse": [], "r2": [], "pearson": []}
+            share = weights / weights.sum(axis=1, keepdims=True)
+            mean = share @ truth
+            spread = np.maximum(share @ truth**2 - mean**2, 1e-300)
+            for run in runs:
+                answers = np.asarray(run, np.float64)
+                squared = share @ (answers - truth) ** 2
+                middle = share @ answers
+                width = np.maximum(share @ answers**2 - middle**2, 1e-300)
+                both = share @ (answers * truth) - middle * mean
+                found["mae"].append((share @ np.abs(answers - truth)).mean(axis=1))
+                found["rmse"].append(np.sqrt(squared).mean(axis=1))
+                found["r2"].append((1 - squared / spread).mean(axis=1))
+                found["pearson"].append((both / np.sqrt(spread * width)).mean(axis=1))
+            return {name: np.mean(values, axis=0) for name, values in found.items()}
+
+        return bootstrap(figures, len(truth))
+
+    def row_scores(self, labels: Any, outputs: Any) -> npt.NDArray[np.float64]:
+        """The absolute error with its sign turned, in standard deviations, over the numbers."""
+        errors = np.abs(np.asarray(outputs, np.float64) - labels) / np.array(self.std)
+        return -errors.mean(axis=1)
+
+    def chosen(self, outputs: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
+        """The first number."""
+        return np.zeros(len(outputs), np.intp)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The scale, too."""
+        return {**super().as_dict(), "mean": list(self.mean), "std": list(self.std)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Regress:
+        """Makes the task of what `as_dict` returned."""
+        made = super().from_dict(values)
+        scale = (tuple(map(float, values.get(name, ()))) for name in ("mean", "std"))
+        return cls(made.target, *scale)
+
+
+def _figures(truth: Any, answers: Any) -> dict[str, float]:
+    alike = np.ptp(answers) == 0 or np.ptp(truth) == 0
+    squared = metrics.mean_squared_error(truth, answers)
+    return {
+        "mae": float(metrics.mean_absolute_error(truth, answers)),
+        "rmse": float(np.sqrt(squared)),
+        "r2": float(metrics.r2_score(truth, answers)) if len(truth) > 1 else np.nan,
+        "pearson": 0.0 if alike else float(stats.pearsonr(truth, answers).statistic),
+        "spearman": 0.0 if alike else float(stats.spearmanr(truth, answers).statistic),
+    }
+
+
+TASK = Regress
+build = Regress.build
