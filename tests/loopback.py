@@ -24,6 +24,7 @@ DEFAULT = "serving_default"
 OUTPUTS = {
     DEFAULT: ("label", "probabilities", "probability"),
     "classify": ("classes", "scores"),
+    "regress": ("outputs",),
     "embed": ("embedding",),
     "echo": ("same_bytes", "text"),
     "numbers": ("count", "odd", "wild"),
@@ -38,8 +39,9 @@ class Refused(Exception):  # noqa: N818
         self.code, self.message = code, message
 
 
-def compute(signature: str, texts: list[bytes]) -> dict[str, np.ndarray]:
-    """What the model says of texts."""
+def compute(signature: str, texts: list[Any]) -> dict[str, np.ndarray]:
+    """What the model says of texts, or of pairs as if a tab stood between the two."""
+    texts = [b"\t".join(text) if isinstance(text, tuple) else text for text in texts]
     lengths = np.array([len(text) for text in texts])
     high = (1 / (1 + lengths)).astype(np.float32)
     both = np.stack([high, 1 - high], axis=1)
@@ -52,6 +54,7 @@ def compute(signature: str, texts: list[bytes]) -> dict[str, np.ndarray]:
         "echo": {"text": same, "same_bytes": same},
         "numbers": {"count": lengths.astype(np.int64), "odd": lengths % 2 == 1, "wild": wild},
         "classify": {"scores": both},
+        "regress": {"outputs": high * 1000},
     }[signature]
 
 
@@ -59,7 +62,7 @@ class Loopback:
     """What both servers keep, for tests to look at and to change.
 
     Attributes:
-        seen: of each request, the API's method, texts, signature, version and label.
+        seen: of each request, the API's method, texts or pairs, signature, version and label.
         script: what the next requests meet in the place of an answer, one each; where it returns
             True, the answer follows.
         released: ends what hangs.
@@ -94,7 +97,7 @@ class Loopback:
             self.overslept = True
 
     def look_up(
-        self, method: str, model: str, texts: list[bytes], signature: str, version: Any, label: Any
+        self, method: str, model: str, texts: list[Any], signature: str, version: Any, label: Any
     ) -> None:
         with self._lock:
             self.seen.append((method, texts, signature, version, label))
@@ -128,6 +131,16 @@ def to_json(name: str, array: np.ndarray) -> Any:
             return {"b64": base64.b64encode(value).decode()}
         return value.decode("utf-8", "surrogateescape")
     return decimal(value) if array.dtype == np.float32 else value
+
+
+def to_text(row: Any) -> Any:
+    """A text of a request, or a pair of them."""
+    if not isinstance(row, dict):
+        return row.encode()
+    if "b64" in row:
+        return base64.b64decode(row["b64"])
+    texts = tuple(to_text(row[name]) for name in ("text", "text_pair") if name in row)
+    return texts if len(texts) > 1 else texts[0]
 
 
 class RestServer(Loopback):
@@ -181,7 +194,7 @@ _STATUS = {
     "INTERNAL": 500,
 }
 _PATH = re.compile(
-    r"/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?(?::(predict|classify)|(/metadata)?)"
+    r"/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?(?::(predict|classify|regress)|(/metadata)?)"
 )
 
 
@@ -213,8 +226,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         model, version, label, method, metadata = found.groups()
         request = json.loads(body) if body else {}
-        rows = request.get("instances") or [r["text"] for r in request.get("examples", [])]
-        texts = [base64.b64decode(r["b64"]) if isinstance(r, dict) else r.encode() for r in rows]
+        texts = [to_text(row) for row in request.get("instances") or request.get("examples", [])]
         signature = request.get("signature_name", "")
         method = method or (metadata or "/status").strip("/")
         try:
@@ -227,7 +239,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self.reply_json(document)
 
-    def predict(self, signature: str, texts: list[bytes], _: Any) -> Any:
+    def predict(self, signature: str, texts: list[Any], _: Any) -> Any:
         outputs = compute(signature, texts)
         rows = [
             {name: to_json(name, np.array(array[i])) for name, array in outputs.items()}
@@ -236,7 +248,10 @@ class _Handler(BaseHTTPRequestHandler):
         alone = len(outputs) == 1
         return {"predictions": [next(iter(row.values())) for row in rows] if alone else rows}
 
-    def classify(self, signature: str, texts: list[bytes], _: Any) -> Any:
+    def regress(self, signature: str, texts: list[Any], _: Any) -> Any:
+        return {"results": [decimal(n) for n in compute(signature, texts)["outputs"]]}
+
+    def classify(self, signature: str, texts: list[Any], _: Any) -> Any:
         names = ["brève", "longue"]
         scores = compute(signature, texts)["scores"]
         return {"results": [[[n, decimal(s)] for n, s in zip(names, row)] for row in scores]}  # noqa: B905

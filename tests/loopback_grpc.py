@@ -18,6 +18,7 @@ from tensorflow_serving.apis import (
     model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
+    regression_pb2,
 )
 
 _FIELDS = {
@@ -37,6 +38,18 @@ def to_tensor(array: np.ndarray) -> Any:
         tensor.tensor_shape.dim.add(size=size)
     getattr(tensor, field).extend(array.ravel().tolist())
     return tensor
+
+
+def in_rows(columns: list[list[bytes]]) -> list[Any]:
+    """Texts of one column, pairs of two."""
+    return columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
+
+
+def of_examples(request: Any) -> list[Any]:
+    """The texts or pairs of examples."""
+    features = [e.features.feature for e in request.input.example_list.examples]
+    names = [name for name in ("text", "text_pair") if name in features[0]]
+    return in_rows([[f[name].bytes_list.value[0] for f in features] for name in names])
 
 
 class GrpcServer(Loopback):
@@ -86,7 +99,7 @@ class _Service:
         self.loopback = loopback
 
     def answer(
-        self, method: str, spec: Any, texts: list[bytes], context: Any, make: Callable[[str], Any]
+        self, method: str, spec: Any, texts: list[Any], context: Any, make: Callable[[str], Any]
     ) -> Any:
         self.loopback.headers.append({m.key: m.value for m in context.invocation_metadata()})
         with self.loopback.in_work() as act:
@@ -103,10 +116,11 @@ class _Service:
 
 class _Prediction(_Service, prediction_service_pb2_grpc.PredictionServiceServicer):  # type: ignore[misc]
     def Predict(self, request: Any, context: Any) -> Any:  # noqa: N802
-        tensor = request.inputs["text"]
-        assert tensor.dtype == types_pb2.DT_STRING
-        texts = list(tensor.string_val)
-        assert [dim.size for dim in tensor.tensor_shape.dim] == [len(texts)]
+        columns = [request.inputs[n] for n in ("text", "text_pair") if n in request.inputs]
+        texts = in_rows([list(tensor.string_val) for tensor in columns])
+        for tensor in columns:
+            assert tensor.dtype == types_pb2.DT_STRING
+            assert [dim.size for dim in tensor.tensor_shape.dim] == [len(texts)]
 
         def make(signature: str) -> Any:
             if self.loopback.reply:
@@ -119,8 +133,7 @@ class _Prediction(_Service, prediction_service_pb2_grpc.PredictionServiceService
         return self.answer("predict", request.model_spec, texts, context, make)
 
     def Classify(self, request: Any, context: Any) -> Any:  # noqa: N802
-        examples = request.input.example_list.examples
-        texts = [e.features.feature["text"].bytes_list.value[0] for e in examples]
+        texts = of_examples(request)
 
         def make(signature: str) -> Any:
             response = classification_pb2.ClassificationResponse()
@@ -131,6 +144,17 @@ class _Prediction(_Service, prediction_service_pb2_grpc.PredictionServiceService
             return response
 
         return self.answer("classify", request.model_spec, texts, context, make)
+
+    def Regress(self, request: Any, context: Any) -> Any:  # noqa: N802
+        texts = of_examples(request)
+
+        def make(signature: str) -> Any:
+            response = regression_pb2.RegressionResponse()
+            for number in compute(signature, texts)["outputs"]:
+                response.result.regressions.add(value=number)
+            return response
+
+        return self.answer("regress", request.model_spec, texts, context, make)
 
     def GetModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802
         assert list(request.metadata_field) == ["signature_def"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, Self
 
 from keras_seqzoo.checks import check_whole
@@ -19,10 +19,10 @@ from keras_seqzoo.serving.client_common import (
     Call,
     Failure,
     Retries,
+    Row,
     ServingError,
     Target,
-    Text,
-    as_texts,
+    as_rows,
 )
 
 __all__ = ["AsyncServingClient", "ServingClient", "ServingError"]
@@ -46,8 +46,8 @@ class _Client:
             raise RuntimeError("The client is closed. Make another. Received: a call after close()")
         return Attempts(self._policy)
 
-    def _batches(self, texts: Iterable[Text]) -> Iterator[list[Text]]:
-        listed = as_texts(texts)
+    def _batches(self, texts: Any) -> Iterator[list[Row]]:
+        listed = as_rows(texts)
         return (
             listed[start : start + self._batch_size]
             for start in range(0, len(listed), self._batch_size)
@@ -69,10 +69,11 @@ class ServingClient(_Client):
         model: the model's name.
         version: the number of a version; by default the server takes its latest.
         label: a version's label, in the place of `version`.
-        signature: the signature to ask; by default `serving_default`, and for `classify` the one
-            of that name.
+        signature: the signature to ask; by default `serving_default`, and for `classify` and
+            `regress` the one of that name.
         input_name: the input of the signature, and the feature of an example, that takes the texts.
-            `predict` over REST does not send it.
+            `predict` over REST does not send it where there are no pairs.
+        pair_name: the same for the second texts of pairs.
         timeout: seconds for a request, which is a batch, all its attempts and the pauses between
             them.
         retries: how often a request is sent again that met no server, HTTP's 429, 502, 503 or 504,
@@ -100,6 +101,7 @@ class ServingClient(_Client):
         label: str | None = None,
         signature: str | None = None,
         input_name: str = "text",
+        pair_name: str = "text_pair",
         timeout: float = 10.0,
         retries: int = 3,
         backoff: float = 0.1,
@@ -108,19 +110,21 @@ class ServingClient(_Client):
         ca_file: str | os.PathLike[str] | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ):
-        target = Target(url, model, version, label, signature, input_name, headers or {}, ca_file)
+        names = (input_name, pair_name)
+        target = Target(url, model, version, label, signature, *names, headers or {}, ca_file)
         super().__init__(target, Retries(timeout, retries, backoff), batch_size)
         self._transport = self._api.Transport(target)
         self._sleep = sleep
 
-    def predict(self, texts: Iterable[Text]) -> list[Any]:
+    def predict(self, texts: Any) -> list[Any]:
         """Asks the Predict API.
 
         Args:
-            texts: strings; `bytes` are sent as they are.
+            texts: strings; `bytes` are sent as they are. For a model of pairs a tuple
+                `(firsts, seconds)`, or rows of two texts: `[(first, second), …]`.
 
         Returns:
-            An answer for each text, in order: a dict of the signature's outputs, or the value alone
+            An answer for each row, in order: a dict of the signature's outputs, or the value alone
             where there is but one output. A value is a `str`, `float`, `int` or `bool`, or nested
             lists of them. Strings of outputs named `…_bytes` are `bytes`. Both APIs give the same:
             floats are those that the REST API writes.
@@ -130,24 +134,39 @@ class ServingClient(_Client):
             ServingError: it answered with an error, or with no answer. gRPC's UNAVAILABLE is both
                 this and a `ConnectionError`, for gRPC does not tell which it was.
             TimeoutError: it did not answer in time.
-            TypeError: no list of strings.
-            ValueError: a string that UTF-8 can not express.
+            TypeError: no list of strings, nor of pairs of them.
+            ValueError: a string that UTF-8 cannot express, or columns of pairs that differ in
+                length.
         """
         return self._ask_batches(self._calls.predict, texts)
 
-    def classify(self, texts: Iterable[Text]) -> list[list[tuple[str, float]]]:
-        """Asks the Classify API.
+    def classify(self, texts: Any) -> list[list[tuple[str, float]]]:
+        """Asks the Classify API, which models of classes and of several labels answer.
 
         Args:
-            texts: strings; `bytes` are sent as they are.
+            texts: as in `predict`.
 
         Returns:
-            For each text, in order, classes and their scores as the server orders them.
+            For each row, in order, classes and their scores as the server orders them.
 
         Raises:
             Exception: as `predict`.
         """
         return self._ask_batches(self._calls.classify, texts)
+
+    def regress(self, texts: Any) -> list[float]:
+        """Asks the Regress API, which models of one number answer.
+
+        Args:
+            texts: as in `predict`.
+
+        Returns:
+            A number for each row, in order.
+
+        Raises:
+            Exception: as `predict`.
+        """
+        return self._ask_batches(self._calls.regress, texts)
 
     def metadata(self) -> dict[str, dict[str, Any]]:
         """Describes the signatures.
@@ -186,7 +205,7 @@ class ServingClient(_Client):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _ask_batches(self, make_call: Callable[..., Call], texts: Iterable[Text]) -> list[Any]:
+    def _ask_batches(self, make_call: Callable[..., Call], texts: Any) -> list[Any]:
         answers: list[Any] = []
         for batch in self._batches(texts):
             answers += self._ask(make_call(batch))
@@ -228,6 +247,7 @@ class AsyncServingClient(_Client):
         label: str | None = None,
         signature: str | None = None,
         input_name: str = "text",
+        pair_name: str = "text_pair",
         timeout: float = 10.0,
         retries: int = 3,
         backoff: float = 0.1,
@@ -238,19 +258,24 @@ class AsyncServingClient(_Client):
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ):
         check_whole(concurrency=concurrency)
-        target = Target(url, model, version, label, signature, input_name, headers or {}, ca_file)
+        names = (input_name, pair_name)
+        target = Target(url, model, version, label, signature, *names, headers or {}, ca_file)
         super().__init__(target, Retries(timeout, retries, backoff), batch_size)
         self._transport = self._api.AsyncTransport(target)
         self._concurrency = concurrency
         self._sleep = sleep
 
-    async def predict(self, texts: Iterable[Text]) -> list[Any]:
+    async def predict(self, texts: Any) -> list[Any]:
         """As `ServingClient.predict`, several batches at a time."""
         return await self._ask_batches(self._calls.predict, texts)
 
-    async def classify(self, texts: Iterable[Text]) -> list[list[tuple[str, float]]]:
+    async def classify(self, texts: Any) -> list[list[tuple[str, float]]]:
         """As `ServingClient.classify`, several batches at a time."""
         return await self._ask_batches(self._calls.classify, texts)
+
+    async def regress(self, texts: Any) -> list[float]:
+        """As `ServingClient.regress`, several batches at a time."""
+        return await self._ask_batches(self._calls.regress, texts)
 
     async def metadata(self) -> dict[str, dict[str, Any]]:
         """As `ServingClient.metadata`."""
@@ -273,12 +298,10 @@ class AsyncServingClient(_Client):
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def _ask_batches(
-        self, make_call: Callable[..., Call], texts: Iterable[Text]
-    ) -> list[Any]:
+    async def _ask_batches(self, make_call: Callable[..., Call], texts: Any) -> list[Any]:
         gate = asyncio.Semaphore(self._concurrency)
 
-        async def ask(batch: list[Text]) -> list[Any]:
+        async def ask(batch: list[Row]) -> list[Any]:
             async with gate:
                 answers: list[Any] = await self._ask(make_call(batch))
                 return answers

@@ -8,11 +8,13 @@ import random
 import re
 import reprlib
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+import numpy as np
 
 from keras_seqzoo.checks import check_not_negative
 from keras_seqzoo.serving import protocol
@@ -21,6 +23,7 @@ LONGEST_PAUSE = 10.0
 MOST_REPLY_BYTES = 64 * 2**20
 
 Text = str | bytes
+Row = tuple[Text, ...]  # a text, or a text and the one that it is paired with
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
@@ -65,6 +68,7 @@ class Target:
         label: a version's label, or None.
         signature: the signature to ask, or None.
         input_name: the input that takes the texts.
+        pair_name: the input that takes the second texts of pairs.
         headers: sent with each request.
         ca_file: certificates to trust, in PEM format; the system's if None.
 
@@ -79,12 +83,13 @@ class Target:
     label: str | None
     signature: str | None
     input_name: str
+    pair_name: str
     headers: Mapping[str, str]
     ca_file: str | os.PathLike[str] | None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "url", _check_url(self.url))
-        for name in ("model", "input_name", "label", "signature"):
+        for name in ("model", "input_name", "pair_name", "label", "signature"):
             value = getattr(self, name)
             optional = name in ("label", "signature")
             if not (optional and value is None) and (not isinstance(value, str) or not value):
@@ -106,6 +111,11 @@ class Target:
             raise FileNotFoundError(
                 f"`ca_file` must be a file of certificates. Received: {self.ca_file}"
             )
+
+    def columns(self, rows: Sequence[Row]) -> dict[str, list[Text]]:
+        """Returns the texts by the input that takes them."""
+        names = (self.input_name, self.pair_name)[: len(rows[0])]
+        return {name: [row[place] for row in rows] for place, name in enumerate(names)}
 
     @property
     def scheme(self) -> str:
@@ -245,12 +255,53 @@ class Attempts:
         return seconds
 
 
+def as_rows(texts: Any) -> list[Row]:
+    """Makes a list of texts or of pairs, each a tuple.
+
+    Args:
+        texts: texts; or pairs as `preprocessing.base.as_pairs` takes them: a tuple of two columns
+            of texts, or rows of two texts.
+
+    Raises:
+        TypeError: a single string, or something that is not a string or a pair of them.
+        ValueError: a string that UTF-8 cannot express, or columns that differ in length.
+    """
+    if isinstance(texts, tuple) and len(texts) == 2 and not any(map(_is_string, texts)):
+        first, second = map(as_texts, texts)
+        if len(first) != len(second):
+            raise ValueError(
+                "Every first text needs a second one. Check how the two were made. "
+                f"Received: {len(first)} first texts, {len(second)} second texts"
+            )
+        return list(zip(first, second, strict=True))
+    if isinstance(texts, Iterable) and not isinstance(texts, (str, bytes, Mapping)):
+        listed = np.asarray(texts).tolist() if hasattr(texts, "shape") else list(texts)
+        if listed and isinstance(listed[0], Collection) and not _is_string(listed[0]):
+            return _as_pairs(listed)
+        texts = listed
+    return [(text,) for text in as_texts(texts)]
+
+
+def _is_string(value: Any) -> bool:
+    return isinstance(value, (str, bytes))
+
+
+def _as_pairs(rows: list[Any]) -> list[Row]:
+    for place, row in enumerate(rows):
+        if not isinstance(row, Sequence) or _is_string(row) or len(row) != 2:
+            raise TypeError(
+                "A row of pairs must be two texts. Pass (firsts, seconds), or rows of pairs: "
+                f"[(first, second), …]. Received: texts[{place}]={beginning(repr(row))}"
+            )
+    return list(zip(*(as_texts([row[side] for row in rows]) for side in (0, 1)), strict=True))
+
+
 def as_texts(texts: Iterable[Text]) -> list[Text]:
     """Makes a list of texts.
 
     Raises:
         TypeError: a single string, or something that is not a string.
-        ValueError: a string that UTF-8 can not express.
+        ValueError: a string that UTF-8 cannot express.
     """
     if isinstance(texts, (str, bytes)):
         raise TypeError(

@@ -14,9 +14,9 @@ from keras_seqzoo.serving.client_common import (
     MOST_REPLY_BYTES,
     Call,
     Failure,
+    Row,
     ServingError,
     Target,
-    Text,
     UnavailableError,
     check_count,
     describe_signatures,
@@ -43,30 +43,33 @@ class Calls:
     def __init__(self, target: Target):
         self._target = target
 
-    def predict(self, texts: Sequence[Text]) -> Call:
+    def predict(self, rows: Sequence[Row]) -> Call:
         request = protocol.PredictRequest(model_spec=self._spec(self._target.signature))
-        array = np.empty(len(texts), object)
-        array[:] = texts
-        request.inputs[self._target.input_name].CopyFrom(protocol.to_tensor(array))
+        for name, texts in self._target.columns(rows).items():
+            array = np.empty(len(texts), object)
+            array[:] = texts
+            request.inputs[name].CopyFrom(protocol.to_tensor(array))
         return _call(
             f"{_PREDICTION}/Predict",
             request,
             protocol.PredictResponse,
-            functools.partial(_read_predictions, len(texts)),
+            functools.partial(_read_predictions, len(rows)),
         )
 
-    def classify(self, texts: Sequence[Text]) -> Call:
-        signature = self._target.signature or "classify"
-        request = protocol.ClassificationRequest(model_spec=self._spec(signature))
-        request.input.example_list.examples.extend(
-            protocol.to_example(**{self._target.input_name: text}) for text in texts
-        )
-        return _call(
-            f"{_PREDICTION}/Classify",
-            request,
-            protocol.ClassificationResponse,
-            functools.partial(_read_classes, len(texts)),
-        )
+    def classify(self, rows: Sequence[Row]) -> Call:
+        request = self._of_examples(protocol.ClassificationRequest, "classify", rows)
+        read = functools.partial(_read_classes, len(rows))
+        return _call(f"{_PREDICTION}/Classify", request, protocol.ClassificationResponse, read)
+
+    def regress(self, rows: Sequence[Row]) -> Call:
+        request = self._of_examples(protocol.RegressionRequest, "regress", rows)
+        read = functools.partial(_read_numbers, len(rows))
+        return _call(f"{_PREDICTION}/Regress", request, protocol.RegressionResponse, read)
+
+    def _of_examples(self, kind: Any, signature: str, rows: Sequence[Row]) -> Any:
+        request = kind(model_spec=self._spec(self._target.signature or signature))
+        request.input.example_list.examples.extend(protocol.to_examples(self._target.columns(rows)))
+        return request
 
     def metadata(self) -> Call:
         request = protocol.GetModelMetadataRequest(
@@ -142,6 +145,12 @@ def _read_classes(count: int, response: Any) -> list[list[tuple[str, float]]]:
         names = [c.label for c in result.classes]
         answers.append(list(zip(names, scores.tolist(), strict=True)))
     return answers
+
+
+def _read_numbers(count: int, response: Any) -> list[float]:
+    results = check_count(list(response.result.regressions), count, "OK")
+    numbers: list[float] = protocol.shorten(np.array([r.value for r in results])).tolist()
+    return numbers
 
 
 def _read_metadata(response: Any) -> dict[str, dict[str, Any]]:

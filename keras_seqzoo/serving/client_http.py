@@ -26,6 +26,7 @@ from keras_seqzoo.serving.client_common import (
     MOST_REPLY_BYTES,
     Call,
     Failure,
+    Row,
     ServingError,
     Target,
     Text,
@@ -52,18 +53,26 @@ class Calls:
         if target.label is not None:
             self._model += f"/labels/{quote(target.label, safe='')}"
 
-    def predict(self, texts: Sequence[Text]) -> Call:
-        document: dict[str, Any] = {"instances": [_as_json(text) for text in texts]}
+    def predict(self, rows: Sequence[Row]) -> Call:
+        columns = self._target.columns(rows)
+        alone = [_as_json(text) for (text, *_) in rows]
+        document: dict[str, Any] = {"instances": alone if len(columns) == 1 else _objects(columns)}
         if self._target.signature:
             document["signature_name"] = self._target.signature
-        return self._post("predict", document, functools.partial(_read_predictions, len(texts)))
+        return self._post("predict", document, functools.partial(_read_predictions, len(rows)))
 
-    def classify(self, texts: Sequence[Text]) -> Call:
+    def classify(self, rows: Sequence[Row]) -> Call:
+        return self._of_examples("classify", rows, _read_classes)
+
+    def regress(self, rows: Sequence[Row]) -> Call:
+        return self._of_examples("regress", rows, _read_numbers)
+
+    def _of_examples(self, method: str, rows: Sequence[Row], read: Any) -> Call:
         document = {
-            "examples": [{self._target.input_name: _as_json(text)} for text in texts],
-            "signature_name": self._target.signature or "classify",
+            "examples": _objects(self._target.columns(rows)),
+            "signature_name": self._target.signature or method,
         }
-        return self._post("classify", document, functools.partial(_read_classes, len(texts)))
+        return self._post(method, document, functools.partial(read, len(rows)))
 
     def metadata(self) -> Call:
         return Call(f"{self._model}/metadata", None, _read_metadata)
@@ -74,6 +83,11 @@ class Calls:
     def _post(self, method: str, document: Any, read: Any) -> Call:
         body = json.dumps(document, ensure_ascii=False).encode()
         return Call(f"{self._model}:{method}", body, read)
+
+
+def _objects(columns: Mapping[str, Sequence[Text]]) -> list[dict[str, Any]]:
+    rows = zip(*columns.values(), strict=True)
+    return [dict(zip(columns, map(_as_json, row), strict=True)) for row in rows]
 
 
 def _as_json(text: Text) -> Any:
@@ -95,6 +109,16 @@ def _read_classes(count: int, body: bytes) -> list[list[tuple[str, float]]]:
             "A classification must be a list of pairs of a class and its score. "
             f"Received: {beginning(results)}",
             200,
+        ) from error
+
+
+def _read_numbers(count: int, body: bytes) -> list[float]:
+    results = check_count(_read(body, "results", list), count, 200)
+    try:
+        return [float(number) for number in results]
+    except (TypeError, ValueError) as error:
+        raise ServingError(
+            f"A regression must be a number. Received: {beginning(results)}", 200
         ) from error
 
 

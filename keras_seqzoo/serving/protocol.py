@@ -247,12 +247,15 @@ def shorten(array: np.ndarray) -> np.ndarray:
     return short.reshape(array.shape)
 
 
-def to_example(**features: str | bytes) -> Any:
-    """Makes a `tf.Example` of string features, such as `text`."""
-    example = Example()
-    for name, text in features.items():
-        example.features.feature[name].bytes_list.value.append(_as_bytes(text))
-    return example
+def to_examples(columns: Mapping[str, Any]) -> list[Any]:
+    """Makes `tf.Example`s of string features, such as `text`: a `str` or `bytes` each a row."""
+    examples = []
+    for row in zip(*columns.values(), strict=True):
+        example = Example()
+        for name, text in zip(columns, row, strict=True):
+            example.features.feature[name].bytes_list.value.append(_as_bytes(text))
+        examples.append(example)
+    return examples
 
 
 def predict_log(model: str, signature: str, inputs: Mapping[str, np.ndarray]) -> bytes:
@@ -274,19 +277,17 @@ def predict_log(model: str, signature: str, inputs: Mapping[str, np.ndarray]) ->
     return bytes(log.SerializeToString())
 
 
-def examples_log(kind: str, model: str, signature: str, inputs: Mapping[str, np.ndarray]) -> bytes:
+def examples_log(kind: str, model: str, signature: str, inputs: Mapping[str, Any]) -> bytes:
     """Returns a serialised `PredictionLog` of a request on examples, as warm-up files hold it.
 
     Args:
         kind: `"classify"` or `"regress"`.
         model: the model's name.
         signature: the signature to ask.
-        inputs: string features `(rows,)` of the examples, by name.
+        inputs: string features of the examples by name, a `str` or `bytes` each a row.
     """
     log = PredictionLog()
     request = getattr(log, f"{kind}_log").request
     request.model_spec.name, request.model_spec.signature_name = model, signature
-    rows = zip(*inputs.values(), strict=True)
-    examples = [to_example(**dict(zip(inputs, row, strict=True))) for row in rows]
-    request.input.example_list.examples.extend(examples)
+    request.input.example_list.examples.extend(to_examples(inputs))
     return bytes(log.SerializeToString())

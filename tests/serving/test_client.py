@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
 from clients import make_server, open_client
 from loopback import compute, decimal, free_port
@@ -20,6 +21,8 @@ from loopback import compute, decimal, free_port
 from keras_seqzoo.serving.client import AsyncServingClient, ServingClient, ServingError
 
 TEXTS = ["", "soup", "naïve 🙂", 'a "quoted"\n\tline\x00\x1f', "long " * 50]
+PAIRS: list[tuple[Any, Any]] = [("soup", "naïve 🙂"), ("", "b"), (b"\xff\x00", "a\tb")]
+TABBED = [b"\t".join(t if type(t) is bytes else t.encode() for t in pair) for pair in PAIRS]
 
 
 @pytest.fixture(params=["http", "grpc"])
@@ -61,8 +64,9 @@ def test_both_apis_and_both_clients_answer_the_same() -> None:
                     answers.append((signature, client.predict(TEXTS), client.metadata()))
             with open_client(client_kind, running.url) as client:
                 answers.append(("classify", client.classify(TEXTS), client.status()))
+                answers.append(("regress", client.regress(TEXTS), client.predict(PAIRS)))
         running.close()
-    assert answers[:4] == answers[4:8] == answers[8:12] == answers[12:]
+    assert answers[:5] == answers[5:10] == answers[10:15] == answers[15:]
 
 
 def test_a_single_output_stands_alone(ask: Ask) -> None:
@@ -96,6 +100,42 @@ def test_classify_gives_pairs_as_the_server_orders_them(ask: Ask, server: Any) -
         answers = client.classify(["abc", b"\xfe"])
     assert answers == [[("brève", 0.25), ("longue", 0.75)], [("brève", 0.5), ("longue", 0.5)]]
     assert server.seen == [("classify", [b"abc", b"\xfe"], "classify", None, None)]
+
+
+def test_regress_gives_numbers(ask: Ask, server: Any) -> None:
+    with ask() as client:
+        answers = client.regress(["", "abc", b"\xfe\xff"])
+    assert answers == [1000.0, 250.0, 333.333344]
+    assert {type(number) for number in answers} == {float}
+    assert server.seen == [("regress", [b"", b"abc", b"\xfe\xff"], "regress", None, None)]
+
+
+def test_pairs_are_sent_as_two_inputs(ask: Ask, server: Any) -> None:
+    firsts, seconds = map(list, zip(*PAIRS, strict=True))
+    expected = [tuple(t if type(t) is bytes else t.encode() for t in pair) for pair in PAIRS]
+    rows = np.array([[*pair, None] for pair in PAIRS], object)[:, :2]
+    for pairs in (PAIRS, [list(p) for p in PAIRS], iter(PAIRS), (firsts, seconds), rows):
+        server.seen.clear()
+        with ask(signature="echo") as client:
+            answers = client.predict(pairs)
+        assert [answer["same_bytes"] for answer in answers] == [b"\t".join(p) for p in expected]
+        assert server.seen == [("predict", expected, "echo", None, None)]
+    with ask(batch_size=2) as client:
+        assert client.regress(PAIRS) == client.regress(["x" * len(t) for t in TABBED])
+        assert client.classify(PAIRS) == client.classify(["x" * len(t) for t in TABBED])
+    classified = [row for method, row, *_ in server.seen if method == "classify"]
+    assert sorted(len(rows) for rows in classified) == [1, 1, 2, 2]
+    with ask(signature="echo") as client:  # two strings are two texts
+        assert [answer["text"] for answer in client.predict(("ab", "cd"))] == ["ab", "cd"]
+
+
+def test_inputs_may_have_other_names(server: Any) -> None:
+    options = {"input_name": "text_pair", "pair_name": "text"}
+    with ServingClient(server.url, "reviews", **options) as client:  # type: ignore[arg-type]
+        client.predict([("a", "b")])
+    assert server.seen[-1][1] == [(b"b", b"a")]
+    with pytest.raises(ValueError, match="`pair_name` must be a name"):
+        ServingClient(server.url, "reviews", pair_name="")
 
 
 def test_metadata_describes_the_signatures(ask: Ask) -> None:
@@ -158,7 +198,7 @@ def test_long_lists_are_split_and_put_together_in_order(ask: Ask, server: Any) -
 
 def test_no_texts_need_no_request(ask: Ask, server: Any) -> None:
     with ask() as client:
-        assert client.predict([]) == client.classify([]) == []
+        assert client.predict([]) == client.classify([]) == client.regress(([], [])) == []
     assert server.seen == []
 
 
@@ -169,6 +209,14 @@ def test_no_texts_need_no_request(ask: Ask, server: Any) -> None:
         (b"a text", TypeError, r"list of texts.*\[text\]"),
         (None, TypeError, "list of texts. Received: None"),
         ({"text": ["a"]}, TypeError, "list of texts. Received: {'text'"),
+        ((["a", "b"], ["c"]), ValueError, "needs a second one.*2 first texts, 1 second texts"),
+        ((["a"], None), TypeError, "list of texts. Received: None"),
+        ([("a", "b"), ("c",)], TypeError, r"two texts.*Received: texts\[1\]=\('c',\)"),
+        ([("a", "b"), "cd"], TypeError, r"two texts.*Received: texts\[1\]='cd'"),
+        ([("a", "b", "c")], TypeError, r"\(firsts, seconds\)"),
+        ([("a", 1)], TypeError, r"Received: texts\[0\]=1, a int"),
+        (["a", ("b", "c")], TypeError, r"Received: texts\[1\]=\('b', 'c'\), a tuple"),
+        ([("a", "c\ud83d")], ValueError, "half a surrogate"),
         (["a", None], TypeError, r"Received: texts\[1\]=None, a NoneType"),
         (["a", "b", "c\ud83d"], ValueError, r"half a surrogate.*texts\[2\].*at 1"),
     ],
@@ -177,7 +225,7 @@ def test_what_is_no_list_of_texts_is_refused(
     ask: Ask, server: Any, texts: Any, error: type[Exception], message: str
 ) -> None:
     with ask(batch_size=1) as client:
-        for method in (client.predict, client.classify):
+        for method in (client.predict, client.classify, client.regress):
             with pytest.raises(error, match=message):
                 method(texts)
     assert server.seen == []

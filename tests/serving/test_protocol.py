@@ -282,15 +282,17 @@ def test_predict_log_is_a_prediction_log() -> None:
     assert request.inputs["top"].HasField("tensor_shape")
 
 
-def test_classify_log_is_a_prediction_log() -> None:
-    record = protocol.classify_log("reviews", "classify", ["é", b"\xff"])
+@pytest.mark.parametrize("kind", ["classify", "regress"])
+def test_logs_of_examples_are_prediction_logs(kind: str) -> None:
+    columns = {"text": ["é", b"\xff"], "text_pair": ["", "b"]}
+    record = protocol.examples_log(kind, "reviews", "asked", columns)
     log = official_class("prediction_log", "PredictionLog").FromString(record)
-    request = log.classify_log.request
-    assert (request.model_spec.name, request.model_spec.signature_name) == ("reviews", "classify")
-    examples = request.input.example_list.examples
-    assert [e.features.feature["text"].bytes_list.value[0] for e in examples] == [
-        "é".encode(), b"\xff",
-    ]  # fmt: skip
+    assert log.WhichOneof("log_type") == f"{kind}_log"
+    request = getattr(log, f"{kind}_log").request
+    assert (request.model_spec.name, request.model_spec.signature_name) == ("reviews", "asked")
+    features = [e.features.feature for e in request.input.example_list.examples]
+    assert [f["text"].bytes_list.value[0] for f in features] == ["é".encode(), b"\xff"]
+    assert [f["text_pair"].bytes_list.value[0] for f in features] == [b"", b"b"]
 
 
 def test_configs_are_read_as_the_server_reads_them() -> None:
