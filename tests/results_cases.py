@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from keras_seqzoo.data.targets import OneOf
 from keras_seqzoo.evaluation.results import Costs, Entry, Results, Run
+from keras_seqzoo.tasks.classify import Classify
 
 
 def answers(labels: np.ndarray, wrong: Sequence[int], sure: float = 0.9) -> np.ndarray:
@@ -31,4 +33,4 @@ def made(**wrong: Sequence[int]) -> Results:
         )
         for i, (label, rows) in enumerate(wrong.items())
     ]
-    return Results("made", ("no", "yes"), [""] * 200, labels, entries)
+    return Results("made", Classify(OneOf(("no", "yes"))), [""] * 200, labels, entries)

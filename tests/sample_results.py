@@ -8,9 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from keras_seqzoo.data.targets import OneOf
 from keras_seqzoo.evaluation.data_summary import DataSummary
 from keras_seqzoo.evaluation.results import Costs, Entry, Results, Run
 from keras_seqzoo.explanation.explanation import Explanation
+from keras_seqzoo.tasks.classify import Classify
 
 REASON = "The process was ended for lack of memory in epoch 1."
 WORDS = np.array(
@@ -58,7 +60,7 @@ def make_results(
         entries.append(replace(tfidf, is_baseline=True))
     return Results(
         title=title,
-        classes=tuple(classes),
+        task=Classify(OneOf(tuple(classes))),
         texts=texts,
         labels=labels,
         entries=entries,
@@ -80,7 +82,7 @@ def _entry(rng, label, classes, labels, texts, skill, seeds, cost):
         history = {"loss": [0.9, 0.5, 0.3], "val_loss": [0.8, 0.6, 0.6 - seed / 10]}
         runs.append(Run(seed, probabilities, 0.6 - seed / 10, history, 12.5))
     entry = Entry(label, "one layer", options={"units": 8}, runs=runs, texts_cut=7)
-    answers = entry.kept.probabilities
+    answers = entry.kept.outputs
     wrong = np.flatnonzero(answers.argmax(axis=1) != labels)[:2]
     explained = [(int(i), _explanation(texts[i], classes, answers[i])) for i in wrong[:1]]
     return replace(

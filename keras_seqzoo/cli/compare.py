@@ -117,8 +117,13 @@ def compare_command(
         float | None, typer.Option(help="Limit of the SavedModel.", rich_help_panel=CHOICE)
     ] = None,
     metric: Annotated[
-        str, typer.Option(help="What the choice is made by.", rich_help_panel=CHOICE)
-    ] = "macro_f1",
+        str | None,
+        typer.Option(
+            help="What the choice is made by: macro_f1, accuracy, mae, …; by default what the "
+            "table is sorted by.",
+            rich_help_panel=CHOICE,
+        ),
+    ] = None,
     output: Annotated[str, typer.Option("--format", help="'table', 'csv' or 'json'.")] = "table",
     names: o.Names = None,
     separator: o.Separator = None,
@@ -138,10 +143,8 @@ def compare_command(
     from keras_seqzoo.comparison.compare import compare
     from keras_seqzoo.comparison.comparison import Comparison
     from keras_seqzoo.comparison.store import PARTS, default_folder
-    from keras_seqzoo.evaluation.leaderboard import METRICS
+    from keras_seqzoo.tasks import task_for
 
-    if metric not in METRICS:
-        raise ValueError(f"--metric must be one of {METRICS}. Received: {metric!r}")
     chosen = parse_models(models, option or [])
     parse_candidates(chosen)
     if report is not None:
@@ -171,6 +174,7 @@ def compare_command(
         split_seed,
         lambda table: _in_memory(table).drop_duplicates() if drop_duplicates else _in_memory(table),
     )
+    task_for(parts[0]).metric(metric)
     path = folder or default_folder(
         Path(parts[0].source).name, dict(zip(PARTS, parts, strict=True))
     )
@@ -270,7 +274,10 @@ def _finish(
 
 
 def _recommend(
-    comparison: Comparison, max_latency_ms: float | None, max_size_mb: float | None, metric: str
+    comparison: Comparison,
+    max_latency_ms: float | None,
+    max_size_mb: float | None,
+    metric: str | None,
 ) -> None:
     chosen = comparison.recommend(
         max_latency_ms=max_latency_ms, max_size_mb=max_size_mb, metric=metric

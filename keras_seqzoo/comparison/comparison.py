@@ -17,8 +17,7 @@ from keras_seqzoo.evaluation import choose
 from keras_seqzoo.evaluation.leaderboard import leaderboard
 from keras_seqzoo.evaluation.results import Results
 
-_SHOWN = {
-    "macro_f1": "{:.4f}", "accuracy": "{:.4f}", "log_loss": "{:.3f}", "calibration_error": "{:.3f}",
+_COSTS = {
     "parameters": "{:,.0f}", "training_s": "{:,.1f}", "size_mb": "{:,.1f}", "p50_ms": "{:,.2f}",
     "p95_ms": "{:,.2f}", "texts_per_s": "{:,.0f}", "memory_mb": "{:,.0f}",
 }  # fmt: skip
@@ -46,7 +45,7 @@ class Comparison:
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """A row a model, best macro-F1 first; see `leaderboard` for the columns."""
+        """A row a model, the best by the task's first metric first; see `leaderboard`."""
         return leaderboard(self.results)
 
     @cached_property
@@ -60,7 +59,7 @@ class Comparison:
         max_latency_ms: float | None = None,
         max_size_mb: float | None = None,
         max_memory_mb: float | None = None,
-        metric: str = "macro_f1",
+        metric: str | None = None,
     ) -> choose.Recommendation:
         """Chooses the model with the best metric among those within the limits.
 
@@ -68,8 +67,8 @@ class Comparison:
             max_latency_ms: limit of the 95th percentile of the time of one text.
             max_size_mb: limit of what is served, on disk.
             max_memory_mb: limit of the most memory held.
-            metric: `"macro_f1"`, `"accuracy"`, `"weighted_f1"`, `"log_loss"` or
-                `"calibration_error"`.
+            metric: one of `results.task.metrics`, such as `"macro_f1"` or `"log_loss"` of classes;
+                the first of them if None.
 
         Returns:
             A `Recommendation`: `model` and `reason`.
@@ -85,14 +84,17 @@ class Comparison:
             metric=metric,
         )
 
-    def pareto_front(self, cost: str = "p95_ms", metric: str = "macro_f1") -> list[str]:
+    def pareto_front(self, cost: str = "p95_ms", metric: str | None = None) -> list[str]:
         """The models that no other beats in cost and metric at once, by rising cost.
 
         Args:
             cost: a column of the table of which less is better.
-            metric: a metric of the table.
+            metric: as in `recommend`.
+
+        Raises:
+            ValueError: an unknown metric.
         """
-        return choose.pareto_front(self.table, cost, metric)
+        return choose.pareto_front(self.table, cost, self.results.task.metric(metric))
 
     def load(self, label: str, trust: bool = False) -> Any:
         """Loads the model of the kept run, to ask, explain, train on or export.
@@ -198,9 +200,7 @@ class Comparison:
 
     def __str__(self) -> str:
         """The table in two parts, what differs, and what is missing."""
-        shown = self._shown()
-        costs = list(shown).index("parameters")
-        parts = [shown.iloc[:, :costs].to_string(), shown.iloc[:, costs:].to_string()]
+        parts = [self._metrics().to_string(), self._costs().to_string()]
         parts.append("\n".join(self._notes()))
         return "\n\n".join(part for part in parts if part)
 
@@ -209,10 +209,8 @@ class Comparison:
 
     def _repr_html_(self) -> str:
         """The same in a notebook."""
-        shown = self._shown()
-        costs = list(shown).index("parameters")
         lines = "".join(f"<li>{escape(line)}</li>" for line in self._notes())
-        tables = shown.iloc[:, :costs].to_html() + shown.iloc[:, costs:].to_html()
+        tables = self._metrics().to_html() + self._costs().to_html()
         return f"{tables}<ul>{lines}</ul>"
 
     def _notes(self) -> list[str]:
@@ -220,22 +218,27 @@ class Comparison:
         missing = self.table["missing"].items()
         return [
             *map(str, self.differences),
-            *([choose.ABOUT] if self.differences else []),
+            *([choose.about_tests(self.results.task)] if self.differences else []),
             *(f"{label}: not complete, {reason}" for label, reason in missing if reason),
         ]
 
-    def _shown(self) -> pd.DataFrame:
-        """The columns that fit on a screen, as text."""
-        shown: dict[str, Any] = {
-            name: self.table[name].map(lambda v, f=form: "" if pd.isna(v) else f.format(v))
-            for name, form in _SHOWN.items()
-        }
-        for metric in ("accuracy", "macro_f1"):
-            low, high = self.table[f"{metric}_low"], self.table[f"{metric}_high"]
-            ranges = [
-                "" if pd.isna(a) else f"{a:.3f}-{b:.3f}" for a, b in zip(low, high, strict=True)
-            ]
-            place = list(shown).index(metric) + 1
-            shown = dict([*list(shown.items())[:place], (f"95 % {metric}", ranges),
-                          *list(shown.items())[place:]])  # fmt: skip
-        return pd.DataFrame(shown, index=self.table.index)
+    def _metrics(self) -> pd.DataFrame:
+        """The figures of the task as text, and the intervals of those that have one."""
+        shown: dict[str, Any] = {}
+        for metric in self.results.task.metrics:
+            name = metric.name
+            shown[name] = _texts(self.table[name], f"{{:.{metric.decimals}f}}")
+            if metric.interval:
+                low, high = (
+                    _texts(self.table[f"{name}_{end}"], "{:.3f}") for end in ("low", "high")
+                )
+                shown[f"95 % {name}"] = low.where(low == "", low + "-" + high)
+        return pd.DataFrame(shown)
+
+    def _costs(self) -> pd.DataFrame:
+        """What the models cost, as text."""
+        return pd.DataFrame({n: _texts(self.table[n], form) for n, form in _COSTS.items()})
+
+
+def _texts(values: pd.Series, form: str) -> pd.Series:
+    return values.map(lambda value: "" if pd.isna(value) else form.format(value))

@@ -22,11 +22,14 @@ from pandas.api.types import infer_dtype
 from keras_seqzoo.comparison.candidates import Candidate, Plan
 from keras_seqzoo.data.inputs import INPUTS
 from keras_seqzoo.data.table import TextTable
-from keras_seqzoo.data.targets import OneOf, target_from_dict
+from keras_seqzoo.data.targets import OneOf
 from keras_seqzoo.evaluation.data_summary import DataSummary, summarise
 from keras_seqzoo.evaluation.results import Costs, Entry, Results, Run
 from keras_seqzoo.explanation.explanation import Explanation
 from keras_seqzoo.files import whole
+from keras_seqzoo.tasks import task_for, task_from_dict
+from keras_seqzoo.tasks.base import Task
+from keras_seqzoo.tasks.classify import Classify
 
 PARTS = ("train", "valid", "test")
 _STORY = "comparison.json"
@@ -93,12 +96,13 @@ class Store:
             with whole(path) as unfinished:
                 frame.assign(row=table.row_numbers).to_parquet(unfinished, index=False)
         train = parts["train"]
-        summary = summarise(train, parts["valid"], parts["test"]).as_dict()
-        story = {"title": title, "rows": prints, "classes": list(train.classes), "data": summary}
-        if train.target is not None and not isinstance(train.target, OneOf):
-            story["target"] = train.target.as_dict()
-        if train.inputs.name != "text":
-            story["inputs"] = train.inputs.name
+        story = {
+            "title": title,
+            "rows": prints,
+            "inputs": train.inputs.name,
+            "task": task_for(train).as_dict(),
+            "data": summarise(train, parts["valid"], parts["test"]).as_dict(),
+        }
         self._write_story({**story, "last": {}})
 
     def write_last(self, **last: Any) -> None:
@@ -123,13 +127,10 @@ class Store:
 
     def part(self, name: str) -> TextTable:
         """Reads the rows of `train`, `valid` or `test`."""
-        story = self.story()
         path = self.folder / "data" / f"{name}.parquet"
         try:
-            # Comparisons of single texts and classes name neither.
-            inputs = INPUTS[story.get("inputs", "text")]
-            given = story.get("target", {"kind": OneOf.kind, "names": story["classes"]})
-            target = target_from_dict({**given, "names": [*map(_name, given["names"])]})
+            story, target = self.story(), self.task().target
+            inputs = INPUTS[story.get("inputs", "text")]  # older ones are all of texts
             columns = [*inputs.columns, *target.columns]
             frame = pd.read_parquet(path)
             if not (
@@ -145,6 +146,21 @@ class Store:
             numbers = frame["row"].to_numpy()
         source = _typed(story["title"], str)
         return TextTable(frame[columns], target, inputs=inputs, source=source, row_numbers=numbers)
+
+    def task(self) -> Task:
+        """What the models answer.
+
+        Raises:
+            ValueError: a damaged file.
+        """
+        story = self.story()
+        try:
+            if "task" in story:
+                return _task(story["task"])
+            # Older ones are of classes.
+            return Classify(OneOf(tuple(_typed(name, str) for name in story["classes"])))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise _damaged(self.folder / _STORY, error) from error
 
     def results(self) -> Results:
         """Everything that is known of the models compared last.
@@ -170,7 +186,7 @@ class Store:
             )
         return Results(
             title=test.source,
-            classes=test.classes,
+            task=self.task(),
             texts=list(test.texts),
             labels=np.asarray(test.labels),
             row_numbers=test.row_numbers,
@@ -205,9 +221,12 @@ class Store:
     def _entry(self, model: Mapping[str, Any], last: Mapping[str, Any], test: TextTable) -> Entry:
         candidate = Candidate(**model["candidate"])
         record = ModelRecord(self.inside(f"models/{model['folder']}"))
-        shape = (len(test), len(test.target.names) if test.target else 0)
+        task = self.task()
+        shape = (len(test), len(task.names))
         seeds = [_typed(seed, int) for seed in last["seeds"]]
         runs = [run for seed in seeds if (run := record.run(seed, shape)) is not None]
+        if any(run.task is not None and run.task.target != task.target for run in runs):
+            raise TypeError("a run of another target")
         facts, trouble = record.facts(), record.trouble()
         missing = trouble or ("" if facts else "it was not reached before the comparison ended")
         asked = 1 if candidate.is_baseline else len(seeds)
@@ -285,6 +304,7 @@ class ModelRecord:
             raise _damaged(answers, error) from error
         story = _read_json(path)
         try:
+            own = story.get("task")
             return Run(
                 seed,
                 np.array(mapped),
@@ -292,8 +312,9 @@ class ModelRecord:
                 {name: [*map(_number, values)] for name, values in story["history"].items()},
                 _number(story["seconds"]),
                 _typed(story["stopped"], str),
+                None if own is None else _task(own),
             )
-        except (AttributeError, KeyError, TypeError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise _damaged(path, error) from error
 
     def write_run(self, run: Run, memory_mb: float) -> None:
@@ -301,9 +322,10 @@ class ModelRecord:
         path = self.folder / f"seed-{run.seed}.json"
         self.folder.mkdir(parents=True, exist_ok=True)
         with whole(path.with_suffix(".npy")) as unfinished, unfinished.open("wb") as file:
-            np.save(file, run.probabilities)
-        story = {k: v for k, v in vars(run).items() if k != "probabilities"}
-        write_json(path, {**story, "memory_mb": memory_mb})
+            np.save(file, run.outputs)
+        story = {k: v for k, v in vars(run).items() if k != "outputs"}
+        own = None if run.task is None else run.task.as_dict()
+        write_json(path, {**story, "task": own, "memory_mb": memory_mb})
 
     def memory_mb(self, seeds: tuple[int, ...]) -> float | None:
         """The most memory held in the runs of these seeds."""
@@ -369,8 +391,10 @@ def _number(value: Any) -> Any:
     return None if value is None else _typed(value, float, int)
 
 
-def _name(value: Any) -> str:
-    return str(_typed(value, str))
+def _task(story: Any) -> Task:
+    """Makes a task of JSON, whose names are checked to be strings."""
+    names = [_typed(name, str) for name in story["target"]["names"]]
+    return task_from_dict({**story, "target": {**story["target"], "names": names}})
 
 
 class _DamagedError(ValueError):

@@ -16,6 +16,7 @@ from keras_seqzoo.comparison.candidates import KEEP, Candidate, Plan
 from keras_seqzoo.data.pipeline import make_dataset
 from keras_seqzoo.data.table import TextTable
 from keras_seqzoo.evaluation.results import Run
+from keras_seqzoo.tasks import task_for
 from keras_seqzoo.tasks.model import TextModel
 
 Emit = Callable[[Mapping[str, Any]], None]
@@ -96,8 +97,8 @@ def train_once(
     ).history
     seconds = time.monotonic() - begun
     emit({"event": "testing", "seed": seed})
-    probabilities = model.predict(test.texts, batch_size=256, verbose=0)
-    if not np.isfinite(probabilities).all():
+    outputs = model.predict(test.texts, batch_size=256, verbose=0)
+    if not np.isfinite(outputs).all():
         raise ValueError(
             "The training went astray: the model's answers are no numbers. Lower learning_rate. "
             f"Received: learning_rate={chosen['learning_rate']:.3g}"
@@ -111,7 +112,8 @@ def train_once(
     figures = {name: [float(v) for v in values] for name, values in history.items()}
     kept = np.nanargmax(history[plan.keep]) if KEEP[plan.keep] else np.nanargmin(history[plan.keep])
     loss = float(history["val_loss"][kept])
-    return model, Run(seed, probabilities, loss, figures, seconds, stopped)
+    own = model.task if model.task != task_for(train) else None
+    return model, Run(seed, outputs, loss, figures, seconds, stopped, own)
 
 
 class _Epochs(keras.callbacks.Callback):

@@ -250,9 +250,9 @@ def _mistakes(classifier: Any, run: Run, test: TextTable, most: int) -> list[Any
     """The wrong answers that the model was surest of, with their explanations."""
     from keras_seqzoo.explanation.explain import explain
 
-    predicted = run.probabilities.argmax(axis=1)
+    predicted = run.outputs.argmax(axis=1)
     wrong = np.flatnonzero(predicted != test.labels)
-    surest = wrong[np.argsort(-run.probabilities[wrong].max(axis=1), kind="stable")][:most]
+    surest = wrong[np.argsort(-run.outputs[wrong].max(axis=1), kind="stable")][:most]
     mistakes: list[Any] = []
     end = time.monotonic() + _EXPLAINING_SECONDS
     for row in surest:

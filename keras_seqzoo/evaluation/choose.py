@@ -9,20 +9,25 @@ from itertools import combinations, pairwise
 import numpy as np
 import pandas as pd
 
-from keras_seqzoo.evaluation.leaderboard import LOWER_IS_BETTER, METRICS, leaderboard
-from keras_seqzoo.evaluation.metrics import holm, mcnemar
+from keras_seqzoo.evaluation.leaderboard import leaderboard
+from keras_seqzoo.evaluation.metrics import holm, paired_tests
 from keras_seqzoo.evaluation.results import Results
+from keras_seqzoo.tasks.base import Metric, Task
 
 LEVEL = 0.05
-ABOUT = (
-    "p: exact McNemar test of two trained models on these test rows, corrected by Holm for all "
-    "pairs. One training is no sample of trainings: what another would give is not tested."
-)
+
+
+def about_tests(task: Task) -> str:
+    """What the p values of a comparison are of."""
+    return (
+        f"p: {task.paired_test} of two trained models on these test rows, corrected by Holm for "
+        "all pairs. One training is no sample of trainings: what another would give is not tested."
+    )
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Whether two trained models, the kept runs, differ in how often they are right.
+    """Whether two trained models, the kept runs, differ in how good their answers are.
 
     It is about these two sets of weights on these test rows: another training of either may turn
     out otherwise, which only the ranges over several seeds hint at.
@@ -30,11 +35,15 @@ class Difference:
     Attributes:
         better: the one that stands higher in the table.
         worse: the other.
-        difference: accuracy of the first less that of the second, of their kept runs.
-        p_value: exact McNemar test on the rows where one of the two is right, corrected for the
-            number of all pairs of models with answers (Holm), whichever are looked at.
+        difference: `metric` of the first less that of the second, of their kept runs.
+        p_value: of the task's paired test (of classes, the exact McNemar test; else
+            `metrics.paired_tests`), corrected for the number of all pairs of models with answers
+            (Holm), whichever are looked at.
         shown: whether `p_value` lies below 0.05.
-        ranges: lowest and highest accuracy over the runs of the first, and of the second.
+        ranges: lowest and highest `metric` over the runs of the first, and of the second.
+        metric: the figure whose rows are compared, such as `"accuracy"`.
+        leader: the one whose answers are better over the rows.
+        beats: what is said of it where that is shown.
     """
 
     better: str
@@ -43,23 +52,19 @@ class Difference:
     p_value: float
     shown: bool
     ranges: tuple[tuple[float, float], tuple[float, float]]
-
-    @property
-    def more_often_right(self) -> str:
-        """The label of the one whose kept run is right more often; "" where none is shown to be."""
-        if not self.shown:
-            return ""
-        return self.better if self.difference > 0 else self.worse
+    metric: str
+    leader: str
+    beats: str
 
     def __str__(self) -> str:
-        figures = f"accuracy of the kept runs {self.difference:+.4f}, p = {self.p_value:.2g}"
+        figures = f"{self.metric} of the kept runs {self.difference:+.4f}, p = {self.p_value:.2g}"
         if any(low < high for low, high in self.ranges):
             first, second = (f"{low:.4f} to {high:.4f}" for low, high in self.ranges)
             figures += f"; of all runs {first}, and {second}"
         if not self.shown:
             return f"{self.better} and {self.worse}: no difference shown ({figures})"
-        other = self.worse if self.difference > 0 else self.better
-        return f"{self.more_often_right} is right more often than {other}, as trained ({figures})"
+        other = self.worse if self.leader == self.better else self.better
+        return f"{self.leader} {self.beats} {other}, as trained ({figures})"
 
 
 @dataclass(frozen=True)
@@ -90,42 +95,45 @@ def neighbours(results: Results) -> list[Difference]:
 
 def differences(results: Results, pairs: Sequence[tuple[str, str]]) -> list[Difference]:
     """Tests pairs of models; a pair has the same p value whatever pairs are asked for with it."""
-    right = {
-        label: results.report(label).probabilities.argmax(axis=1) == results.labels
-        for label in results.reports
-    }
-    every = list(combinations(right, 2))
-    corrected = holm([mcnemar(right[a], right[b]) for a, b in every])
+    task = results.task
+    kept = {label: results.report(label) for label in results.reports}
+    scores = {k: r.task.row_scores(results.labels, r.outputs) for k, r in kept.items()}
+    every = list(combinations(scores, 2))
+    corrected = holm(paired_tests([scores[a] - scores[b] for a, b in every]))
     p_values = dict(zip(map(frozenset, every), map(float, corrected), strict=True))
-    accuracies = {k: [report.accuracy for report in v] for k, v in results.reports.items()}
-    ranges = {k: (min(v), max(v)) for k, v in accuracies.items()}
+    metric = task.compared or task.metric().name
+    figures = {k: [report.figures[metric] for report in v] for k, v in results.reports.items()}
+    ranges = {k: (min(v), max(v)) for k, v in figures.items()}
     return [
         Difference(
             a,
             b,
-            float(right[a].mean() - right[b].mean()),
+            kept[a].figures[metric] - kept[b].figures[metric],
             p := p_values[frozenset((a, b))],
             p < LEVEL,
             (ranges[a], ranges[b]),
+            metric,
+            a if scores[a].mean() >= scores[b].mean() else b,
+            task.beats,
         )
         for a, b in pairs
     ]
 
 
-def pareto_front(table: pd.DataFrame, cost: str, metric: str = "macro_f1") -> list[str]:
+def pareto_front(table: pd.DataFrame, cost: str, metric: Metric) -> list[str]:
     """The models that no other beats in cost and metric at once.
 
     Args:
         table: as `leaderboard` makes it.
         cost: a column, of which less is better.
-        metric: a column of `METRICS`.
+        metric: of the task.
 
     Returns:
         Labels, by rising cost. Models of which one of the two is unknown are left out.
     """
-    sign = 1 if metric in LOWER_IS_BETTER else -1
-    known = table[[cost, metric]].dropna().astype(float)
-    known["loss"] = sign * known[metric]
+    sign = 1 if metric.lower_is_better else -1
+    known = table[[cost, metric.name]].dropna().astype(float)
+    known["loss"] = sign * known[metric.name]
     front, best = [], np.inf
     for label, row in known.sort_values([cost, "loss"], kind="stable").iterrows():
         if row["loss"] < best:
@@ -140,7 +148,7 @@ def recommend(
     max_latency_ms: float | None = None,
     max_size_mb: float | None = None,
     max_memory_mb: float | None = None,
-    metric: str = "macro_f1",
+    metric: str | None = None,
 ) -> Recommendation:
     """Chooses the model with the best metric among those within the limits.
 
@@ -149,13 +157,13 @@ def recommend(
         max_latency_ms: limit of the 95th percentile of the time of one text.
         max_size_mb: limit of what is served, on disk.
         max_memory_mb: limit of the most memory held.
-        metric: one of `METRICS`.
+        metric: one of the task's; its first if None.
 
     Raises:
         ValueError: an unknown metric, a limit that is not above 0, or no model within the limits.
     """
-    if metric not in METRICS:
-        raise ValueError(f"`metric` must be one of {METRICS}. Received: metric={metric!r}")
+    by = results.task.metric(metric)
+    metric = by.name
     limits = {
         "p95_ms": ("max_latency_ms", max_latency_ms, "ms"),
         "size_mb": ("max_size_mb", max_size_mb, "MB"),
@@ -172,7 +180,7 @@ def recommend(
         fitting = fitting[fitting[column].astype(float) <= limit]
     if fitting.empty:
         _raise_none_fits(table, given)
-    by_metric = fitting.sort_values(metric, ascending=metric in LOWER_IS_BETTER, kind="stable")
+    by_metric = fitting.sort_values(metric, ascending=by.lower_is_better, kind="stable")
     best = str(by_metric.index[0])
     value = float(by_metric[metric].iloc[0])
     bounds = "within " + " and ".join(
@@ -181,7 +189,7 @@ def recommend(
     if len(by_metric) == 1:
         reason = f"the only one {bounds if given else 'there is'}, {metric} {value:.3f}"
     else:
-        word = "lowest" if metric in LOWER_IS_BETTER else "highest"
+        word = "lowest" if by.lower_is_better else "highest"
         among = f"of the {len(fitting)} {bounds}" if given else f"of {len(fitting)}"
         reason = f"the {word} {metric} {among}, {value:.3f}"
     if not by_metric["baseline"].iloc[0]:
@@ -208,24 +216,24 @@ def _raise_none_fits(table: pd.DataFrame, given: Mapping[str, tuple[str, float, 
 
 
 def _cheaper(results: Results, fitting: pd.DataFrame, best: str) -> str:
-    """Names the fastest model not shown to be right less often, if it is at least twice as fast.
+    """Names the fastest model not shown to be worse, if it is at least twice as fast.
 
-    One that answers a single class is no choice, however few test rows there are to show it.
+    One that answers all rows alike is no choice, however few test rows there are to show it.
     """
     times = fitting["p95_ms"].astype(float)
     others = [
         str(other)
         for other in fitting.index[times * 2 <= times[best]]
-        if len(np.unique(results.report(str(other)).probabilities.argmax(axis=1))) > 1
+        if results.task.only_answer(results.report(str(other))) is None
     ]
     tested = differences(results, [(best, other) for other in others])
-    equal = [d for d in tested if d.more_often_right != best]
+    equal = [d for d in tested if not (d.shown and d.leader == best)]
     if not equal:
         return ""
     found = min(equal, key=lambda d: times[d.worse])
     return (
-        f" {found.worse} takes {_figure(times[found.worse])} ms, and as trained is not shown to be "
-        f"right less often (McNemar, p = {found.p_value:.2g})."
+        f" {found.worse} takes {_figure(times[found.worse])} ms, and as trained is not shown to "
+        f"{results.task.is_worse} ({results.task.paired_test}, p = {found.p_value:.2g})."
     )
 
 

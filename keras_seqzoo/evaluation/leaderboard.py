@@ -8,11 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from keras_seqzoo.evaluation.metrics import intervals
 from keras_seqzoo.evaluation.results import Entry, Results
-
-METRICS = ("accuracy", "macro_f1", "weighted_f1", "log_loss", "calibration_error")
-LOWER_IS_BETTER = ("log_loss", "calibration_error")
 
 
 def leaderboard(results: Results) -> pd.DataFrame:
@@ -22,38 +18,31 @@ def leaderboard(results: Results) -> pd.DataFrame:
         results: the models and their answers.
 
     Returns:
-        A row a model, by falling `macro_f1`, models without answers last; the index is the label.
-        Metrics are means over the runs (seeds). `accuracy_low` and `_high` are the 95 % interval
-        of a bootstrap over the test rows, `accuracy_min` and `_max` the lowest and highest run;
-        the same for `macro_f1`. Then the costs (see `Costs`), the number of `runs`, `texts_cut`,
-        and what is `missing`. What was not measured is NaN.
+        A row a model, the best by the first of the task's `metrics` first, models without answers
+        last; the index is the label. Metrics are means over the runs (seeds). Of those that have
+        an interval, such as `macro_f1`, `macro_f1_low` and `_high` are the 95 % interval of a
+        bootstrap over the test rows, `macro_f1_min` and `_max` the lowest and highest run. Then the
+        costs (see `Costs`), the number of `runs`, `texts_cut`, and what is `missing`. What was not
+        measured is NaN.
     """
-    rows = pd.DataFrame([_row(results, entry) for entry in results.entries])
-    order = rows["macro_f1"].to_numpy(float)
+    rows = pd.DataFrame([_row(results, entry) for entry in results.entries]).set_index("model")
+    first = results.task.metric()
     # A stable sort: equals stay in the order in which they were asked for.
-    ranked = rows.iloc[np.argsort(np.where(np.isnan(order), np.inf, -order), kind="stable")]
-    return ranked.set_index("model")
+    return rows.sort_values(first.name, ascending=first.lower_is_better, kind="stable")
 
 
 def _row(results: Results, entry: Entry) -> dict[str, Any]:
     row: dict[str, Any] = {"model": entry.label}
     reports = results.reports.get(entry.label, [])
-    ranges = (
-        intervals(
-            results.labels,
-            [run.probabilities.argmax(axis=1) for run in entry.runs],
-            len(results.classes),
-        )
-        if reports
-        else {}
-    )
-    for metric in METRICS:
-        values = [getattr(report, metric) for report in reports]
-        row[metric] = float(np.mean(values)) if values else np.nan
-        if metric in ("accuracy", "macro_f1"):
-            row[f"{metric}_low"], row[f"{metric}_high"] = ranges.get(metric, (np.nan, np.nan))
-            row[f"{metric}_min"] = min(values, default=np.nan)
-            row[f"{metric}_max"] = max(values, default=np.nan)
+    ranges = results.intervals(entry.label) if reports else {}
+    for metric in results.task.metrics:
+        name = metric.name
+        values = [report.figures[name] for report in reports]
+        row[name] = float(np.mean(values)) if values else np.nan
+        if metric.interval:
+            row[f"{name}_low"], row[f"{name}_high"] = ranges.get(name, (np.nan, np.nan))
+            row[f"{name}_min"] = min(values, default=np.nan)
+            row[f"{name}_max"] = max(values, default=np.nan)
     costs = {k: np.nan if v is None else v for k, v in asdict(entry.costs).items()}
     cut = np.nan if entry.texts_cut is None else entry.texts_cut
     return {

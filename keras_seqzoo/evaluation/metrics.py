@@ -233,6 +233,46 @@ def mcnemar(right_a: Any, right_b: Any) -> float:
     return float(binomtest(only_a, only_a + only_b).pvalue)
 
 
+def paired_tests(differences: Sequence[Any], samples: int = 9999, seed: int = 0) -> np.ndarray:
+    """Returns how likely each difference between two models is by chance alone.
+
+    The test of signs that are as likely the other way (Fisher 1935, The Design of Experiments,
+    §21), two-sided: were the models alike, each row's difference could as well have gone the other
+    way. Where rows are right or wrong that is McNemar's test, which is exact; else signs are
+    drawn, and p is (1 + draws that differ as much) / (1 + draws), as in
+    `scipy.stats.permutation_test`, which would draw them anew for each pair of models.
+
+    Args:
+        differences: float `(rows,)` for each pair of models, the score of a row's answer by the
+            one less that by the other.
+        samples: number of draws.
+        seed: of the draws.
+
+    Returns:
+        The p values `(pairs,)`; 1.0 where the models are equally good in all rows.
+    """
+    rows = [np.asarray(row, np.float64) for row in differences]
+    found = np.array([_of_signs(row) for row in rows])
+    drawn = np.isnan(found)
+    if drawn.any():
+        table = np.stack(rows, axis=1)[:, drawn]
+        least = np.abs(table.sum(axis=0)) * (1 - 1e-9)  # what differs by rounding is as much
+        rng = np.random.default_rng(seed)
+        block = max(1, _CELLS // len(table))
+        as_much = np.zeros(table.shape[1])
+        for start in range(0, samples, block):
+            size = (min(block, samples - start), len(table))
+            signs = rng.integers(0, 2, size, np.int8).astype(np.float64) * 2 - 1
+            as_much += (np.abs(signs @ table) >= least).sum(axis=0)
+        found[drawn] = (1 + as_much) / (1 + samples)
+    return found
+
+
+def _of_signs(row: npt.NDArray[np.float64]) -> float:
+    """The p value of differences that are -1, 0 or 1; NaN of others."""
+    return mcnemar(row > 0, row < 0) if np.isin(row, (-1, 0, 1)).all() else np.nan
+
+
 def holm(p_values: Any) -> np.ndarray:
     """Returns p values corrected for the number of tests, in the same order.
 

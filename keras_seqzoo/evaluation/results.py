@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_seqzoo.evaluation.report import Report
+from keras_seqzoo.tasks.base import Task
 
 if TYPE_CHECKING:
     from keras_seqzoo.evaluation.data_summary import DataSummary
@@ -31,19 +32,23 @@ class Run:
 
     Attributes:
         seed: of the weights and of the order of the rows; None where it is not known.
-        probabilities: float `(rows, classes)`, of the test rows.
-        valid_loss: log loss on the validation rows, in nats; None where there were none.
+        outputs: the model's answers to the test rows, float `(rows, names)`: of classes
+            probabilities.
+        valid_loss: loss on the validation rows; None where it is not known.
         history: figures by epoch, as `fit` names them: `loss`, `val_accuracy`, …
         seconds: of `fit`, validation included; None where nothing was trained.
         stopped: why the training ended before its last epoch, in a few words; "" if it did not.
+        task: of this model, where it has learnt something of its answers, such as thresholds; None
+            where it is that of the comparison.
     """
 
     seed: int | None
-    probabilities: np.ndarray = field(repr=False)
+    outputs: np.ndarray = field(repr=False)
     valid_loss: float | None = None
     history: Mapping[str, Sequence[float]] = field(default_factory=dict, repr=False)
     seconds: float | None = None
     stopped: str = ""
+    task: Task | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -114,9 +119,9 @@ class Results:
 
     Attributes:
         title: what was compared, such as `"reviews.csv"`.
-        classes: class names in label order.
-        texts: the test texts `(rows,)`.
-        labels: int `(rows,)`, the right answers.
+        task: what is answered.
+        texts: the test texts `(rows,)`, of pairs `(rows, 2)`.
+        labels: the right answers, as `TextTable.labels`.
         entries: the models, in the order in which they were asked for, baselines last.
         row_numbers: int `(rows,)`, where each test row stands in its source; None: in order.
         data: what was found in the data; None where only test rows were at hand.
@@ -127,8 +132,8 @@ class Results:
     """
 
     title: str
-    classes: tuple[str, ...]
-    texts: Sequence[str] = field(repr=False)
+    task: Task
+    texts: Sequence[Any] = field(repr=False)
     labels: np.ndarray = field(repr=False)
     entries: Sequence[Entry]
     row_numbers: np.ndarray | None = field(default=None, repr=False)
@@ -138,12 +143,17 @@ class Results:
     settings: Mapping[str, str] = field(default_factory=dict)
     seconds: float | None = None
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of classes or labels, in label order; `()` where there are none."""
+        return self.task.classes
+
     @cached_property
     def reports(self) -> dict[str, list[Report]]:
         """The scores of each run, by label of the model; models without runs are left out."""
         return {
             entry.label: [
-                Report.from_predictions(self.labels, run.probabilities, self.classes)
+                Report.from_predictions(self.labels, run.outputs, run.task or self.task)
                 for run in entry.runs
             ]
             for entry in self.entries
@@ -154,6 +164,13 @@ class Results:
         """The scores of a model's kept run."""
         entry = next(e for e in self.entries if e.label == label)
         return self.reports[label][list(entry.runs).index(entry.kept)]
+
+    def intervals(self, label: str) -> dict[str, tuple[float, float]]:
+        """95 % intervals of figures of a model, of the means over its runs; see `Task`."""
+        reports = self.reports[label]
+        return self.task.intervals(
+            self.labels, [r.outputs for r in reports], [r.task for r in reports]
+        )
 
     def mean(self, label: str, metric: str) -> float:
         """Mean of a metric of `Report` over a model's runs."""

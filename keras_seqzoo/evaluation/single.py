@@ -36,14 +36,14 @@ def results_of(report: Report, model: Any, table: Any, explain: bool, command: s
     """
     texts = [] if report.texts is None else report.texts.tolist()
     entry = Entry(
-        runs=[Run(None, report.probabilities, history=_history(model))],
+        runs=[Run(None, report.outputs, history=_history(model))],
         texts_cut=count_texts_cut(model, texts),
         mistakes=_mistakes(report, model if explain else None),
         **_describe(model),
     )
     return Results(
         title="predictions" if table is None else Path(table.source).name,
-        classes=report.classes,
+        task=report.task,
         texts=texts,
         labels=report.labels,
         row_numbers=getattr(table, "row_numbers", None),

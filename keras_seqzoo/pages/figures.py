@@ -32,6 +32,7 @@ from keras_seqzoo.pages.drawing import (
     wrapped,
 )
 from keras_seqzoo.pages.formats import EN_DASH
+from keras_seqzoo.tasks.classify import Classify
 
 COSTS = {
     "p95_ms": "time of one text, 95th percentile (ms)",
@@ -70,7 +71,7 @@ def cost_quality(table: pd.DataFrame, cost: str) -> Figure:
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel(COSTS[cost])
         axes.set_ylabel("macro-F1")
-        front = known.loc[pareto_front(known, cost)]
+        front = known.loc[pareto_front(known, cost, Classify.metrics[0])]
         axes.step(front[cost], front["macro_f1"], where="post", color=INK, lw=1, zorder=2)
         axes.vlines(xs, known["macro_f1_low"], known["macro_f1_high"], color=FAINT, lw=2, zorder=1)
         baseline = known["baseline"].to_numpy(bool)

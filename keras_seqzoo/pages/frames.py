@@ -57,7 +57,7 @@ def confusion(results: Results) -> pd.DataFrame:
 
 def calibration(results: Results) -> pd.DataFrame:
     """Returns bins of confidence, kept runs: `model` and the columns of `calibration_bins`."""
-    return _of_kept_runs(results, lambda labels, run: calibration_bins(labels, run.probabilities))
+    return _of_kept_runs(results, lambda labels, run: calibration_bins(labels, run.outputs))
 
 
 def classes(results: Results) -> pd.DataFrame:
@@ -76,7 +76,7 @@ def lengths(results: Results) -> pd.DataFrame:
     words = np.array([len(text.split()) for text in results.texts])
     return _of_kept_runs(
         results,
-        lambda labels, run: accuracy_by_length(labels, run.probabilities.argmax(axis=1), words),
+        lambda labels, run: accuracy_by_length(labels, run.outputs.argmax(axis=1), words),
     )
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from keras_seqzoo.evaluation.choose import ABOUT, neighbours
+from keras_seqzoo.evaluation.choose import about_tests, neighbours
 from keras_seqzoo.evaluation.leaderboard import leaderboard
 from keras_seqzoo.evaluation.results import Entry, Results
 from keras_seqzoo.explanation.explanation import Explanation
@@ -115,7 +115,7 @@ def _context(results: Results) -> dict[str, Any]:
             and not entries[label].is_baseline
             and (answer := results.report(label).task.only_answer(results.report(label)))
         },
-        "about": ABOUT,
+        "about": about_tests(results.task),
         "class_key": figures.has_numbered_classes(results),
         "many_classes": len(results.classes) > _MANY_CLASSES,
         "most_named": figures.MOST_NAMED,
@@ -192,7 +192,7 @@ def _left_out(table: pd.DataFrame) -> list[str]:
 def _mistake(
     results: Results, entry: Entry, row: int, explanation: Explanation | None
 ) -> dict[str, Any]:
-    probabilities = entry.kept.probabilities[row]
+    probabilities = entry.kept.outputs[row]
     said = int(probabilities.argmax())
     return {
         "row": row + 1 if results.row_numbers is None else int(results.row_numbers[row]),

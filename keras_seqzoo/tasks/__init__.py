@@ -28,6 +28,18 @@ TASK_OF_TARGET = {
 }
 
 
+def task_for(data: Any) -> Task:
+    """The task that a labelled table is for, with what it learns of it, such as a scale.
+
+    Raises:
+        ValueError: a target that the task does not take.
+    """
+    made: Task = importlib.import_module(TASKS[TASK_OF_TARGET[data.target.kind]]).TASK.of(
+        data, None
+    )
+    return made
+
+
 def task_from_dict(values: Mapping[str, Any]) -> Task:
     """Makes a task and its target again from what `Task.as_dict` returned.
 

@@ -51,6 +51,11 @@ class Task:
         api: TF Serving's API on `tf.Example`s that it answers: `"classify"` or `"regress"`; "" for
             none.
         outcome: what its answers are called, such as "probability", in pages and messages.
+        compared: the metric whose rows `row_scores` are, of which paired tests tell; the first of
+            `metrics` where it is "".
+        paired_test: of `row_scores`, by name.
+        beats: what is said of the better of two models.
+        is_worse: what is not shown of one that is as good.
     """
 
     target: Any = None
@@ -60,6 +65,10 @@ class Task:
     baselines: ClassVar[tuple[str, ...]] = ()
     api: ClassVar[str] = ""
     outcome: ClassVar[str] = "probability"
+    compared: ClassVar[str] = ""
+    paired_test: ClassVar[str] = "paired permutation test"
+    beats: ClassVar[str] = "answers better than"
+    is_worse: ClassVar[str] = "answer worse"
 
     @classmethod
     def of(cls, data: Any, classes: Sequence[str] | None) -> Task:
@@ -220,6 +229,19 @@ class Task:
         """Of `outcome`."""
         return "probabilities" if self.outcome == "probability" else f"{self.outcome}s"
 
+    def metric(self, name: str | None = None) -> Metric:
+        """One of `metrics`; the first, by which models are ranked, if None.
+
+        Raises:
+            ValueError: it has no such metric.
+        """
+        known = {metric.name: metric for metric in self.metrics}
+        if name is None:
+            return self.metrics[0]
+        if name not in known:
+            raise ValueError(f"`metric` must be one of {tuple(known)}. Received: metric={name!r}")
+        return known[name]
+
     def figures(self, labels: Any, outputs: Any) -> dict[str, float]:
         """The figures of `metrics` by name.
 
@@ -242,15 +264,19 @@ class Task:
         return []
 
     def only_answer(self, report: Any) -> str | None:
-        """What every answer is, though the truth is of several kinds; None otherwise."""
+        """What every answer is, though the truth differs from row to row; None otherwise."""
         return None
 
-    def intervals(self, labels: Any, runs: Sequence[Any]) -> dict[str, tuple[float, float]]:
+    def intervals(
+        self, labels: Any, runs: Sequence[Any], tasks: Sequence[Any] = ()
+    ) -> dict[str, tuple[float, float]]:
         """95 % intervals of figures over draws of rows, of the mean over several runs.
 
         Args:
             labels: as in `report`.
             runs: the outputs of one or more runs.
+            tasks: the task of each run, where runs have learnt something of their own, such as
+                thresholds; this one by default.
         """
         raise NotImplementedError
 

@@ -47,6 +47,10 @@ class Classify(Task):
     )
     baselines = ("majority", "tfidf_logreg")
     api = "classify"
+    compared = "accuracy"
+    paired_test = "exact McNemar test"
+    beats = "is right more often than"
+    is_worse = "be right less often"
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -281,7 +285,9 @@ class Classify(Task):
         is_one = len(answered) == 1 and (report.per_class["support"] > 0).sum() > 1
         return str(answered[0]) if is_one else None
 
-    def intervals(self, labels: Any, runs: Sequence[Any]) -> dict[str, tuple[float, float]]:
+    def intervals(
+        self, labels: Any, runs: Sequence[Any], tasks: Sequence[Any] = ()
+    ) -> dict[str, tuple[float, float]]:
         """Of `accuracy` and `macro_f1`; see `evaluation.metrics.intervals`."""
         return intervals(labels, [run.argmax(axis=1) for run in runs], len(self.names))
 

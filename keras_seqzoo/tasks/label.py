@@ -56,10 +56,16 @@ class Label(Task):
     )
     baselines = ("majority", "tfidf_logreg")
     api = "classify"
+    compared = "sample_f1"
 
     def __post_init__(self) -> None:
         if not self.thresholds:
             object.__setattr__(self, "thresholds", (0.5,) * len(self.names))
+        if len(self.thresholds) != len(self.names):
+            raise ValueError(
+                "Every label has a threshold. Pass as many as there are labels. "
+                f"Received: thresholds={self.thresholds}, {len(self.names)} labels"
+            )
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -205,15 +211,24 @@ class Label(Task):
                 f"No row has the label{'s' * (len(absent) > 1)} "
                 f"{', '.join(map(repr, absent[:5]))}: nothing is known of how well it is found."
             )
-        answers = self.chosen_labels(report.outputs)
-        if len(np.unique(answers, axis=0)) == 1 and len(np.unique(report.labels, axis=0)) > 1:
+        if self.only_answer(report) is not None:
             found.append("All texts are given the same labels: the model tells nothing apart here.")
         return found
 
-    def intervals(self, labels: Any, runs: Sequence[Any]) -> dict[str, tuple[float, float]]:
+    def only_answer(self, report: Any) -> str | None:
+        """The labels that every text is given, though not all have the same; None otherwise."""
+        answers = self.chosen_labels(report.outputs)
+        if (answers != answers[0]).any() or (report.labels == report.labels[0]).all():
+            return None
+        return ", ".join(n for n, has in zip(self.names, answers[0], strict=True) if has) or "none"
+
+    def intervals(
+        self, labels: Any, runs: Sequence[Any], tasks: Sequence[Any] = ()
+    ) -> dict[str, tuple[float, float]]:
         """Of both F1 and of the subset accuracy."""
         truth = np.asarray(labels) > 0
-        answers = [self.chosen_labels(run) for run in runs]
+        tasks = tasks or [self] * len(runs)
+        answers = [task.chosen_labels(run) for task, run in zip(tasks, runs, strict=True)]
 
         def figures(weights: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
             found: dict[str, list[Any]] = {"macro_f1": [], "micro_f1": [], "subset_accuracy": []}

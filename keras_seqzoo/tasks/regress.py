@@ -53,11 +53,19 @@ class Regress(Task):
     )
     baselines = ("mean", "tfidf_ridge")
     outcome = "number"
+    compared = "mae"
+    beats = "errs less than"
+    is_worse = "err more"
 
     def __post_init__(self) -> None:
         for name, value in (("mean", 0.0), ("std", 1.0)):
             if not getattr(self, name):
                 object.__setattr__(self, name, (value,) * len(self.names))
+            if len(getattr(self, name)) != len(self.names):
+                raise ValueError(
+                    "Every number has a mean and a standard deviation. Pass as many as there are "
+                    f"numbers. Received: {name}={getattr(self, name)}, {len(self.names)} numbers"
+                )
 
     @property
     def api(self) -> str:  # type: ignore[override]
@@ -169,7 +177,15 @@ class Regress(Task):
                 found.append(f"All answers for {name!r} are alike: the model tells nothing apart.")
         return found
 
-    def intervals(self, labels: Any, runs: Sequence[Any]) -> dict[str, tuple[float, float]]:
+    def only_answer(self, report: Any) -> str | None:
+        """The numbers that every answer is, though the truth differs; None otherwise."""
+        if np.ptp(report.outputs, axis=0).any() or not np.ptp(report.labels, axis=0).any():
+            return None
+        return ", ".join(f"{value:.6g}" for value in report.outputs[0])
+
+    def intervals(
+        self, labels: Any, runs: Sequence[Any], tasks: Sequence[Any] = ()
+    ) -> dict[str, tuple[float, float]]:
         """Of all figures but Spearman's, which takes ranks anew for each draw."""
         truth = np.asarray(labels, np.float64)
 

@@ -99,7 +99,7 @@ def test_the_majority_knows_nothing_but_the_shares_of_the_classes(compared, part
     train, _, test = parts
     (run,) = next(e for e in compared.results.entries if e.label == "majority").runs
     shares = np.bincount(train.labels) / len(train)
-    np.testing.assert_allclose(run.probabilities, np.tile(shares, (len(test), 1)))
+    np.testing.assert_allclose(run.outputs, np.tile(shares, (len(test), 1)))
 
 
 def test_what_is_loaded_and_what_is_served_answer_as_the_table_says(compared, parts):
@@ -108,12 +108,12 @@ def test_what_is_loaded_and_what_is_served_answer_as_the_table_says(compared, pa
     texts = parts[2].texts
     kept = next(e for e in compared.results.entries if e.label == "small gru").kept
     np.testing.assert_allclose(
-        compared.load("small gru").predict(texts, verbose=0), kept.probabilities, atol=1e-6
+        compared.load("small gru").predict(texts, verbose=0), kept.outputs, atol=1e-6
     )
     served = SavedPredictor(compared.saved_model("small gru")).predict(texts)
-    np.testing.assert_allclose(served, kept.probabilities, atol=1e-5)
+    np.testing.assert_allclose(served, kept.outputs, atol=1e-5)
     baseline = next(e for e in compared.results.entries if e.label == "tfidf_logreg").kept
-    np.testing.assert_allclose(compared.load("tfidf_logreg").predict(texts), baseline.probabilities)
+    np.testing.assert_allclose(compared.load("tfidf_logreg").predict(texts), baseline.outputs)
     with pytest.raises(ValueError, match="must be a model of the comparison"):
         compared.load("lstm")
     with pytest.raises(ValueError, match="none of a baseline"):
@@ -123,7 +123,7 @@ def test_what_is_loaded_and_what_is_served_answer_as_the_table_says(compared, pa
 def test_the_mistakes_it_was_surest_of_are_explained(compared):
     for entry in compared.results.entries:
         rows = [row for row, _ in entry.mistakes]
-        probabilities = entry.kept.probabilities
+        probabilities = entry.kept.outputs
         wrong = np.flatnonzero(probabilities.argmax(axis=1) != compared.results.labels)
         assert set(rows) <= set(wrong)
         sure = probabilities[rows].max(axis=1)
@@ -164,7 +164,7 @@ def test_more_explanations_train_nothing_again(compared, parts):
     assert len(again.results.entries[0].mistakes) <= 1
     # The model was built anew, and its weights read.
     served = SavedPredictor(again.saved_model("small gru")).predict(parts[2].texts)
-    np.testing.assert_allclose(served, again.results.entries[0].kept.probabilities, atol=1e-5)
+    np.testing.assert_allclose(served, again.results.entries[0].kept.outputs, atol=1e-5)
 
 
 def test_the_call_that_is_shown_has_every_setting_that_was_given(parts, tmp_path):
@@ -260,7 +260,7 @@ def test_a_model_that_always_says_the_same_and_texts_that_it_cuts_are_told(tmp_p
     )  # fmt: skip
     assert comparison.table.at["g", "texts_cut"] == 3
     run = next(e for e in comparison.results.entries if e.label == "majority").kept
-    assert len(set(run.probabilities.argmax(axis=1))) == 1
+    assert len(set(run.outputs.argmax(axis=1))) == 1
     assert comparison.table.at["majority", "macro_f1"] < 0.4
     page = comparison.to_html(tmp_path / "page.html").read_text("utf-8")
     cut = page[page.index("Texts longer than a model reads") :]

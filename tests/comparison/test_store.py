@@ -18,8 +18,10 @@ from keras_seqzoo.comparison.candidates import Candidate
 from keras_seqzoo.comparison.comparison import Comparison
 from keras_seqzoo.comparison.store import ModelRecord, Store, write_json
 from keras_seqzoo.data.table import TextTable
+from keras_seqzoo.data.targets import OneOf
 from keras_seqzoo.evaluation.results import Run
 from keras_seqzoo.explanation.explanation import Explanation
+from keras_seqzoo.tasks.classify import Classify
 
 TEXTS = ["a good film", "a bad film", "good", "bad"]
 NAMES = ("tfidf_logreg", "majority")
@@ -62,7 +64,7 @@ def test_a_baseline_is_fitted_anew_and_answers_as_the_table_says(stored: Path) -
     comparison = Comparison(stored)
     for entry in comparison.results.entries:
         answers = comparison.load(entry.label).predict(TEXTS)
-        np.testing.assert_allclose(answers, entry.kept.probabilities, rtol=1e-12)
+        np.testing.assert_allclose(answers, entry.kept.outputs, rtol=1e-12)
     with pytest.raises(ValueError, match="none of a baseline: `load` fits it anew"):
         comparison.file("majority")
 
@@ -88,10 +90,16 @@ def test_what_lies_outside_the_folder_is_refused(folder: Path, tmp_path: Path, n
         Comparison(folder)
 
 
+OTHER = {"kind": "labels", "names": ["n", "p"]}
+UNFIT = {"target": OTHER, "thresholds": [0.5]}
 HOSTILE: list[tuple[str, Callable[[Any], Any]]] = [
     ("comparison.json", lambda s: s.clear()),
-    ("comparison.json", lambda s: s.update(classes=[1, 2])),
-    ("comparison.json", lambda s: s.update(classes=["n"])),
+    ("comparison.json", lambda s: s["task"]["target"].update(names=[1, 2])),
+    ("comparison.json", lambda s: s["task"]["target"].update(names=["n"])),
+    ("comparison.json", lambda s: s["task"].update(name="tags")),
+    ("comparison.json", lambda s: s.update(task=["classify"])),
+    ("comparison.json", lambda s: s.update(classes=[1, 2]) or s.pop("task")),
+    ("comparison.json", lambda s: s.pop("task")),
     ("comparison.json", lambda s: s.update(title={"a": 1})),
     ("comparison.json", lambda s: s.update(data=[])),
     ("comparison.json", lambda s: s["last"].update(seeds=["../../../x"])),
@@ -107,6 +115,9 @@ HOSTILE: list[tuple[str, Callable[[Any], Any]]] = [
     ("models/majority/facts.json", lambda s: s["mistakes"][0][1].update(target="?")),
     ("models/majority/seed-0.json", lambda s: s.update(history={"loss": "abc"})),
     ("models/majority/seed-0.json", lambda s: s.update(valid_loss=True)),
+    ("models/majority/seed-0.json", lambda s: s.update(task={"name": "classify"})),
+    ("models/majority/seed-0.json", lambda s: s.update(task={"name": "label", "target": OTHER})),
+    ("models/majority/seed-0.json", lambda s: s.update(task={**UNFIT, "name": "label"})),
 ]
 
 
@@ -117,6 +128,20 @@ def test_stories_of_the_wrong_kind_say_to_compare_again(
     change(folder / name, edit)
     with pytest.raises(ValueError, match=r"damaged.*run `compare` again.*Received: "):
         Comparison(folder)
+
+
+def test_a_comparison_of_an_earlier_version_is_of_texts_and_classes(folder: Path) -> None:
+    def earlier(story: Any) -> None:
+        del story["inputs"]
+        story["classes"] = story.pop("task")["target"]["names"]
+
+    change(folder / "comparison.json", earlier)
+    for name in NAMES:
+        change(folder / "models" / name / "seed-0.json", lambda s: s.pop("task"))
+    comparison = Comparison(folder)
+    assert comparison.results.task == Classify(OneOf(("n", "p")))
+    assert comparison.table.at["tfidf_logreg", "accuracy"] == 1
+    assert comparison.load("tfidf_logreg").predict(["good"]).shape == (1, 2)
 
 
 def test_json_as_deep_as_it_can_be_is_refused(folder: Path) -> None:
@@ -152,9 +177,9 @@ def test_rows_of_every_kind_are_kept(tmp_path: Path, texts: Any, labels: Any) ->
     assert (test.inputs, test.target) == (table.inputs, table.target)
     assert test.fingerprint() == table.take([2, 0]).fingerprint()
     assert test.row_numbers.tolist() == [3, 1]
-    known = {"title", "rows", "classes", "data", "last"}
-    is_plain = texts is TEXTS and isinstance(labels[0], str)
-    assert (store.story().keys() == known) is is_plain
+    known = {"title", "rows", "inputs", "task", "data", "last"}
+
+    assert store.story().keys() == known
 
 
 @pytest.mark.parametrize(
@@ -163,12 +188,13 @@ def test_rows_of_every_kind_are_kept(tmp_path: Path, texts: Any, labels: Any) ->
         lambda s: s.update(inputs="series"),
         lambda s: s.update(inputs="text"),
         lambda s: s.update(inputs=["pair"]),
-        lambda s: s.update(target={"kind": "tags", "names": ["n", "p"]}),
-        lambda s: s.update(target={"kind": "labels", "names": ["n", 1]}),
-        lambda s: s.update(target={"kind": "labels", "names": ["n"]}),
-        lambda s: s.update(target={"kind": "number"}),
-        lambda s: s.update(target=["labels"]),
-        lambda s: s.pop("target"),
+        lambda s: s["task"].update(target={"kind": "tags", "names": ["n", "p"]}),
+        lambda s: s["task"].update(target={"kind": "labels", "names": ["n", 1]}),
+        lambda s: s["task"].update(target={"kind": "labels", "names": ["n"]}),
+        lambda s: s["task"].update(thresholds=[0.5]),
+        lambda s: s["task"].update(target={"kind": "number"}),
+        lambda s: s["task"].update(target=["labels"]),
+        lambda s: s.pop("task"),
     ],
 )
 def test_a_story_of_other_rows_is_damaged(tmp_path: Path, edit: Callable[[Any], Any]) -> None:

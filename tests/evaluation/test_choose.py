@@ -8,9 +8,11 @@ import pytest
 from results_cases import answers, made
 from sklearn import metrics
 
+from keras_seqzoo.data.targets import OneOf
 from keras_seqzoo.evaluation.choose import differences, neighbours, pareto_front, recommend
 from keras_seqzoo.evaluation.leaderboard import leaderboard
 from keras_seqzoo.evaluation.results import Costs, Entry, Results, Run
+from keras_seqzoo.tasks.classify import Classify
 
 
 def test_the_table_has_scikit_learns_metrics_averaged_over_the_runs():
@@ -18,7 +20,9 @@ def test_the_table_has_scikit_learns_metrics_averaged_over_the_runs():
     labels = rng.integers(0, 3, 50)
     probabilities = rng.dirichlet(np.ones(3), (2, 50))
     runs = [Run(seed, p) for seed, p in enumerate(probabilities)]
-    results = Results("r", ("a", "b", "c"), [""] * 50, labels, [Entry("m", runs=runs)])
+    results = Results(
+        "r", Classify(OneOf(("a", "b", "c"))), [""] * 50, labels, [Entry("m", runs=runs)]
+    )
     row = leaderboard(results).loc["m"]
     said = probabilities.argmax(axis=2)
     assert row["accuracy"] == np.mean([metrics.accuracy_score(labels, s) for s in said])
@@ -68,7 +72,7 @@ def test_what_is_told_is_of_the_trained_models_and_of_all_their_runs():
     labels = np.arange(200) % 2
     runs = [Run(0, answers(labels, range(10)), 0.1), Run(1, answers(labels, range(90)), 0.4)]
     entries = [Entry("m", runs=runs), Entry("n", runs=[Run(0, answers(labels, range(60)))])]
-    results = Results("r", ("n", "y"), [""] * 200, labels, entries)
+    results = Results("r", Classify(OneOf(("n", "y"))), [""] * 200, labels, entries)
     said = str(differences(results, [("m", "n")])[0])
     assert "m is right more often than n, as trained (accuracy of the kept runs +0.2500" in said
     assert "of all runs 0.5500 to 0.9500, and 0.7000 to 0.7000" in said
@@ -80,7 +84,7 @@ def test_what_is_told_is_of_the_trained_models_and_of_all_their_runs():
 def test_the_kept_run_is_that_of_the_lowest_validation_loss():
     labels = np.arange(200) % 2
     runs = [Run(0, answers(labels, range(50)), 0.6), Run(1, answers(labels, range(80)), 0.4)]
-    results = Results("r", ("n", "y"), [""] * 200, labels, [Entry("m", runs=runs)])
+    results = Results("r", Classify(OneOf(("n", "y"))), [""] * 200, labels, [Entry("m", runs=runs)])
     assert results.report("m").accuracy == 0.6
     assert results.mean("m", "accuracy") == pytest.approx((0.75 + 0.6) / 2)
 
@@ -88,8 +92,8 @@ def test_the_kept_run_is_that_of_the_lowest_validation_loss():
 def test_the_pareto_front_has_what_no_other_beats():
     # dear, mid and cheap cost 100, 10 and 1 ms; mid is as poor as cheap.
     table = leaderboard(made(dear=range(10), mid=range(40), cheap=range(40)))
-    assert pareto_front(table, "p95_ms") == ["cheap", "dear"]
-    assert pareto_front(table, "p95_ms", "log_loss") == ["cheap", "dear"]
+    assert pareto_front(table, "p95_ms", Classify.metrics[0]) == ["cheap", "dear"]
+    assert pareto_front(table, "p95_ms", Classify().metric("log_loss")) == ["cheap", "dear"]
 
 
 def test_the_best_within_the_limits_is_recommended_with_the_reason():
@@ -115,8 +119,7 @@ def test_a_model_that_answers_one_class_is_no_cheaper_choice():
     results = made(dear=range(0, 20, 2), alike=range(0, 200, 2))
     few = np.arange(20)
     entries = [
-        dataclasses.replace(e, runs=[Run(0, e.kept.probabilities[few], 0.5)])
-        for e in results.entries
+        dataclasses.replace(e, runs=[Run(0, e.kept.outputs[few], 0.5)]) for e in results.entries
     ]
     results = dataclasses.replace(results, labels=results.labels[few], entries=entries)
     assert not neighbours(results)[0].shown
