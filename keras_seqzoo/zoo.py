@@ -125,7 +125,9 @@ def build_model(
     """
     found = find_model(str(name))
     card = found.card
-    task = task or TASK_OF_TARGET.get(getattr(_of(data, "target"), "kind", ""), "classify")
+    task = task or TASK_OF_TARGET.get(
+        getattr(getattr(data, "target", None), "kind", ""), "classify"
+    )
     _check_task(task)
     pair = _is_pair(data, inputs)
     _check_backend()
@@ -154,7 +156,9 @@ def build_model(
     if pair:
         preprocessor.pair = True
     preprocessor.check_length()
-    return task_module.build(parts, data, classes=classes, name=card.name, **head)
+    return task_module.build(
+        parts, data, task_module.OPTIONS(**head), classes=classes, name=card.name
+    )
 
 
 def check_options(name: str, options: Mapping[str, Any], task: str = "classify") -> None:
@@ -172,9 +176,7 @@ def check_options(name: str, options: Mapping[str, Any], task: str = "classify")
 
 def head_options(task: str) -> dict[str, Option]:
     """Returns the options of a task's head; its module is imported."""
-    build = importlib.import_module(TASKS[task]).build
-    given = ("parts", "data", "classes", "name")
-    return {name: found for name, found in options_of(build).items() if name not in given}
+    return options_of(importlib.import_module(TASKS[task]).OPTIONS)
 
 
 def _share_options(
@@ -229,15 +231,10 @@ def _check_task(task: str) -> None:
         )
 
 
-def _of(data: Any, name: str) -> Any:
-    """What a table or a stream says of itself; None of texts."""
-    return getattr(data, name, None)
-
-
 def _is_pair(data: Any, inputs: str | None) -> bool:
     from keras_seqzoo.data.inputs import INPUTS  # pandas is not needed to list models
 
-    of_data = getattr(_of(data, "inputs"), "name", None)
+    of_data = getattr(getattr(data, "inputs", None), "name", None)
     if isinstance(data, tuple) and len(data) == 2 and not isinstance(data[0], str):
         of_data = "pair"
     if inputs not in (None, *INPUTS) or (inputs and of_data and inputs != of_data):

@@ -67,7 +67,8 @@ def _print_one(card: zoo.ModelCard) -> None:
     )
     table = Table("option", "default", "", box=None)
     table.columns[0].no_wrap = True
-    for option in zoo.find_model(card.name).options.values():
+    # An option of both, such as the dropout, is meant for both.
+    for option in {**zoo.head_options("classify"), **zoo.find_model(card.name).options}.values():
         table.add_row(option.name, escape(option.shown), escape(option.help))
     results.print(table)
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from keras_seqzoo.data.targets import target_from_dict
+from keras_seqzoo.options import option
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -35,6 +36,21 @@ class Metric(NamedTuple):
     lower_is_better: bool = False
     interval: bool = False
     decimals: int = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """The options of a head that answers from one vector."""
+
+    pooling: str | None = option(
+        None,
+        'how one vector is made of all: `"mean"`, `"max"`, `"last"`, `"cls"` or `"pooled"`',
+        "the family's",
+    )
+    dropout: float | None = option(None, "before every layer of the head", "the encoder's")
+    head_dim: int | None = option(
+        None, "width of a ReLU layer before the last one", "no such layer"
+    )
 
 
 @dataclass(frozen=True)
@@ -84,31 +100,26 @@ class Task:
         cls,
         parts: EncoderParts,
         data: Any,
+        options: Head,
         *,
         classes: Sequence[str] | None = None,
         name: str,
-        pooling: str | None = None,
-        dropout: float | None = None,
-        head_dim: int | None = None,
     ) -> TextModel:
         """Builds and compiles a model of this task over an encoder.
 
         Args:
             parts: the encoder, its preprocessor and its family's defaults.
             data: training data; its target is taken where `classes` is None.
+            options: of the head.
             classes: class names in label order.
             name: name of the model.
-            pooling: one of the family's poolings; its default if None.
-            dropout: rate before every layer of the head; the family's default if None.
-            head_dim: width of a ReLU layer before the last one; none if None.
 
         Raises:
             ValueError: no target, or a value out of its range.
         """
         from keras_seqzoo.tasks.head import build_head
 
-        task = cls.of(data, classes)
-        return build_head(task, parts, name, pooling, dropout, head_dim)
+        return build_head(cls.of(data, classes), parts, options, name)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from sklearn import metrics
 from keras_seqzoo.data.naming import label_numbers
 from keras_seqzoo.data.targets import OneOf
 from keras_seqzoo.evaluation.metrics import calibration_error, intervals
-from keras_seqzoo.tasks.base import Metric, Task
+from keras_seqzoo.tasks.base import Head, Metric, Task
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -296,7 +296,7 @@ class Classify(Task):
         return (np.asarray(outputs).argmax(axis=1) == labels).astype(np.float64)
 
 
-TASK = Classify
+TASK, OPTIONS = Classify, Head
 build = Classify.build
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -10,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_seqzoo.layers.pooling import choose_pooling, pooled_vectors
+from keras_seqzoo.options import option
 from keras_seqzoo.preprocessing.base import FEATURES, Preprocessor, with_a_token
 from keras_seqzoo.tasks.base import Task
 from keras_seqzoo.tasks.model import ServingFunction, TextModel
@@ -18,22 +20,33 @@ if TYPE_CHECKING:
     from keras_seqzoo.encoders.parts import EncoderParts
 
 
+@dataclass(frozen=True, kw_only=True)
+class Pooled:
+    """The options of a model that returns vectors."""
+
+    pooling: str | None = option(
+        None,
+        'how one vector is made of all: `"mean"`, `"max"`, `"last"`, `"cls"` or `"pooled"`',
+        "the family's",
+    )
+
+
 def build(
     parts: EncoderParts,
-    data: Any = None,
+    data: Any,
+    options: Pooled,
     *,
     classes: Sequence[str] | None = None,
     name: str,
-    pooling: str | None = None,
 ) -> TextEmbedder:
     """Builds a model that returns vectors. It has no loss: a pretrained encoder, as it is.
 
     Args:
         parts: the encoder and its preprocessor.
         data: unused.
+        options: of the pooling.
         classes: None; vectors have no classes.
         name: name of the model.
-        pooling: one of the family's poolings; its default if None.
 
     Raises:
         ValueError: `classes` are given, or a pooling that the family does not have.
@@ -44,7 +57,7 @@ def build(
             f"Received: classes={classes!r}"
         )
     return TextEmbedder(
-        parts.encoder, parts.preprocessor, choose_pooling(pooling, parts), name=name
+        parts.encoder, parts.preprocessor, choose_pooling(options.pooling, parts), name=name
     )
 
 
@@ -54,7 +67,7 @@ class Embed(Task):
     name = "embed"
 
 
-TASK = Embed
+TASK, OPTIONS = Embed, Pooled
 
 
 @keras.saving.register_keras_serializable("keras_seqzoo")

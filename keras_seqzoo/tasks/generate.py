@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -31,6 +32,7 @@ from keras_seqzoo.decoding.writing import (
     spelt,
     valid_utf8,
 )
+from keras_seqzoo.options import option
 from keras_seqzoo.preprocessing.base import FEATURES, Preprocessor, as_strings, is_text
 from keras_seqzoo.tasks.base import Task
 from keras_seqzoo.tasks.model import ServingFunction, TextModel
@@ -39,30 +41,34 @@ if TYPE_CHECKING:
     from keras_seqzoo.encoders.parts import EncoderParts
 
 
+@dataclass(frozen=True, kw_only=True)
+class Writing:
+    """The options of a language model: how `generate`, and the export, write by default."""
+
+    sampler: str = option("top_p", "how tokens are chosen, see `make_sampler`")
+    temperature: float = option(1.0, "of the choice; lower is more predictable")
+    max_length: int | None = option(
+        None, "most tokens of prompt and continuation together", "64, or all positions"
+    )
+    dropout: float | None = option(None, "before the scores of recurrent models", "the encoder's")
+
+
 def build(
     parts: EncoderParts,
-    data: Any = None,
+    data: Any,
+    options: Writing,
     *,
     classes: Sequence[str] | None = None,
     name: str,
-    sampler: str = "top_p",
-    temperature: float = 1.0,
-    max_length: int | None = None,
-    dropout: float | None = None,
 ) -> TextGenerator:
     """Builds and compiles a language model over a causal encoder.
 
     Args:
         parts: the encoder, its preprocessor and its family's defaults.
         data: unused here; an encoder from scratch learnt its vocabulary from it.
+        options: how `generate` writes where the call does not say.
         classes: None; generated text has no classes.
         name: name of the model.
-        sampler: how `generate` chooses tokens where the call does not say, and how the exported
-            model does; see `make_sampler`.
-        temperature: the same.
-        max_length: most tokens of prompt and continuation together, where the call does not say;
-            64, or as many as there are positions, by default.
-        dropout: rate before the scores of recurrent models; the family's default if None.
 
     Raises:
         ValueError: an encoder that reads both ways, `classes`, or a value out of its range.
@@ -80,10 +86,10 @@ def build(
     model = TextGenerator(
         parts.encoder,
         parts.preprocessor,
-        sampler=sampler,
-        temperature=temperature,
-        max_length=max_length,
-        dropout=parts.dropout if dropout is None else dropout,
+        sampler=options.sampler,
+        temperature=options.temperature,
+        max_length=options.max_length,
+        dropout=parts.dropout if options.dropout is None else options.dropout,
         name=name,
     )
     model.compile(
@@ -112,7 +118,7 @@ class Generate(Task):
     name = "generate"
 
 
-TASK = Generate
+TASK, OPTIONS = Generate, Writing
 
 
 @keras.saving.register_keras_serializable("keras_seqzoo")

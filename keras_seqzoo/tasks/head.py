@@ -13,7 +13,7 @@ from keras_seqzoo.data.targets import OneOf
 from keras_seqzoo.layers.pooling import POOLINGS, choose_pooling, pooled_vectors
 from keras_seqzoo.preprocessing.base import FEATURES, Preprocessor
 from keras_seqzoo.tasks import task_from_dict
-from keras_seqzoo.tasks.base import Task
+from keras_seqzoo.tasks.base import Head, Task
 from keras_seqzoo.tasks.classify import Classify
 from keras_seqzoo.tasks.model import ServingFunction, TextModel
 
@@ -21,23 +21,16 @@ if TYPE_CHECKING:
     from keras_seqzoo.encoders.parts import EncoderParts
 
 
-def build_head(
-    task: Task,
-    parts: EncoderParts,
-    name: str,
-    pooling: str | None,
-    dropout: float | None,
-    head_dim: int | None,
-) -> TextPredictor:
+def build_head(task: Task, parts: EncoderParts, options: Head, name: str) -> TextPredictor:
     """Builds and compiles a model; see `Task.build`."""
     model = TextPredictor(
         encoder=parts.encoder,
         preprocessor=parts.preprocessor,
         task=task,
-        pooling=choose_pooling(pooling, parts),
-        dropout=parts.dropout if dropout is None else dropout,
+        pooling=choose_pooling(options.pooling, parts),
+        dropout=parts.dropout if options.dropout is None else options.dropout,
         poolings=parts.poolings,
-        head_dim=head_dim,
+        head_dim=options.head_dim,
         name=name,
     )
     model.compile(

@@ -13,7 +13,7 @@ from sklearn import metrics
 
 from keras_seqzoo.data.targets import AnyOf
 from keras_seqzoo.evaluation.metrics import bootstrap
-from keras_seqzoo.tasks.base import Metric, Task, targets_of
+from keras_seqzoo.tasks.base import Head, Metric, Task, targets_of
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -285,5 +285,5 @@ def best_thresholds(truth: Any, outputs: Any) -> npt.NDArray[np.float32]:
     return chosen
 
 
-TASK = Label
+TASK, OPTIONS = Label, Head
 build = Label.build

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -11,6 +12,7 @@ import numpy as np
 from keras_seqzoo.data.targets import OneOf
 from keras_seqzoo.decoding.transformer import TransformerDecoding
 from keras_seqzoo.layers.labels import LabelScores
+from keras_seqzoo.options import option
 from keras_seqzoo.preprocessing.base import FEATURES, Preprocessor
 from keras_seqzoo.preprocessing.prompt import PromptPreprocessor
 from keras_seqzoo.tasks.classify import Classify, check_class_names
@@ -23,32 +25,40 @@ TEMPLATE = "Text: {text}\nLabel: {label}"
 CONTENT_FREE = ("N/A", "", "[MASK]")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Prompt:
+    """The options of a prompt."""
+
+    template: str = option(
+        TEMPLATE, "the prompt, with `{text}`, and `{label}` at its end", '`"Text: … Label: …"`'
+    )
+    labels: Mapping[str, str] | Sequence[str] | None = option(
+        None, "what stands for each class: a dict by class, or in their order", "their names"
+    )
+    examples: Any = option(
+        (), "answered prompts to begin with: pairs of text and class, or a table", "none"
+    )
+    calibrate: bool | Sequence[str] = option(
+        False, 'divide by what is said of texts without content (`"N/A"`, …); or such texts'
+    )
+
+
 def build(
     parts: EncoderParts,
-    data: Any = None,
+    data: Any,
+    options: Prompt,
     *,
     classes: Sequence[str] | None = None,
     name: str,
-    template: str = TEMPLATE,
-    labels: Mapping[str, str] | Sequence[str] | None = None,
-    examples: Any = (),
-    calibrate: bool | Sequence[str] = False,
 ) -> PromptClassifier:
-    r"""Builds a classifier that asks a language model.
+    """Builds a classifier that asks a language model.
 
     Args:
         parts: GPT-2 and its preprocessor.
         data: a table, whose classes are taken where `classes` is None.
+        options: the prompt.
         classes: class names in label order.
         name: name of the model.
-        template: the prompt, with `{text}`, and `{label}` at its end, such as
-            `"Review: {text}\nSentiment: {label}"`.
-        labels: what stands for each class in the prompt: a dict by class, or in the order of the
-            classes; their names by default.
-        examples: answered prompts that stand before each question: pairs of a text and a class
-            name, or a small `TextTable`.
-        calibrate: whether to divide by what the model says of a text without content (`"N/A"`,
-            `""`, `"[MASK]"`), see `PromptClassifier.calibrate`; or such texts.
 
     Raises:
         ValueError: not a GPT-2; a template without its places; labels that can not be told
@@ -65,11 +75,11 @@ def build(
             "task='classify'. Received: a table of pairs"
         )
     names = check_class_names(classes or getattr(data, "classes", None))
-    words = _words(labels, names)
-    before, after, space = _split(template)
+    words = _words(options.labels, names)
+    before, after, space = _split(options.template)
     shown = "".join(
-        template.replace("{label}", words[number]).replace("{text}", text) + "\n\n"
-        for text, number in _pairs(examples, names)
+        options.template.replace("{label}", words[number]).replace("{text}", text) + "\n\n"
+        for text, number in _pairs(options.examples, names)
     )
     backbone = next((y.backbone for y in parts.encoder.layers if hasattr(y, "backbone")), None)
     decoding = TransformerDecoding(backbone)
@@ -97,8 +107,8 @@ def build(
         metrics=["accuracy"],
         jit_compile=False,
     )
-    if calibrate is not False:
-        model.calibrate(CONTENT_FREE if calibrate is True else calibrate)
+    if options.calibrate is not False:
+        model.calibrate(CONTENT_FREE if options.calibrate is True else options.calibrate)
     return model
 
 
@@ -236,4 +246,4 @@ def _label_ids(tokens: Preprocessor, spelt: Sequence[str], words: Sequence[str])
     return ids
 
 
-TASK = Classify
+TASK, OPTIONS = Classify, Prompt

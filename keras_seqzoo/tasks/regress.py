@@ -13,7 +13,7 @@ from scipy import stats
 from sklearn import metrics
 
 from keras_seqzoo.evaluation.metrics import bootstrap
-from keras_seqzoo.tasks.base import Metric, Task, targets_of
+from keras_seqzoo.tasks.base import Head, Metric, Task, targets_of
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -241,5 +241,5 @@ def _figures(truth: Any, answers: Any) -> dict[str, float]:
     }
 
 
-TASK = Regress
+TASK, OPTIONS = Regress, Head
 build = Regress.build

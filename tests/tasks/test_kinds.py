@@ -73,7 +73,9 @@ def test_signatures_answer_as_decode(kind: Any) -> None:
     answer = SavedPredictor(exported)._answer
     columns = np.asarray(table.texts).reshape(16, -1).T
     names = ("text", "text_pair")[: len(columns)]
-    given = {name: keras.ops.convert_to_tensor(list(c)) for name, c in zip(names, columns)}
+    given = {
+        name: keras.ops.convert_to_tensor(list(c)) for name, c in zip(names, columns, strict=True)
+    }
     answered = {name: value.numpy() for name, value in answer(**given).items()}
     for row, told in enumerate(model.task.decode(model.predict(table, verbose=0))):
         for name, value in told.items():
@@ -169,7 +171,7 @@ def test_a_table_of_another_task_is_refused(built: str, given: str, message: str
     for use in (model.fit, lambda table: sz.evaluate(model, table)):
         with pytest.raises(ValueError, match=message):
             use(tables[given])
-    with pytest.raises(ValueError, match="learns|Leave `task` out"):
+    with pytest.raises(ValueError, match=r"learns|Leave `task` out"):
         sz.build_model("gru", tables[given], task=model.task.name, units=4)
 
 
@@ -184,7 +186,7 @@ def test_pairs_and_texts_are_told_apart() -> None:
     for wrong in (["a", "b"], [("a", "b", "c")], [("a",)]):
         with pytest.raises(TypeError, match="reads two texts a row"):
             model.predict(wrong, verbose=0)
-    with pytest.raises(ValueError, match="needs a second one.*2 first texts, 1 second"):
+    with pytest.raises(ValueError, match=r"needs a second one.*2 first texts, 1 second"):
         model.predict((["a", "b"], ["c"]), verbose=0)
     with pytest.raises(ValueError, match=r"with pairs of texts, text=\(…, …\)"):
         model.fit(sz.TextTable.from_texts(TEXTS, TARGETS["class"][0]), verbose=0)
