@@ -1,4 +1,7 @@
-"""Every kind of input with every kind of target: trained, asked, saved, exported, scored."""
+"""Every encoder with every input and target: trained, asked, saved, exported, scored.
+
+Registering one of them enrols it here.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,10 @@ import numpy as np
 import pytest
 from samples import NEGATIVE, POSITIVE
 from sklearn import metrics
+from trained import MODELS, RATES
 
 import keras_seqzoo as sz
+from keras_seqzoo.data.inputs import INPUTS
 from keras_seqzoo.serving.saved import SavedPredictor, load_keras_file
 from keras_seqzoo.tasks import task_from_dict
 from keras_seqzoo.tasks.label import best_thresholds
@@ -26,21 +31,56 @@ TARGETS: dict[str, Any] = {
 }
 
 
-@pytest.fixture(scope="module", params=[(i, t) for i in ("text", "pair") for t in TARGETS])
+KINDS = [
+    pytest.param(
+        (name, inputs, target),
+        id=f"{name}-{inputs}-{target}",
+        marks=() if name == "gru" else pytest.mark.slow,
+    )
+    for name in MODELS
+    for inputs in INPUTS
+    for target in TARGETS
+]
+
+
+@pytest.fixture(scope="module")
 def kind(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A table, a model that was trained on it, its file and its export."""
-    inputs, target = request.param
+    name, inputs, target = request.param
     labels, named = TARGETS[target]
     table = sz.TextTable.from_texts(PAIRS if inputs == "pair" else TEXTS, labels, target=named)
     keras.utils.set_random_seed(0)
-    model = sz.build_model("gru", table, units=8, embedding_dim=16, dropout=0.0)
-    model.compile(keras.optimizers.Adam(0.02), **model.task.training())
-    model.fit(table, validation_data=table, epochs=40, verbose=0)
+    card = sz.model_card(name)
+    model = sz.build_model(name, table, weights=None, **card.tiny)
+    model.optimizer.learning_rate = RATES.get(card.family, 0.005)
+    data = sz.make_dataset(table, model, batch_size=8, shuffle=True, seed=0)
+    model.fit(data, validation_data=table, epochs=40, verbose=0)
     folder = tmp_path_factory.mktemp("kind")
     model.save(folder / "model.keras")
     return table, model, folder / "model.keras", sz.export_model(model, folder / "served")
 
 
+def every_kind(test: Any) -> Any:
+    """Runs a test for every encoder, every input and every target."""
+    return pytest.mark.parametrize("kind", KINDS, indirect=True, scope="module")(test)
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name not in ("lstm", "bilstm")])
+def test_every_encoder_reads_pairs(name: str) -> None:
+    """Either text counts, and which of them is the first one."""
+    table = sz.TextTable.from_texts(PAIRS, TARGETS["class"][0])
+    model = sz.build_model(name, table, weights=None, **sz.model_card(name).tiny)
+    pairs = [("a good film", "bad"), ("bad", "a good film"), ("a good film", "good"), ("", "")]
+    features = model.preprocessor(pairs)
+    vectors = model.vectors(features).numpy()
+    assert np.isfinite(vectors).all()
+    for i, j in ((0, 1), (0, 2)):
+        assert np.abs(vectors[i] - vectors[j]).max() > 1e-5
+    alone = model.vectors(model.preprocessor(pairs[:1])).numpy()
+    np.testing.assert_allclose(vectors[:1], alone, atol=1e-5)
+
+
+@every_kind
 def test_learns_its_rows(kind: Any) -> None:
     table, model, _, _ = kind
     assert model.evaluate(table, verbose=0)[0] < 0.2
@@ -54,6 +94,7 @@ def test_learns_its_rows(kind: Any) -> None:
     assert report.task.row_scores(table.labels, report.outputs).shape == (16,)
 
 
+@every_kind
 def test_file_and_export_answer_as_the_model(kind: Any) -> None:
     table, model, file, exported = kind
     expected = model.predict(table, verbose=0)
@@ -68,6 +109,7 @@ def test_file_and_export_answer_as_the_model(kind: Any) -> None:
     assert sz.audit(exported).passed
 
 
+@every_kind
 def test_signatures_answer_as_decode(kind: Any) -> None:
     table, model, _, exported = kind
     answer = SavedPredictor(exported)._answer
@@ -88,6 +130,7 @@ def test_signatures_answer_as_decode(kind: Any) -> None:
                 np.testing.assert_allclose(said, value, rtol=1e-4, atol=1e-5)
 
 
+@every_kind
 def test_streams_and_tables_make_the_same_batches(kind: Any, tmp_path: Path) -> None:
     table, model, _, _ = kind
     frame = table.frame
