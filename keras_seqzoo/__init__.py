@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from keras_seqzoo.explanation.explanation import Explanation
     from keras_seqzoo.explanation.explanations import Explanations
     from keras_seqzoo.explanation.faithfulness import faithfulness
+    from keras_seqzoo.explanation.steps import explain_steps
     from keras_seqzoo.serving.audit import audit
     from keras_seqzoo.serving.client import AsyncServingClient, ServingClient, ServingError
     from keras_seqzoo.serving.export import export_model
@@ -69,6 +70,7 @@ _homes = {
     "explain": "explanation.explain",
     "Explanation": "explanation.explanation",
     "Explanations": "explanation.explanations",
+    "explain_steps": "explanation.steps",
     "faithfulness": "explanation.faithfulness",
     "Report": "evaluation.report",
     "evaluate": "evaluation.report",
@@ -104,6 +106,7 @@ __all__ = [
     "embed",
     "evaluate",
     "explain",
+    "explain_steps",
     "export_model",
     "faithfulness",
     "list_models",
@@ -141,9 +144,11 @@ _CLASSES = (
     "preprocessing.hub",
     "preprocessing.prompt",
     "preprocessing.sentencepiece",
+    "preprocessing.windows",
     "preprocessing.wordpiece",
     "preprocessing.words",
     "tasks.head",
+    "tasks.series",
     "training.optimizers",
 )
 

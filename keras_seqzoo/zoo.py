@@ -130,6 +130,13 @@ def build_model(
     )
     _check_task(task)
     pair = _is_pair(data, inputs)
+    given = getattr(getattr(data, "inputs", None), "name", "text")
+    if given not in card.reads:
+        others = ", ".join(repr(m) for m in list_models() if given in MODELS[m].card.reads)
+        raise ValueError(
+            f"A model reads what its family can: {', '.join(card.reads)}. Build one of {others} "
+            f"for this table. Received: name={name!r}, {data!r}"
+        )
     _check_backend()
     task_module = importlib.import_module(TASKS[task])
     head, encoder = _share_options(found, task, options)

@@ -232,6 +232,10 @@ class SeriesTable:
         last = self._gather("values", [ends[-1]])[:, 0, 0]
         return (last > self._gather("known", [self.window - 1])[:, 0, 0]).astype(np.int32)
 
+    def window_times(self) -> npt.NDArray[Any]:
+        """The times of the steps of each window, `(rows, window)`."""
+        return self._gather("times", range(self.window))
+
     @property
     def label_times(self) -> npt.NDArray[Any]:
         """The times in the horizon of each window, `(rows, horizon)`."""
@@ -265,6 +269,14 @@ class SeriesTable:
             at = ends[rows, None] + np.arange(-steps, 0)
             found[rows] = np.where((at >= 0)[..., None], series.known[at.clip(0)], np.nan)
         return found
+
+    def chunks(
+        self, rows: int = 4096
+    ) -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[Any]]]:
+        """Yields windows and what is asked about them, so many rows at a time."""
+        for start in range(0, len(self), rows):
+            part = self.take(np.arange(start, min(start + rows, len(self))))
+            yield part.windows(), part.labels
 
     def take(self, indices: Any) -> SeriesTable:
         """Returns the windows at these positions, or where a boolean mask `(rows,)` is true.

@@ -1,6 +1,7 @@
 """LSTM and GRU, one or both directions: Embedding → one or more recurrent layers.
 
-Trained from scratch on the user's texts, with a vocabulary of words learnt from them.
+Trained from scratch on the user's texts, with a vocabulary of words learnt from them; or on windows
+of numbers, which need no embedding.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ def _card(name: str, cell: str, bidirectional: bool, parameters: int, paper: str
         source="none: trained from scratch on your data",
         paper=paper + _BOTH_WAYS * bidirectional,
         licence="Apache-2.0",
+        reads=("text", "pair", "series"),
         options={"bidirectional": bidirectional},
         fixed={"cell": cell},
         tiny=_TINY,
@@ -66,7 +68,9 @@ class Recurrent:
     units: int = option(64, "width of the recurrent state, in each direction")
     num_layers: int = option(1, "recurrent layers, one above the other")
     bidirectional: bool = option(False, "whether texts are read in both directions", "as named")
-    dropout: float = option(0.5, "of word vectors, and before the head")
+    dropout: float | None = option(
+        None, "of word vectors, and before the head", "0.5; of numbers 0"
+    )
     recurrent_dropout: float = option(0.0, "of the recurrent state; above 0 rules cuDNN out")
     tokens: str | None = option(
         None,
@@ -84,13 +88,19 @@ class Recurrent:
         None, "of byte pairs, in order, or a `merges.txt`; with `vocabulary`", "learnt"
     )
     min_count: int = option(1, "words seen less often are left out")
+    scale: str | None = option(
+        None,
+        'of numbers: by each `"window"`\'s own mean and spread, or those of all `"training"` steps',
+        '`"window"`',
+    )
     dtype: Any = option(None, 'Keras dtype policy, such as `"mixed_bfloat16"`', "Keras's")
 
     def build(self, data: Any, *, cell: str, task: str, pair: bool = False) -> EncoderParts:
-        """Builds the encoder and learns its vocabulary.
+        """Builds the encoder and learns its vocabulary, or the scale of its numbers.
 
         Args:
-            data: training texts; may be None where `vocabulary` is given.
+            data: training texts, which may be None where `vocabulary` is given; or a
+                `SeriesTable`.
             cell: `"LSTM"` or `"GRU"`.
             task: what the model is for.
             pair: whether rows are pairs of texts.
@@ -102,7 +112,6 @@ class Recurrent:
         import keras
 
         from keras_seqzoo.layers.pairs import PairPlaces, PairPooling
-        from keras_seqzoo.layers.recurrent import FastGRU, FastLSTM
 
         if self.weights not in (None, "pretrained"):
             raise ValueError(
@@ -110,25 +119,17 @@ class Recurrent:
                 f"this package. Received: weights={self.weights!r}"
             )
         check_whole(embedding_dim=self.embedding_dim, units=self.units, num_layers=self.num_layers)
-        check_rate(dropout=self.dropout, recurrent_dropout=self.recurrent_dropout)
+        check_rate(dropout=self.dropout or 0.0, recurrent_dropout=self.recurrent_dropout)
         dtype = check_dtype(self.dtype)
-        length = self.sequence_length or (128 if task == "generate" else 512)
-        tokens = self.tokens or ("byte_pairs" if task == "generate" else "words")
-        preprocessor: Preprocessor
-        if tokens == "byte_pairs":
-            preprocessor = learn_pairs(
-                data, length, self.vocabulary, self.merges, self.vocabulary_size
-            )
-        elif tokens == "words" and self.merges is None:
-            preprocessor = learn_words(
-                data, length, self.vocabulary, self.vocabulary_size, self.min_count
-            )
-        else:
+        if getattr(getattr(data, "inputs", None), "name", "") == "series":
+            return self._over_numbers(data, cell, dtype)
+        if self.scale is not None:
             raise ValueError(
-                "`tokens` must be 'words' or 'byte_pairs', and only byte pairs have `merges`. "
-                f"Received: tokens={tokens!r}, merges={'None' if self.merges is None else 'given'}"
+                "`scale` is of numbers. Leave it out for texts, or pass a table of read_series. "
+                f"Received: scale={self.scale!r}"
             )
-
+        dropout = 0.5 if self.dropout is None else self.dropout
+        preprocessor = self._learn(data, task)
         token_ids = keras.Input((None,), dtype="int32", name="token_ids")
         padding_mask = keras.Input((None,), dtype="int32", name="padding_mask")
         segment_ids = keras.Input((None,), dtype="int32", name="segment_ids")
@@ -141,8 +142,66 @@ class Recurrent:
             x += keras.layers.Embedding(4, self.embedding_dim, dtype=dtype, name="place_embedding")(
                 places
             )
-        x = keras.layers.Dropout(self.dropout, dtype=dtype, name="embedding_dropout")(x)
-        mask = padding_mask != 0
+        x = keras.layers.Dropout(dropout, dtype=dtype, name="embedding_dropout")(x)
+        # Read forwards, padding on the right comes after every real token and changes nothing
+        # before it; to leave the mask out spares a choice between two states at every step.
+        x = self._layers(x, cell, dtype, padding_mask != 0 if self.bidirectional else None)
+        last_token = keras.ops.sum(padding_mask, axis=1)[:, None, None] - 1
+        last = keras.ops.take_along_axis(x, last_token, axis=1)[:, 0]
+        if pair:
+            pooled = PairPooling(name="pair_pooling")(x, padding_mask, segment_ids)
+        else:
+            pooled = self._ends(x, last)
+        encoder = keras.Model(
+            {"token_ids": token_ids, "padding_mask": padding_mask, "segment_ids": segment_ids},
+            {"sequence_output": x, "pooled_output": pooled},
+            name="encoder",
+        )
+        return EncoderParts(
+            encoder,
+            preprocessor,
+            pooling="pooled" if pair else "mean",
+            poolings=("pooled", "mean", "max") if pair else ("mean", "max", "last"),
+            dropout=dropout,
+            optimizer=partial(keras.optimizers.Adam, 1e-3, clipnorm=1.0),
+        )
+
+    def _over_numbers(self, data: Any, cell: str, dtype: Any) -> EncoderParts:
+        """The encoder of windows of numbers, whose scale is learnt."""
+        import keras
+
+        from keras_seqzoo.preprocessing.windows import Windows
+
+        of_texts = ("sequence_length", "tokens", "vocabulary", "merges")
+        given = [name for name in of_texts if getattr(self, name) is not None]
+        if given:
+            raise ValueError(
+                "Numbers have no tokens, and a window is as long as the table's. Leave these "
+                f"options out, or read the series with window=…. Received: {', '.join(given)}"
+            )
+        preprocessor = Windows.learn(data, self.scale or "window")
+        values = keras.Input((None, len(preprocessor.columns)), name="values")
+        x = self._layers(values, cell, dtype, None)
+        encoder = keras.Model(
+            {"values": values},
+            {"sequence_output": x, "pooled_output": self._ends(x, x[:, -1])},
+            name="encoder",
+        )
+        return EncoderParts(
+            encoder,
+            preprocessor,
+            pooling="last",
+            poolings=("last",),
+            dropout=self.dropout or 0.0,
+            optimizer=partial(keras.optimizers.Adam, 3e-3, clipnorm=1.0),
+        )
+
+    def _layers(self, x: Any, cell: str, dtype: Any, mask: Any) -> Any:
+        """The recurrent layers: `(batch, length, width)` to the states at every step."""
+        import keras
+
+        from keras_seqzoo.layers.recurrent import FastGRU, FastLSTM
+
         for index in range(self.num_layers):
             layer: keras.layers.Layer = {"LSTM": FastLSTM, "GRU": FastGRU}[cell](
                 self.units,
@@ -155,30 +214,26 @@ class Recurrent:
                 layer = keras.layers.Bidirectional(
                     layer, dtype=dtype, name=f"bidirectional_{index}"
                 )
-            # Read forwards, padding on the right comes after every real token and changes nothing
-            # before it; to leave the mask out spares a choice between two states at every step.
-            x = layer(x, mask=mask if self.bidirectional else None)
-        last_token = keras.ops.sum(padding_mask, axis=1)[:, None, None] - 1
-        pooled = keras.ops.take_along_axis(x, last_token, axis=1)[:, 0]
-        if self.bidirectional:
-            # A direction ends where the other begins: forwards at the last token, backwards at 0.
-            pooled = keras.ops.concatenate(
-                [pooled[:, : self.units], x[:, 0, self.units :]], axis=-1
-            )
+            x = layer(x, mask=mask)
+        return x
 
-        if pair:
-            pooled = PairPooling(name="pair_pooling")(x, padding_mask, segment_ids)
+    def _ends(self, x: Any, last: Any) -> Any:
+        """One vector of where each direction ends; backwards that is at step 0."""
+        import keras
 
-        encoder = keras.Model(
-            {"token_ids": token_ids, "padding_mask": padding_mask, "segment_ids": segment_ids},
-            {"sequence_output": x, "pooled_output": pooled},
-            name="encoder",
-        )
-        return EncoderParts(
-            encoder,
-            preprocessor,
-            pooling="pooled" if pair else "mean",
-            poolings=("pooled", "mean", "max") if pair else ("mean", "max", "last"),
-            dropout=self.dropout,
-            optimizer=partial(keras.optimizers.Adam, 1e-3, clipnorm=1.0),
+        if not self.bidirectional:
+            return last
+        return keras.ops.concatenate([last[:, : self.units], x[:, 0, self.units :]], axis=-1)
+
+    def _learn(self, data: Any, task: str) -> Preprocessor:
+        """The words or byte pairs of texts."""
+        length = self.sequence_length or (128 if task == "generate" else 512)
+        tokens = self.tokens or ("byte_pairs" if task == "generate" else "words")
+        if tokens == "byte_pairs":
+            return learn_pairs(data, length, self.vocabulary, self.merges, self.vocabulary_size)
+        if tokens == "words" and self.merges is None:
+            return learn_words(data, length, self.vocabulary, self.vocabulary_size, self.min_count)
+        raise ValueError(
+            "`tokens` must be 'words' or 'byte_pairs', and only byte pairs have `merges`. "
+            f"Received: tokens={tokens!r}, merges={'None' if self.merges is None else 'given'}"
         )

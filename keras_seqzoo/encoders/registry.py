@@ -37,6 +37,7 @@ class ModelCard:
         licence: licence of the weights; for a model trained from scratch, of its code.
         preprocessor: where the preprocessor that belongs to the weights comes from, if they are
             pretrained.
+        reads: names of the inputs that it is built for.
         options: what this name changes in the defaults of its options.
         fixed: arguments of `build` that make this model what it is; no user sets them.
         tiny: options of the smallest model worth having: for tests and trials.
@@ -51,6 +52,7 @@ class ModelCard:
     paper: str
     licence: str
     preprocessor: str = ""
+    reads: tuple[str, ...] = ("text", "pair")
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     fixed: Mapping[str, Any] = field(default_factory=dict, repr=False)
     tiny: Mapping[str, Any] = field(default_factory=dict, repr=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -67,7 +68,7 @@ class Report:
         """
         task = task if isinstance(task, Task) else Classify(OneOf(tuple(task)))
         labels, outputs = np.asarray(labels), np.asarray(outputs, np.float64)
-        if len(labels) == 0 or outputs.shape != (len(labels), len(task.names)):
+        if len(labels) == 0 or outputs.shape != (len(labels), *task.row_shape):
             raise ValueError(
                 f"A report needs at least one row, and {task.plural} of shape (rows, {task.noun}). "
                 f"Received: {len(labels)} labels, {task.plural} of shape {outputs.shape}, "
@@ -102,6 +103,11 @@ class Report:
     def probabilities(self) -> npt.NDArray[Any]:
         """The outputs of a task whose answers are probabilities."""
         return self.outputs
+
+    @property
+    def table(self) -> Any:
+        """What was evaluated; None where only the answers are known."""
+        return self._table
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -173,6 +179,11 @@ class Report:
             make_folder(folder)
         if command is None and self._model is not None:
             command = f"keras_seqzoo.evaluate(model, table).to_html({os.fspath(path)!r})"
+        if self.task.page:
+            write = importlib.import_module(self.task.page).write_report
+            name = str(getattr(self._model, "name", "model"))
+            written: Path = write(self, path, self.table, name, command or "", folder)
+            return written
         results = results_of(self, self._model, self._table, explain, command or "")
         if folder is not None:
             write_figures(results, folder)

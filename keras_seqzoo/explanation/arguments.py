@@ -17,6 +17,11 @@ def check_texts(texts: Any) -> list[str]:
         TypeError: something is no string.
         ValueError: there are none.
     """
+    if getattr(getattr(texts, "inputs", None), "name", "") == "series":
+        raise TypeError(
+            "Windows of numbers have steps, not words. Use explain_steps(model, table). "
+            f"Received: {texts!r}"
+        )
     texts = getattr(texts, "texts", texts)
     strings = [texts] if isinstance(texts, str) else list(texts) if _is_many(texts) else texts
     if not isinstance(strings, list):

@@ -34,20 +34,8 @@ _TEMPLATES = Path(__file__).parent / "templates"
 _MANY_CLASSES = 15
 
 
-def render(results: Results) -> str:
-    """Makes the page of a comparison, or of one model.
-
-    Args:
-        results: at least one entry.
-
-    Returns:
-        HTML without links to other files or hosts; the same for the same results.
-
-    Raises:
-        ValueError: no entries.
-    """
-    if not results.entries:
-        raise ValueError("A page needs at least one model. Received: Results without entries")
+def template(name: str) -> jinja2.Template:
+    """Returns a template of this folder."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -63,7 +51,24 @@ def render(results: Results) -> str:
         "aligned": formats.aligned,
         "breakable": formats.breakable,
     }
-    return environment.get_template("page.html.j2").render(**_context(results))
+    return environment.get_template(name)
+
+
+def render(results: Results) -> str:
+    """Makes the page of a comparison, or of one model.
+
+    Args:
+        results: at least one entry.
+
+    Returns:
+        HTML without links to other files or hosts; the same for the same results.
+
+    Raises:
+        ValueError: no entries.
+    """
+    if not results.entries:
+        raise ValueError("A page needs at least one model. Received: Results without entries")
+    return template("page.html.j2").render(**_context(results))
 
 
 def write_page(results: Results, path: str | os.PathLike[str]) -> Path:

@@ -86,8 +86,16 @@ class Windows(Preprocessor):
 
     @property
     def vocabulary(self) -> tuple[str, ...]:
-        """The columns."""
-        return self.columns
+        """None: numbers are read as they are."""
+        return ()
+
+    def check_vocabulary(self) -> None:
+        """Numbers need none."""
+
+    def samples(self, rows: int = 4) -> np.ndarray:
+        """Windows that look like the training part, float32 `(rows, window, columns)`: waves."""
+        steps = np.arange(self.sequence_length)[None, :, None] / 3 + np.arange(rows)[:, None, None]
+        return (np.sin(steps) * self.std + self.mean).astype(np.float32)
 
     __call__ = keras.layers.Layer.__call__  # unlike ids, numbers are made within the model
 
@@ -96,14 +104,17 @@ class Windows(Preprocessor):
 
         Args:
             values: windows in the unit of the data, float `(batch, window, columns)`.
-            answers: `(batch, steps, columns)` in the scale of these windows.
+            answers: `(batch, steps, columns)`: how far from the last value, in the scale of these
+                windows.
 
         Returns:
             The windows, normalised; with `answers` these in the unit of the data.
         """
         values = self._filled(values)
         level, spread = self._scale_of(values)
-        return (values - level) / spread if answers is None else answers * spread + level
+        if answers is None:
+            return (values - level) / spread
+        return answers * spread + values[:, -1:]
 
     def _filled(self, values: Any) -> Any:
         """Fills in what is missing; see the class."""

@@ -251,10 +251,17 @@ def _ask(graph: Any, found: Audit) -> None:
 
 
 def _sample(graph: Any) -> list[tuple[str, dict[str, np.ndarray]]]:
-    inputs = graph.signature_def["serving_default"].inputs
-    if len(inputs) != 1 or next(iter(inputs.values())).dtype != tf.string.as_datatype_enum:
-        return []
-    return [("serving_default", {next(iter(inputs)): np.array([b"a text", b""], object)})]
+    """Two rows for `serving_default`: texts, or zeros of the shape it takes; none for others."""
+    rows: dict[str, np.ndarray] = {}
+    for name, info in graph.signature_def["serving_default"].inputs.items():
+        sizes = [dim.size for dim in info.tensor_shape.dim][1:]
+        if info.dtype == tf.string.as_datatype_enum and not sizes:
+            rows[name] = np.array([b"a text", b""], object)
+        elif info.dtype == tf.float32.as_datatype_enum and min(sizes, default=0) > 0:
+            rows[name] = np.zeros((2, *sizes), np.float32)
+        else:
+            return []
+    return [("serving_default", rows)]
 
 
 def _answer(

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_seqzoo.data.series import SeriesTable
 from keras_seqzoo.hub.archive import trusting_graphs
 from keras_seqzoo.preprocessing.base import as_pairs, as_strings
 from keras_seqzoo.serving.card import task_of_card
@@ -74,10 +75,13 @@ class SavedPredictor:
         """Returns what the model's `predict` does, float32 `(rows, names)`, in the order of `x`.
 
         Args:
-            x: strings `(rows,)`, or pairs as `preprocessing.base.as_pairs` takes them.
+            x: strings `(rows,)`, or pairs as `preprocessing.base.as_pairs` takes them; of a model
+                of numbers windows, float `(rows, window, columns)`, or a `SeriesTable`.
             batch_size: texts a call; 256 by default.
             verbose: taken for likeness with Keras; nothing is printed.
         """
+        if "values" in self._answer.structured_input_signature[1]:
+            return self._predict_windows(x, batch_size or 256)
         texts = as_pairs(x) if self.pair else as_strings(x)[:, tf.newaxis]
         names = ("text", "text_pair")[: texts.shape[1]]
         answers = np.zeros((texts.shape[0], len(self.task.names)), np.float32)
@@ -88,6 +92,21 @@ class SavedPredictor:
             rows = order[start : start + (batch_size or 256)]
             columns = tf.unstack(tf.gather(texts, rows), axis=1)
             answer = self._answer(**dict(zip(names, columns, strict=True)))
+            answers[rows] = self.task.outputs_of({k: v.numpy() for k, v in answer.items()})
+        return answers
+
+    def _predict_windows(self, x: Any, batch_size: int) -> np.ndarray:
+        values = np.asarray(x.windows() if isinstance(x, SeriesTable) else x, np.float32)
+        shape = tuple(self._answer.structured_input_signature[1]["values"].shape[1:])
+        if values.shape[1:] != shape:
+            raise ValueError(
+                f"Windows must have the shape (rows, {', '.join(map(str, shape))}). "
+                f"Received: shape {values.shape}"
+            )
+        answers = np.zeros((len(values), *self.task.row_shape), np.float32)
+        for start in range(0, len(values), batch_size):
+            rows = slice(start, start + batch_size)
+            answer = self._answer(values=tf.constant(values[rows]))
             answers[rows] = self.task.outputs_of({k: v.numpy() for k, v in answer.items()})
         return answers
 

@@ -77,13 +77,9 @@ def write(
     """
     from keras_seqzoo.preprocessing.base import FEATURES
 
-    # A pair is each text beside the next one.
-    columns = [
-        np.array([t.encode() for t in rows], object) for rows in (texts, [*texts[1:], *texts[:1]])
-    ]
-    columns = columns[: len(model.served_inputs)]
-    together = dict(zip(model.served_inputs, columns, strict=True))
-    alone = [{k: v[i : i + 1] for k, v in together.items()} for i in range(len(texts))]
+    together = model.samples(texts)
+    rows = len(next(iter(together.values())))
+    alone = [{k: v[i : i + 1] for k, v in together.items()} for i in range(rows)]
     with tf.io.TFRecordWriter(str(path / FILE)) as file:
         for signature, function in functions.items():
             if function.method != PREDICT:

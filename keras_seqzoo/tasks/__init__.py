@@ -14,6 +14,7 @@ TASKS = {
     "classify": "keras_seqzoo.tasks.classify",
     "label": "keras_seqzoo.tasks.label",
     "regress": "keras_seqzoo.tasks.regress",
+    "forecast": "keras_seqzoo.tasks.forecast",
     "embed": "keras_seqzoo.tasks.embed",
     "generate": "keras_seqzoo.tasks.generate",
     "prompt": "keras_seqzoo.tasks.prompt",

@@ -66,6 +66,8 @@ class Task:
         baselines: names of the models that `compare` puts beside those of the zoo.
         api: TF Serving's API on `tf.Example`s that it answers: `"classify"` or `"regress"`; "" for
             none.
+        in_unit_of_inputs: whether answers are in the unit of the numbers that a model reads.
+        page: the module whose `write_report` makes its page; "" for that of all others.
         outcome: what its answers are called, such as "probability", in pages and messages.
         compared: the metric whose rows `row_scores` are, of which paired tests tell; the first of
             `metrics` where it is "".
@@ -85,6 +87,8 @@ class Task:
     paired_test: ClassVar[str] = "paired permutation test"
     beats: ClassVar[str] = "answers better than"
     is_worse: ClassVar[str] = "answer worse"
+    in_unit_of_inputs: ClassVar[bool] = False
+    page: ClassVar[str] = ""
 
     @classmethod
     def of(cls, data: Any, classes: Sequence[str] | None) -> Task:
@@ -132,6 +136,11 @@ class Task:
         return ()
 
     # The head and its training
+
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        """Shape of the outputs of a row."""
+        return (len(self.names),)
 
     def output(self, logits: Any) -> Any:
         """The model's output, of the scores of the last layer: symbolic `(batch, names)`."""

@@ -12,18 +12,21 @@ from keras_seqzoo.checks import check_rate, check_whole
 from keras_seqzoo.data.targets import OneOf
 from keras_seqzoo.layers.pooling import POOLINGS, choose_pooling, pooled_vectors
 from keras_seqzoo.preprocessing.base import FEATURES, Preprocessor
+from keras_seqzoo.preprocessing.windows import Windows
 from keras_seqzoo.tasks import task_from_dict
 from keras_seqzoo.tasks.base import Head, Task
 from keras_seqzoo.tasks.classify import Classify
 from keras_seqzoo.tasks.model import ServingFunction, TextModel
+from keras_seqzoo.tasks.series import SeriesPredictor
 
 if TYPE_CHECKING:
     from keras_seqzoo.encoders.parts import EncoderParts
 
 
-def build_head(task: Task, parts: EncoderParts, options: Head, name: str) -> TextPredictor:
+def build_head(task: Task, parts: EncoderParts, options: Head, name: str) -> TextModel:
     """Builds and compiles a model; see `Task.build`."""
-    model = TextPredictor(
+    kind = SeriesPredictor if isinstance(parts.preprocessor, Windows) else TextPredictor
+    model: TextModel = kind(
         encoder=parts.encoder,
         preprocessor=parts.preprocessor,
         task=task,

@@ -151,6 +151,16 @@ class TextModel(DistributedModel):
         names = ("text", "text_pair")[: 1 + self.preprocessor.pair]
         return dict.fromkeys(names, tf.TensorSpec([None], tf.string))
 
+    def samples(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
+        """Rows to ask a server for a trial, an array for each of `served_inputs`.
+
+        Args:
+            texts: at least one; a pair is each beside the next one.
+        """
+        sides = (texts, [*texts[1:], *texts[:1]])
+        columns = [np.array([text.encode() for text in side], object) for side in sides]
+        return dict(zip(self.served_inputs, columns, strict=False))
+
     def read_served(self, given: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Features of what `served_inputs` names."""
         columns = [given[name] for name in self.served_inputs]

@@ -1,0 +1,204 @@
+"""Forecasts: the next steps of one or more series of numbers, in their own unit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from keras_seqzoo.evaluation.forecasts import forecast_errors, naive_scale
+from keras_seqzoo.evaluation.metrics import bootstrap
+from keras_seqzoo.tasks.base import Head, Metric, Task, targets_of
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+@dataclass(frozen=True)
+class Forecast(Task):
+    """The next steps. Outputs float32 `(rows, horizon, columns)` in the unit of the data.
+
+    The last layer answers in the scale of the window, and the model takes that back to the unit;
+    the loss is Huber's of the error over `scale`.
+
+    Figures of a report, over all steps and columns:
+
+    - `mase`: mean absolute error over that of the naive forecast, one step ahead, in the training
+      part (Hyndman and Koehler 2006): below 1 is better than that was.
+    - `mae`, `rmse`: mean absolute error, and root of the mean squared error, in the unit.
+
+    Table: `per_step`, these figures of each column by step of the horizon, and over all steps.
+
+    Attributes:
+        scale: mean absolute change from step to step in the training part, by column.
+    """
+
+    scale: tuple[float, ...] = ()
+
+    name = "forecast"
+    metrics = (
+        Metric("mase", "MASE", lower_is_better=True, interval=True),
+        Metric("mae", "MAE", lower_is_better=True, interval=True),
+        Metric("rmse", "RMSE", lower_is_better=True, interval=True),
+    )
+    baselines = ("last_value", "seasonal", "ridge")
+    outcome = "forecast"
+    compared = "mase"
+    beats = "errs less than"
+    is_worse = "err more"
+    in_unit_of_inputs = True
+    page = "keras_seqzoo.pages.forecasts"
+
+    @classmethod
+    def of(cls, data: Any, classes: Sequence[str] | None) -> Forecast:
+        """Makes the task of the future of training windows, whose scale is taken."""
+        if classes is not None:
+            raise ValueError(
+                "Forecasts have no classes. Leave `classes` out, or read the series with "
+                f"target='direction'. Received: classes={classes!r}"
+            )
+        target = targets_of(data, "future", "what comes after windows of a series")
+        return cls(target, tuple(naive_scale(data.covered.values()).tolist()))
+
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        """Of the outputs of a row."""
+        return (self.target.horizon, len(self.names))
+
+    def output(self, logits: Any) -> Any:
+        """A row a step, in the scale of the window."""
+        import keras
+
+        return keras.layers.Reshape(self.row_shape, dtype="float32", name="forecast")(logits)
+
+    def training(self) -> dict[str, Any]:
+        """Huber's loss over the scale, and the mean absolute error in the unit."""
+        from keras_seqzoo.layers.losses import ScaledHuber
+
+        return {"loss": ScaledHuber(self.scale), "metrics": ["mae"]}
+
+    def encode(self, targets: Any, loss: str) -> npt.NDArray[np.float32]:
+        """Turns what came into float32 `(rows, horizon, columns)`.
+
+        Raises:
+            ValueError: a value that is missing, infinite or no number, or another shape.
+        """
+        return self.target.encode(targets)
+
+    def check_table(self, table: Any) -> None:
+        """Raises where the horizon of a table is another, too."""
+        super().check_table(table)
+        if table.target is not None and table.target.horizon != self.target.horizon:
+            raise ValueError(
+                f"A model forecasts as far as it was built for, a horizon of {self.target.horizon} "
+                "steps. Read the series with it, or build a model for this one. "
+                f"Received: a horizon of {table.target.horizon}, {table!r}"
+            )
+
+    def answer(self, outputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        """`forecast`, float32 `(batch, horizon, columns)`."""
+        return {"forecast": outputs}
+
+    def outputs_of(self, answer: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
+        """The forecast."""
+        return answer["forecast"]
+
+    def decode(self, outputs: npt.NDArray[Any]) -> list[dict[str, Any]]:
+        """The values of each column, step by step."""
+        columns = np.moveaxis(np.asarray(outputs, np.float64), 2, 1).tolist()
+        return [{"forecast": dict(zip(self.names, row, strict=True))} for row in columns]
+
+    def figures(self, labels: Any, outputs: Any) -> dict[str, float]:
+        """See the class."""
+        errors = forecast_errors(labels, outputs, self.scale, self.names)
+        overall = errors.xs("all", level="step")
+        return {
+            "mase": float(overall["mase"].mean()),
+            "mae": float(overall["mae"].mean()),
+            "rmse": float(np.sqrt(np.square(overall["rmse"]).mean())),
+        }
+
+    def tables(self, labels: Any, outputs: Any) -> dict[str, pd.DataFrame]:
+        """See the class."""
+        errors = forecast_errors(labels, outputs, self.scale, self.names)
+        errors.index = pd.Index([f"{column}, {step}" for column, step in errors.index], name="step")
+        return {"per_step": errors}
+
+    def warnings(self, report: Any) -> list[str]:
+        """That the last value would have done."""
+        if report.table is None:
+            return []
+        last = self.figures(report.labels, self.last_values(report.table))["mase"]
+        if report.figures["mase"] < last:
+            return []
+        return [
+            f"The last value alone is as near or nearer on these rows: MASE {last:.3f}, and "
+            f"{report.figures['mase']:.3f} of the model."
+        ]
+
+    def last_values(self, table: Any) -> npt.NDArray[np.float64]:
+        """The last value of each window of a table as the forecast of every step."""
+        return np.repeat(table.before(1), self.target.horizon, axis=1)
+
+    def intervals(
+        self, labels: Any, runs: Sequence[Any], tasks: Sequence[Any] = ()
+    ) -> dict[str, tuple[float, float]]:
+        """Of draws of blocks of neighbouring rows, since windows overlap.
+
+        Blocks are as long as the horizon and at least the cube root of the rows (Künsch 1989, The
+        Jackknife and the Bootstrap for General Stationary Observations).
+        """
+        truth = np.asarray(labels, np.float64)
+        errors = np.abs(np.asarray(runs, np.float64) - truth)
+        block = max(self.target.horizon, round(len(truth) ** (1 / 3)))
+        starts = np.arange(0, len(truth), block)
+        sizes = np.diff([*starts, len(truth)])
+
+        def by_block(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+            return np.add.reduceat(
+                values.reshape(len(runs), len(truth), -1).mean(axis=2), starts, axis=1
+            )
+
+        sums = {
+            "mase": by_block(errors / self.scale),
+            "mae": by_block(errors),
+            "rmse": by_block(np.square(errors)),
+        }
+
+        def figures(weights: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
+            rows = weights @ sizes
+            means = {name: (weights @ part.T) / rows[:, None] for name, part in sums.items()}
+            means["rmse"] = np.sqrt(means["rmse"])
+            return {name: values.mean(axis=1) for name, values in means.items()}
+
+        return bootstrap(figures, len(starts))
+
+    def row_scores(self, labels: Any, outputs: Any) -> npt.NDArray[np.float64]:
+        """The absolute error of each window over the scale, with its sign turned."""
+        errors = np.abs(np.asarray(outputs, np.float64) - labels) / np.array(self.scale)
+        return -errors.mean(axis=(1, 2))
+
+    def explained(self, outputs: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """The mean over the horizon, by column: `(rows, columns)`."""
+        return np.asarray(outputs).mean(axis=1)
+
+    def chosen(self, outputs: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
+        """The first column."""
+        return np.zeros(len(outputs), np.intp)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The scale, too."""
+        return {**super().as_dict(), "scale": list(self.scale)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Forecast:
+        """Makes the task of what `as_dict` returned."""
+        return cls(super().from_dict(values).target, tuple(map(float, values.get("scale", ()))))
+
+
+TASK, OPTIONS = Forecast, Head
+build = Forecast.build

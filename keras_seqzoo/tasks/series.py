@@ -1,0 +1,168 @@
+"""The model over windows of numbers, for every task: Windows → encoder → last state → answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import prod
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_seqzoo.checks import check_rate, check_whole
+from keras_seqzoo.data.series import SeriesTable
+from keras_seqzoo.data.series_batches import series_batches
+from keras_seqzoo.preprocessing.windows import Windows
+from keras_seqzoo.tasks import task_from_dict
+from keras_seqzoo.tasks.base import Task
+from keras_seqzoo.tasks.model import ServingFunction, TextModel
+
+
+@keras.saving.register_keras_serializable("keras_seqzoo")
+class SeriesPredictor(TextModel):
+    """A model that reads windows of numbers in the unit of the data.
+
+    `fit`, `evaluate` and `predict` take a `SeriesTable`, windows float `(rows, window, columns)`,
+    or what Keras takes, with `values` of that shape as its features. Missing values may be NaN.
+
+    Args:
+        encoder: functional model from `values`, normalised, `(batch, window, columns)`, to
+            `sequence_output` `(batch, window, hidden)` and `pooled_output` `(batch, hidden)`.
+        preprocessor: normalises windows, within this model.
+        task: what is answered, or what its `as_dict` returned.
+        pooling: `"last"`: the encoder's `pooled_output`.
+        dropout: rate before every layer of the head.
+        poolings: what else `pooling` may be.
+        head_dim: width of a ReLU layer before the last one; none if None.
+        **kwargs: arguments of `keras.Model`.
+    """
+
+    preprocessor: Windows
+    arguments = ("task", "pooling", "dropout", "poolings", "head_dim")
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        preprocessor: Windows,
+        task: Task | Mapping[str, Any],
+        pooling: str = "last",
+        dropout: float = 0.0,
+        poolings: Sequence[str] = ("last",),
+        head_dim: int | None = None,
+        **kwargs: Any,
+    ):
+        task = task if isinstance(task, Task) else task_from_dict(task)
+        check_rate(dropout=dropout)
+        shape = (preprocessor.sequence_length, len(preprocessor.columns))
+        values = keras.Input(shape, name="values")
+        x = encoder({"values": preprocessor(values)})["pooled_output"]
+        if head_dim is not None:
+            check_whole(head_dim=head_dim)
+            x = keras.layers.Dropout(dropout, name="head_dropout")(x)
+            x = keras.layers.Dense(head_dim, activation="relu", name="head")(x)
+        x = keras.layers.Dropout(dropout, name="dropout")(x)
+        logits = keras.layers.Dense(prod(task.row_shape), dtype="float32", name="logits")(x)
+        outputs = task.output(logits)
+        if task.in_unit_of_inputs:
+            outputs = preprocessor(values, answers=outputs)
+        super().__init__({"values": values}, outputs, **kwargs)
+
+        self._task = task
+        self.encoder = encoder
+        self.preprocessor = preprocessor
+        self.pooling = pooling
+        self.dropout = dropout
+        self.poolings = tuple(poolings)
+        self.head_dim = head_dim
+
+    def check_table(self, table: Any) -> None:
+        """Raises where the columns, the window or the target of a table are not the model's.
+
+        Raises:
+            ValueError: so.
+        """
+        wanted = (self.preprocessor.columns, self.preprocessor.sequence_length)
+        if table.inputs.name != "series" or (table.inputs.columns, table.window) != wanted:
+            raise ValueError(
+                f"A model reads what it was built for: windows of {wanted[1]} steps of "
+                f"{', '.join(wanted[0])}. Read the series with these, or build a model for it. "
+                f"Received: {table!r}"
+            )
+        self._task.check_table(table)
+
+    def own_dataset(
+        self, table: Any, batch_size: int, shuffle: bool, seed: int | None
+    ) -> tf.data.Dataset:
+        """Batches of windows, see `data.series_batches`."""
+        if not isinstance(table, SeriesTable):
+            raise TypeError(
+                "`table` must be a SeriesTable for this model. Use read_series(source) first. "
+                f"Received: {type(table).__name__}"
+            )
+        self.check_table(table)
+        return series_batches(table, batch_size, shuffle, seed)
+
+    @property
+    def served_inputs(self) -> Mapping[str, tf.TensorSpec]:
+        """`values`: float32 `(batch, window, columns)`."""
+        shape = [None, self.preprocessor.sequence_length, len(self.preprocessor.columns)]
+        return {"values": tf.TensorSpec(shape, tf.float32)}
+
+    def serving_functions(self) -> Mapping[str, ServingFunction]:
+        """`serving_default`: `values` to what the task answers."""
+        task = self.task
+
+        def serving_default(values: tf.Tensor) -> Mapping[str, tf.Tensor]:
+            return task.answer(self({"values": values}, training=False))
+
+        return {"serving_default": ServingFunction(serving_default, self.served_inputs)}
+
+    def samples(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
+        """Windows like those of training; the texts are not used."""
+        return {"values": self.preprocessor.samples()}
+
+    def vectors(self, features: Any) -> Any:
+        """The last state of normalised windows: float32 `(batch, hidden)`."""
+        normal = {"values": self.preprocessor(features["values"])}
+        return tf.cast(self.encoder(normal, training=False)["pooled_output"], tf.float32)
+
+    def predict(
+        self, x: Any, batch_size: int | None = None, verbose: Any = "auto", **kwargs: Any
+    ) -> Any:
+        """Computes the model's outputs, row by row, in the order of `x`."""
+        x, _, _ = self._read(x, None, None, batch_size, labelled=False)
+        if isinstance(x, Mapping) and len(x["values"]) == 0:
+            return np.zeros((0, *self.output_shape[1:]), np.float32)
+        return keras.Model.predict(self, x, batch_size=batch_size, verbose=verbose, **kwargs)
+
+    def _features(self, x: Any) -> Any:
+        is_symbolic = tf.is_tensor(x) or keras.utils.is_keras_tensor(x)
+        if isinstance(x, Mapping):
+            return x
+        return {"values": x if is_symbolic else self.preprocessor.as_inputs(x)}
+
+    def _read(
+        self,
+        x: Any,
+        y: Any,
+        sample_weight: Any,
+        batch_size: int | None,
+        shuffle: bool = False,
+        labelled: bool = True,
+    ) -> tuple[Any, Any, Any]:
+        """Windows and labels as Keras takes them; see `TextModel._read`."""
+        weights = None if sample_weight is None else np.asarray(sample_weight, np.float32)
+        if isinstance(x, SeriesTable):
+            if y is not None:
+                raise ValueError(
+                    "A table has its labels. Leave `y` out, or pass the windows, table.windows(), "
+                    f"with it. Received: {x!r}, y of type {type(y).__name__}"
+                )
+            self.check_table(x)
+            return {"values": x.windows()}, x.labels if labelled else None, weights
+        y = None if y is None else self.encode_targets(y)
+        is_for_keras = isinstance(x, (tf.data.Dataset, keras.utils.PyDataset)) or hasattr(
+            x, "__next__"
+        )
+        return x if is_for_keras else self._features(x), y, weights
