@@ -83,7 +83,7 @@ def test_export_refuses_a_layer_of_python(tmp_path: Path, tiny_model: Any) -> No
     outputs = dict(encoder.output)
     outputs["sequence_output"] = PythonOnly(name="only_python")(outputs["sequence_output"])
     model = type(tiny_model)(
-        keras.Model(encoder.input, outputs), tiny_model.preprocessor, tiny_model.classes, "mean"
+        keras.Model(encoder.input, outputs), tiny_model.preprocessor, tiny_model.task, "mean"
     )
     with pytest.raises(ValueError, match=r"Nothing was published.*calls Python.*only_python"):
         sz.export_model(model, tmp_path / "models")
