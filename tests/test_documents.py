@@ -1,4 +1,4 @@
-"""The documents' code runs: README's snippet, CONTRIBUTING's encoder, the docstrings' examples."""
+"""The documents' code runs: README's snippet, CONTRIBUTING's examples, the docstrings' examples."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ import modules
 import pytest
 
 import keras_seqzoo as sz
+from keras_seqzoo.serving.saved import SavedPredictor
+from keras_seqzoo.tasks import TASKS
 
 ROOT = Path(__file__).parents[1]
 
@@ -39,6 +41,24 @@ def test_contributing_s_encoder_is_one_file(
     assert sz.export_model(model, tmp_path).name == "1"
     with pytest.raises(ValueError, match="no such option"):
         sz.build_model("bag", vocabulary=words, classes=["no", "yes"], units=3)
+
+
+def test_contributing_s_task_is_one_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    code = code_in("CONTRIBUTING.md", 1)
+    assert code.count("\n") < 60
+    (tmp_path / "count_task.py").write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setitem(TASKS, "count", "count_task")
+    table = sz.TextTable.from_texts(
+        ["one", "two words", "now three words"], [1, 2, 3], target="number"
+    )
+    model = sz.build_model("gru", table, task="count", units=4, embedding_dim=4)
+    model.fit(table, validation_data=table, verbose=0)
+    report = sz.evaluate(model, table)
+    assert report.mae == pytest.approx(model.evaluate(table, verbose=0)[1], rel=1e-5)
+    served = SavedPredictor(sz.export_model(model, tmp_path / "served"))
+    assert sz.evaluate(served, table).mae == pytest.approx(report.mae, rel=1e-4)
+    assert served.task.decode(served.predict(["one"]))[0]["count"] > 0
 
 
 def test_readme_s_snippet_works_as_written(
