@@ -53,15 +53,17 @@ def still_falling(history: Mapping[str, Sequence[float]], epochs: int) -> str | 
     )
 
 
-def linear_model(train: TextTable | TextStream, test: TextTable, report: Report) -> str | None:
-    """Fits TF-IDF with logistic regression on the same rows, and tells how good it is.
+def linear_model(
+    train: TextTable | TextStream, valid: TextTable | TextStream, test: TextTable, report: Report
+) -> str | None:
+    """Fits the linear model of the task's baselines on the same rows, and tells how good it is.
 
     Returns:
         None of a stream, of many rows, of classes without rows, and of texts without words.
     """
     from sklearn.exceptions import ConvergenceWarning
 
-    from keras_seqzoo.comparison.baselines import SklearnClassifier
+    from keras_seqzoo.comparison.baselines import BASELINES
     from keras_seqzoo.data.table import TextTable
     from keras_seqzoo.evaluation.report import evaluate
 
@@ -69,22 +71,25 @@ def linear_model(train: TextTable | TextStream, test: TextTable, report: Report)
         not isinstance(train, TextTable)
         or train.labels is None
         or len(train) > _LINEAR_ROWS
-        or not all(train.class_counts.values())
+        or (report.task.target.kind == "class" and not all(train.class_counts.values()))
     ):
         return None
-    linear = SklearnClassifier("tfidf_logreg", train.classes)
+    task = report.task
+    linear = BASELINES[task.baselines[-1]]()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         try:
-            linear.fit(train.texts, train.labels)
+            linear.fit(train, valid if isinstance(valid, TextTable) else None)
         except ValueError:  # no word of two letters or more
             return None
     other = evaluate(linear, test)
-    told = (
-        "TF-IDF with logistic regression, fitted on the same rows: "
-        f"accuracy {other.accuracy:.4f}  macro_f1 {other.macro_f1:.4f}"
+    shown = [metric.name for metric in task.metrics if metric.interval]
+    told = f"{linear.title}, fitted on the same rows: " + "  ".join(
+        f"{name} {other.figures[name]:.4f}" for name in shown
     )
-    if (other.accuracy, other.macro_f1) > (report.accuracy, report.macro_f1):
+    first = task.metric()
+    gain = other.figures[first.name] - report.figures[first.name]
+    if (-gain if first.lower_is_better else gain) > 0:
         told += (
             "\nIt does better on these test rows than the model trained here. More epochs, another "
             "--model or --learning-rate may help; `keras-seqzoo compare` tries several"

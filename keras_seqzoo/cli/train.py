@@ -244,7 +244,7 @@ def train_command(
         try:
             report = evaluate(built, test_table)
             if not quiet:
-                linear = notices.linear_model(train, test_table, report)
+                linear = notices.linear_model(train, valid_table, test_table, report)
         except KeyboardInterrupt:
             _keep_interrupted(built, out, "Interrupted while testing. The trained model")
         if joined.chief:

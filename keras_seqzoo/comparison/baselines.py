@@ -1,63 +1,191 @@
-"""The baselines that every comparison has: the majority, and TF-IDF with logistic regression."""
+"""The baselines that every comparison has: what is known without the text, and a linear model."""
 
 from __future__ import annotations
 
 import pickle
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.dummy import DummyClassifier
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
+import numpy.typing as npt
+from scipy import sparse
+from sklearn.base import BaseEstimator, TransformerMixin, is_classifier
+from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 
+from keras_seqzoo.data.inputs import text_columns
+from keras_seqzoo.data.table import TextTable
+from keras_seqzoo.tasks import task_for
+from keras_seqzoo.tasks.base import Task
 
-class SklearnClassifier:
-    """A pipeline of scikit-learn that takes texts, with the methods of a classifier of ours.
 
-    Args:
-        name: one of `BASELINES`.
-        classes: class names in label order.
+class Baseline:
+    """A pipeline of scikit-learn that takes texts or pairs, with the methods of a model of ours.
+
+    Attributes:
+        task: what it answers, once it is fitted.
+        pair: whether it reads pairs, likewise.
+        pipeline: of scikit-learn, likewise.
+        name: what it is called in tables, and in `Task.baselines`.
+        description: the same in a line.
+        title: the same in a sentence.
+        reads: whether its answers depend on the text.
     """
 
-    def __init__(self, name: str, classes: Sequence[str]):
-        self.name = name
-        self.classes = tuple(classes)
-        self.pipeline: Pipeline = _PIPELINES[name]()
+    task: Task
+    pair: bool
+    pipeline: Pipeline
 
-    def fit(self, texts: Any, labels: np.ndarray) -> None:
-        """Fits the pipeline; every class must have a row."""
-        self.pipeline.fit(list(texts), labels)
+    name: ClassVar[str]
+    title: ClassVar[str]
+    description: ClassVar[str]
+    reads: ClassVar[bool] = True
+
+    def estimator(self, kind: str) -> Any:
+        """The last step of the pipeline, for a kind of target."""
+        raise NotImplementedError
+
+    def fit(self, train: TextTable, valid: TextTable | None = None) -> None:
+        """Fits the pipeline.
+
+        Args:
+            train: labelled rows; every class must have one.
+            valid: rows on which the task learns what it does of a model's answers, as thresholds.
+
+        Raises:
+            ValueError: no text has a word.
+        """
+        self.task = task_for(train)
+        self.pair = train.inputs.name == "pair"
+        steps = [self.estimator(self.task.target.kind)]
+        if self.reads:
+            steps.insert(0, PairFeatures() if self.pair else _tfidf())
+        labels = np.asarray(train.labels)
+        is_one = labels.ndim == 2 and labels.shape[1] == 1  # which scikit-learn warns of
+        self.pipeline = make_pipeline(*steps)
+        self.pipeline.fit(list(train.texts), labels[:, 0] if is_one else labels)
+        if valid is not None and len(valid):
+            self.task = self.task.learn(valid.labels, self.predict(valid.texts))
 
     def predict(self, x: Any, batch_size: int | None = None, verbose: Any = "auto") -> np.ndarray:
-        """Returns probabilities, float64 `(rows, classes)`."""
-        return self.pipeline.predict_proba(list(x)) if len(x) else np.zeros((0, len(self.classes)))
+        """Returns what a model of the task does, float64 `(rows, names)`.
+
+        Args:
+            x: texts, or pairs as a table takes them.
+            batch_size: not used.
+            verbose: not used.
+        """
+        columns = list(text_columns(x).values())
+        rows = list(zip(*columns, strict=True)) if self.pair else columns[0].tolist()
+        if not rows:
+            return np.zeros((0, len(self.task.names)))
+        pipeline = self.pipeline
+        answers = (
+            pipeline.predict_proba(rows) if is_classifier(pipeline) else pipeline.predict(rows)
+        )
+        return np.asarray(answers).reshape(len(rows), -1)
 
     def count_params(self) -> int:
-        """Number of fitted weights: of the regression, or the shares of the classes."""
+        """Number of fitted weights: of the linear model, or one for each class, label or number."""
         last = self.pipeline[-1]
-        coefficients = getattr(last, "coef_", None)
-        return (
-            int(coefficients.size + last.intercept_.size)
-            if coefficients is not None
-            else len(self.classes)
-        )
+        fitted = [e for e in getattr(last, "estimators_", [last]) if hasattr(e, "coef_")]
+        return sum(e.coef_.size + np.size(e.intercept_) for e in fitted) or len(self.task.names)
 
     def size_mb(self) -> float:
         """Size of the fitted pipeline as a file, in MB of 1,000,000 bytes. None is written."""
         return len(pickle.dumps(self.pipeline)) / 1e6
 
 
-def _majority() -> Pipeline:
-    return make_pipeline(DummyClassifier(strategy="prior"))
+class Majority(Baseline):
+    """The shares of the classes or labels."""
+
+    name = "majority"
+    title = "The shares in the training rows"
+    description = "the shares of the classes in the training rows, whatever the text"
+    reads = False
+
+    def estimator(self, kind: str) -> Any:
+        """Shares of classes, or of rows that have a label."""
+        return DummyClassifier() if kind == "class" else DummyRegressor()
 
 
-def _tfidf_logreg() -> Pipeline:
-    return make_pipeline(
-        TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True),
-        LogisticRegression(C=10, max_iter=1000),
-    )
+class Mean(Majority):
+    """The mean of the numbers."""
+
+    name = "mean"
+    title = "The mean of the training rows"
+    description = "the mean of the training rows, whatever the text"
 
 
-_PIPELINES = {"majority": _majority, "tfidf_logreg": _tfidf_logreg}
+class TfidfLogreg(Baseline):
+    """A logistic regression, of several labels one for each."""
+
+    name = "tfidf_logreg"
+    title = "TF-IDF with logistic regression"
+    description = "TF-IDF of words and pairs of words → logistic regression (scikit-learn)"
+
+    def estimator(self, kind: str) -> Any:
+        """One regression, or one for each label."""
+        regression = LogisticRegression(C=10, max_iter=1000)
+        return regression if kind == "class" else OneVsRestClassifier(regression)
+
+
+class TfidfRidge(Baseline):
+    """A ridge regression."""
+
+    name = "tfidf_ridge"
+    title = "TF-IDF with ridge regression"
+    description = "TF-IDF of words and pairs of words → ridge regression (scikit-learn)"
+
+    def estimator(self, kind: str) -> Any:
+        """One regression of all numbers."""
+        return Ridge()
+
+
+BASELINES: dict[str, type[Baseline]] = {
+    kind.name: kind for kind in (Majority, Mean, TfidfLogreg, TfidfRidge)
+}
+
+
+class PairFeatures(TransformerMixin, BaseEstimator):
+    """What two texts share and where they differ.
+
+    Of their TF-IDF vectors a and b: |a - b|, a · b by word, and the cosine. Of their sets of
+    words, of pairs of words and of three letters: how large the common part is, of all, of the
+    first and of the second. And the difference of their lengths in words, signed and not.
+    """
+
+    def fit(self, rows: Any, y: Any = None) -> PairFeatures:
+        """Learns the words of pairs `(rows, 2)`."""
+        self.tfidf_ = _tfidf().fit([text for row in rows for text in row])
+        return self
+
+    def transform(self, rows: Any) -> sparse.csr_matrix:
+        """Returns `(rows, features)`."""
+        sides = [[str(text) for text in side] for side in zip(*rows, strict=True)]
+        first, second = (self.tfidf_.transform(side) for side in sides)
+        common = first.multiply(second)
+        columns = [_sums(common)]
+        for analyzer, size in (("word", 1), ("word", 2), ("char_wb", 3)):
+            sets = HashingVectorizer(
+                analyzer=analyzer, ngram_range=(size, size), binary=True, norm=None,
+                alternate_sign=False,
+            )  # fmt: skip
+            a, b = (sets.transform(side) for side in sides)
+            shared, of_first, of_second = _sums(a.multiply(b)), _sums(a), _sums(b)
+            of_both = of_first + of_second - shared
+            columns += [shared / np.maximum(n, 1) for n in (of_both, of_first, of_second)]
+        lengths = np.array([[len(text.split()) for text in side] for side in sides], float)
+        longer = (lengths[0] - lengths[1]) / np.maximum(lengths.sum(axis=0), 1)
+        measures = np.stack([*columns, longer, np.abs(longer)], axis=1)
+        return sparse.hstack([sparse.csr_matrix(measures), abs(first - second), common]).tocsr()
+
+
+def _tfidf() -> TfidfVectorizer:
+    return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
+
+
+def _sums(matrix: Any) -> npt.NDArray[np.float64]:
+    return np.asarray(matrix.sum(axis=1)).ravel()

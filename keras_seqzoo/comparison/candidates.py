@@ -13,14 +13,11 @@ import pandas as pd
 
 from keras_seqzoo import zoo
 from keras_seqzoo.checks import check_not_negative, check_positive, check_whole
+from keras_seqzoo.comparison.baselines import BASELINES
 from keras_seqzoo.names import last_part
 
 Models = Sequence[str | Mapping[str, Any]] | Mapping[str, str | Mapping[str, Any]]
 
-BASELINES = {
-    "majority": "the shares of the classes in the training rows, whatever the text",
-    "tfidf_logreg": "TF-IDF of words and pairs of words → logistic regression (scikit-learn)",
-}
 # By what an epoch is chosen, and whether more of it is better.
 KEEP = {"val_loss": False, "val_accuracy": True}
 _TRAINING = ("epochs", "batch_size", "learning_rate", "search")
@@ -58,13 +55,14 @@ class Candidate:
         return asdict(self)
 
 
-def parse_candidates(models: Models) -> list[Candidate]:
+def parse_candidates(models: Models, baselines: Sequence[str] = ()) -> list[Candidate]:
     """Reads what the user wants compared.
 
     Args:
         models: names, handles or folders; or dicts with `model`, perhaps a `label`, options of
             `build_model`, and `epochs`, `batch_size`, `learning_rate` or `search`; or a dict of
             either by label.
+        baselines: names of those that stand beside them, such as `Task.baselines`.
 
     Returns:
         The candidates in order, and the baselines.
@@ -92,7 +90,7 @@ def parse_candidates(models: Models) -> list[Candidate]:
                 f"256}}}}. Received: {label!r} "
                 + ("twice" if label not in BASELINES else "(the name of a baseline)")
             )
-    return candidates + [Candidate(name, name) for name in BASELINES]
+    return candidates + [Candidate(name, name) for name in baselines]
 
 
 def _candidate(label: str | None, item: Any) -> Candidate:

@@ -21,6 +21,8 @@ from keras_seqzoo.comparison.comparison import Comparison
 from keras_seqzoo.comparison.store import PARTS, ModelRecord, Store, default_folder
 from keras_seqzoo.data.table import TextTable
 from keras_seqzoo.evaluation.environment import environment
+from keras_seqzoo.tasks import task_for
+from keras_seqzoo.tasks.base import Task, shown_names
 
 Progress = Callable[[str, Mapping[str, Any]], None]
 
@@ -51,8 +53,11 @@ def compare(
 
     Every model is trained once a seed, keeps its best epoch on the validation rows, and answers
     the test rows. The run with the lowest validation loss is exported as a SavedModel, which is
-    timed, and its surest mistakes are explained. Two baselines of scikit-learn always take part:
-    the majority, and TF-IDF with logistic regression.
+    timed, and its worst mistakes are explained. What the tables are for, classes, several labels
+    or numbers, of texts or pairs, decides the metrics, the test of differences and the baselines:
+    two of scikit-learn always take part, the majority (of numbers the mean), and TF-IDF with
+    logistic regression (of numbers with ridge regression), of pairs with measures of what the two
+    texts share.
 
     Each model is trained in a process of its own. One that crashes, or runs out of memory, is
     marked so, and the others go on. The same call goes on where an earlier one ended, however that
@@ -77,8 +82,8 @@ def compare(
             The first has the model's own options. Default: no search.
         explain: most mistakes explained for each model; 0 for none.
         keep: `"val_loss"`, the epoch of the lowest validation loss, whose probabilities are the
-            best; or `"val_accuracy"`, that of the highest accuracy, which may be much too sure of
-            itself. The same figure decides when a training has gone on too long.
+            best; or, of classes, `"val_accuracy"`, that of the highest accuracy, which may be much
+            too sure of itself. The same figure decides when a training has gone on too long.
         folder: where everything is kept. Default: `comparisons/<name>-<digest of the rows>`.
         isolated: whether models are trained in processes of their own. `False` is for models that
             were registered in a notebook or script, which another process can not see; then their
@@ -93,15 +98,15 @@ def compare(
     Raises:
         TypeError: a part of the data is no `TextTable`.
         ValueError: an unsuitable setting, an unknown model or one twice, parts of different
-            classes, without labels or without rows, a class without a training row, or a folder
+            targets, without labels or without rows, a class without a training row, or a folder
             of another comparison.
         OSError: the folder can not be read or written.
         KeyboardInterrupt: it was interrupted; what was done until then is in the folder.
 
     Warns:
-        UserWarning: a class has no row in `valid` or `test`.
+        UserWarning: a class has no row in `valid` or `test`, or a label none in one of the three.
     """
-    candidates = parse_candidates(models)
+    parse_candidates(models)
     plan = make_plan(seeds, budget, epochs, batch_size, patience, trials, explain, keep)
     if plan.trials:
         from keras_seqzoo.comparison.search import import_tuner
@@ -109,6 +114,9 @@ def compare(
         import_tuner()
     parts = dict(zip(PARTS, (train, valid, test), strict=True))
     check_parts(parts)
+    task = task_for(train)
+    check_keep(keep, task)
+    candidates = parse_candidates(models, task.baselines)
     imports = _modules_of(candidates) if isolated else []
     title = Path(train.source).name
     store = Store(Path(folder) if folder is not None else default_folder(title, parts))
@@ -163,11 +171,13 @@ def check_parts(parts: Mapping[str, TextTable]) -> None:
 
     Raises:
         TypeError: a part is no `TextTable`.
-        ValueError: no rows, no labels, different classes, or a class without a training row.
+        ValueError: no rows, no labels, different inputs or targets, or a class without a training
+            row.
 
     Warns:
-        UserWarning: a class has no row in `valid` or `test`.
+        UserWarning: a class has no row in `valid` or `test`, or a label none in one of the three.
     """
+    train: Any = parts["train"]
     for name, table in parts.items():
         if not isinstance(table, TextTable):
             raise TypeError(
@@ -180,27 +190,45 @@ def check_parts(parts: Mapping[str, TextTable]) -> None:
                 f"Split a table with label=…: table.split(valid=0.1, test=0.1). Received: {name}="
                 f"{table!r}"
             )
-        if table.classes != parts["train"].classes:
+        if table.inputs != train.inputs or table.target != train.target:
             raise ValueError(
-                "The three tables must have the same classes, in the same order. Read them with "
-                f"read_table(…, classes=train.classes). Received: train.classes="
-                f"{parts['train'].classes}, {name}.classes={table.classes}"
+                "The three tables must have the same kind of texts, and the same classes, labels "
+                "or numbers in the same order. Read them with read_table(…, target=train.target). "
+                f"Received: train of {_told(train)}, {name} of {_told(table)}"
             )
+    is_class = train.target.kind == "class"
+    noun = "class" if is_class else "label"
     for name, table in parts.items():
         absent = [c for c, rows in table.class_counts.items() if not rows]
         if not absent:
             continue
-        if name == "train":
+        if name == "train" and is_class:
             raise ValueError(
                 "Every class must have a row to train on. Split the table anew (split is "
                 f"stratified), or read it without these classes. Received: no row of {absent[:5]}"
             )
+        several = ("es" if is_class else "s") * (len(absent) > 1)
         warnings.warn(
-            f"No row of {name} is of the class{'es' * (len(absent) > 1)} "
-            f"{', '.join(map(repr, absent[:5]))}: what the models can do there is not seen.",
+            f"No row of {name} {'is of' if is_class else 'has'} the {noun}{several} "
+            f"{', '.join(map(repr, absent[:5]))}: what the models can do there is not "
+            f"{'learnt' if name == 'train' else 'seen'}.",
             UserWarning,
             stacklevel=3,
         )
+
+
+def check_keep(keep: str, task: Task) -> None:
+    """Raises a ValueError where an epoch is chosen by a figure that the task does not have."""
+    if keep == "val_accuracy" and "accuracy" not in {metric.name for metric in task.metrics}:
+        raise ValueError(
+            "The accuracy is a figure of classes alone. Leave `keep` at 'val_loss'. "
+            f"Received: keep={keep!r}, a table of {task.noun}"
+        )
+
+
+def _told(table: TextTable) -> str:
+    target: Any = table.target
+    return f"{table.inputs.noun} with the {target.noun} {shown_names(target.names)}"
 
 
 def _is_complete(path: Path, plan: Plan) -> bool:

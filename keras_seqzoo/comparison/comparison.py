@@ -7,11 +7,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from markupsafe import escape
 
-from keras_seqzoo.comparison.candidates import BASELINES
+from keras_seqzoo.comparison.baselines import BASELINES
 from keras_seqzoo.comparison.store import ModelRecord, Store
 from keras_seqzoo.evaluation import choose
 from keras_seqzoo.evaluation.leaderboard import leaderboard
@@ -105,20 +104,17 @@ class Comparison:
                 of TF Hub does. A graph is a program: pass True for a comparison of your own.
 
         Returns:
-            A classifier as `build_model` makes it, trained; of a baseline, one with `classes` and
-            `predict`, over a pipeline of scikit-learn that is fitted anew to the training rows.
+            A model as `build_model` makes it, trained; of a baseline a
+            `comparison.baselines.Baseline`, which is fitted anew to the training rows.
 
         Raises:
             ValueError: no such model, it did not come so far, or a graph that is not trusted.
         """
         model = self._kept(label)
         if model["candidate"]["model"] in BASELINES:
-            from keras_seqzoo.comparison.baselines import SklearnClassifier
-
-            train = self._store.part("train")
-            classifier = SklearnClassifier(model["candidate"]["model"], train.classes)
-            classifier.fit(train.texts, np.asarray(train.labels))
-            return classifier
+            baseline = BASELINES[model["candidate"]["model"]]()
+            baseline.fit(self._store.part("train"), self._store.part("valid"))
+            return baseline
         from keras_seqzoo.serving.saved import load_keras_file
 
         return load_keras_file(self.file(label), trust)
@@ -227,12 +223,12 @@ class Comparison:
         shown: dict[str, Any] = {}
         for metric in self.results.task.metrics:
             name = metric.name
-            shown[name] = _texts(self.table[name], f"{{:.{metric.decimals}f}}")
+            shown[name] = _texts(self.table[name], f"{{:z.{metric.decimals}f}}")
             if metric.interval:
                 low, high = (
-                    _texts(self.table[f"{name}_{end}"], "{:.3f}") for end in ("low", "high")
+                    _texts(self.table[f"{name}_{end}"], "{:z.3f}") for end in ("low", "high")
                 )
-                shown[f"95 % {name}"] = low.where(low == "", low + "-" + high)
+                shown[f"95 % {name}"] = low.where(low == "", low + " to " + high)
         return pd.DataFrame(shown)
 
     def _costs(self) -> pd.DataFrame:

@@ -17,13 +17,13 @@ _MOST_SECONDS = 8.0
 
 
 def latency_ms(
-    classifier: Any, texts: Sequence[str], most: int = 200, seed: int = 0
+    model: Any, texts: Sequence[Any], most: int = 200, seed: int = 0
 ) -> tuple[float, float]:
     """Times one text at a time.
 
     Args:
-        classifier: has `predict(texts)`.
-        texts: to draw from, at least one.
+        model: has `predict(texts)`.
+        texts: texts or pairs to draw from, at least one.
         most: texts timed; fewer where they take more than some seconds.
         seed: of the draw.
 
@@ -33,27 +33,25 @@ def latency_ms(
     rng = np.random.default_rng(seed)
     drawn = [texts[i] for i in rng.permutation(len(texts))[:most]]
     for text in drawn[:_WARM_UPS]:
-        classifier.predict([text])
+        model.predict([text])
     times: list[float] = []
     while len(times) < most and sum(times) < _MOST_SECONDS:
         begun = time.perf_counter()
-        classifier.predict([drawn[len(times) % len(drawn)]])
+        model.predict([drawn[len(times) % len(drawn)]])
         times.append(time.perf_counter() - begun)
     p50, p95 = np.percentile(times, [50, 95]) * 1000
     return float(p50), float(p95)
 
 
-def texts_per_s(
-    classifier: Any, texts: Sequence[str], batch_size: int = 32, seed: int = 0
-) -> float:
+def texts_per_s(model: Any, texts: Sequence[Any], batch_size: int = 32, seed: int = 0) -> float:
     """Counts the texts that are answered in a second, in batches drawn at random."""
     rng = np.random.default_rng(seed)
     answered, seconds = 0, 0.0
-    classifier.predict(list(texts[:batch_size]))
+    model.predict(list(texts[:batch_size]))
     while answered < 2048 and seconds < _MOST_SECONDS:
         batch = [texts[i] for i in rng.integers(0, len(texts), batch_size)]
         begun = time.perf_counter()
-        classifier.predict(batch)
+        model.predict(batch)
         seconds += time.perf_counter() - begun
         answered += batch_size
     return answered / seconds

@@ -15,8 +15,7 @@ from keras_seqzoo.comparison.budget import BudgetedLearningRate, TimeBudget
 from keras_seqzoo.comparison.candidates import KEEP, Candidate, Plan
 from keras_seqzoo.data.pipeline import make_dataset
 from keras_seqzoo.data.table import TextTable
-from keras_seqzoo.evaluation.results import Run
-from keras_seqzoo.tasks import task_for
+from keras_seqzoo.evaluation.results import Run, own_task
 from keras_seqzoo.tasks.model import TextModel
 
 Emit = Callable[[Mapping[str, Any]], None]
@@ -112,7 +111,7 @@ def train_once(
     figures = {name: [float(v) for v in values] for name, values in history.items()}
     kept = np.nanargmax(history[plan.keep]) if KEEP[plan.keep] else np.nanargmin(history[plan.keep])
     loss = float(history["val_loss"][kept])
-    own = model.task if model.task != task_for(train) else None
+    own = own_task(model, train)
     return model, Run(seed, outputs, loss, figures, seconds, stopped, own)
 
 

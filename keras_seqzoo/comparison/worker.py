@@ -27,11 +27,12 @@ import numpy as np
 
 from keras_seqzoo import zoo
 from keras_seqzoo.comparison import measuring
-from keras_seqzoo.comparison.baselines import SklearnClassifier
-from keras_seqzoo.comparison.candidates import BASELINES, Candidate, Plan
+from keras_seqzoo.comparison.baselines import BASELINES
+from keras_seqzoo.comparison.candidates import Candidate, Plan
 from keras_seqzoo.comparison.store import PARTS, ModelRecord, Store, write_json
 from keras_seqzoo.data.table import TextTable
-from keras_seqzoo.evaluation.results import Run, architecture
+from keras_seqzoo.evaluation.results import Run, architecture, own_task
+from keras_seqzoo.evaluation.single import count_texts_cut
 
 if TYPE_CHECKING:
     from keras_seqzoo.comparison.training import Emit
@@ -186,8 +187,6 @@ def _measured(
     emit({"event": "explaining"})
     with timer("explaining"):
         mistakes = _mistakes(model, kept, test, job.plan.explain)
-    tokens = model.preprocessor.encode(test.texts)
-    read = model.preprocessor.truncate(tokens).row_lengths()
     return {
         "costs": {
             **costs,
@@ -195,7 +194,7 @@ def _measured(
             "size_mb": measuring.size_mb(exported),
             "memory_mb": memory,
         },
-        "texts_cut": int(np.sum((tokens.row_lengths() > read).numpy())),
+        "texts_cut": count_texts_cut(model, test.texts),
         "sequence_length": model.preprocessor.sequence_length,
         "mistakes": mistakes,
     }
@@ -205,33 +204,32 @@ def _do_baseline(job: Job, record: ModelRecord, emit: Emit) -> None:
     timer = _Timer()
     store = Store(job.folder)
     train, valid, test = (store.part(name) for name in PARTS)
-    classifier = SklearnClassifier(job.candidate.model, train.classes)
+    baseline = BASELINES[job.candidate.model]()
     begun = time.monotonic()
     with timer("trainings"):
-        classifier.fit(train.texts, np.asarray(train.labels))
+        baseline.fit(train, valid)
     seconds = time.monotonic() - begun
-    answers = classifier.predict(test.texts)
     # It has no seed: one run stands for all.
     seed = job.plan.seeds[0]
-    losses = -np.log(np.maximum(_right(classifier.predict(valid.texts), valid.labels), 1e-15))
-    run = Run(seed, answers, float(losses.mean()), {}, seconds)
+    loss = baseline.task.figures(valid.labels, baseline.predict(valid.texts)).get("log_loss")
+    own = own_task(baseline, train)
+    run = Run(seed, baseline.predict(test.texts), loss, {}, seconds, task=own)
     record.write_run(run, measuring.peak_memory_mb())
     emit({"event": "measuring"})
     with timer("measuring"):
-        costs = _answering_costs(classifier, list(test.texts))
+        costs = _answering_costs(baseline, list(test.texts))
     with timer("explaining"):
-        explained = job.plan.explain if job.candidate.model != "majority" else 0
-        mistakes = _mistakes(classifier, run, test, explained)
+        mistakes = _mistakes(baseline, run, test, job.plan.explain if baseline.reads else 0)
     write_json(
         job.model_folder / "facts.json",
         {
-            "description": BASELINES[job.candidate.model],
+            "description": baseline.description,
             "options": {},
             "asked": job.plan.asked(),
             "costs": {
                 **costs,
-                "parameters": classifier.count_params(),
-                "size_mb": classifier.size_mb(),
+                "parameters": baseline.count_params(),
+                "size_mb": baseline.size_mb(),
                 "memory_mb": record.memory_mb((seed,)),
             },
             "texts_cut": 0,
@@ -241,25 +239,21 @@ def _do_baseline(job: Job, record: ModelRecord, emit: Emit) -> None:
     )
 
 
-def _answering_costs(classifier: Any, texts: Sequence[str]) -> dict[str, float]:
-    p50, p95 = measuring.latency_ms(classifier, texts)
-    return {"p50_ms": p50, "p95_ms": p95, "texts_per_s": measuring.texts_per_s(classifier, texts)}
+def _answering_costs(model: Any, texts: Sequence[Any]) -> dict[str, float]:
+    p50, p95 = measuring.latency_ms(model, texts)
+    return {"p50_ms": p50, "p95_ms": p95, "texts_per_s": measuring.texts_per_s(model, texts)}
 
 
-def _mistakes(classifier: Any, run: Run, test: TextTable, most: int) -> list[Any]:
-    """The wrong answers that the model was surest of, with their explanations."""
+def _mistakes(model: Any, run: Run, test: TextTable, most: int) -> list[Any]:
+    """The worst answers, with their explanations."""
     from keras_seqzoo.explanation.explain import explain
 
-    predicted = run.outputs.argmax(axis=1)
-    wrong = np.flatnonzero(predicted != test.labels)
-    surest = wrong[np.argsort(-run.outputs[wrong].max(axis=1), kind="stable")][:most]
     mistakes: list[Any] = []
     end = time.monotonic() + _EXPLAINING_SECONDS
-    for row in surest:
+    for row in model.task.worst(test.labels, run.outputs, most):
         explanation = None
         if time.monotonic() < end:
-            target = test.classes[predicted[row]]
-            explanation = explain(classifier, [test.texts[row]], target=target)[0].as_dict()
+            explanation = explain(model, test.texts[[row]])[0].as_dict()
         mistakes.append((int(row), explanation))
     return mistakes
 
@@ -268,10 +262,6 @@ def _kept(record: ModelRecord, plan: Plan) -> tuple[int, Run]:
     """The seed and the run that `Entry.kept` has."""
     runs = [(seed, run) for seed in plan.seeds if (run := record.run(seed)) is not None]
     return min(runs, key=lambda r: np.inf if r[1].valid_loss is None else r[1].valid_loss)
-
-
-def _right(probabilities: np.ndarray, labels: Any) -> np.ndarray:
-    return probabilities[np.arange(len(labels)), labels]
 
 
 def _reason(error: Exception) -> str:

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_seqzoo.evaluation.report import Report
+from keras_seqzoo.tasks import task_for
 from keras_seqzoo.tasks.base import Task
 
 if TYPE_CHECKING:
+    from keras_seqzoo.data.table import TextTable
     from keras_seqzoo.evaluation.data_summary import DataSummary
     from keras_seqzoo.explanation.explanation import Explanation
 
@@ -49,6 +51,11 @@ class Run:
     seconds: float | None = None
     stopped: str = ""
     task: Task | None = field(default=None, repr=False)
+
+
+def own_task(model: Any, train: TextTable) -> Task | None:
+    """The task of a trained model where it has learnt of its answers; None where it has not."""
+    return model.task if model.task != task_for(train) else None
 
 
 @dataclass(frozen=True)
@@ -90,8 +97,8 @@ class Entry:
         missing: what is missing and why, in a sentence; "" where all is there.
         texts_cut: test texts longer than the model reads; None where it was not counted.
         sequence_length: most tokens read of a text; None where there is no limit.
-        mistakes: wrong answers of the kept run that it was surest of, as pairs of a test row and
-            the explanation of the answer (None where there is none), surest first.
+        mistakes: the worst answers of the kept run (`Task.worst`), as pairs of a test row and the
+            explanation of the answer (None where there is none), the worst first.
         searched: the trials of a search, a dict of options and `val_loss` each; () without one.
     """
 

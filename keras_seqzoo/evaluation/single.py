@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ def results_of(report: Report, model: Any, table: Any, explain: bool, command: s
 
     Args:
         report: its scores, with texts where there are any.
-        model: the classifier; None where only its predictions are known.
+        model: what was evaluated; None where only its predictions are known.
         table: what was evaluated; None likewise.
         explain: whether its worst mistakes are explained.
         command: what to type to get the same.
@@ -89,7 +89,7 @@ def _history(model: Any) -> dict[str, list[float]]:
     return {name: [float(value) for value in values] for name, values in history.items()}
 
 
-def count_texts_cut(model: Any, texts: Sequence[str]) -> int | None:
+def count_texts_cut(model: Any, texts: Any) -> int | None:
     """Number of texts that the model does not read to their end; None if it cannot tell."""
     preprocessor = getattr(model, "preprocessor", None)
     if preprocessor is None or not len(texts):
@@ -103,15 +103,13 @@ def count_texts_cut(model: Any, texts: Sequence[str]) -> int | None:
 
 
 def _mistakes(report: Report, model: Any) -> list[tuple[int, Explanation | None]]:
-    """The wrong answers that the model was surest of, explained if a model is given."""
+    """The worst answers, explained if a model is given."""
     if report.texts is None:
         return []
-    wrong = np.flatnonzero(report.probabilities.argmax(axis=1) != report.labels)
-    confidence = report.probabilities[wrong].max(axis=1)
-    rows = wrong[np.argsort(-confidence, kind="stable")][:_MISTAKES].tolist()
+    rows = report.task.worst(report.labels, report.outputs, _MISTAKES).tolist()
     if model is None or not rows:
         return [(row, None) for row in rows]
     from keras_seqzoo.explanation.explain import explain
 
-    found = explain(model, [report.texts[row] for row in rows], method="occlusion")
+    found = explain(model, report.texts[rows], method="occlusion")
     return list(zip(rows, found, strict=True))

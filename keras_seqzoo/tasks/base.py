@@ -219,6 +219,10 @@ class Task:
             validation: the dataset or arrays that `fit` validated on; None without.
         """
 
+    def learn(self, labels: Any, outputs: Any) -> Task:
+        """The task with what it learns of answers to validation rows; most learn nothing."""
+        return self
+
     # Answers
 
     @property
@@ -303,6 +307,12 @@ class Task:
     def row_scores(self, labels: Any, outputs: Any) -> npt.NDArray[np.float64]:
         """How good each answer is `(rows,)`, more being better: what paired tests compare."""
         raise NotImplementedError
+
+    def worst(self, labels: Any, outputs: Any, most: int) -> npt.NDArray[np.intp]:
+        """Rows of the answers that are furthest from the truth, `(up to most,)`, furthest first."""
+        scores = self.row_scores(labels, outputs)
+        rows = np.argsort(scores, kind="stable")[:most]
+        return rows[scores[rows] < 0]
 
     # Explanations
 

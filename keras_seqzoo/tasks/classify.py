@@ -295,6 +295,11 @@ class Classify(Task):
         """1 where the answer is right, else 0."""
         return (np.asarray(outputs).argmax(axis=1) == labels).astype(np.float64)
 
+    def worst(self, labels: Any, outputs: Any, most: int) -> npt.NDArray[np.intp]:
+        """Wrong answers, those that the model was surest of first."""
+        wrong = np.flatnonzero(outputs.argmax(axis=1) != labels)
+        return wrong[np.argsort(-outputs[wrong].max(axis=1), kind="stable")][:most]
+
 
 TASK, OPTIONS = Classify, Head
 build = Classify.build

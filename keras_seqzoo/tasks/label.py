@@ -123,7 +123,12 @@ class Label(Task):
             return
         truth, outputs = model.answers_to(validation)
         if len(truth):
-            model.get_layer("probabilities").thresholds.assign(best_thresholds(truth, outputs))
+            learnt = self.learn(truth, outputs)
+            model.get_layer("probabilities").thresholds.assign(learnt.thresholds)
+
+    def learn(self, labels: Any, outputs: Any) -> Label:
+        """The task with the thresholds that are best for these answers."""
+        return replace(self, thresholds=tuple(map(float, best_thresholds(labels, outputs))))
 
     def answer(self, outputs: tf.Tensor) -> dict[str, tf.Tensor]:
         """`labels`, the likeliest first, with "" after the last one, and all `probabilities`.
@@ -249,6 +254,13 @@ class Label(Task):
         sums = truth.sum(axis=1) + said.sum(axis=1)
         hits = 2.0 * (truth & said).sum(axis=1)
         return np.divide(hits, sums, out=np.ones(len(truth)), where=sums > 0)
+
+    def worst(self, labels: Any, outputs: Any, most: int) -> npt.NDArray[np.intp]:
+        """Texts with the lowest F1; of equals, those with probabilities furthest off first."""
+        scores = self.row_scores(labels, outputs)
+        off = np.abs(np.asarray(outputs) - labels).sum(axis=1)
+        rows = np.lexsort((-off, scores))[:most]
+        return rows[scores[rows] < 1]
 
     def as_dict(self) -> dict[str, Any]:
         """The thresholds, too."""

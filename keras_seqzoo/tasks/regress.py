@@ -198,7 +198,8 @@ class Regress(Task):
                 answers = np.asarray(run, np.float64)
                 squared = share @ (answers - truth) ** 2
                 middle = share @ answers
-                width = np.maximum(share @ answers**2 - middle**2, 1e-300)
+                width = share @ answers**2 - middle**2
+                width = np.where(width > 1e-12 * middle**2, width, np.inf)  # alike but for rounding
                 both = share @ (answers * truth) - middle * mean
                 found["mae"].append((share @ np.abs(answers - truth)).mean(axis=1))
                 found["rmse"].append(np.sqrt(squared).mean(axis=1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,10 +13,15 @@ import pytest
 import keras_seqzoo as sz
 from keras_seqzoo.cli.notices import cut_texts, linear_model, still_falling
 from keras_seqzoo.quiet import _without_notices
+from keras_seqzoo.tasks import task_for
 
 TABLE = sz.TextTable.from_texts(
     ["lovely warm soup", "rude slow waiter"] * 4, ["positive", "negative"] * 4
 )
+
+
+def scored(table: sz.TextTable, answers: Any) -> sz.Report:
+    return sz.Report.from_predictions(table.labels, np.eye(2)[answers], table.classes)
 
 
 def read_by(words: int) -> Any:
@@ -55,21 +61,31 @@ def test_a_loss_that_still_falls_is_told(losses: list[float], told: str | None) 
 
 
 def test_a_linear_model_that_does_better_is_told() -> None:
-    worse = SimpleNamespace(accuracy=0.5, macro_f1=0.4)
-    told = linear_model(TABLE, TABLE, worse)  # type: ignore[arg-type]
+    told = linear_model(TABLE, TABLE, TABLE, scored(TABLE, 1 - TABLE.labels))
     assert told is not None
-    assert "accuracy 1.0000  macro_f1 1.0000" in told
+    assert "TF-IDF with logistic regression" in told
+    assert "macro_f1 1.0000  accuracy 1.0000" in told
     assert "does better on these test rows" in told
-    as_good = SimpleNamespace(accuracy=1.0, macro_f1=1.0)
-    assert "better" not in str(linear_model(TABLE, TABLE, as_good))  # type: ignore[arg-type]
+    assert "better" not in str(linear_model(TABLE, TABLE, TABLE, scored(TABLE, TABLE.labels)))
+
+
+def test_of_numbers_less_error_is_better() -> None:
+    table = sz.TextTable.from_texts(TABLE.texts.tolist(), [1.5, 4.5] * 4, target="number")
+    report = sz.Report.from_predictions(table.labels, table.labels + 9, task_for(table))
+    told = linear_model(table, table, table, report)
+    assert told is not None
+    assert re.search(r"TF-IDF with ridge regression, fitted on the same rows: mae 0\.\d{4}  ", told)
+    assert "does better on these test rows" in told
+    exact = sz.Report.from_predictions(table.labels, table.labels, task_for(table))
+    assert "better" not in str(linear_model(table, table, table, exact))
 
 
 def test_no_linear_model_is_fitted_where_there_is_none() -> None:
-    report: Any = SimpleNamespace(accuracy=0.5, macro_f1=0.4)
     wordless = sz.TextTable.from_texts(["!", "?"] * 4, ["a", "b"] * 4)
-    assert linear_model(wordless, wordless, report) is None
+    report = scored(wordless, wordless.labels)
+    assert linear_model(wordless, wordless, wordless, report) is None
     one_class = TABLE.take(np.flatnonzero(TABLE.labels == 1))
-    assert linear_model(one_class, TABLE, report) is None
+    assert linear_model(one_class, TABLE, TABLE, scored(TABLE, TABLE.labels)) is None
 
 
 def test_only_tensorflow_s_notices_are_held_back(capfd: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,8 @@ from keras_seqzoo.comparison.compare import check_parts
 
 
 def test_names_dicts_and_labels_become_candidates_and_baselines_come_last():
-    found = parse_candidates(["lstm", {"model": "gru", "label": "small", "units": 8, "epochs": 2}])
+    models = ["lstm", {"model": "gru", "label": "small", "units": 8, "epochs": 2}]
+    found = parse_candidates(models, ("majority", "tfidf_logreg"))
     assert [c.label for c in found] == ["lstm", "small", "majority", "tfidf_logreg"]
     assert found[1].options == {"units": 8}
     assert found[1].epochs == 2
@@ -130,6 +131,9 @@ def test_what_decides_the_answers_decides_the_digest():
     assert len(others) == 3
 
 
+PAIRS = (["a", "b"], ["c", "d"])
+
+
 def _parts(**changed):
     table = sz.TextTable.from_texts(["a", "b", "c"], ["x", "y", "x"])
     return {"train": table, "valid": table, "test": table} | changed
@@ -141,7 +145,9 @@ def test_parts_must_be_tables_with_labels_rows_and_the_same_classes():
     for wrong, message in (
         (sz.TextTable.from_texts(["a"]), "takes labelled rows"),
         (_parts()["test"].take([]), "takes labelled rows"),
-        (sz.TextTable.from_texts(["a", "b"], ["y", "z"]), "must have the same classes"),
+        (sz.TextTable.from_texts(["a", "b"], ["y", "z"]), "and the same classes"),
+        (sz.TextTable.from_texts(["a", "b"], [1.5, 2.5], target="number"), "the numbers 'label'"),
+        (sz.TextTable.from_texts(PAIRS, ["x", "y"]), "Received: train of texts .*, test of pairs"),
     ):
         with pytest.raises(ValueError, match=message):
             check_parts(_parts(test=wrong))
@@ -156,3 +162,16 @@ def test_a_class_that_is_missing_is_refused_in_training_and_told_of_elsewhere():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         check_parts(_parts())
+
+
+def test_a_label_that_is_missing_is_told_of_in_training_too():
+    table = sz.TextTable.from_texts(["a", "b", "c"], [["x"], ["y"], []])
+    parts = _parts(train=table.take([0, 2]), valid=table, test=table)
+    with pytest.warns(UserWarning, match="No row of train has the label 'y': .* not learnt"):
+        check_parts(parts)
+
+
+def test_the_accuracy_chooses_an_epoch_of_classes_alone():
+    table = sz.TextTable.from_texts(["a", "b"], [1.5, 2.5], target="number")
+    with pytest.raises(ValueError, match="The accuracy is a figure of classes alone"):
+        sz.compare(["gru"], table, table, table, keep="val_accuracy", progress=False)

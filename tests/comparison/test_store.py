@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from keras_seqzoo.comparison.baselines import SklearnClassifier
+from keras_seqzoo.comparison.baselines import BASELINES
 from keras_seqzoo.comparison.candidates import Candidate
 from keras_seqzoo.comparison.comparison import Comparison
 from keras_seqzoo.comparison.store import ModelRecord, Store, write_json
@@ -34,8 +34,8 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     table = TextTable.from_texts(TEXTS, ["p", "n", "p", "n"])
     store.open("reviews.csv", {"train": table, "valid": table, "test": table})
     for name in NAMES:
-        classifier = SklearnClassifier(name, table.classes)
-        classifier.fit(table.texts, np.asarray(table.labels))
+        classifier = BASELINES[name]()
+        classifier.fit(table)
         record = ModelRecord(store.folder / "models" / name)
         answers = classifier.predict(table.texts)
         record.write_run(Run(0, answers, 0.5, {}, 0.1), 100.0)
