@@ -62,7 +62,7 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize("umask", MASKS, indirect=True)
 def test_what_is_written_for_users_keeps_the_umask(tmp_path: Path, umask: tuple[int, int]) -> None:
     from keras_seqzoo.explanation.explanations import Explanations
-    from keras_seqzoo.pages.files import write_atomically
+    from keras_seqzoo.pages.output import write_atomically
 
     write_atomically(tmp_path / "results.json", b"{}")
     Explanations([]).to_json(tmp_path / "explanations.json")

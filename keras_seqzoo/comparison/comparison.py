@@ -185,7 +185,7 @@ class Comparison:
         Raises:
             OSError: the folder can not be written to.
         """
-        from keras_seqzoo.pages.files import write_data, write_figures
+        from keras_seqzoo.pages.output import write_data, write_figures
 
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)

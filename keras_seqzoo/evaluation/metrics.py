@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.stats import binomtest
+from scipy.stats import binomtest, t
 
 from keras_seqzoo.checks import check_whole
 
@@ -321,14 +321,9 @@ def accuracy_by_length(labels: Any, predicted: Any, lengths: Any, bins: int = 5)
             "Labels, predictions and lengths must be of the same rows, at least one. "
             f"Received: shapes {labels.shape}, {predicted.shape}, {lengths.shape}"
         )
-    values, counts = np.unique(lengths, return_counts=True)
-    wanted = len(lengths) * np.arange(1, bins) / bins
-    nearest = np.abs(counts.cumsum()[:, None] - wanted).argmin(axis=0)
-    upper = values[np.unique(nearest)]
     rows = []
-    for _, group in pd.DataFrame({"length": lengths, "right": predicted == labels}).groupby(
-        np.searchsorted(upper, lengths, side="left")
-    ):
+    right = pd.DataFrame({"length": lengths, "right": predicted == labels})
+    for _, group in right.groupby(_length_groups(lengths, bins)):
         test = binomtest(int(group["right"].sum()), len(group))
         low_ci, high_ci = test.proportion_ci(method="wilson")
         rows.append(
@@ -342,3 +337,37 @@ def accuracy_by_length(labels: Any, predicted: Any, lengths: Any, bins: int = 5)
             }
         )
     return pd.DataFrame(rows)
+
+
+def mean_by_length(values: Any, lengths: Any, bins: int = 5) -> pd.DataFrame:
+    """Tells whether a figure of each row is another for long texts than for short ones.
+
+    Args:
+        values: float `(rows,)`, at least one.
+        lengths: `(rows,)`, as in `accuracy_by_length`.
+        bins: likewise.
+
+    Returns:
+        A row a group, short texts first: `low`, `high`, `rows`, `mean`, and its 95 % t interval
+        `low_ci` to `high_ci`, NaN for a single row.
+    """
+    frame = pd.DataFrame({"length": np.asarray(lengths), "value": np.asarray(values, float)})
+    groups = frame.groupby(_length_groups(frame["length"].to_numpy(), bins))
+    found = groups.agg(
+        low=("length", "min"),
+        high=("length", "max"),
+        rows=("value", "size"),
+        mean=("value", "mean"),
+        error=("value", "sem"),
+    ).reset_index(drop=True)
+    reach = found.pop("error") * t.ppf(0.975, np.maximum(found["rows"] - 1, 1))
+    return found.assign(low_ci=found["mean"] - reach, high_ci=found["mean"] + reach)
+
+
+def _length_groups(lengths: npt.NDArray[Any], bins: int) -> npt.NDArray[np.intp]:
+    """Numbers groups of about the same number of rows, short texts first."""
+    values, counts = np.unique(lengths, return_counts=True)
+    wanted = len(lengths) * np.arange(1, bins) / bins
+    nearest = np.abs(counts.cumsum()[:, None] - wanted).argmin(axis=0)
+    upper = values[np.unique(nearest)]
+    return np.searchsorted(upper, lengths, side="left")

@@ -148,14 +148,14 @@ class Report:
     ) -> Path:
         """Writes a page about the model: one file, readable without a network.
 
-        It holds the figures with intervals, confusion, calibration, accuracy by class and by
-        length of text, the ten wrong answers that the model was surest of, a summary of the data
-        and the versions of the libraries. Of a report on a stream there are no texts, and so
-        neither lengths nor wrong answers.
+        It holds the figures with intervals, what is drawn for the task (see `pages.by_task`; of
+        classes confusion, calibration, and accuracy by class and by length of text), the ten worst
+        answers, a summary of the data and the versions of the libraries. Of a report on a stream
+        there are no texts, and so neither lengths nor worst answers.
 
         Args:
             path: the file; an existing one is replaced, and its folder is made.
-            explain: whether the wrong answers are explained by occlusion, which asks the model
+            explain: whether the worst answers are explained by occlusion, which asks the model
                 once for each of their words.
             folder: where figures (PNG) and data (CSV, JSON) are to be written, if anywhere.
             command: what to type to get the same page; by default a line of Python.
@@ -172,7 +172,7 @@ class Report:
         check_page_path(path)
         Path(path).absolute().parent.mkdir(parents=True, exist_ok=True)
         from keras_seqzoo.evaluation.single import results_of
-        from keras_seqzoo.pages.files import make_folder, write_data, write_figures
+        from keras_seqzoo.pages.output import make_folder, write_data, write_figures
         from keras_seqzoo.pages.page import write_page
 
         if folder is not None:

@@ -1,14 +1,13 @@
-"""The figures of a report, drawn by matplotlib without its global state.
+"""The figures that pages of several tasks have, drawn by matplotlib without its global state.
 
 Each function returns a `matplotlib.figure.Figure`, ready to be saved. Those with `labels` draw a
 panel for each of these models, `columns` side by side; all panels of a call, and of calls with the
-same results, have the same limits, so that they can be compared. They take the `table` of
-`keras_seqzoo.pages.frames` that belongs to them, and make it where it is not given.
+same results, have the same limits, so that they can be compared.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from keras_seqzoo.evaluation.choose import pareto_front
+from keras_seqzoo.evaluation.leaderboard import leaderboard
 from keras_seqzoo.evaluation.results import Results
 from keras_seqzoo.pages import frames
 from keras_seqzoo.pages.drawing import (
@@ -32,48 +32,51 @@ from keras_seqzoo.pages.drawing import (
     wrapped,
 )
 from keras_seqzoo.pages.formats import EN_DASH
-from keras_seqzoo.tasks.classify import Classify
+from keras_seqzoo.tasks.base import Metric
 
 COSTS = {
     "p95_ms": "time of one text, 95th percentile (ms)",
     "size_mb": "size on disk (MB)",
     "training_s": "training time (s)",
 }
-MOST_NUMBERED = 12  # classes of a matrix whose cells can hold numbers
-MOST_NAMED = 15  # classes of `f1_by_class`
-_LONGEST_NAME = 32
-_MOST_ON_AXIS = 6  # more names would leave the cells no room for their numbers
+MOST_NAMED = 15  # names of `f1_by_name`
 _PANEL = 3.1
 
 
-def cost_quality(table: pd.DataFrame, cost: str) -> Figure:
-    """Draws macro-F1 over a cost, and the models that no other beats in both.
+def cost_quality(table: pd.DataFrame, cost: str, metric: Metric) -> Figure:
+    """Draws a figure over a cost, the good side up, and the models that no other beats in both.
 
     Args:
         table: as `leaderboard` makes it.
         cost: a key of `COSTS`; at least one model must have it.
+        metric: the figure.
     """
-    known = table[table[cost].notna() & table["macro_f1"].notna()]
+    known = table[table[cost].notna() & table[metric.name].notna()]
     known = known[known[cost] > 0]
-    low = shown_from(known)
-    known = known[known["macro_f1"] >= low]
-    xs, ys = known[cost].to_numpy(float), known["macro_f1"].to_numpy(float)
+    known = known[is_drawn(known, metric)]
+    xs, ys = known[cost].to_numpy(float), known[metric.name].to_numpy(float)
     with style():
         figure = Figure(figsize=(3.9, 3.4))
         axes = figure.subplots()
         axes.set_xscale("log")
         decades = max(_decades(xs), 0.3)
         axes.set_xlim(xs.min() / 10 ** (0.16 * decades), xs.max() * 10 ** (0.16 * decades))
-        room = max(float(np.ptp(ys)), 0.02) * 0.18
-        axes.set_ylim(ys.min() - room, min(ys.max() + room, 1.02))
+        room = max(float(np.ptp(ys)), 0.4 * _least_gap(known, metric)) * 0.18
+        top = ys.max() + room
+        axes.set_ylim(ys.min() - room, top if metric.lower_is_better else min(top, 1.02))
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if _decades(xs) < 1.6 else (1,)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.10g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel(COSTS[cost])
-        axes.set_ylabel("macro-F1")
-        front = known.loc[pareto_front(known, cost, Classify.metrics[0])]
-        axes.step(front[cost], front["macro_f1"], where="post", color=INK, lw=1, zorder=2)
-        axes.vlines(xs, known["macro_f1_low"], known["macro_f1_high"], color=FAINT, lw=2, zorder=1)
+        axes.set_ylabel(metric.title + ", less is better" * metric.lower_is_better)
+        if metric.lower_is_better:
+            axes.invert_yaxis()
+        front = known.loc[pareto_front(known, cost, metric)]
+        steps = front[metric.name]
+        axes.step(front[cost], steps, where="post", color=INK, lw=1, zorder=2)
+        if metric.interval:
+            low, high = (known[f"{metric.name}_{end}"] for end in ("low", "high"))
+            axes.vlines(xs, low, high, color=FAINT, lw=2, zorder=1)
         baseline = known["baseline"].to_numpy(bool)
         on_front = known.index.isin(front.index)
         for marker, colour, chosen in (("o", BLUE, ~baseline), ("D", ORANGE, baseline)):
@@ -93,19 +96,24 @@ def cost_quality(table: pd.DataFrame, cost: str) -> Figure:
             axes,
             [wrapped(str(name), 18) for name in known.index],
             (xs, ys),
-            np.column_stack(_corners(front[cost], front["macro_f1"])),
+            np.column_stack(_corners(front[cost], steps)),
         )
         return figure
 
 
-def shown_from(known: pd.DataFrame) -> float:
-    """The macro-F1 from which `cost_quality` draws: baselines far below all models are left out."""
-    models = known.loc[~known["baseline"].astype(bool), "macro_f1"].astype(float)
+def is_drawn(table: pd.DataFrame, metric: Metric) -> pd.Series:
+    """Which models `cost_quality` draws: all with answers, but baselines far below all others."""
+    values = table[metric.name].astype(float) * (-1 if metric.lower_is_better else 1)
+    models = values[~table["baseline"].astype(bool)].dropna()
     if models.empty:
-        return 0.0
-    below = known.loc[known["macro_f1"] < models.min(), "macro_f1"].astype(float)
-    far = models.min() - max(1.5 * float(np.ptp(models)), 0.05)
-    return float(below[below >= far].min()) if (below >= far).any() else float(models.min())
+        return values.notna()
+    return values >= models.min() - max(1.5 * float(np.ptp(models)), _least_gap(table, metric))
+
+
+def _least_gap(table: pd.DataFrame, metric: Metric) -> float:
+    """A difference that is seen: of shares 0.05, of figures in a unit a twentieth of theirs."""
+    largest = float(table[metric.name].astype(float).abs().max())
+    return 0.05 if metric.unit is not None else 0.05 * largest or 1.0
 
 
 def learning_curves(
@@ -113,6 +121,7 @@ def learning_curves(
     labels: Sequence[str],
     columns: int = 1,
     table: pd.DataFrame | None = None,
+    title: str = "loss",
 ) -> Figure:
     """Draws training and validation loss by epoch; the kept run strong, other seeds thin."""
     table = frames.curves(results) if table is None else table
@@ -144,121 +153,59 @@ def learning_curves(
                 )
         axes.set_ylim(min(0.0, float(values.min(initial=0.0))), top)
         axes.set_xlabel("epoch")
-        axes.set_ylabel("loss (nats)")
+        axes.set_ylabel(title)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
         axes.legend(loc="best", handlelength=2.4)
 
-    return _panels(labels, columns, 2.3, draw)
+    return panels(labels, columns, 2.3, draw)
 
 
-def confusion_matrices(results: Results, labels: Sequence[str], columns: int = 1) -> Figure:
-    """Draws counts, a row a true class, shaded by their share of the row.
+def _corners(xs: pd.Series, ys: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the corners of a line that goes right first, then up."""
+    return np.repeat(xs.to_numpy(float), 2)[1:], np.repeat(ys.to_numpy(float), 2)[:-1]
 
-    Where there are many classes, or long names, axes count the classes from 1 (see
-    `has_numbered_classes`); beyond `MOST_NUMBERED` classes, cells have no numbers.
+
+def _decades(values: np.ndarray) -> float:
+    return float(np.log10(values.max() / values.min())) if len(values) else 0.0
+
+
+def _is_long(*names: str | None) -> bool:
+    return sum(len(name or "") for name in names) > 30
+
+
+def by_length(
+    labels: Sequence[str],
+    columns: int,
+    tables: Mapping[str, pd.DataFrame],
+    figure: str,
+    title: str,
+    is_share: bool = True,
+) -> Figure:
+    """Draws a figure of short and long texts with 95 % intervals, the other models faint behind.
+
+    Args:
+        labels: of the models.
+        columns: panels side by side.
+        tables: `model`, `low`, `high`, the figure, `low_ci` and `high_ci`, a row a group of texts;
+            by the name that it is of, "" where there is but one.
+        figure: the column.
+        title: what it is called.
+        is_share: whether it is at most 1.
     """
-    count = len(results.classes)
-    names = [wrapped(name, 16) for name in results.classes]
-    plain = not has_numbered_classes(results)
-    across = plain and count <= 4 and max(map(len, results.classes)) <= 9
+    subjects = [(label, name) for label in labels for name in tables]
 
-    def draw(axes: Axes, label: str) -> None:
-        counts = results.report(label).confusion.to_numpy()
-        of_class = counts.sum(axis=1, keepdims=True)
-        shares = counts / np.where(of_class, of_class, 1)
-        axes.grid(False)
-        axes.set_xlabel("predicted")
-        axes.set_ylabel("true")
-        axes.tick_params(length=0)
-        for spine in axes.spines.values():
-            spine.set_visible(True)
-        if count > MOST_NUMBERED:
-            axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="none")
-            ticks = np.unique([0, *range(9, count, 10 if count <= 60 else 20)])
-            axes.set_xticks(ticks, [str(t + 1) for t in ticks])
-            axes.set_yticks(ticks, [str(t + 1) for t in ticks])
-            return
-        axes.pcolormesh(shares, cmap="Blues", vmin=0, vmax=1, edgecolors="white", linewidth=0.8)
-        axes.invert_yaxis()
-        numbers = [str(i + 1) for i in range(count)]
-        middle = np.arange(count) + 0.5
-        axes.set_xticks(middle, names if across else numbers)
-        rows = names if across else [f"{n}  {i}" for n, i in zip(names, numbers, strict=True)]
-        axes.set_yticks(middle, rows if plain else numbers)
-        digits = max(len(f"{counts.max():,}") * count, 1)
-        for (row, column), value in np.ndenumerate(counts):
-            axes.text(
-                column + 0.5,
-                row + 0.5,
-                f"{value:,}",
-                ha="center",
-                va="center",
-                fontsize=min(10.0, 250 / max(digits, 25)),
-                color="white" if shares[row, column] > 0.55 else INK if value else GREY,
-            )
-
-    return _panels(labels, columns, 2.7 if count <= 5 else 3.0, draw)
-
-
-def has_numbered_classes(results: Results) -> bool:
-    """Whether `confusion_matrices` writes numbers in place of the names of classes."""
-    longest = max(map(len, results.classes))
-    return len(results.classes) > _MOST_ON_AXIS or longest > _LONGEST_NAME
-
-
-def reliability(
-    results: Results,
-    labels: Sequence[str],
-    columns: int = 1,
-    table: pd.DataFrame | None = None,
-) -> Figure:
-    """Draws how often answers of a confidence are right, and how many rows have it."""
-    table = frames.calibration(results) if table is None else table
-    rows_most = float(table["rows"].max())
-    left = float(table.loc[table["rows"] > 0, "low"].min()) - 0.02
-    ticks = [tick for tick in np.linspace(0, 1, 6) if tick >= left]
-
-    def draw(axes: Axes, label: str) -> None:
-        bins = table[(table["model"] == label) & (table["rows"] > 0)]
-        axes.plot([0, 1], [0, 1], color=GREY, lw=1, linestyle=":")
-        axes.vlines(bins["confidence"], bins["confidence"], bins["accuracy"], color=RED, lw=1.2)
-        axes.plot(bins["confidence"], bins["accuracy"], "o-", color=BLUE, markersize=4)
-        axes.set(xlim=(left, 1.02), ylim=(-0.02, 1.02), ylabel="share right")
-        axes.set_xticks(ticks, [""] * len(ticks))
-        axes.set_yticks(np.linspace(0, 1, 6))
-
-    def draw_rows(axes: Axes, label: str) -> None:
-        bins = table[table["model"] == label]
-        width = bins["high"] - bins["low"]
-        axes.bar(bins["low"], bins["rows"], width * 0.92, align="edge", color="#9db4c8")
-        axes.set(xlim=(left, 1.02), ylim=(0, rows_most * 1.08), xlabel="confidence", ylabel="rows")
-        axes.set_xticks(ticks)
-        axes.yaxis.set_major_locator(MaxNLocator(nbins=2, integer=True))
-
-    return _panels(labels, columns, 3.2, draw, draw_rows)
-
-
-def accuracy_by_length(
-    results: Results,
-    labels: Sequence[str],
-    columns: int = 1,
-    table: pd.DataFrame | None = None,
-) -> Figure:
-    """Draws accuracy of short and long texts with 95 % intervals, the other models faint behind."""
-    table = frames.lengths(results) if table is None else table
-    low = max(float(table["low_ci"].min()) - 0.03, 0.0)
-
-    def draw(axes: Axes, label: str) -> None:
+    def draw(axes: Axes, subject: tuple[str, str]) -> None:
+        label, table = subject[0], tables[subject[1]]
         for name, other in table.groupby("model", sort=False):
             if name != label:
-                axes.plot(np.arange(len(other)), other["accuracy"], color=FAINT, lw=1, zorder=1)
+                axes.plot(np.arange(len(other)), other[figure], color=FAINT, lw=1, zorder=1)
         own = table[table["model"] == label]
         middle = np.arange(len(own))
-        accuracy = own["accuracy"]
+        values = own[figure]
         axes.errorbar(
             middle,
-            accuracy,
-            np.abs([accuracy - own["low_ci"], own["high_ci"] - accuracy]),
+            values,
+            np.abs([values - own["low_ci"], own["high_ci"] - values]),
             fmt="o-",
             color=BLUE,
             markersize=4.5,
@@ -274,25 +221,38 @@ def accuracy_by_length(
         axes.set_xticks(
             middle, [e.replace(EN_DASH, EN_DASH + "\n") if len(e) > 7 else e for e in edges]
         )
-        axes.set(xlim=(-0.4, len(own) - 0.6), ylim=(low, 1.02))
-        axes.set(xlabel="words a text", ylabel="accuracy")
+        low = max(float(table[[figure, "low_ci"]].min().min()) - 0.03, 0.0) if is_share else 0.0
+        high = 1.02 if is_share else 1.05 * float(table[[figure, "high_ci"]].max().max())
+        axes.set(xlim=(-0.4, len(own) - 0.6), ylim=(low, high or 1.0))
+        axes.set(xlabel="words a text", ylabel=title)
 
-    return _panels(labels, columns, 2.4, draw)
+    return panels(subjects, columns, 2.4, draw, titles=titles_of(subjects))
 
 
-def f1_by_class(results: Results, best: str, baseline: str | None = None) -> Figure:
-    """Draws F1 of each class: the best model, the best baseline, and the others faint.
+def titles_of(subjects: Sequence[tuple[str, str]]) -> list[str]:
+    """Returns titles of panels of models and names, without what is the same for all of them."""
+    told = [place for place in (0, 1) if len({subject[place] for subject in subjects}) > 1]
+    return [", ".join(subject[place] for place in told) for subject in subjects]
+
+
+def f1_by_name(
+    results: Results, labels: Sequence[str], columns: int = 1, table: pd.DataFrame | None = None
+) -> Figure:
+    """Draws F1 of each class or label: the best model, the best baseline, and the others faint.
 
     Args:
-        results: at least one model with answers.
-        best: label of the model by which classes are sorted, worst first. Of more than
-            `MOST_NAMED` classes, so many of its worst are drawn.
-        baseline: label of a baseline to be marked.
+        results: the models.
+        labels: of those with answers, the best first; by it names are sorted, worst first. Of
+            more than `MOST_NAMED` names, so many of its worst are drawn.
+        columns: unused.
+        table: of `by_name`.
     """
-    table = frames.classes(results)
-    f1 = table.pivot(index="class", columns="model", values="f1").reindex(list(results.classes))
-    # A class without rows has no F1 to speak of.
-    f1 = f1[results.report(best).per_class["support"].to_numpy() > 0]
+    table = frames.by_name(results) if table is None else table
+    best, baseline = labels[0], frames.best_baseline(leaderboard(results))
+    f1 = table.pivot(index=table.columns[1], columns="model", values="f1")
+    f1 = f1.reindex(list(results.task.names))
+    # A name without rows has no F1 to speak of.
+    f1 = f1[table.loc[table["model"] == best, "support"].to_numpy() > 0]
     f1 = f1.sort_values(best, kind="stable").head(MOST_NAMED)
     names = [wrapped(str(name), 22) for name in f1.index]
     lines = len(names) * max(1.5, *(name.count("\n") + 1.0 for name in names))
@@ -316,14 +276,25 @@ def f1_by_class(results: Results, best: str, baseline: str | None = None) -> Fig
         return figure
 
 
-def _panels(
-    labels: Sequence[str],
+def panels(
+    labels: Sequence[Any],
     columns: int,
     height: float,
-    draw: Callable[[Axes, str], None],
-    draw_below: Callable[[Axes, str], None] | None = None,
+    draw: Callable[[Axes, Any], None],
+    draw_below: Callable[[Axes, Any], None] | None = None,
+    titles: Sequence[str] | None = None,
 ) -> Figure:
-    """Draws a panel a label; titles only where there are several, for a page has its own."""
+    """Draws a panel a label; titles only where there are several, for a page has its own.
+
+    Args:
+        labels: of the models; or whatever `draw` takes.
+        columns: panels side by side.
+        height: of a panel, in inches.
+        draw: of axes and label draws the panel.
+        draw_below: likewise, a lower one below each.
+        titles: of the panels, if not `labels`.
+    """
+    titles = titles or labels
     columns = min(columns, len(labels))
     rows = -(-len(labels) // columns)
     parts = 2 if draw_below else 1
@@ -342,18 +313,5 @@ def _panels(
                 if paint:
                     paint(axes, labels[place])
             if len(labels) > 1:
-                cells[0].set_title(wrapped(labels[place], 30))
+                cells[0].set_title(wrapped(titles[place], 30))
         return figure
-
-
-def _corners(xs: pd.Series, ys: pd.Series) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the corners of a line that goes right first, then up."""
-    return np.repeat(xs.to_numpy(float), 2)[1:], np.repeat(ys.to_numpy(float), 2)[:-1]
-
-
-def _decades(values: np.ndarray) -> float:
-    return float(np.log10(values.max() / values.min())) if len(values) else 0.0
-
-
-def _is_long(*names: str | None) -> bool:
-    return sum(len(name or "") for name in names) > 30

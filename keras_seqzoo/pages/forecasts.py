@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from keras_seqzoo.evaluation.environment import environment
 from keras_seqzoo.evaluation.forecasts import forecast_errors
 from keras_seqzoo.pages.drawing import BLUE, GREEN, GREY, INK, ORANGE, RED, inline_svg, png, style
-from keras_seqzoo.pages.files import check_place, write_atomically
+from keras_seqzoo.pages.output import check_place, write_atomically
 from keras_seqzoo.pages.page import template
 
 if TYPE_CHECKING:

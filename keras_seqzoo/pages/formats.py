@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup, escape
 
+from keras_seqzoo.tasks.base import Metric
+
 EN_DASH, MINUS = "\u2013", "\u2212"
 UNKNOWN = EN_DASH
 
@@ -26,6 +28,64 @@ def decimals_for(values: Iterable[Any]) -> int:
     if len(known) == 0 or np.all(known == np.round(known)) or known.max() >= 1000:
         return 0
     return 2 if known.max() < 100 and known.min() < 1 else 1 if known.min() < 100 else 0
+
+
+def metric_decimals(metric: Metric, values: Iterable[Any]) -> int:
+    """Returns how many decimals a figure has: 3, or as `three_digits` in the unit of the data."""
+    return 3 if metric.unit is not None else three_digits(values)
+
+
+def three_digits(values: Iterable[Any]) -> int:
+    """Returns how many decimals show three digits of the largest of these."""
+    largest = max((abs(float(v)) for v in values if _is_known(v)), default=0.0)
+    return max(0, 2 - int(np.floor(np.log10(largest)))) if largest else 0
+
+
+def brief(value: float) -> str:
+    """Returns a number of any size with three digits or more."""
+    return fixed(value, three_digits([value]))
+
+
+def metric_text(metric: Metric, value: float) -> str:
+    """Returns a figure with its decimals."""
+    return fixed(value, metric_decimals(metric, [value]))
+
+
+def gap(metric: Metric, difference: float) -> str:
+    """Returns how far two figures are apart, such as `1.2 points of macro-F1`."""
+    if metric.lower_is_better:
+        return f"{metric_text(metric, abs(difference))} of {metric.title}"
+    return f"{points(abs(difference)).lstrip('+')} points of {metric.title}"
+
+
+def between(ends: Iterable[float], decimals: int) -> str:
+    """Returns an interval in few letters; nothing for an unknown one."""
+    low, high = ends
+    if not np.isfinite(low):
+        return ""
+    dash = " to " if low < 0 else EN_DASH
+    return f"{fixed(low, decimals)}{dash}{fixed(high, decimals)}"
+
+
+def is_worse(metric: Metric, value: float, limit: float) -> bool:
+    """Returns whether a figure is on the bad side of another."""
+    return value > limit if metric.lower_is_better else value < limit
+
+
+def interval(table: pd.DataFrame, label: str, metric: Metric) -> Markup:
+    """Returns the interval of a figure of a leaderboard, in brackets; nothing without one."""
+    if not metric.interval:
+        return Markup("")
+    low, high = (number(table, label, f"{metric.name}{end}") for end in ("_low", "_high"))
+    if not np.isfinite(low):
+        return Markup("")
+    ends = (metric_text(metric, low), metric_text(metric, high))
+    return Markup(" (95&nbsp;% interval {} to {})").format(*ends)
+
+
+def bold(label: str) -> Markup:
+    """Returns a model's name in a sentence."""
+    return Markup("<bdi><b>{}</b></bdi>").format(label)
 
 
 def fixed(value: Any, decimals: int) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from keras_seqzoo.evaluation.metrics import accuracy_by_length, calibration_bins
-from keras_seqzoo.evaluation.results import Entry, Results
+from keras_seqzoo.evaluation.report import Report
+from keras_seqzoo.evaluation.results import Results
 
 
 def curves(results: Results) -> pd.DataFrame:
@@ -35,89 +37,47 @@ def curves(results: Results) -> pd.DataFrame:
     return _concat(frames, ["model", "seed", "kept", "epoch"])
 
 
-def confusion(results: Results) -> pd.DataFrame:
-    """Returns counts of the kept runs: columns `model`, `true`, `predicted`, `rows`."""
-    frames = []
-    for entry in _answering(results):
-        counts = results.report(entry.label).confusion.to_numpy()
-        true, predicted = np.indices(counts.shape).reshape(2, -1)
-        names = np.asarray(results.classes, dtype=object)
-        frames.append(
-            pd.DataFrame(
-                {
-                    "model": entry.label,
-                    "true": names[true],
-                    "predicted": names[predicted],
-                    "rows": counts.ravel(),
-                }
-            )
-        )
-    return _concat(frames, ["model", "true", "predicted", "rows"])
+def of_kept_runs(
+    results: Results, table: Callable[[Report], pd.DataFrame], columns: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Returns a table of the kept run of each model, one under the other.
 
-
-def calibration(results: Results) -> pd.DataFrame:
-    """Returns bins of confidence, kept runs: `model` and the columns of `calibration_bins`."""
-    return _of_kept_runs(results, lambda labels, run: calibration_bins(labels, run.outputs))
-
-
-def classes(results: Results) -> pd.DataFrame:
-    """Returns `model`, `class`, `precision`, `recall`, `f1`, `support` of the kept runs."""
-    frames = [
-        results.report(entry.label).per_class.reset_index().assign(model=entry.label)
-        for entry in _answering(results)
-    ]
-    return _concat(frames, ["model", "class", "precision", "recall", "f1", "support"])
-
-
-def lengths(results: Results) -> pd.DataFrame:
-    """Returns accuracy by words a text, kept runs: `model`, columns of `accuracy_by_length`."""
-    if not len(results.texts):  # of a stream, answers alone are kept
-        return _concat([], ["model", "low", "high", "rows", "accuracy", "low_ci", "high_ci"])
-    words = np.array([len(text.split()) for text in results.texts])
-    return _of_kept_runs(
-        results,
-        lambda labels, run: accuracy_by_length(labels, run.outputs.argmax(axis=1), words),
-    )
-
-
-def frequent_confusions(results: Results, label: str, most: int = 10) -> pd.DataFrame:
-    """Returns the commonest mistakes of a model's kept run.
-
-    Returns:
-        Columns `true`, `predicted`, `rows`, and `share` of the rows of the true class; the most
-        frequent first.
+    Args:
+        results: the models.
+        table: of a report; is not called where there are no answers.
+        columns: of the table, which it has without answers, too; `model` comes before them.
     """
-    report = results.report(label)
-    counts = report.confusion.to_numpy().copy()
-    of_class = counts.sum(axis=1)
-    np.fill_diagonal(counts, 0)
-    order = np.argsort(-counts.ravel(), kind="stable")[:most]
-    rows = [
-        {
-            "true": results.classes[true],
-            "predicted": results.classes[predicted],
-            "rows": int(counts[true, predicted]),
-            "share": counts[true, predicted] / of_class[true],
-        }
-        for true, predicted in zip(*np.unravel_index(order, counts.shape), strict=True)
-        if counts[true, predicted]
+    frames = [
+        table(results.report(entry.label)).assign(model=entry.label)
+        for entry in results.entries
+        if entry.runs
     ]
-    return pd.DataFrame(rows, columns=["true", "predicted", "rows", "share"])
+    return _concat(frames, ["model", *columns])
 
 
-def _answering(results: Results) -> list[Entry]:
-    return [entry for entry in results.entries if entry.runs]
+def by_name(results: Results) -> pd.DataFrame:
+    """Returns the first table of each report: a row a model and class, label or number."""
+    return of_kept_runs(results, lambda report: next(iter(report.tables.values())).reset_index())
+
+
+def words(results: Results) -> npt.NDArray[np.int_]:
+    """Returns the words of each test row, of a pair those of both texts: int `(rows,)`."""
+    return np.array([sum(len(text.split()) for text in sides(row)) for row in results.texts], int)
+
+
+def sides(row: Any) -> list[str]:
+    """Returns the texts of a row: one, or the two of a pair."""
+    return [row] if isinstance(row, str) else [str(text) for text in row]
+
+
+def best_baseline(table: pd.DataFrame) -> str | None:
+    """Label of the baseline that stands highest in a leaderboard; None without one."""
+    found = table.index[table["baseline"].astype(bool) & (table["runs"] > 0)]
+    return str(found[0]) if len(found) else None
 
 
 def _epochs(history: Any) -> int:
     return max((len(values) for values in history.values()), default=0)
-
-
-def _of_kept_runs(results: Results, table: Any) -> pd.DataFrame:
-    frames = [
-        table(results.labels, entry.kept).assign(model=entry.label) for entry in _answering(results)
-    ]
-    return _concat(frames, ["model"])
 
 
 def _concat(frames: list[pd.DataFrame], first: list[str]) -> pd.DataFrame:

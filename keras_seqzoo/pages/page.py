@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import pandas as pd
-from markupsafe import Markup
-from matplotlib.figure import Figure
 
 from keras_seqzoo.evaluation.choose import about_tests, neighbours
 from keras_seqzoo.evaluation.leaderboard import leaderboard
@@ -18,20 +16,21 @@ from keras_seqzoo.evaluation.results import Entry, Results
 from keras_seqzoo.explanation.explanation import Explanation
 from keras_seqzoo.explanation.rendering import highlight, legend
 from keras_seqzoo.pages import figures, formats, frames
+from keras_seqzoo.pages.by_task import sections_of
 from keras_seqzoo.pages.drawing import inline_svg
-from keras_seqzoo.pages.files import (
-    best_baseline,
+from keras_seqzoo.pages.output import (
     check_place,
     costs_known,
+    drawings_of,
     with_curves,
     write_atomically,
 )
-from keras_seqzoo.pages.frames import frequent_confusions
 from keras_seqzoo.pages.ranking import ranking
 from keras_seqzoo.pages.story import summary
+from keras_seqzoo.tasks.base import Metric
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_MANY_CLASSES = 15
+_MANY_NAMES = 15
 
 
 def template(name: str) -> jinja2.Template:
@@ -48,6 +47,9 @@ def template(name: str) -> jinja2.Template:
         "duration": formats.duration,
         "points": formats.points,
         "p_value": formats.p_value,
+        "brief": formats.brief,
+        "decimals": formats.fixed,
+        "listed": formats.listed,
         "aligned": formats.aligned,
         "breakable": formats.breakable,
     }
@@ -95,36 +97,43 @@ def _context(results: Results) -> dict[str, Any]:
     tested = neighbours(results)
     labels = [str(label) for label in table.index if label in results.reports]
     entries = {entry.label: entry for entry in results.entries}
+    task, sections = results.task, sections_of(results.task)
+    metrics = [m for m in task.metrics if m.name not in sections.hidden]
     return {
         "results": results,
+        "sections": sections,
         "single": len(results.entries) == 1,
         "labels": labels,
         "models": [entries[str(label)] for label in table.index],
         "rows": len(results.labels),
+        "noun": "pair" if len(results.texts) and len(frames.sides(results.texts[0])) > 1
+        else "text",
         "seeds": max(len(entry.runs) for entry in results.entries),
         "summary": summary(results, table, tested),
         "ranking": ranking(results, table),
-        "baseline": best_baseline(table),
-        "tested": tested,
-        "figures": _figures(results, table, labels),
-        "confusions": {
-            label: frequent_confusions(results, label, 12 if len(labels) == 1 else 5)
-            .to_dict("records")
-            for label in labels
+        "metric": task.metric(),
+        "lower": [m.title for m in metrics if m.lower_is_better],
+        "baseline": frames.best_baseline(table),
+        "tested": [(d, _difference(task.metric(d.metric), d.difference)) for d in tested],
+        "compared": task.metric(tested[0].metric) if tested else None,
+        "links": {
+            name: drawing.link for name, drawing in drawings_of(results).items() if labels
         },
+        "figures": _figures(results, table, labels),
         "reports": {label: results.report(label) for label in labels},
         "alike": {
             label: answer
             for label in labels
             if len(entries) > 1
             and not entries[label].is_baseline
-            and (answer := results.report(label).task.only_answer(results.report(label)))
+            and (answer := task.only_answer(results.report(label)))
         },
-        "about": about_tests(results.task),
-        "class_key": figures.has_numbered_classes(results),
-        "many_classes": len(results.classes) > _MANY_CLASSES,
+        "about": about_tests(task),
+        "many": len(task.names) > _MANY_NAMES,
         "most_named": figures.MOST_NAMED,
-        "left_out": _left_out(table),
+        "left_out": [
+            str(label) for label in labels if not figures.is_drawn(table, task.metric())[label]
+        ],
         "mistakes": {
             label: [_mistake(results, entries[label], *pair) for pair in entries[label].mistakes]
             for label in labels
@@ -133,95 +142,90 @@ def _context(results: Results) -> dict[str, Any]:
         "legend": legend(),
         "data": results.data,
         "counts": _counts(results),
+        **sections.context(results, labels),
     }  # fmt: skip
 
 
-def _figures(results: Results, table: pd.DataFrame, labels: list[str]) -> dict[str, Any]:
-    """Draws everything: lists of (label, SVG), a list a section; empty where there is nothing."""
+def _difference(metric: Metric, difference: float) -> str:
+    if not metric.lower_is_better:
+        return formats.points(difference)
+    return ("+" if difference > 0 else "") + formats.metric_text(metric, difference)
 
-    def panels(
-        name: str, draw: Callable[..., Figure], chosen: list[str], told: str, **given: Any
-    ) -> list[tuple[str, Markup]]:
-        return [
-            (label, inline_svg(draw(results, [label], **given), f"{name}{i}", f"{told} of {label}"))
-            for i, label in enumerate(chosen)
-        ]
 
-    if not labels:
-        return dict.fromkeys(("costs", "curves", "confusion", "calibration", "lengths", "classes"))
-    costs = costs_known(table) if len(labels) > 1 else []
-    classes = figures.f1_by_class(results, labels[0], best_baseline(table))
-    return {
+def _figures(results: Results, table: pd.DataFrame, labels: Sequence[str]) -> dict[str, Any]:
+    """Draws everything: by section lists of (label, SVG), or one SVG for all models."""
+    metric = results.task.metric()
+    found: dict[str, Any] = {
         "costs": [
             (
                 figures.COSTS[cost],
                 inline_svg(
-                    figures.cost_quality(table, cost),
+                    figures.cost_quality(table, cost, metric),
                     f"cost{i}",
-                    f"Macro-F1 over {figures.COSTS[cost]}, a point a model; figures in the table",
+                    f"{metric.title} over {figures.COSTS[cost]}, a point a model; figures in the "
+                    "table",
                 ),
             )
-            for i, cost in enumerate(costs)
+            for i, cost in enumerate(costs_known(table))
         ],
-        "curves": panels(
-            "curve",
-            figures.learning_curves,
-            with_curves(results, labels),
-            "Loss by epoch",
-            table=frames.curves(results),
-        ),
-        "confusion": panels("confusion", figures.confusion_matrices, labels, "Confusion matrix"),
-        "calibration": panels(
-            "calibration",
-            figures.reliability,
-            labels,
-            "Reliability diagram",
-            table=frames.calibration(results),
-        ),
-        "lengths": panels(
-            "length",
-            figures.accuracy_by_length,
-            labels if len(results.texts) else [],
-            "Accuracy by length",
-            table=frames.lengths(results),
-        ),
-        "classes": inline_svg(classes, "classes", "F1 of each class"),
+        "curves": [
+            (
+                label,
+                inline_svg(
+                    figures.learning_curves(results, [label], title=sections_of(results.task).loss),
+                    f"curve{i}",
+                    f"Loss by epoch of {label}",
+                ),
+            )
+            for i, label in enumerate(with_curves(results, list(labels)))
+        ],
     }
-
-
-def _left_out(table: pd.DataFrame) -> list[str]:
-    known = table[table["macro_f1"].notna()]
-    return [str(label) for label in known.index[known["macro_f1"] < figures.shown_from(known)]]
+    for name, drawing in drawings_of(results).items() if labels else ():
+        if drawing.is_one:
+            found[name] = inline_svg(drawing.draw(results, labels), name, drawing.told)
+            continue
+        numbers = drawing.table(results)
+        found[name] = [
+            (
+                label,
+                inline_svg(
+                    drawing.draw(results, [label], table=numbers),
+                    f"{name}{i}",
+                    f"{drawing.told} of {label}",
+                ),
+            )
+            for i, label in enumerate(labels)
+        ]
+    return found
 
 
 def _mistake(
     results: Results, entry: Entry, row: int, explanation: Explanation | None
 ) -> dict[str, Any]:
-    probabilities = entry.kept.outputs[row]
-    said = int(probabilities.argmax())
     return {
         "row": row + 1 if results.row_numbers is None else int(results.row_numbers[row]),
-        "text": str(results.texts[row]),
-        "truth": results.classes[int(results.labels[row])],
-        "said": results.classes[said],
-        "probability": float(probabilities[said]),
+        "texts": frames.sides(results.texts[row]),
+        "said": sections_of(results.task).verdict(results.report(entry.label), row),
         "explanation": explanation,
         "highlighted": highlight(explanation) if explanation else "",
     }
 
 
-def _counts(results: Results) -> dict[str, Any]:
-    """Rows of each class: by part where the parts are known, of the test rows otherwise."""
+def _counts(results: Results) -> dict[str, Any] | None:
+    """Rows of each class or label: by part where the parts are known, else of the test rows."""
+    if not results.classes:
+        return None
     if results.data is not None and len(results.data.class_counts):
         counts = results.data.class_counts
+        total = int(results.data.parts["rows"][counts.columns[0]])
     else:
-        of_test = [int((results.labels == i).sum()) for i in range(len(results.classes))]
+        of_test = results.task.target.counts(results.labels)
         counts = pd.DataFrame({"test": of_test}, index=list(results.classes))
-    first = counts[counts.columns[0]]
+        total = len(results.labels)
     return {
         "parts": [str(c) for c in counts.columns],
-        "most": max(int(first.max()), 1),
-        "total": max(int(first.sum()), 1),
+        "most": max(int(counts[counts.columns[0]].max()), 1),
+        "total": max(total, 1),
         "rows": [(str(name), [int(v) for v in row]) for name, row in zip(
             counts.index, counts.to_numpy(), strict=True)],
     }  # fmt: skip

@@ -9,9 +9,19 @@ import pandas as pd
 from markupsafe import Markup
 
 from keras_seqzoo.evaluation.results import Entry, Results
-from keras_seqzoo.pages.figures import shown_from
-from keras_seqzoo.pages.files import best_baseline
-from keras_seqzoo.pages.formats import EN_DASH, decimals_for, fixed, number
+from keras_seqzoo.pages.by_task import sections_of
+from keras_seqzoo.pages.figures import is_drawn
+from keras_seqzoo.pages.formats import (
+    between,
+    decimals_for,
+    fixed,
+    is_worse,
+    metric_decimals,
+    number,
+    three_digits,
+)
+from keras_seqzoo.pages.frames import best_baseline
+from keras_seqzoo.tasks.base import Metric, Task
 
 
 @dataclass(frozen=True)
@@ -33,11 +43,7 @@ class Column:
         return self.title if is_plain else f"{self.group.lower()} {self.title}"
 
 
-COLUMNS = (
-    Column("macro_f1", "Quality", "macro-F1", more_is_better=True, decimals=3),
-    Column("accuracy", "Quality", "accuracy", more_is_better=True, decimals=3),
-    Column("log_loss", "Quality", "log loss", "nats", decimals=3),
-    Column("calibration_error", "Quality", "calibration error", decimals=3),
+_COSTS = (
     Column("parameters", "Size", "weights", "millions", scale=1e-6),
     Column("size_mb", "Size", "on disk", "MB"),
     Column("memory_mb", "Size", "memory", "MB", decimals=0),
@@ -47,7 +53,7 @@ COLUMNS = (
     Column("p95_ms", "Answering", "p95", "ms"),
     Column("texts_per_s", "Answering", "speed", "texts/s", more_is_better=True, decimals=0),
 )
-_BARS = ("macro_f1", "accuracy")
+_MOST_BARS = 2
 _BAR = 104.0
 
 
@@ -75,23 +81,33 @@ class Row:
 
 @dataclass(frozen=True)
 class Ranking:
-    """The whole table. `groups` are names of column groups and how many columns each has."""
+    """The whole table.
+
+    Attributes:
+        columns: of figures.
+        groups: names of column groups, and how many columns each has.
+        rows: a model each.
+        scales: the ends of the bars of a column that has some, by its key.
+    """
 
     columns: tuple[Column, ...]
     groups: tuple[tuple[str, int], ...]
     rows: tuple[Row, ...]
-    scales: dict[str, tuple[float, float]]
+    scales: dict[str, tuple[str, str]]
 
 
 def ranking(results: Results, table: pd.DataFrame) -> Ranking:
     """Makes cells of a leaderboard; columns without any figure are left out."""
-    columns = tuple(c for c in COLUMNS if table[c.key].notna().any())
+    metric = results.task.metric()
+    columns = tuple(c for c in _columns(results.task, table) if table[c.key].notna().any())
     baseline = best_baseline(table)
     entries = {entry.label: entry for entry in results.entries}
     bests = {c.key: _best(table, c) for c in columns}
     decimals = {c.key: _decimals(table, c) if c.decimals is None else c.decimals for c in columns}
-    scales = {key: _scale(table, key) for key in _BARS}
-    limit = number(table, baseline, "macro_f1") if baseline else -np.inf
+    ranged = [m for m in results.task.metrics if m.interval]
+    scales = {m.name: _scale(table, m, metric) for m in ranged[:_MOST_BARS]}
+    intervals = {m.name for m in ranged}
+    limit = number(table, baseline, metric.name) if baseline else np.nan
     rows = []
     for label in table.index:
         entry = entries[str(label)]
@@ -99,30 +115,53 @@ def ranking(results: Results, table: pd.DataFrame) -> Ranking:
         for c in columns:
             value = number(table, str(label), c.key)
             known = bool(np.isfinite(value))
-            drawn = known and c.key in _BARS
             cells.append(
                 Cell(
                     text=fixed(value * c.scale if known else None, decimals[c.key]),
                     is_best=known and len(table) > 1 and value == bests[c.key],
                     value=repr(value) if known else "",
                     bar=_bar(results, entry, table, c.key, scales[c.key], baseline)
-                    if drawn
+                    if known and c.key in scales
                     else None,
-                    interval=_interval(table, entry.label, c.key) if drawn else "",
+                    interval=between(
+                        (number(table, entry.label, f"{c.key}_{e}") for e in ("low", "high")),
+                        decimals[c.key],
+                    )
+                    if known and c.key in intervals
+                    else "",
                 )
             )
         rows.append(
             Row(
                 label=entry.label,
                 is_baseline=entry.is_baseline,
-                is_below=not entry.is_baseline and number(table, entry.label, "macro_f1") < limit,
+                is_below=not entry.is_baseline
+                and is_worse(metric, number(table, entry.label, metric.name), limit),
                 missing=entry.missing,
                 cells=tuple(cells) if entry.runs else (),
             )
         )
     names = [c.group for c in columns]
     groups = tuple((name, names.count(name)) for name in dict.fromkeys(names))
-    return Ranking(columns, groups, tuple(rows), scales)
+    return Ranking(columns, groups, tuple(rows), {k: _ends(scale) for k, scale in scales.items()})
+
+
+def _columns(task: Task, table: pd.DataFrame) -> list[Column]:
+    shown = [m for m in task.metrics if m.name not in sections_of(task).hidden]
+    return [
+        *(
+            Column(
+                m.name,
+                "Quality",
+                m.title,
+                m.unit or "",
+                more_is_better=not m.lower_is_better,
+                decimals=metric_decimals(m, table[m.name]),
+            )
+            for m in shown
+        ),
+        *_COSTS,
+    ]
 
 
 def _decimals(table: pd.DataFrame, column: Column) -> int:
@@ -140,22 +179,24 @@ def _best(table: pd.DataFrame, column: Column) -> float:
     return float(values.max() if column.more_is_better else values.min())
 
 
-def _interval(table: pd.DataFrame, label: str, key: str) -> str:
-    low, high = (number(table, label, f"{key}{end}") for end in ("_low", "_high"))
-    return f"{low:.3f}{EN_DASH}{high:.3f}" if np.isfinite(low) else ""
-
-
-def _scale(table: pd.DataFrame, key: str) -> tuple[float, float]:
+def _scale(table: pd.DataFrame, metric: Metric, first: Metric) -> tuple[float, float]:
     """Limits of the bars: of all rows but baselines so bad that they would flatten the others."""
-    known = table[table["macro_f1"].notna()]
-    table = known[known["macro_f1"] >= shown_from(known)]
-    ends = [f"{key}{end}" for end in ("_low", "_high", "_min", "_max")]
-    values = table[ends].to_numpy(float)
+    ends = [f"{metric.name}{end}" for end in ("_low", "_high", "_min", "_max")]
+    values = table.loc[is_drawn(table, first), ends].to_numpy(float)
     values = values[np.isfinite(values)]
     if not len(values):
         return 0.0, 1.0
-    low, high = np.floor(values.min() * 20) / 20, np.ceil(values.max() * 20) / 20
-    return float(low), float(max(high, low + 0.05))
+    wide = float(np.ptp(values))
+    per_unit = 20 if metric.unit is not None else 2 / 10 ** np.floor(np.log10(wide or 1.0))
+    low, high = np.floor(values.min() * per_unit), np.ceil(values.max() * per_unit)
+    return float(low / per_unit), float(max(high, low + 1) / per_unit)
+
+
+def _ends(scale: tuple[float, float]) -> tuple[str, str]:
+    wide = scale[1] - scale[0]
+    decimals = 2 if 0.02 < wide <= 5 else three_digits([wide])
+    low, high = (fixed(end, decimals) for end in scale)
+    return low, high
 
 
 def _bar(
@@ -176,10 +217,12 @@ def _bar(
     parts = [f'<path class="track" d="M4 8H{_BAR - 4:g}"/>']
     if mean < scale[0]:
         return _svg([*parts, '<path class="dot" d="M0 8l6-4v8z"/>'])
+    if mean > scale[1]:
+        return _svg([*parts, f'<path class="dot" d="M{_BAR:g} 8l-6-4v8z"/>'])
     if np.isfinite(low):
         parts.append(f'<path class="range" d="M{x(low)} 8H{x(high)}"/>')
     if len(entry.runs) > 1:
-        ticks = "".join(f"M{x(getattr(r, key))} 3V13" for r in results.reports[entry.label])
+        ticks = "".join(f"M{x(r.figures[key])} 3V13" for r in results.reports[entry.label])
         parts.append(f'<path class="runs" d="{ticks}"/>')
     if baseline and len(table) > 1:
         parts.append(f'<path class="limit" d="M{x(number(table, baseline, key))} 0V16"/>')

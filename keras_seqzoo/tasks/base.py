@@ -29,6 +29,8 @@ class Metric(NamedTuple):
         lower_is_better: whether a smaller one is better.
         interval: whether `Task.intervals` gives one.
         decimals: as many are shown.
+        unit: what it is counted in, such as `"nats"`; "" for nothing, None for the unit of the
+            data.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Metric(NamedTuple):
     lower_is_better: bool = False
     interval: bool = False
     decimals: int = 4
+    unit: str | None = ""
 
 
 @dataclass(frozen=True, kw_only=True)

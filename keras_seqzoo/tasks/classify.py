@@ -42,7 +42,7 @@ class Classify(Task):
         Metric("macro_f1", "macro-F1", interval=True),
         Metric("accuracy", "accuracy", interval=True),
         Metric("weighted_f1", "weighted F1"),
-        Metric("log_loss", "log loss", lower_is_better=True, decimals=3),
+        Metric("log_loss", "log loss", lower_is_better=True, decimals=3, unit="nats"),
         Metric("calibration_error", "calibration error", lower_is_better=True, decimals=3),
     )
     baselines = ("majority", "tfidf_logreg")

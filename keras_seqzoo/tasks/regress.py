@@ -45,8 +45,8 @@ class Regress(Task):
 
     name = "regress"
     metrics = (
-        Metric("mae", "MAE", lower_is_better=True, interval=True),
-        Metric("rmse", "RMSE", lower_is_better=True, interval=True),
+        Metric("mae", "MAE", lower_is_better=True, interval=True, unit=None),
+        Metric("rmse", "RMSE", lower_is_better=True, interval=True, unit=None),
         Metric("r2", "R²", interval=True),
         Metric("pearson", "Pearson", interval=True),
         Metric("spearman", "Spearman"),

@@ -167,6 +167,18 @@ def test_accuracy_by_length_makes_even_groups() -> None:
     assert frame.loc[0, ["low_ci", "high_ci"]].tolist() == pytest.approx([200 / (200 + z**2), 1])
 
 
+def test_mean_by_length_has_the_groups_and_their_t_interval() -> None:
+    values, lengths = np.arange(10.0), np.repeat([1, 9], [4, 6])
+    found = metrics.mean_by_length(values, lengths, bins=2)
+    assert found[["low", "high", "rows", "mean"]].to_numpy().tolist() == [
+        [1, 1, 4, 1.5], [9, 9, 6, 6.5]
+    ]  # fmt: skip
+    # t of three degrees of freedom is 3.182; the standard error of 0, 1, 2, 3 is 0.6455.
+    assert found["high_ci"][0] == pytest.approx(1.5 + 3.182 * 0.6455, abs=1e-3)
+    assert found["low_ci"][0] == pytest.approx(1.5 - 3.182 * 0.6455, abs=1e-3)
+    assert metrics.mean_by_length([1.0], [3])["low_ci"].isna().all()
+
+
 def test_equal_lengths_stay_together() -> None:
     lengths = np.repeat([3, 4, 9], [80, 15, 5])
     right = np.arange(100) % 2

@@ -4,61 +4,19 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import pytest
+from html_page import NASTY, Page
 from sample_results import REASON, make_results
 
 from keras_seqzoo.evaluation.leaderboard import leaderboard
 from keras_seqzoo.evaluation.results import Entry
-from keras_seqzoo.pages import figures
+from keras_seqzoo.pages import classes
 from keras_seqzoo.pages.page import render, write_page
 
 COMPARED = {"differences", "costs"}
 SECTIONS = {"figures", "curves", "confusion", "calibration", "lengths", "classes", "mistakes"}
 SECTIONS |= {"data", "how"}
-NASTY = (
-    "<script>alert(1)</script>",
-    "\"quoted\" & 'single'",
-    "emoji 😀",
-    "عربي",
-    "a" * 90,
-    "$x^2$ {{ 7*7 }}",
-)
-
-
-class Page(HTMLParser):
-    """What a browser would see: elements, text, and whether tags are nested well."""
-
-    VOID = frozenset({"meta", "br", "hr", "img", "input", "link", "wbr"})
-
-    def __init__(self, html):
-        super().__init__()
-        self.elements, self.text, self.open, self.unbalanced = [], [], [], []
-        self.feed(html)
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        if not self.open or self.open.pop() != tag:
-            self.unbalanced.append(tag)
-
-    def handle_data(self, data):
-        if not self.open or self.open[-1] not in ("style", "script"):
-            self.text.append(data)
-
-    @property
-    def words(self):
-        return re.sub(r"\s+", " ", "".join(self.text))
-
-    def ids(self):
-        return [attrs["id"] for _, attrs in self.elements if "id" in attrs]
 
 
 @pytest.fixture(scope="module")
@@ -281,7 +239,7 @@ def test_results_without_entries_are_refused(results):
 
 def test_pages_import_no_tensorflow_and_no_pyplot():
     code = (
-        "import sys, keras_seqzoo.pages.page, keras_seqzoo.pages.files\n"
+        "import sys, keras_seqzoo.pages.page, keras_seqzoo.pages.output\n"
         "print([m for m in ('tensorflow', 'keras', 'matplotlib.pyplot') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -293,7 +251,7 @@ def test_ten_classes_are_counted_on_axes_and_named_in_a_key():
     results = make_results(names, ("lstm",), rows=2000, seeds=1, baselines=False, missing=())
     page = Page(render(results))
     assert "Numbers of the classes" in page.words
-    figure = figures.confusion_matrices(results, ["lstm"])
+    figure = classes.confusion_matrices(results, ["lstm"])
     figure.draw_without_rendering()
     boxes = [text.get_window_extent() for text in figure.axes[0].texts]
     assert len(boxes) == 100

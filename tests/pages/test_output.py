@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
-from sample_results import make_results
+from sample_results import make_label_results, make_number_results, make_results
 
 from keras_seqzoo.evaluation.leaderboard import leaderboard
-from keras_seqzoo.pages import figures, frames
+from keras_seqzoo.pages import classes, figures
 from keras_seqzoo.pages.drawing import inline_svg, wrapped
-from keras_seqzoo.pages.files import write_data, write_figures
+from keras_seqzoo.pages.output import write_data, write_figures
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -110,7 +110,7 @@ def test_folder_that_is_a_file_is_refused(write, results, tmp_path):
 
 
 def test_frequent_confusions_are_counted_and_sorted(results):
-    found = frames.frequent_confusions(results, "lstm")
+    found = classes.frequent_confusions(results, "lstm")
     counts = results.report("lstm").confusion.to_numpy()
     assert list(found["rows"]) == sorted([counts[0, 1], counts[1, 0]], reverse=True)
     first = found.iloc[0]
@@ -119,7 +119,7 @@ def test_frequent_confusions_are_counted_and_sorted(results):
 
 
 def test_figures_of_one_page_share_no_ids(results):
-    figure = figures.confusion_matrices(results, ["lstm"])
+    figure = classes.confusion_matrices(results, ["lstm"])
     first, second = (inline_svg(figure, name, "a figure") for name in ("a", "b"))
     assert 'id="a-' in first
     assert 'id="a-' not in second
@@ -133,7 +133,7 @@ def test_description_of_a_figure_is_escaped():
 def test_names_on_the_cost_figure_stay_apart():
     names = [f"transformer_model_{i}" for i in range(12)]
     results = make_results(models=names, skills=[1.5] * 12, seeds=1, missing=())
-    figure = figures.cost_quality(leaderboard(results), "p95_ms")
+    figure = figures.cost_quality(leaderboard(results), "p95_ms", results.task.metric())
     figure.draw_without_rendering()
     renderer = figure.canvas.get_renderer()
     texts = [text for text in figure.axes[0].texts if text.get_text()]
@@ -145,11 +145,14 @@ def test_names_on_the_cost_figure_stay_apart():
         assert figure.bbox.contains(box.x1, box.y1)
 
 
-def test_baseline_far_below_does_not_flatten_the_cost_figure(results):
-    known = leaderboard(results)
-    known = known[known["macro_f1"].notna()]
-    assert known.at["majority", "macro_f1"] < figures.shown_from(known)
-    assert figures.shown_from(known) <= known.at["tfidf_logistic", "macro_f1"]
+@pytest.mark.parametrize("make", [make_results, make_label_results, make_number_results])
+def test_baseline_far_below_does_not_flatten_the_cost_figure(make):
+    results = make(skills=[2.0, 1.6])
+    baseline = results.entries[-2].label
+    assert baseline in ("majority", "mean")
+    drawn = figures.is_drawn(leaderboard(results), results.task.metric())
+    assert drawn[["lstm", "gru"]].all()
+    assert not drawn[[baseline, "gpt2"]].any()
 
 
 def test_wrapping_loses_no_letter():

@@ -19,15 +19,9 @@ from keras_seqzoo.evaluation.leaderboard import leaderboard
 from keras_seqzoo.evaluation.results import Entry, Results
 from keras_seqzoo.files import whole
 from keras_seqzoo.pages import figures, frames
+from keras_seqzoo.pages.by_task import sections_of
 from keras_seqzoo.pages.drawing import png
-
-_FRAMES: dict[str, Callable[[Results], pd.DataFrame]] = {
-    "curves": frames.curves,
-    "confusion": frames.confusion,
-    "calibration": frames.calibration,
-    "classes": frames.classes,
-    "lengths": frames.lengths,
-}
+from keras_seqzoo.pages.sections import Drawing
 
 
 def write_figures(results: Results, folder: str | os.PathLike[str]) -> list[Path]:
@@ -39,8 +33,8 @@ def write_figures(results: Results, folder: str | os.PathLike[str]) -> list[Path
 
     Returns:
         The files: `cost_p95_ms.png`, `cost_size_mb.png`, `cost_training_s.png`,
-        `learning_curves.png`, `confusion.png`, `calibration.png`, `lengths.png`, `classes.png`,
-        of these the ones that there are figures for.
+        `learning_curves.png` and those of the task's drawings, such as `confusion.png`; of these
+        the ones that there are figures for.
 
     Raises:
         ValueError: `folder` is a file, or cannot be written.
@@ -59,26 +53,30 @@ def drawable(results: Results) -> dict[str, Callable[[], Figure]]:
     found: dict[str, Callable[[], Figure]] = {}
     if not labels:
         return found
-    if len(labels) > 1:
-        for cost in costs_known(table):
-            found[f"cost_{cost}"] = partial(figures.cost_quality, table, cost)
+    for cost in costs_known(table):
+        found[f"cost_{cost}"] = partial(figures.cost_quality, table, cost, results.task.metric())
     columns = 1 if len(labels) == 1 else 2 if len(labels) <= 4 else 3
-    trained = with_curves(results, labels)
-    if trained:
-        found["learning_curves"] = lambda: figures.learning_curves(results, trained, columns)
-    found["confusion"] = lambda: figures.confusion_matrices(results, labels, columns)
-    found["calibration"] = lambda: figures.reliability(results, labels, columns)
-    if len(results.texts):
-        found["lengths"] = lambda: figures.accuracy_by_length(results, labels, columns)
-    baseline = best_baseline(table)
-    found["classes"] = lambda: figures.f1_by_class(results, labels[0], baseline)
+    sections = sections_of(results.task)
+    if trained := with_curves(results, labels):
+        found["learning_curves"] = partial(
+            figures.learning_curves, results, trained, columns, title=sections.loss
+        )
+    for name, drawing in drawings_of(results).items():
+        found[name] = partial(drawing.draw, results, labels, columns)
     return found
+
+
+def drawings_of(results: Results) -> dict[str, Drawing]:
+    """The task's drawings that there is all for, by name."""
+    drawings = sections_of(results.task).drawings
+    has_texts = len(results.texts) > 0
+    return {name: d for name, d in drawings.items() if has_texts or not d.of_texts}
 
 
 def costs_known(table: pd.DataFrame) -> list[str]:
     """The costs that at least two models of a leaderboard have, so that there is a choice."""
-    answering = table[table["macro_f1"].notna()]
-    return [cost for cost in figures.COSTS if (answering[cost].astype(float) > 0).sum() > 1]
+    costs = table.loc[table["runs"] > 0, list(figures.COSTS)].astype(float)
+    return [cost for cost in figures.COSTS if (costs[cost] > 0).sum() > 1]
 
 
 def with_curves(results: Results, labels: list[str]) -> list[str]:
@@ -88,10 +86,12 @@ def with_curves(results: Results, labels: list[str]) -> list[str]:
     return [label for label in labels if label in trained]
 
 
-def best_baseline(table: pd.DataFrame) -> str | None:
-    """Label of the baseline with the highest macro-F1; None without one."""
-    found = table.index[table["baseline"].astype(bool) & table["macro_f1"].notna()]
-    return str(found[0]) if len(found) else None
+def data_frames(results: Results) -> dict[str, pd.DataFrame]:
+    """The numbers of the figures by name: learning curves, and those of the task's drawings."""
+    drawings = sections_of(results.task).drawings
+    return {"curves": frames.curves(results)} | {
+        name: drawing.table(results) for name, drawing in drawings.items()
+    }
 
 
 def write_data(results: Results, folder: str | os.PathLike[str]) -> list[Path]:
@@ -102,21 +102,21 @@ def write_data(results: Results, folder: str | os.PathLike[str]) -> list[Path]:
         folder: is made where it does not exist; files of the same names are replaced.
 
     Returns:
-        The files: `leaderboard.csv`; a row a number in `curves.csv`, `confusion.csv`,
-        `calibration.csv`, `classes.csv` and `lengths.csv`; and all of it by model in
-        `results.json`, which has null for what was not measured.
+        The files: `leaderboard.csv`; a row a number in `curves.csv` and those of the task's
+        drawings, such as `confusion.csv`; and all of it by model in `results.json`, which has null
+        for what was not measured.
 
     Raises:
         ValueError: `folder` is a file, or cannot be written.
     """
     place = make_folder(folder)
-    tables = {"leaderboard": leaderboard(results).reset_index()}
-    tables |= {name: make(results) for name, make in _FRAMES.items()}
+    made = data_frames(results)
+    tables = {"leaderboard": leaderboard(results).reset_index()} | made
     written = [
         write_atomically(place / f"{name}.csv", table.to_csv(index=False).encode())
         for name, table in tables.items()
     ]
-    text = json.dumps(_as_dict(results), ensure_ascii=False, indent=1, allow_nan=False)
+    text = json.dumps(_as_dict(results, made), ensure_ascii=False, indent=1, allow_nan=False)
     return [*written, write_atomically(place / "results.json", text.encode())]
 
 
@@ -124,7 +124,7 @@ def make_folder(folder: str | os.PathLike[str]) -> Path:
     """Makes a folder for the files where there is none.
 
     Raises:
-        ValueError: there is a file, or it can not be made.
+        ValueError: there is a file, or it cannot be made.
     """
     place = Path(folder)
     try:
@@ -169,9 +169,8 @@ def _unwritable(path: Path, why: str) -> ValueError:
     )
 
 
-def _as_dict(results: Results) -> dict[str, Any]:
+def _as_dict(results: Results, made: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
     table = leaderboard(results)
-    by_model = {name: make(results) for name, make in _FRAMES.items()}
     models = []
     for label in table.index:
         entry = next(e for e in results.entries if e.label == label)
@@ -185,13 +184,14 @@ def _as_dict(results: Results) -> dict[str, Any]:
                 "runs": _runs(results, entry),
                 **{
                     name: frame[frame["model"] == label].drop(columns="model").to_dict("records")
-                    for name, frame in by_model.items()
+                    for name, frame in made.items()
                 },
             }
         )
     plain: dict[str, Any] = _plain(
         {
             "title": results.title,
+            "task": results.task.as_dict(),
             "classes": list(results.classes),
             "rows": len(results.labels),
             "settings": dict(results.settings),

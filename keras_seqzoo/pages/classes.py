@@ -1,0 +1,261 @@
+"""What a page shows of classes: who is taken for whom, how sure, and of which length."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from keras_seqzoo.evaluation.metrics import accuracy_by_length, calibration_bins
+from keras_seqzoo.evaluation.report import Report
+from keras_seqzoo.evaluation.results import Results
+from keras_seqzoo.pages import frames
+from keras_seqzoo.pages.drawing import BLUE, GREY, INK, RED, wrapped
+from keras_seqzoo.pages.figures import by_length, f1_by_name, panels
+from keras_seqzoo.pages.formats import bold, count, interval, listed
+from keras_seqzoo.pages.sections import Drawing, Said, Sections
+
+MOST_NUMBERED = 12  # classes of a matrix whose cells can hold numbers
+_LONGEST_NAME = 32
+_MOST_ON_AXIS = 6  # more names would leave the cells no room for their numbers
+_MOST_TIED = 3
+
+
+def confusion(results: Results) -> pd.DataFrame:
+    """Returns counts of the kept runs: columns `model`, `true`, `predicted`, `rows`."""
+    names = np.asarray(results.classes, dtype=object)
+
+    def counted(report: Any) -> pd.DataFrame:
+        counts = report.confusion.to_numpy()
+        true, predicted = np.indices(counts.shape).reshape(2, -1)
+        return pd.DataFrame(
+            {"true": names[true], "predicted": names[predicted], "rows": counts.ravel()}
+        )
+
+    return frames.of_kept_runs(results, counted, ["true", "predicted", "rows"])
+
+
+def calibration(results: Results) -> pd.DataFrame:
+    """Returns bins of confidence, kept runs: `model` and the columns of `calibration_bins`."""
+    return frames.of_kept_runs(results, lambda r: calibration_bins(r.labels, r.outputs))
+
+
+def lengths(results: Results) -> pd.DataFrame:
+    """Returns accuracy by words a text, kept runs: `model`, columns of `accuracy_by_length`."""
+    columns = ["low", "high", "rows", "accuracy", "low_ci", "high_ci"]
+    if not len(results.texts):  # of a stream, answers alone are kept
+        return pd.DataFrame(columns=["model", *columns])
+    words = frames.words(results)
+    return frames.of_kept_runs(
+        results, lambda r: accuracy_by_length(r.labels, r.outputs.argmax(axis=1), words), columns
+    )
+
+
+def frequent_confusions(results: Results, label: str, most: int = 10) -> pd.DataFrame:
+    """Returns the commonest mistakes of a model's kept run.
+
+    Returns:
+        Columns `true`, `predicted`, `rows`, and `share` of the rows of the true class; the most
+        frequent first.
+    """
+    report = results.report(label)
+    counts = report.confusion.to_numpy().copy()
+    of_class = counts.sum(axis=1)
+    np.fill_diagonal(counts, 0)
+    order = np.argsort(-counts.ravel(), kind="stable")[:most]
+    rows = [
+        {
+            "true": results.classes[true],
+            "predicted": results.classes[predicted],
+            "rows": int(counts[true, predicted]),
+            "share": counts[true, predicted] / of_class[true],
+        }
+        for true, predicted in zip(*np.unravel_index(order, counts.shape), strict=True)
+        if counts[true, predicted]
+    ]
+    return pd.DataFrame(rows, columns=["true", "predicted", "rows", "share"])
+
+
+def confusion_matrices(
+    results: Results, labels: Sequence[str], columns: int = 1, table: pd.DataFrame | None = None
+) -> Figure:
+    """Draws counts, a row a true class, shaded by their share of the row.
+
+    Where there are many classes, or long names, axes count the classes from 1 (see
+    `has_numbered_classes`); beyond `MOST_NUMBERED` classes, cells have no numbers.
+
+    Args:
+        results: the models.
+        labels: of the models.
+        columns: panels side by side.
+        table: unused.
+    """
+    count = len(results.classes)
+    names = [wrapped(name, 16) for name in results.classes]
+    plain = not has_numbered_classes(results)
+    across = plain and count <= 4 and max(map(len, results.classes)) <= 9
+
+    def draw(axes: Axes, label: str) -> None:
+        counts = results.report(label).confusion.to_numpy()
+        of_class = counts.sum(axis=1, keepdims=True)
+        shares = counts / np.where(of_class, of_class, 1)
+        axes.grid(False)
+        axes.set_xlabel("predicted")
+        axes.set_ylabel("true")
+        axes.tick_params(length=0)
+        for spine in axes.spines.values():
+            spine.set_visible(True)
+        if count > MOST_NUMBERED:
+            axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="none")
+            ticks = np.unique([0, *range(9, count, 10 if count <= 60 else 20)])
+            axes.set_xticks(ticks, [str(t + 1) for t in ticks])
+            axes.set_yticks(ticks, [str(t + 1) for t in ticks])
+            return
+        axes.pcolormesh(shares, cmap="Blues", vmin=0, vmax=1, edgecolors="white", linewidth=0.8)
+        axes.invert_yaxis()
+        numbers = [str(i + 1) for i in range(count)]
+        middle = np.arange(count) + 0.5
+        axes.set_xticks(middle, names if across else numbers)
+        rows = names if across else [f"{n}  {i}" for n, i in zip(names, numbers, strict=True)]
+        axes.set_yticks(middle, rows if plain else numbers)
+        digits = max(len(f"{counts.max():,}") * count, 1)
+        for (row, column), value in np.ndenumerate(counts):
+            axes.text(
+                column + 0.5,
+                row + 0.5,
+                f"{value:,}",
+                ha="center",
+                va="center",
+                fontsize=min(10.0, 250 / max(digits, 25)),
+                color="white" if shares[row, column] > 0.55 else INK if value else GREY,
+            )
+
+    return panels(labels, columns, 2.7 if count <= 5 else 3.0, draw)
+
+
+def has_numbered_classes(results: Results) -> bool:
+    """Whether `confusion_matrices` writes numbers in place of the names of classes."""
+    longest = max(map(len, results.classes))
+    return len(results.classes) > _MOST_ON_AXIS or longest > _LONGEST_NAME
+
+
+def reliability(
+    results: Results,
+    labels: Sequence[str],
+    columns: int = 1,
+    table: pd.DataFrame | None = None,
+) -> Figure:
+    """Draws how often answers of a confidence are right, and how many rows have it."""
+    table = calibration(results) if table is None else table
+    rows_most = float(table["rows"].max())
+    left = float(table.loc[table["rows"] > 0, "low"].min()) - 0.02
+    ticks = [tick for tick in np.linspace(0, 1, 6) if tick >= left]
+
+    def draw(axes: Axes, label: str) -> None:
+        bins = table[(table["model"] == label) & (table["rows"] > 0)]
+        axes.plot([0, 1], [0, 1], color=GREY, lw=1, linestyle=":")
+        axes.vlines(bins["confidence"], bins["confidence"], bins["accuracy"], color=RED, lw=1.2)
+        axes.plot(bins["confidence"], bins["accuracy"], "o-", color=BLUE, markersize=4)
+        axes.set(xlim=(left, 1.02), ylim=(-0.02, 1.02), ylabel="share right")
+        axes.set_xticks(ticks, [""] * len(ticks))
+        axes.set_yticks(np.linspace(0, 1, 6))
+
+    def draw_rows(axes: Axes, label: str) -> None:
+        bins = table[table["model"] == label]
+        width = bins["high"] - bins["low"]
+        axes.bar(bins["low"], bins["rows"], width * 0.92, align="edge", color="#9db4c8")
+        axes.set(xlim=(left, 1.02), ylim=(0, rows_most * 1.08), xlabel="confidence", ylabel="rows")
+        axes.set_xticks(ticks)
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=2, integer=True))
+
+    return panels(labels, columns, 3.2, draw, draw_rows)
+
+
+def accuracy_of_lengths(
+    results: Results, labels: Sequence[str], columns: int = 1, table: pd.DataFrame | None = None
+) -> Figure:
+    """Draws accuracy of short and long texts with 95 % intervals, the other models faint behind."""
+    table = lengths(results) if table is None else table
+    return by_length(labels, columns, {"": table}, "accuracy", "accuracy")
+
+
+def verdict(report: Report, row: int) -> list[Said]:
+    """What was said of a test row, and which class it is of."""
+    said = int(report.outputs[row].argmax())
+    return [
+        Said("said", report.classes[said], f"{report.outputs[row, said]:.3f}"),
+        Said("truth", report.classes[int(report.labels[row])]),
+    ]
+
+
+def about_one(results: Results, table: pd.DataFrame, label: str) -> list[Markup]:
+    """The sentences about a model that stands alone."""
+    report = results.report(label)
+    start = Markup(
+        "{} answers {} of {} right, an accuracy of {:.3f}{}, with a macro-F1 of {:.3f}."
+    ).format(
+        bold(label),
+        f"{int(report.confusion.to_numpy().diagonal().sum()):,}",
+        count(len(results.labels), "text"),
+        report.accuracy,
+        interval(table, label, results.task.metric("accuracy")),
+        report.macro_f1,
+    )
+    confused = frequent_confusions(results, label, most=len(results.classes) ** 2)
+    if confused.empty:
+        return [start, Markup("It makes no mistake here.")]
+    top = confused[confused["rows"] == confused["rows"].max()]
+    shown = [
+        Markup("<bdi>“{}”</bdi> for <bdi>“{}”</bdi>").format(c["true"], c["predicted"])
+        for _, c in top.head(_MOST_TIED).iterrows()
+    ]
+    if len(top) > _MOST_TIED:
+        shown.append(Markup("{:,} more").format(len(top) - _MOST_TIED))
+    texts = count(int(top["rows"].iloc[0]), "text")
+    if len(top) == 1:
+        share = f"{top['share'].iloc[0]:.0%}"
+        end = Markup("Its commonest mistake is to take {}: {}, {} of that class.").format(
+            shown[0], texts, share
+        )
+    else:
+        end = Markup("Its commonest mistakes, {} each, are to take {}.").format(
+            texts, Markup(listed(shown))
+        )
+    return [start, end]
+
+
+def context(results: Results, labels: Sequence[str]) -> dict[str, Any]:
+    """What else the template shows: the commonest confusions of each model."""
+    most = 12 if len(labels) == 1 else 5
+    return {
+        "confusions": {
+            label: frequent_confusions(results, label, most).to_dict("records") for label in labels
+        },
+        "class_key": has_numbered_classes(results),
+    }
+
+
+CLASSES = Sections(
+    noun="class",
+    loss="loss (nats)",
+    hidden=frozenset({"weighted_f1"}),
+    template="classes.html.j2",
+    drawings={
+        "confusion": Drawing("Confusion", "Confusion matrix", confusion_matrices, confusion),
+        "calibration": Drawing("Calibration", "Reliability diagram", reliability, calibration),
+        "lengths": Drawing(
+            "Lengths", "Accuracy by length", accuracy_of_lengths, lengths, of_texts=True
+        ),
+        "classes": Drawing("Classes", "F1 of each class", f1_by_name, frames.by_name, is_one=True),
+    },
+    context=context,
+    verdict=verdict,
+    mistakes="Most confident mistakes",
+    about_one=about_one,
+)
