@@ -41,9 +41,10 @@ def three_digits(values: Iterable[Any]) -> int:
     return max(0, 2 - int(np.floor(np.log10(largest)))) if largest else 0
 
 
-def brief(value: float) -> str:
-    """Returns a number of any size with three digits or more."""
-    return fixed(value, three_digits([value]))
+def alike(values: Iterable[float]) -> list[str]:
+    """Returns numbers of any size with the same decimals, three digits of the largest or more."""
+    known = list(values)
+    return [fixed(value, three_digits(known)) for value in known]
 
 
 def metric_text(metric: Metric, value: float) -> str:

@@ -23,6 +23,7 @@ from keras_seqzoo.pages.formats import bold, count, interval
 from keras_seqzoo.pages.sections import Drawing, Said, Sections
 
 ALL = "all labels"
+_FEW = 8  # labels whose lines do not hide each other
 _RECALLS = np.linspace(0, 1, 101)
 
 
@@ -66,7 +67,7 @@ def draw_precision_recall(
                 curve["precision"],
                 color=BLUE if strong else GREY,
                 lw=1.8 if strong else 0.8,
-                alpha=1 if strong else 0.6,
+                alpha=1 if strong else 0.6 if len(results.task.names) <= _FEW else 0.3,
                 zorder=3 if strong else 2,
             )
         report: Any = results.report(label)

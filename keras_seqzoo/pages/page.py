@@ -47,7 +47,7 @@ def template(name: str) -> jinja2.Template:
         "duration": formats.duration,
         "points": formats.points,
         "p_value": formats.p_value,
-        "brief": formats.brief,
+        "alike": formats.alike,
         "decimals": formats.fixed,
         "listed": formats.listed,
         "aligned": formats.aligned,
@@ -139,7 +139,9 @@ def _context(results: Results) -> dict[str, Any]:
             for label in labels
             if entries[label].mistakes
         },
-        "legend": legend(),
+        "legend": legend()
+        if any(explained for e in results.entries for _, explained in e.mistakes)
+        else "",
         "data": results.data,
         "counts": _counts(results),
         **sections.context(results, labels),

@@ -216,7 +216,7 @@ def test_answers_that_are_alike_have_no_correlation(made):
 
 
 def test_numbers_of_the_parts_are_told(made):
-    assert "train\N{MINUS SIGN}0.5003.016.202.981.02" in section(render(made["regress"]), "data")
+    assert "train\N{MINUS SIGN}0.503.016.202.981.02" in section(render(made["regress"]), "data")
 
 
 @pytest.mark.parametrize("make", [make_results, make_label_results, make_number_results])
