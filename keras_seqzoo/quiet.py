@@ -1,7 +1,8 @@
-"""TensorFlow imported without the lines it prints of its build and of missing GPUs."""
+"""TensorFlow without the lines it prints of its build, of missing GPUs and of its own ways."""
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import tempfile
@@ -32,6 +33,21 @@ def import_tensorflow() -> None:
         import tensorflow as tf
 
         tf.config.list_physical_devices()
+
+
+@contextmanager
+def logging_from(level: int) -> Iterator[None]:
+    """TensorFlow's logger says nothing below a level of `logging`, whatever its own level is."""
+
+    def is_told(record: logging.LogRecord) -> bool:
+        return record.levelno >= level
+
+    logger = logging.getLogger("tensorflow")
+    logger.addFilter(is_told)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_told)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cpp_session import ask_cpp
 from trained import MODELS, TEXTS, Artefacts, Trained, few
 
 import keras_seqzoo as sz
@@ -146,6 +147,12 @@ def test_saved_model_answers_as_predict(name: str, trained: Artefacts, served: A
     np.testing.assert_allclose(answer["scores"], expected, atol=1e-5)
     np.testing.assert_allclose(answer["probability"], expected.max(axis=1), atol=1e-5)
     assert answer["empty"] == [0, 2]
+
+
+def test_tensorflow_s_cpp_loader_answers_as_predict(name: str, trained: Artefacts) -> None:
+    texts = np.array([text.encode() for text in TEXTS], object)
+    answer = ask_cpp(trained[name].exported, {"text": texts})
+    np.testing.assert_allclose(answer["probabilities"], trained[name].answers, atol=1e-5)
 
 
 def test_rows_without_a_token_are_answered(name: str, served: Any) -> None:

@@ -116,6 +116,8 @@ class _Service:
 
 class _Prediction(_Service, prediction_service_pb2_grpc.PredictionServiceServicer):  # type: ignore[misc]
     def Predict(self, request: Any, context: Any) -> Any:  # noqa: N802
+        if "values" in request.inputs:
+            return self.forecast(request, context)
         columns = [request.inputs[n] for n in ("text", "text_pair") if n in request.inputs]
         texts = in_rows([list(tensor.string_val) for tensor in columns])
         for tensor in columns:
@@ -131,6 +133,20 @@ class _Prediction(_Service, prediction_service_pb2_grpc.PredictionServiceService
             return response
 
         return self.answer("predict", request.model_spec, texts, context, make)
+
+    def forecast(self, request: Any, context: Any) -> Any:
+        tensor = request.inputs["values"]
+        assert tensor.dtype == types_pb2.DT_FLOAT
+        shape = [dim.size for dim in tensor.tensor_shape.dim]
+        windows = np.frombuffer(tensor.tensor_content, np.float32).reshape(shape)
+
+        def make(signature: str) -> Any:
+            response = predict_pb2.PredictResponse()
+            forecast = compute(signature, windows)["forecast"]  # type: ignore[arg-type]
+            response.outputs["forecast"].CopyFrom(to_tensor(forecast))
+            return response
+
+        return self.answer("predict", request.model_spec, windows.tolist(), context, make)
 
     def Classify(self, request: Any, context: Any) -> Any:  # noqa: N802
         texts = of_examples(request)

@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 
 from keras_seqzoo.cli.console import load_tensorflow, results
-from keras_seqzoo.serving.versions import find_version
+from keras_seqzoo.serving.versions import describe_card, find_version, read_card
 
 if TYPE_CHECKING:
     from keras_seqzoo.serving.audit import Audit
@@ -47,6 +47,8 @@ def audit_command(
 
 def _print(found: Audit) -> None:
     results.print(str(found.path), style="bold")
+    if card := read_card(found.path):
+        results.print(describe_card(card), markup=False)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for title in ("signature", "API", "takes", "gives"):
         table.add_column(title, overflow="fold")
@@ -66,7 +68,7 @@ def _print(found: Audit) -> None:
         results.print(f"note         {note}", markup=False)
     for problem in found.problems:
         results.print(f"problem      {problem}", style="bold red", markup=False)
-    verdict = "TensorFlow's C++ loader reads it, and it answers" if found.passed else "not fit"
+    verdict = "TensorFlow loads it, and it answers" if found.passed else "not fit"
     results.print(f"serving      {verdict}", style="green" if found.passed else "bold red")
 
 

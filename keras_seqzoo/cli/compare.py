@@ -39,6 +39,7 @@ def compare_command(
     ],
     text: o.Text = o.TEXT,
     label: o.Label = o.LABEL,
+    task: o.Task = None,
     target: o.Target = None,
     label_separator: o.LabelSeparator = None,
     report: Annotated[
@@ -161,7 +162,7 @@ def compare_command(
         missing,
         False,
         read,
-        target,
+        o.target_for(task, target),
         label_separator,
     )
     say(f"Reading {data}", quiet)

@@ -1,4 +1,4 @@
-"""`keras-seqzoo evaluate`: a model's accuracy, F1 and confusion on labelled texts."""
+"""`keras-seqzoo evaluate`: how well a model answers labelled texts."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from keras_seqzoo.cli import options as o
 from keras_seqzoo.cli.console import load_tensorflow, say
+from keras_seqzoo.cli.inputs import check_reads_texts
 from keras_seqzoo.files import check_page_path
 from keras_seqzoo.serving.versions import check_model_path
+from keras_seqzoo.tasks.base import shown_names
 
 
 def evaluate_command(
@@ -64,10 +66,10 @@ def evaluate_command(
     from keras_seqzoo.evaluation.report import evaluate
     from keras_seqzoo.serving.saved import load_predictor
 
-    classifier = load_predictor(model, trust)
-    table = reading.read(data, classes=classifier.classes)
-    say(f"Scoring {len(table):,} texts of {data} with {model}", quiet)
-    scores = evaluate(classifier, table, batch_size=batch_size)
+    predictor = load_predictor(model, trust)
+    table = _read(reading, data, predictor)
+    say(f"Scoring {len(table):,} {table.inputs.noun} of {data} with {model}", quiet)
+    scores = evaluate(predictor, table, batch_size=batch_size)
     if output == "json":
         typer.echo(json.dumps(scores.to_dict(), indent=2, ensure_ascii=False))
     elif output == "csv":
@@ -81,3 +83,26 @@ def evaluate_command(
         command = shlex.join(["keras-seqzoo", *sys.argv[1:]])
         say(f"Writing the page to {report}", quiet)
         scores.to_html(report, explain=not no_explain, command=command)
+
+
+def _read(reading: o.Reading, data: str, model: Any) -> Any:
+    """Reads the table, with the truth that the model's task has.
+
+    Raises:
+        ValueError: a table of another task, or whatever else is wrong with it.
+    """
+    check_reads_texts(model)
+    task = model.task
+    own = f"The model is of the task {task.name!r} ({shown_names(task.names)})"
+    if reading.target not in (None, task.target.kind):
+        raise ValueError(f"{own}. Leave --target out. Received: --target {reading.target}")
+    columns = reading.text or o.TEXT
+    if (len(columns) == 2) != model.pair:
+        wanted = "pairs of texts. Give --text twice" if model.pair else "one text. Give --text once"
+        raise ValueError(
+            f"The model reads {wanted}. Received: {' '.join(f'--text {name}' for name in columns)}"
+        )
+    try:
+        return reading.read(data, target=task.target)
+    except ValueError as error:
+        raise ValueError(f"{error}. {own}") from error

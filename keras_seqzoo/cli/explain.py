@@ -1,4 +1,4 @@
-"""`keras-seqzoo explain`: which words of texts made a classifier say what it says."""
+"""`keras-seqzoo explain`: which words of texts made a model say what it says."""
 
 from __future__ import annotations
 
@@ -30,17 +30,30 @@ def explain_command(
         str, typer.Option(help="'occlusion', 'shapley' or 'integrated_gradients'.")
     ] = "occlusion",
     target: Annotated[
-        str | None, typer.Option(help="The class to explain; by default the model's answer.")
+        str | None,
+        typer.Option(
+            help="The class, label or number to explain; by default the likeliest, or the first "
+            "number."
+        ),
     ] = None,
     unit: Annotated[str, typer.Option(help="'word', or 'token' for the model's own.")] = "word",
     samples: Annotated[int, typer.Option(help="Most random orders of 'shapley'.")] = 200,
     seed: Annotated[int, typer.Option(help="Of the random orders.")] = 0,
     counterfactual: Annotated[
         bool,
-        typer.Option("--counterfactual", help="Find the smallest deletion that flips the answer."),
+        typer.Option(
+            "--counterfactual",
+            help="Find the smallest deletion that changes the answer, or that of --target.",
+        ),
     ] = False,
+    change: Annotated[
+        float | None,
+        typer.Option(
+            help="How far --counterfactual must move a number; a standard deviation by default."
+        ),
+    ] = None,
     global_view: Annotated[
-        bool, typer.Option("--global", help="Print the words that push each class instead.")
+        bool, typer.Option("--global", help="Print the words that push each answer instead.")
     ] = False,
     html: Annotated[Path | None, typer.Option(help="Write a page to look at, too.")] = None,
     rows: Annotated[int | None, typer.Option(min=1, help="Explain so many texts at most.")] = None,
@@ -56,7 +69,7 @@ def explain_command(
     trust: o.Trust = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Explain a classifier's answers: which words of texts speak for them, and which against."""
+    """Explain a model's answers: which words of texts speak for them, and which against."""
     if output not in _FORMATS:
         raise ValueError(f"--format must be one of {_FORMATS}. Received: {output!r}")
     if counterfactual and output == "csv":
@@ -64,21 +77,27 @@ def explain_command(
             "A deletion is no row of a table of words. Take --format json or text. "
             "Received: --counterfactual --format csv"
         )
+    if change is not None and not counterfactual:
+        raise ValueError(
+            "A number moves by so much in --counterfactual alone. Add it, or leave --change out. "
+            f"Received: --change {change:g}"
+        )
     if html is not None:
         check_page_path(html)
     reading = o.Reading(text, None, names, separator, quoting, encoding, missing, further=read)
     blocks = i.read_blocks(texts, source, reading, quiet)
     check_model_path(model)
-    strings = list(islice(chain.from_iterable(block for block, _ in blocks), rows))
     load_tensorflow()
     from keras_seqzoo.explanation.counterfactual import counterfactual as smallest_deletion
     from keras_seqzoo.explanation.explain import explain
     from keras_seqzoo.serving.saved import load_predictor
 
-    classifier = load_predictor(model, trust)
+    predictor = load_predictor(model, trust)
+    read_of = i.for_model(blocks, predictor, texts, source, reading)
+    asked = chain.from_iterable(block for block, _ in read_of)
     explanations = explain(
-        classifier,
-        strings,
+        predictor,
+        list(islice(asked, rows)),
         method,
         target=target,
         unit=unit,
@@ -91,16 +110,21 @@ def explain_command(
         explanations.to_html(html)
         say(f"Wrote {html}", quiet)
     if global_view:
-        _write_frame(explanations.global_view(), output)
+        _write_frame(explanations.global_view(), output, explanations[0].decimals + 1)
         return
     if output == "csv":
-        _write_frame(explanations.to_frame(), output)
+        _write_frame(explanations.to_frame(), output, explanations[0].decimals + 1)
         return
     for number, explanation in enumerate(explanations):
         deletion = None
         if counterfactual:
             deletion = smallest_deletion(
-                classifier, explanation.text, unit=unit, batch_size=batch_size
+                predictor,
+                explanation.pieces.whole,
+                unit=unit,
+                target=target,
+                change=change,
+                batch_size=batch_size,
             )
         if output == "json":
             answer = explanation.as_dict()
@@ -123,12 +147,12 @@ def _print_text(
         results.print()
 
 
-def _write_frame(frame: Any, output: str) -> None:
+def _write_frame(frame: Any, output: str, decimals: int) -> None:
     if output == "csv":
         typer.echo(frame.to_csv(index=False), nl=False)
     elif output == "json":
         typer.echo(frame.to_json(orient="records", force_ascii=False))
     elif frame.empty:
-        typer.echo("No word pushes a class.")
+        typer.echo("No word pushes an answer.")
     else:
-        typer.echo(frame.to_string(index=False, float_format=lambda v: f"{v:+.4f}"))
+        typer.echo(frame.to_string(index=False, float_format=f"{{:+.{decimals}f}}".format))

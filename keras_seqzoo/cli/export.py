@@ -9,6 +9,7 @@ import typer
 
 from keras_seqzoo.cli import options as o
 from keras_seqzoo.cli.console import load_tensorflow, say
+from keras_seqzoo.cli.inputs import read_lines
 from keras_seqzoo.serving.versions import check_exists
 
 
@@ -20,7 +21,10 @@ def export_command(
     ] = None,
     warmup: Annotated[
         Path | None,
-        typer.Option(help="File of texts, one a line, for the warm-up requests; else our own."),
+        typer.Option(
+            help="File of texts for the warm-up requests, one a line, of pairs two with a tab "
+            "between; else our own."
+        ),
     ] = None,
     allow_changes: o.AllowChanges = False,
     trust: o.Trust = False,
@@ -28,17 +32,13 @@ def export_command(
 ) -> None:
     """Export a model for TensorFlow Serving; prints the folder of the new version."""
     check_exists(model)
-    texts = None if warmup is None else _read_texts(warmup)
+    if warmup is not None:
+        check_exists(warmup)
     load_tensorflow()
     from keras_seqzoo.serving.export import export_model
     from keras_seqzoo.serving.saved import load_keras_file
 
     say(f"Exporting {model}, and asking it as a server will", quiet)
     loaded = load_keras_file(model, trust)
+    texts = None if warmup is None else read_lines(warmup, loaded.pair)
     typer.echo(export_model(loaded, directory, version, warmup=texts, allow_changes=allow_changes))
-
-
-def _read_texts(path: Path) -> list[str]:
-    from keras_seqzoo.data.packing import read_corpus
-
-    return [line for line in read_corpus(path)[0].splitlines() if line.strip()]

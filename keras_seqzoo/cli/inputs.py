@@ -18,32 +18,39 @@ if TYPE_CHECKING:
 
     from keras_seqzoo.data.stream import TextStream
 
-Texts = Annotated[list[str] | None, typer.Argument(help="Texts; by default standard input.")]
+Texts = Annotated[
+    list[str] | None,
+    typer.Argument(help="Texts, of pairs two each; by default standard input."),
+]
 Source = Annotated[
     str | None,
     typer.Option(
         "--input",
         "-i",
-        help="A table; a .txt file or '-' for standard input, a text a line unless there is "
-        "--text.",
+        help="A table; a .txt file or '-' for standard input, a text a line (of a pair, two with "
+        "a tab between) unless there is --text.",
     ),
 ]
 TextColumn = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
         "--text",
-        help="Column of the texts, 'text' by default; standard input and .txt files are read as "
-        "tables where it is given.",
+        help="Column of the texts, 'text' by default; given twice for pairs. Standard input and "
+        ".txt files are read as tables where it is given.",
         rich_help_panel=o.READING,
     ),
 ]
 
+# Texts or pairs, and the rows that they stand in.
+Block = tuple[list[Any], "pd.DataFrame"]
+
 _CHUNK = 2048
+_STDIN = ("-", "/dev/stdin")
 
 
 def read_blocks(
     texts: list[str] | None, source: str | None, reading: o.Reading, quiet: bool
-) -> Iterator[tuple[list[str], pd.DataFrame]]:
+) -> Iterator[Block]:
     """Reads what a model is asked about, some rows at a time and in order.
 
     Args:
@@ -53,7 +60,8 @@ def read_blocks(
         quiet: whether nothing is said.
 
     Returns:
-        The texts, and the rows that they stand in with all columns: those of a table, else `text`.
+        The texts or, of a table with two columns of them, pairs; and the rows that they stand in
+        with all columns: those of a table, else `text`.
 
     Raises:
         ValueError: texts and a source, or options of tables for what is none.
@@ -61,8 +69,8 @@ def read_blocks(
     if texts and source is not None:
         raise ValueError("Pass texts or --input, not both. Received: both")
     source = source or "-"
-    is_stdin = source in ("-", "/dev/stdin")
-    if not texts and (reading.text is not None or not (is_stdin or Path(source).suffix == ".txt")):
+    is_stdin = source in _STDIN
+    if not texts and is_table(source, reading):
         # A stream is checked to its end before the first row is answered, and takes no memory.
         return _rows(reading.read(source, stream=True))
     if reading.text is not None or reading.describes_table:
@@ -80,25 +88,125 @@ def read_blocks(
     return _lines(sys.stdin.buffer, "standard input", reading.encoding)
 
 
-def _rows(table: TextStream) -> Iterator[tuple[list[str], pd.DataFrame]]:
+def is_table(source: str | None, reading: o.Reading) -> bool:
+    """Whether a source is read as a table; else it is lines of text."""
+    source = source or "-"
+    return reading.text is not None or not (source in _STDIN or Path(source).suffix == ".txt")
+
+
+def for_model(
+    blocks: Iterable[Block],
+    model: Any,
+    texts: list[str] | None,
+    source: str | None,
+    reading: o.Reading,
+) -> Iterator[Block]:
+    """What `read_blocks` has read, as a model takes it: pairs for a model of pairs.
+
+    Args:
+        blocks: what it returned.
+        model: that is asked.
+        texts: as it was given; two of them make a pair, in lines a tab stands between.
+        source: the same.
+        reading: the same.
+
+    Raises:
+        ValueError: a table of pairs for a model of texts, or the reverse; or no two texts.
+    """
+    check_reads_texts(model)
+    before, of_table = 0, not texts and is_table(source, reading)
+    for asked, rows in blocks:
+        is_pair = not isinstance(asked[0], str)
+        if is_pair and not model.pair:
+            raise ValueError(
+                "The model reads one text a row. Name its column with one --text. "
+                "Received: two columns of texts"
+            )
+        if model.pair and not is_pair and of_table:
+            raise ValueError(
+                "The model reads pairs of texts. Name both columns: --text FIRST --text SECOND. "
+                f"Received: --text {(reading.text or o.TEXT)[0]}"
+            )
+        if model.pair and not is_pair:
+            asked = _in_twos(asked) if texts else _at_tabs(asked, before)
+            rows = _frame(asked)
+        before += len(asked)
+        yield asked, rows
+
+
+def check_reads_texts(model: Any) -> None:
+    """Raises where a model reads numbers.
+
+    Raises:
+        ValueError: so.
+    """
+    if "text" not in model.served_inputs:
+        raise ValueError(
+            "The command asks models of texts. Ask one of series in Python: "
+            "SavedPredictor(path).predict(read_series(…)). "
+            f"Received: a model that takes {', '.join(model.served_inputs)}"
+        )
+
+
+def _in_twos(texts: list[str]) -> list[tuple[str, str]]:
+    if len(texts) % 2:
+        raise ValueError(
+            "The model reads pairs of texts: give two arguments for each. "
+            f"Received: {len(texts)} texts"
+        )
+    return list(zip(texts[::2], texts[1::2], strict=True))
+
+
+def _at_tabs(lines: list[str], before: int) -> list[tuple[str, str]]:
+    pairs = []
+    for number, line in enumerate(lines, before + 1):
+        first, *others = line.split("\t")
+        if len(others) != 1:
+            raise ValueError(
+                "The model reads pairs of texts: a line is two, with a tab between. Of a table "
+                "with a header, name the columns: --text FIRST --text SECOND. "
+                f"Received: {line[:80]!r} in line {number}"
+            )
+        pairs.append((first, others[0]))
+    return pairs
+
+
+def read_lines(path: Path, pair: bool) -> list[Any]:
+    """Reads the texts of a file, one a line that is not empty, or pairs with a tab between.
+
+    Raises:
+        ValueError: a line without a tab, or with two of them, where there should be pairs.
+    """
+    from keras_seqzoo.data.packing import read_corpus
+
+    lines = read_corpus(path)[0].splitlines()
+    if pair:
+        return _at_tabs(lines, 0)
+    return [line for line in lines if line.strip()]
+
+
+def _rows(table: TextStream) -> Iterator[Block]:
     for rows, texts in table.blocks():
         for start in range(0, len(texts), _CHUNK):
             part = slice(start, start + _CHUNK)
             yield texts[part].tolist(), rows.iloc[part]
 
 
-def _lines(
-    file: BinaryIO, name: str, encoding: str | None
-) -> Iterator[tuple[list[str], pd.DataFrame]]:
+def _lines(file: BinaryIO, name: str, encoding: str | None) -> Iterator[Block]:
     from keras_seqzoo.data.reading import text_lines
 
     # From a terminal, each line is answered as it comes.
     return _blocks(text_lines(file, name, encoding), 1 if file.isatty() else _CHUNK)
 
 
-def _blocks(texts: Iterable[str], size: int) -> Iterator[tuple[list[str], pd.DataFrame]]:
-    import pandas as pd
-
+def _blocks(texts: Iterable[str], size: int) -> Iterator[Block]:
     remaining: Any = iter(texts)
     while block := list(islice(remaining, size)):
-        yield block, pd.DataFrame({"text": block})
+        yield block, _frame(block)
+
+
+def _frame(asked: list[Any]) -> pd.DataFrame:
+    import pandas as pd
+
+    is_pair = not isinstance(asked[0], str)
+    return pd.DataFrame(asked, columns=["text", "text_pair"][: 1 + is_pair])

@@ -11,6 +11,7 @@ from keras_seqzoo import zoo
 from keras_seqzoo.cli.console import results
 from keras_seqzoo.encoders.registry import MODELS, Builder
 from keras_seqzoo.options import options_of
+from keras_seqzoo.tasks import TASK_OF_TARGET, TASKS
 
 
 def list_command(
@@ -41,6 +42,12 @@ def list_command(
     for card in sorted(cards, key=_order):
         table.add_row(card.name, f"{card.parameters:,}", _weights(card), card.description)
     results.print(table)
+    tasks = [name for name in TASK_OF_TARGET.values() if name in TASKS]
+    others = [name for name in TASKS if name not in tasks]
+    results.print(
+        f"\ntasks: {', '.join(tasks)}, of which the table's target tells (train --task); "
+        f"in Python also {', '.join(others)}"
+    )
 
 
 def options_help() -> str:

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from keras_seqzoo.options import Option, options_of
+from keras_seqzoo.tasks import TASK_OF_TARGET
 
 READING = "How the table is read"
 
@@ -45,6 +46,15 @@ Target = Annotated[
     typer.Option(
         "--target",
         help="'class', 'labels' (several a text) or 'number'; as the labels look by default.",
+        rich_help_panel=READING,
+    ),
+]
+Task = Annotated[
+    str | None,
+    typer.Option(
+        "--task",
+        help="'classify', 'label' (several labels a text) or 'regress' (numbers); by default what "
+        "the target is for.",
         rich_help_panel=READING,
     ),
 ]
@@ -100,7 +110,7 @@ AllowChanges = Annotated[
     bool,
     typer.Option(
         "--allow-changes",
-        help="Let a new version have other classes than the one whose place it takes.",
+        help="Let a new version answer otherwise than the one whose place it takes.",
     ),
 ]
 Trust = Annotated[
@@ -224,6 +234,28 @@ class Reading:
         if test_source:
             test_table = self.read(test_source, target=whole.target)
         return train, valid_table, test_table
+
+
+def target_for(task: str | None, target: str | None) -> str | None:
+    """The target of a table that a task learns; the one that was asked for without a task.
+
+    Raises:
+        ValueError: no such task, or one that does not learn the target.
+    """
+    if task is None:
+        return target
+    kinds = {name: kind for kind, name in TASK_OF_TARGET.items() if kind != "future"}
+    if task not in kinds:
+        raise ValueError(
+            f"--task must be what learns from a table of texts: one of {sorted(kinds)}. "
+            f"Received: {task!r}"
+        )
+    if target not in (None, kinds[task]):
+        raise ValueError(
+            f"The task {task!r} learns {kinds[task]!r}. Leave --task or --target out. "
+            f"Received: --task {task} --target {target}"
+        )
+    return kinds[task]
 
 
 def _one_or_several(columns: str | Sequence[str]) -> str | Sequence[str]:

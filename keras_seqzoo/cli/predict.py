@@ -1,4 +1,4 @@
-"""`keras-seqzoo predict`: labels and probabilities for texts from anywhere."""
+"""`keras-seqzoo predict`: what a model answers to texts, or pairs of them, from anywhere."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 import typer
 from rich.cells import cell_len, set_cell_size
 
@@ -20,6 +21,8 @@ from keras_seqzoo.serving.versions import check_model_path
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from keras_seqzoo.tasks.base import Task
 
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f]")
 
@@ -41,10 +44,11 @@ def predict_command(
     trust: o.Trust = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Predict labels for texts: arguments, a file, or standard input.
+    """Ask a model about texts, or pairs of texts: arguments, a file, or standard input.
 
-    Standard input and .txt files are a text a line, or a table where --text names its column.
-    CSV and JSON lines keep a table's other columns and the order of its rows.
+    Standard input and .txt files are a text a line, or a table where --text names its column. For a
+    model of pairs, two arguments are a pair, a line is two texts with a tab between, and --text is
+    given twice. CSV and JSON lines keep a table's other columns and the order of its rows.
     """
     if output not in _WRITERS:
         raise ValueError(f"--format must be one of {sorted(_WRITERS)}. Received: {output!r}")
@@ -54,27 +58,72 @@ def predict_command(
     load_tensorflow()
     from keras_seqzoo.serving.saved import load_predictor
 
-    classifier = load_predictor(model, trust)
-    write = _WRITERS[output](classifier.classes, quiet)
-    for shown, rows in blocks:
-        write(shown, rows, classifier.predict(shown, batch_size=batch_size, verbose=0))
+    predictor = load_predictor(model, trust)
+    write = _WRITERS[output](predictor.task, quiet)
+    for asked, rows in i.for_model(blocks, predictor, texts, source, reading):
+        write(asked, rows, predictor.predict(asked, batch_size=batch_size, verbose=0))
         sys.stdout.flush()
 
 
-Writer = Callable[[Sequence[str], "pd.DataFrame", Any], None]
+Writer = Callable[[Sequence[Any], "pd.DataFrame", Any], None]
 
 
-def _table_writer(classes: Sequence[str], quiet: bool) -> Writer:
+def _plain(told: dict[str, Any], task: Task) -> dict[str, Any]:
+    """What a task answers to a row, with numbers as they are shown and lists of them by name."""
+
+    def number(key: str, value: float) -> float:
+        return round(value, 6) if key.startswith("probabilit") else float(str(np.float32(value)))
+
+    plain: dict[str, Any] = {}
+    for key, value in told.items():
+        if isinstance(value, float):
+            plain[key] = number(key, value)
+        elif key in _BY_NAME:
+            plain[key] = {n: number(key, v) for n, v in zip(task.names, value, strict=True)}
+        else:
+            plain[key] = value
+    return plain
+
+
+# What a task answers a number for each of its names, and what their columns in CSV begin with.
+_BY_NAME = {"probabilities": "p", "values": "value"}
+
+
+def _table_writer(task: Task, quiet: bool) -> Writer:
     """Writes lines to be looked at; in a terminal a text ends where the line does."""
-    shown_classes = [_one_line(name) for name in classes]
-    width = max(map(cell_len, ["label", *shown_classes]))
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    typer.echo(f"{set_cell_size('label', width)}  probability  text")
+    widths: dict[str, int] = {}
 
-    def write(texts: Sequence[str], _: pd.DataFrame, probabilities: Any) -> None:
-        for text, row in zip(texts, probabilities, strict=True):
-            answer = f"{set_cell_size(shown_classes[row.argmax()], width)}  {row.max():<11.4f}  "
-            line = _one_line(text)
+    def cells(told: dict[str, Any]) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for key, value in _plain(told, task).items():
+            if isinstance(value, list):
+                found[key] = ", ".join(map(_one_line, value))
+            elif isinstance(value, str):
+                found[key] = _one_line(value)
+            elif isinstance(value, float):
+                found[key] = f"{value:.4f}"
+            elif key != "probabilities":
+                found |= {_one_line(name): f"{number:.4f}" for name, number in value.items()}
+        return found
+
+    def write(asked: Sequence[Any], _: pd.DataFrame, outputs: Any) -> None:
+        rows = [cells(told) for told in task.decode(outputs)]
+        if not widths:
+            longest = max([0, *(cell_len(_one_line(name)) for name in task.classes)])
+            widths.update({key: max(cell_len(key), 6) for key in rows[0]})
+            first = next(iter(widths))
+            widths[first] = max(widths[first], longest)
+            titles = "  ".join(set_cell_size(key, width) for key, width in widths.items())
+            is_pair = not isinstance(asked[0], str)
+            typer.echo(f"{titles}  {'text | text_pair' if is_pair else 'text'}")
+        for text, row in zip(asked, rows, strict=True):
+            padded = (
+                value + " " * (width - cell_len(value))
+                for value, width in zip(row.values(), widths.values(), strict=True)
+            )
+            answer = "  ".join(padded) + "  "
+            line = _one_line(text) if isinstance(text, str) else " | ".join(map(_one_line, text))
             room = len(line) * 2 if columns is None else max(0, columns - cell_len(answer))
             if cell_len(line) > room:
                 line = set_cell_size(line, room - 1) + "…" if room else ""
@@ -87,23 +136,34 @@ def _one_line(text: str) -> str:
     return _CONTROLS.sub("\ufffd", " ".join(text.split()))
 
 
-def _csv_writer(classes: Sequence[str], quiet: bool) -> Writer:
+def _csv_writer(task: Task, quiet: bool) -> Writer:
     is_first = True
 
-    def write(_: Sequence[str], rows: pd.DataFrame, probabilities: Any) -> None:
+    def flat(told: dict[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key, value in _plain(told, task).items():
+            if key in _BY_NAME:
+                found |= {f"{_BY_NAME[key]}_{n}": _decimals(key, v) for n, v in value.items()}
+            elif isinstance(value, list):
+                found[key] = ",".join(value)
+            else:
+                found[key] = _decimals(key, value) if isinstance(value, float) else value
+        return found
+
+    def write(_: Sequence[Any], rows: pd.DataFrame, outputs: Any) -> None:
         nonlocal is_first
-        answers: dict[str, Any] = {
-            "label": [classes[place] for place in probabilities.argmax(axis=1)],
-            "probability": [f"{p:.6f}" for p in probabilities.max(axis=1)],
-        }
-        for place, name in enumerate(classes):
-            answers[f"p_{name}"] = [f"{p:.6f}" for p in probabilities[:, place]]
-        names = _free_names(answers, rows, quiet or not is_first)
-        whole = rows.map(_as_json).assign(**{names[name]: answers[name] for name in answers})
+        answers = [flat(told) for told in task.decode(outputs)]
+        names = _free_names(answers[0], rows, quiet or not is_first)
+        added = {names[key]: [answer[key] for answer in answers] for key in names}
+        whole = rows.map(_as_json).assign(**added)
         typer.echo(whole.to_csv(index=False, header=is_first), nl=False)
         is_first = False
 
     return write
+
+
+def _decimals(key: str, value: float) -> str:
+    return f"{value:.6f}" if key.startswith("probabilit") else f"{value!r}"
 
 
 def _as_json(value: Any) -> Any:
@@ -111,19 +171,17 @@ def _as_json(value: Any) -> Any:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
 
 
-def _jsonl_writer(classes: Sequence[str], quiet: bool) -> Writer:
+def _jsonl_writer(task: Task, quiet: bool) -> Writer:
     is_first = True
 
-    def write(_: Sequence[str], rows: pd.DataFrame, probabilities: Any) -> None:
+    def write(_: Sequence[Any], rows: pd.DataFrame, outputs: Any) -> None:
         nonlocal is_first
-        names = _free_names(("label", "probability", "probabilities"), rows, quiet or not is_first)
+        answers = [_plain(told, task) for told in task.decode(outputs)]
+        names = _free_names(answers[0], rows, quiet or not is_first)
         is_first = False
         given = rows.to_json(orient="records", lines=True, double_precision=15, date_format="iso")
-        for line, row in zip(given.splitlines(), probabilities, strict=True):
-            by_class = {name: round(float(p), 6) for name, p in zip(classes, row, strict=True)}
-            label = classes[row.argmax()]
-            answers = (label, by_class[label], by_class)
-            record = json.loads(line) | dict(zip(names.values(), answers, strict=True))
+        for line, answer in zip(given.splitlines(), answers, strict=True):
+            record = json.loads(line) | {names[key]: value for key, value in answer.items()}
             typer.echo(json.dumps(record, ensure_ascii=False))
 
     return write

@@ -22,6 +22,7 @@ from keras_seqzoo.cli import options as o
 from keras_seqzoo.cli.console import load_tensorflow, messages, problem, say
 from keras_seqzoo.files import whole
 from keras_seqzoo.serving.versions import check_answers
+from keras_seqzoo.tasks import TASK_OF_TARGET
 
 if TYPE_CHECKING:
     import keras
@@ -44,6 +45,7 @@ def train_command(
     ] = "lstm",
     text: o.Text = o.TEXT,
     label: o.Label = o.LABEL,
+    task: o.Task = None,
     target: o.Target = None,
     label_separator: o.LabelSeparator = None,
     out: Annotated[
@@ -140,11 +142,12 @@ def train_command(
     trained, and its report).
     """
     # What can be told before anything is read is told now.
-    known = zoo.find_model(model).options
-    options = o.parse_assignments(option or [], "--option", known)
-    if not options.keys() <= known.keys():
+    fields = zoo.find_model(model).options
+    options = o.parse_assignments(option or [], "--option", fields)
+    if not options.keys() <= fields.keys():
         load_tensorflow()  # the options of the head stand in its module
-    zoo.check_options(model, options)
+    target = o.target_for(task, target)
+    zoo.check_options(model, options, task or "classify")
     if learning_rate is not None and learning_rate <= 0:
         raise ValueError(f"--learning-rate must be above 0. Received: {learning_rate}")
     if schedule not in (None, *SCHEDULES):
@@ -169,7 +172,7 @@ def train_command(
         missing,
         stream,
         read,
-        target,
+        o.target_for(task, target),
         label_separator,
     )
     say(f"Reading {data}", quiet)
@@ -177,8 +180,15 @@ def train_command(
         data, valid_data, test_data, valid, test, seed
     )
     say(_describe(train, valid_table, test_table), quiet)
+    task = TASK_OF_TARGET[train.target.kind]
+    if class_weight == "balanced" and train.target.kind != "class":
+        raise ValueError(
+            "--class-weight weighs classes, of which a row has one. Leave it out. "
+            f"Received: --class-weight balanced for the task {task!r}"
+        )
     if not allow_changes:
-        check_answers(out, train.classes)
+        known = {"name": task, "target": train.target.as_dict()}
+        check_answers(out, {"task": known, "inputs": train.inputs.columns})
 
     load_tensorflow()
     import keras
@@ -257,10 +267,12 @@ def train_command(
 
 
 def _describe(train: Table, valid: Table, test: Table) -> str:
-    counts = ", ".join(f"{name} {count:,}" for name, count in train.class_counts.items())
-    of_classes = f" ({counts})" if counts else ""
+    counts = [f"{name} {count:,}" for name, count in train.class_counts.items()]
+    target: Any = train.target
+    noun = "" if target.kind == "class" else f"{target.noun}: "
     return (
-        f"{len(train):,} {train.inputs.noun} to train on{of_classes}, {len(valid):,} to validate, "
+        f"{len(train):,} {train.inputs.noun} to train on "
+        f"({noun}{', '.join(counts or target.names)}), {len(valid):,} to validate, "
         f"{len(test):,} to test"
     )
 

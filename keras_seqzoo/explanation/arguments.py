@@ -2,68 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
+from pandas.api.types import is_list_like
 
+from keras_seqzoo.data.inputs import text_columns
+from keras_seqzoo.explanation.words import Question
 from keras_seqzoo.names import suggest
+from keras_seqzoo.tasks.base import Task
 
 
-def check_texts(texts: Any) -> list[str]:
-    """Returns one or many texts, or those of a table, as a list.
+def check_texts(texts: Any) -> list[Question]:
+    """Returns one or many texts, pairs, or those of a table, as a list.
 
     Raises:
         TypeError: something is no string.
-        ValueError: there are none.
+        ValueError: there are none, or a pair lacks a side.
     """
     if getattr(getattr(texts, "inputs", None), "name", "") == "series":
         raise TypeError(
             "Windows of numbers have steps, not words. Use explain_steps(model, table). "
             f"Received: {texts!r}"
         )
+    if isinstance(texts, str):
+        return [texts]
     texts = getattr(texts, "texts", texts)
-    strings = [texts] if isinstance(texts, str) else list(texts) if _is_many(texts) else texts
-    if not isinstance(strings, list):
+    if isinstance(texts, Mapping) or not is_list_like(texts, allow_sets=False):
         raise TypeError(
-            "`texts` must be a string, a sequence of strings or a TextTable (of a stream, take "
-            f"some texts). Received: {type(texts).__name__}"
+            "`texts` must be a string, a sequence of strings or of pairs, or a TextTable (of a "
+            f"stream, take some texts). Received: {type(texts).__name__}"
         )
-    wrong = next((s for s in strings if not isinstance(s, str)), "")
+    sides = [column.tolist() for column in text_columns(texts).values()]
+    wrong = next((s for side in sides for s in side if not isinstance(s, str)), "")
     if not isinstance(wrong, str):
         raise TypeError(
             "Every text must be a string. Drop or fill missing values, and decode bytes first. "
             f"Received: {wrong!r:.80} of type {type(wrong).__name__}"
         )
-    if not strings:
+    if not sides[0]:
         raise ValueError("There must be at least one text. Received: none")
-    return strings
+    return sides[0] if len(sides) == 1 else list(zip(*sides, strict=True))
 
 
-def _is_many(texts: Any) -> bool:
-    return isinstance(texts, Sequence | np.ndarray) or hasattr(texts, "to_list")
-
-
-def check_targets(target: Any, rows: int, classes: Sequence[str]) -> list[str | None]:
-    """Returns a target a text; None stands for the class that the model answers.
+def check_targets(target: Any, rows: int, task: Task) -> list[int | None]:
+    """Returns for each text which of the task's names is explained; None leaves it to the task.
 
     Raises:
-        ValueError: another number of targets than texts, or no class of the model.
+        ValueError: another number of targets than texts, or nothing that the model answers.
     """
-    targets: list[str | None]
-    if target is None or isinstance(target, str):
-        targets = [target] * rows
-    else:
-        targets = [None if name is None else str(name) for name in target]
-        if len(targets) != rows:
-            raise ValueError(
-                "`target` must be one class, or one for each text. "
-                f"Received: {len(targets)} targets, {rows} texts"
-            )
-    for name in targets:
-        if name is not None and name not in classes:
-            raise ValueError(
-                f"`target` must be a class of the model, {tuple(classes)}. "
-                f"{suggest(name, classes)}Received: target={name!r}"
-            )
-    return targets
+    given = [target] * rows if target is None or isinstance(target, str) else list(target)
+    if len(given) != rows:
+        raise ValueError(
+            f"`target` must be one of the {task.noun}, or one for each text. "
+            f"Received: {len(given)} targets, {rows} texts"
+        )
+    return [None if name is None else place_of(str(name), task) for name in given]
+
+
+def place_of(name: str, task: Task) -> int:
+    """Returns the place of a name among those of a task.
+
+    Raises:
+        ValueError: there is no such name.
+    """
+    if name not in task.names:
+        raise ValueError(
+            f"`target` must be one of the {task.noun} of the model, {task.names}. "
+            f"{suggest(name, task.names)}Received: target={name!r}"
+        )
+    return task.names.index(name)

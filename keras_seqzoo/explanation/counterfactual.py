@@ -1,18 +1,20 @@
-"""`counterfactual`: the smallest deletion that changes a classifier's answer."""
+"""`counterfactual`: the smallest deletion that changes a model's answer."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
-from math import comb
+from math import comb, floor, log10
 from typing import Any
 
 import numpy as np
+from pandas.api.types import is_list_like
 
 from keras_seqzoo.checks import check_whole
-from keras_seqzoo.explanation.removal import Answers, Pieces, cut_up
-from keras_seqzoo.explanation.words import Span
+from keras_seqzoo.explanation.arguments import place_of
+from keras_seqzoo.explanation.removal import Answers, cut_up
+from keras_seqzoo.explanation.words import Pieces, Question, Span
 
 
 @dataclass(frozen=True)
@@ -20,26 +22,30 @@ class Counterfactual:
     """A deletion that changes the answer.
 
     Attributes:
-        text: the user's text.
+        text: the user's text; of a pair the first one, a line break, and the second.
         removed: `(start, end)` of the tokens that go, in the characters of `text`, in order.
-        text_left: what the model was asked about instead.
-        label: its answer to that.
-        probability: the probability of `label` then.
+        text_left: what the model was asked about instead; of a pair both texts.
+        label: its answer to that: the class, the labels, or what the number is called.
+        probability: the probability of `label` then, or that of `target` where there is one; of a
+            number, the number itself.
         before: its answer to `text`.
-        before_probability: the probability of `before` for `text`.
+        before_probability: the same as `probability` for `text`, of `before` or of `target`.
         is_smallest: whether it is proven that no deletion of fewer tokens changes the answer.
         evaluations: texts that the model was asked about.
+        target: the label that comes or goes, the surest of several; the number that moves; the
+            class that was asked for; "" where one class is given up for whichever other.
     """
 
     text: str
     removed: tuple[Span, ...]
-    text_left: str
+    text_left: Question
     label: str
     probability: float
     before: str
     before_probability: float
     is_smallest: bool
     evaluations: int
+    target: str = ""
 
     @property
     def tokens(self) -> list[str]:
@@ -53,33 +59,47 @@ class Counterfactual:
     def __str__(self) -> str:
         words = ", ".join(repr(token) for token in self.tokens)
         proven = "the smallest deletion" if self.is_smallest else "a deletion"
+        old, new, places = self.before_probability, self.probability, 3
+        if not self.target:
+            return f"{self.before} {old:.3f} → {self.label} {new:.3f} without {words} ({proven})"
+        labels = f" ({self.before} → {self.label})"
+        if self.label == self.before:  # numbers are called the same
+            labels, places = "", max(0, 2 - floor(log10(abs(new - old))))
         return (
-            f"{self.before} {self.before_probability:.3f} → {self.label} {self.probability:.3f} "
-            f"without {words} ({proven})"
+            f"{self.target} {old:.{places}f} → {new:.{places}f}{labels} without {words} ({proven})"
         )
 
 
 def counterfactual(
     model: Any,
-    text: str,
+    text: Question,
     *,
     unit: str = "word",
+    target: str | None = None,
+    change: float | None = None,
     max_removed: int | None = None,
     max_evaluations: int = 2000,
     batch_size: int = 256,
 ) -> Counterfactual | None:
     """Finds the smallest deletion of tokens that changes the model's answer.
 
+    The answer changes where it is another class, where a label comes or goes, or where a number
+    moves by `change`, up or down.
+
     All deletions of one token are tried, then all of two, of three, … for as long as
     `max_evaluations` allows: one that is found there is proven to be smallest. Of equals, the one
-    that leaves the old answer least probable is taken. Beyond, tokens are left out greedily, and
-    put back where the changed answer does without; that is a small deletion, not provenly the
-    smallest. At least one token is always left.
+    that leaves the old answer least probable, or moves the number most, is taken. Beyond, tokens
+    are left out greedily, and put back where the changed answer does without; that is a small
+    deletion, not provenly the smallest. At least one token is always left.
 
     Args:
         model: as `explain` takes it.
-        text: the text.
+        text: the text, or a pair `(first, second)`, of which tokens of both may go.
         unit: `"word"` or `"token"`, as in `explain`.
+        target: the class or label that is to come or go, by default any; or the number that is to
+            move, by default the first.
+        change: how far the number is to move, in its unit; by default one standard deviation of
+            the rows that the model learnt. Classes and labels have none.
         max_removed: most tokens to leave out; by default all but one.
         max_evaluations: about how many texts the model may be asked about.
         batch_size: texts a batch.
@@ -88,33 +108,56 @@ def counterfactual(
         The deletion; None where none was found.
 
     Raises:
-        TypeError: `text` is no string, or the model no classifier.
-        ValueError: an unknown unit, or a number below 1.
+        TypeError: `text` is no string and no pair, or the model answers nothing that is explained.
+        ValueError: an unknown unit or target, a number below 1, or a `change` that is not known or
+            means nothing for this model.
     """
-    if not isinstance(text, str):
-        raise TypeError(f"`text` must be a string. Received: {text!r:.80}")
+    is_pair = is_list_like(text) and len(text) == 2
+    if not all(isinstance(part, str) for part in (text if is_pair else [text])):
+        raise TypeError(
+            f"`text` must be a string, or a pair (first, second). Received: {text!r:.80}"
+        )
+    if change is not None and (
+        isinstance(change, bool) or not isinstance(change, int | float) or not change > 0
+    ):
+        raise ValueError(f"`change` must be a number above 0. Received: change={change!r}")
     check_whole(max_evaluations=max_evaluations, batch_size=batch_size)
     if max_removed is not None:
         check_whole(max_removed=max_removed)
     answers = Answers(model, batch_size)
-    pieces = cut_up(model, [text], unit)[0]
-    most = min(max_removed or pieces.read, pieces.read - 1)
-    return _Search(answers, pieces, most, max_evaluations).run()
+    pieces = cut_up(model, [(text[0], text[1]) if is_pair else text], unit)[0]
+    most = min(max_removed or len(pieces.read), len(pieces.read) - 1)
+    place = None if target is None else place_of(target, answers.task)
+    return _Search(answers, pieces, most, max_evaluations, place, change).run()
 
 
 class _Search:
     """Looks for a small set of tokens without which the answer is another."""
 
-    def __init__(self, answers: Answers, pieces: Pieces, most: int, max_evaluations: int):
+    def __init__(
+        self,
+        answers: Answers,
+        pieces: Pieces,
+        most: int,
+        max_evaluations: int,
+        place: int | None,
+        change: float | None,
+    ):
         self.answers = answers
         self.pieces = pieces
         self.most = most
         self.max_evaluations = max_evaluations
-        self.full = answers([pieces.text])[0]
-        self.before = int(self.full.argmax())
+        self.place = place
+        self.change = change
+        self.full = answers([pieces.whole])[0]
+        self.changes(self.full[np.newaxis])  # says at once what means nothing
+
+    def changes(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Whether answers are changed, and how much is left of the old one, of `(rows, names)`."""
+        return self.answers.task.changes(self.full, rows, self.place, self.change)
 
     def run(self) -> Counterfactual | None:
-        tokens = range(self.pieces.read)
+        tokens = range(len(self.pieces.read))
         excluded = 0  # no deletion of so many tokens changes the answer
         for size in range(1, self.most + 1):
             if size > 1 and not self._affords(comb(len(tokens), size)):
@@ -131,9 +174,9 @@ class _Search:
         return self._result(found, is_smallest=len(found) == excluded + 1)
 
     def _small_deletion(self, excluded: int) -> tuple[int, ...] | None:
-        tokens = list(range(self.pieces.read))
-        falls = self.full[self.before] - self._rows([(i,) for i in tokens])[:, self.before]
-        order = np.argsort(-falls, kind="stable").tolist()
+        tokens = range(len(self.pieces.read))
+        left = self._changes([(i,) for i in tokens])[1]
+        order = np.argsort(left, kind="stable").tolist()
         if excluded == 1 and (pair := self._pair(order)) is not None:
             return pair
         found = [self._in_order(order), self._one_by_one(order)]
@@ -149,7 +192,7 @@ class _Search:
     def _in_order(self, order: Sequence[int]) -> tuple[int, ...] | None:
         """The first tokens of an order without which the answer changes."""
         prefixes = [tuple(order[:size]) for size in range(1, len(order))]
-        changed = np.flatnonzero(self._rows(prefixes).argmax(axis=1) != self.before)
+        changed = np.flatnonzero(self._changes(prefixes)[0])
         return prefixes[changed[0]] if len(changed) else None
 
     def _one_by_one(self, order: Sequence[int]) -> tuple[int, ...] | None:
@@ -160,7 +203,7 @@ class _Search:
             found = self._best(options)
             if found is not None:
                 return found
-            removed = options[int(self._rows(options)[:, self.before].argmin())]
+            removed = options[int(self._changes(options)[1].argmin())]
         return None
 
     def _leaving_one(self, order: Sequence[int]) -> list[tuple[int, ...]]:
@@ -185,32 +228,33 @@ class _Search:
         return removed
 
     def _best(self, options: Sequence[tuple[int, ...]]) -> tuple[int, ...] | None:
-        """Of those that change the answer, the one that leaves the old answer least probable."""
+        """Of those that change the answer, the one that leaves the least of the old answer."""
         if not options:
             return None
-        rows = self._rows(options)
-        changed = np.flatnonzero(rows.argmax(axis=1) != self.before)
-        if len(changed) == 0:
-            return None
-        return options[changed[rows[changed, self.before].argmin()]]
+        is_changed, left = self._changes(options)
+        return (
+            options[int(np.where(is_changed, left, np.inf).argmin())] if is_changed.any() else None
+        )
 
-    def _rows(self, options: Iterable[tuple[int, ...]]) -> np.ndarray:
-        return self.answers(self.pieces.without(removed) for removed in options)
+    def _changes(self, options: Iterable[tuple[int, ...]]) -> tuple[np.ndarray, np.ndarray]:
+        return self.changes(self.answers(self.pieces.without(removed) for removed in options))
 
     def _affords(self, evaluations: int) -> bool:
         return self.answers.evaluations + evaluations <= self.max_evaluations
 
     def _result(self, removed: tuple[int, ...], is_smallest: bool) -> Counterfactual:
-        left = self.pieces.without(removed)
+        left, task = self.pieces.without(removed), self.answers.task
         row = self.answers([left])[0]
+        target = self.place if self.place is not None else task.moved(self.full, row)
         return Counterfactual(
             text=self.pieces.text,
-            removed=tuple(self.pieces.spans[i] for i in sorted(removed)),
+            removed=tuple(self.pieces.spans[i] for i in self.pieces.read[sorted(removed)]),
             text_left=left,
-            label=self.answers.classes[row.argmax()],
-            probability=float(row.max()),
-            before=self.answers.classes[self.before],
-            before_probability=float(self.full[self.before]),
+            label=task.said(row),
+            probability=float(row.max() if target is None else row[target]),
+            before=task.said(self.full),
+            before_probability=float(self.full.max() if target is None else self.full[target]),
             is_smallest=is_smallest,
             evaluations=self.answers.evaluations,
+            target="" if target is None else task.names[target],
         )

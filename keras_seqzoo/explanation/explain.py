@@ -1,4 +1,4 @@
-"""`explain`: which words of a text made a classifier say what it says."""
+"""`explain`: which words of a text, or of a pair of texts, made a model say what it says."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from keras_seqzoo.explanation.arguments import check_targets, check_texts
 from keras_seqzoo.explanation.explanation import Explanation
 from keras_seqzoo.explanation.explanations import Explanations
 from keras_seqzoo.explanation.progress import progress_bar
-from keras_seqzoo.explanation.removal import Answers, Pieces, cut_up
+from keras_seqzoo.explanation.removal import Answers, cut_up
 from keras_seqzoo.explanation.shapley import LEAST_SAMPLES, shapley_values
+from keras_seqzoo.explanation.words import Pieces
 from keras_seqzoo.names import suggest
 
 METHODS = ("occlusion", "shapley", "integrated_gradients")
@@ -39,19 +40,21 @@ def explain(
     seed: int = 0,
     progress: bool = False,
 ) -> Explanations:
-    """Finds how much each word of texts adds to the probability of a class.
+    """Finds how much each word of texts adds to an answer: to a probability, or to a number.
 
-    Three methods. The first two leave words out and ask the model again, and so take any model:
+    Both texts of a pair are explained together. Three methods. The first two leave words out and
+    ask the model again, and so take any model:
 
-    - `"occlusion"`: how far the probability falls where one word is left out (Zeiler & Fergus
-      2014, Visualizing and Understanding Convolutional Networks, section 4; for words Li et al.
-      2016, Understanding Neural Networks through Representation Erasure, eq. 1). One question
-      a word. Blind to words that stand in for each other: each seems to do nothing.
+    - `"occlusion"`: how far the answer falls where one word is left out (Zeiler & Fergus 2014,
+      Visualizing and Understanding Convolutional Networks, section 4; for words Li et al. 2016,
+      Understanding Neural Networks through Representation Erasure, eq. 1). One question a word.
+      Blind to words that stand in for each other: each seems to do nothing.
     - `"shapley"`: the mean of what a word adds to every selection of the others, so that the
-      scores sum to `p(text) - p("")` exactly. Up to 8 tokens from all selections (Shapley 1953);
-      beyond from random orders (Castro et al. 2009, Polynomial calculation of the Shapley value
-      based on sampling; Štrumbelj & Kononenko 2014), each with its reverse, until the largest
-      standard error is below `tolerance`, or `samples` orders are used up.
+      scores sum to `p(text) - p("")` exactly, of pairs to `p(a, b) - p("", "")`. Up to 8 tokens
+      from all selections (Shapley 1953); beyond from random orders (Castro et al. 2009,
+      Polynomial calculation of the Shapley value based on sampling; Štrumbelj & Kononenko 2014),
+      each with its reverse, until the largest standard error is below `tolerance`, or `samples`
+      orders are used up.
     - `"integrated_gradients"`: the gradient at the embeddings, integrated from zero (Sundararajan
       et al. 2017, Axiomatic Attribution for Deep Networks, eq. 1). The scores and `rest`, which
       is the part of special tokens, sum to `p(text) - base`. Takes models of this package.
@@ -59,34 +62,41 @@ def explain(
     What is left out takes the space on one side with it. Where the model says how much of a text
     it reads (those of this package do), words beyond have the score 0, and leaving words out moves
     no others up; of other models that is not known. A text of more than 64 tokens (occlusion:
-    1,024) is taken in that many groups of neighbours, which share their score equally.
+    1,024) is taken in that many groups of neighbours, which share their score equally; no group
+    reaches over both texts of a pair. Scores for a number are in its unit.
 
     A text's explanation does not depend on the texts beside it, nor on the batch size beyond
     rounding.
 
     Args:
-        model: a classifier of `build_model`, a `SavedPredictor`, or any object with `classes`
-            and `predict(texts, batch_size=…, verbose=…)`, float `(rows, classes)`.
-        texts: a string, a sequence of them, or a `TextTable`.
+        model: a model of `build_model` that answers with classes, labels or numbers; a
+            `SavedPredictor` of one; or any object with `classes` and `predict(texts,
+            batch_size=…, verbose=…)`, float `(rows, classes)`. It gets strings in a list, and of
+            pairs a list of `(first, second)`.
+        texts: a string, a sequence of them, or a `TextTable`; or pairs: `(firsts, seconds)`, rows
+            such as `[(first, second), …]`, or a table of them.
         method: one of the three.
-        target: the class to explain, or one a text; by default the one the model answers.
+        target: the class, label or number to explain, or one a text; by default the likeliest
+            class or label, and the first number.
         unit: `"word"` for the words and signs of the text, the same for all models, or `"token"`
             for what the model's preprocessor cuts it into.
         samples: most random orders of `"shapley"`, at least 4.
         steps: points of the integral of `"integrated_gradients"` to begin with.
-        tolerance: where `"shapley"` stops, as a standard error in probability; for
-            `"integrated_gradients"` how far the sum may miss.
+        tolerance: where `"shapley"` stops, as a standard error; for `"integrated_gradients"` how
+            far the sum may miss. In probability; for numbers in standard deviations of the rows
+            that the model learnt, or in the number's unit where the task does not know them.
         batch_size: texts a batch; of `"integrated_gradients"` at most 32.
         seed: of the random orders, with the text itself: the same seed gives the same scores.
         progress: whether to draw a bar on stderr.
 
     Returns:
-        `Explanations`, one a text, in their order.
+        `Explanations`, one a text or pair, in their order.
 
     Raises:
-        TypeError: a text is no string, or the model no classifier.
-        ValueError: no texts, an unknown method, class or unit, a number out of its range, or a
-            model without the tokens or gradients that were asked for.
+        TypeError: a text is no string, or the model answers nothing that can be explained.
+        ValueError: no texts, an unknown method, target or unit, a number out of its range, a
+            model without the tokens or gradients that were asked for, or pairs for a model of
+            single texts or the other way round.
 
     Example:
         >>> import keras_seqzoo as sz
@@ -109,21 +119,23 @@ def explain(
         )
     if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or not tolerance > 0:
         raise ValueError(f"`tolerance` must be a number above 0. Received: tolerance={tolerance!r}")
-    strings = check_texts(texts)
-    with progress_bar(len(strings), progress) as report:
+    questions = check_texts(texts)
+    with progress_bar(len(questions), progress) as report:
         answers = Answers(model, batch_size, report.asked)
-        pieces = cut_up(model, strings, unit)
-        targets = check_targets(target, len(strings), answers.classes)
+        targets = check_targets(target, len(questions), answers.task)
         explanations: list[Explanation] = []
-        for chunk in _pooled(pieces):
-            chosen = targets[len(explanations) : len(explanations) + len(chunk)]
+        for chunk in _pooled(cut_up(model, questions, unit)):
+            asked = targets[len(explanations) : len(explanations) + len(chunk)]
+            full = answers(p.whole for p in chunk)
+            likely = answers.task.chosen(full).tolist()
+            chosen = [b if a is None else a for a, b in zip(asked, likely, strict=True)]
             if method == "occlusion":
-                made = _occlusion(answers, chunk, chosen)
+                made = _occlusion(answers, chunk, full, chosen)
             elif method == "shapley":
-                made = _shapley(answers, chunk, chosen, samples, tolerance, seed)
+                made = _shapley(answers, chunk, full, chosen, samples, tolerance, seed)
             else:
                 made = _integrated_gradients(
-                    model, answers, chunk, chosen, steps, tolerance, batch_size
+                    model, answers, chunk, full, chosen, steps, tolerance, batch_size
                 )
             explanations += made
             answers.forget()
@@ -132,132 +144,124 @@ def explain(
 
 
 def _occlusion(
-    answers: Answers, pieces: Sequence[Pieces], targets: Sequence[str | None]
+    answers: Answers, pieces: Sequence[Pieces], full: np.ndarray, targets: Sequence[int]
 ) -> list[Explanation]:
-    groups = [_groups(p.read, MOST_PLAYERS["occlusion"]) for p in pieces]
+    groups = [p.groups(MOST_PLAYERS["occlusion"]) for p in pieces]
     found = answers(
-        text
+        question
         for p, players in zip(pieces, groups, strict=True)
-        for text in [p.text, "", *(p.without(player) for player in players)]
+        for question in [p.empty, *(p.without(player) for player in players)]
     )
     made, at = [], 0
-    for p, players, target in zip(pieces, groups, targets, strict=True):
-        full, empty, less = found[at], found[at + 1], found[at + 2 : at + 2 + len(players)]
-        at += 2 + len(players)
-        made.append(_explanation(answers, p, target, "occlusion", full, empty, full - less))
+    for p, players, row, target in zip(pieces, groups, full, targets, strict=True):
+        empty, less = found[at], found[at + 1 : at + 1 + len(players)]
+        at += 1 + len(players)
+        scores = _over_tokens(p, players, row - less)
+        made.append(
+            _explanation(
+                answers, p, "occlusion", row, target, scores[:, target], empty[target],
+                all_scores=scores, players=len(players),
+            )
+        )  # fmt: skip
     return made
 
 
 def _shapley(
     answers: Answers,
     pieces: Sequence[Pieces],
-    targets: Sequence[str | None],
+    full: np.ndarray,
+    targets: Sequence[int],
     samples: int,
     tolerance: float,
     seed: int,
 ) -> list[Explanation]:
-    full = answers(p.text for p in pieces)
-    empty = answers([""])[0]
-    chosen = [
-        int(row.argmax()) if target is None else answers.classes.index(target)
-        for row, target in zip(full, targets, strict=True)
-    ]
-    values = shapley_values(
-        answers,
-        pieces,
-        [_groups(p.read, MOST_PLAYERS["shapley"]) for p in pieces],
-        chosen,
-        samples,
-        tolerance,
-        seed,
-    )
-    return [
-        _explanation(answers, p, target, "shapley", row, empty, v.scores, v.errors, v.convergence)
-        for p, target, row, v in zip(pieces, targets, full, values, strict=True)
-    ]
+    empty = answers([pieces[0].empty])[0]
+    groups = [p.groups(MOST_PLAYERS["shapley"]) for p in pieces]
+    tolerances = [tolerance * answers.spread[target] for target in targets]
+    values = shapley_values(answers, pieces, groups, targets, samples, tolerances, seed)
+    made = []
+    for p, players, row, target, v in zip(pieces, groups, full, targets, values, strict=True):
+        scores = _over_tokens(p, players, v.scores)
+        errors = None if v.errors is None else _over_tokens(p, players, v.errors)[:, target]
+        made.append(
+            _explanation(
+                answers, p, "shapley", row, target, scores[:, target], empty[target],
+                all_scores=scores, errors=errors, convergence=v.convergence, players=len(players),
+            )
+        )  # fmt: skip
+    return made
 
 
-def _explanation(
-    answers: Answers,
-    pieces: Pieces,
-    target: str | None,
-    method: str,
-    full: np.ndarray,
-    empty: np.ndarray,
-    by_player: np.ndarray,
-    errors: np.ndarray | None = None,
-    convergence: tuple[tuple[int, float], ...] = (),
-) -> Explanation:
-    """Spreads the scores of groups, `(players, classes)`, over the tokens."""
-    players = _groups(pieces.read, MOST_PLAYERS[method])
-    number = int(full.argmax()) if target is None else answers.classes.index(target)
-    scores = np.zeros((len(pieces.spans), len(answers.classes)))
-    spread_errors = None if errors is None else np.zeros(len(pieces.spans))
-    for i, player in enumerate(players):
-        scores[player] = by_player[i] / len(player)
-        if errors is not None and spread_errors is not None:
-            spread_errors[player] = errors[i, number] / len(player)
-    return Explanation(
-        text=pieces.text,
-        spans=pieces.spans,
-        scores=scores[:, number].copy(),
-        target=answers.classes[number],
-        classes=answers.classes,
-        probabilities=full,
-        base=float(empty[number]),
-        method=method,
-        errors=spread_errors,
-        class_scores=scores,
-        convergence=convergence,
-        cut_at=pieces.cut_at,
-        note=_note(pieces, len(players)),
-    )
+def _over_tokens(pieces: Pieces, players: Sequence[np.ndarray], values: np.ndarray) -> np.ndarray:
+    """Spreads what groups have, `(players, names)`, over all tokens; 0 where nothing is read."""
+    spread = np.zeros((len(pieces.spans), values.shape[1]))
+    for player, value in zip(players, values, strict=True):
+        spread[pieces.read[player]] = value / len(player)
+    return spread
 
 
 def _integrated_gradients(
     model: Any,
     answers: Answers,
     pieces: Sequence[Pieces],
-    targets: Sequence[str | None],
+    full: np.ndarray,
+    targets: Sequence[int],
     steps: int,
     tolerance: float,
     batch_size: int,
 ) -> list[Explanation]:
     from keras_seqzoo.explanation.gradients import integrated_gradients
 
-    full = answers(p.text for p in pieces)
-    names = [
-        answers.classes[row.argmax()] if target is None else target
-        for row, target in zip(full, targets, strict=True)
-    ]
     found = integrated_gradients(
         model,
-        [p.text for p in pieces],
-        names,
+        [p.whole for p in pieces],
+        targets,
         steps=steps,
         tolerance=tolerance,
         batch_size=min(batch_size, _MOST_ROWS),
     )
     made = []
-    for p, name, row, given in zip(pieces, names, full, found, strict=True):
+    for p, row, target, given in zip(pieces, full, targets, found, strict=True):
         scores, lost = share_out(given.token_scores, given.spans, p.spans)
         made.append(
-            Explanation(
-                text=p.text,
-                spans=p.spans,
-                scores=scores,
-                target=name,
-                classes=answers.classes,
-                probabilities=row,
-                base=float(given.base),
-                method="integrated_gradients",
-                convergence=tuple(given.convergence),
-                rest=float(given.rest) + lost,
-                cut_at=p.cut_at,
-                note=_note(p, p.read),
+            _explanation(
+                answers, p, "integrated_gradients", row, target, scores, given.base,
+                convergence=given.convergence, rest=float(given.rest) + lost,
             )
-        )
+        )  # fmt: skip
     return made
+
+
+def _explanation(
+    answers: Answers,
+    pieces: Pieces,
+    method: str,
+    outputs: np.ndarray,
+    target: int,
+    scores: np.ndarray,
+    base: float,
+    players: int | None = None,
+    **further: Any,
+) -> Explanation:
+    second: dict[str, Any] = {}
+    if len(pieces.texts) > 1:
+        second = {"second_at": pieces.bounds[1][0], "second_cut_at": pieces.cuts[1]}
+    return Explanation(
+        text=pieces.text,
+        spans=pieces.spans,
+        scores=scores.copy(),
+        target=answers.task.names[target],
+        names=answers.task.names,
+        outputs=outputs,
+        base=float(base),
+        method=method,
+        cut_at=pieces.cuts[0],
+        note=_note(pieces, len(pieces.read) if players is None else players),
+        outcome=answers.task.outcome,
+        spread=answers.spread[target],
+        **second,
+        **further,
+    )
 
 
 def share_out(
@@ -289,25 +293,22 @@ def share_out(
     return scores, lost
 
 
-def _groups(tokens: int, most: int) -> list[np.ndarray]:
-    """Numbers of the tokens of each player: one, or many neighbours where there are too many."""
-    return np.array_split(np.arange(tokens), min(tokens, most)) if tokens else []
-
-
 def _note(pieces: Pieces, players: int) -> str:
     notes = []
-    if pieces.cut_at is not None:
+    which = ("",) if len(pieces.texts) == 1 else (" of the first text", " of the second text")
+    for (begin, end), cut, of_text in zip(pieces.bounds, pieces.cuts, which, strict=True):
+        if cut is not None:
+            notes.append(
+                f"The model reads the first {cut - begin:,} of {end - begin:,} characters{of_text};"
+                " words beyond have the score 0."
+            )
+    if players < len(pieces.read):
         notes.append(
-            f"The model reads the first {pieces.cut_at:,} of {len(pieces.text):,} characters; "
-            "words beyond have the score 0."
-        )
-    if players < pieces.read:
-        notes.append(
-            f"{pieces.read:,} words are taken in {players} groups of neighbours, which share their "
-            "score equally."
+            f"{len(pieces.read):,} words are taken in {players} groups of neighbours, which share "
+            "their score equally."
         )
     if not pieces.spans:
-        notes.append("There is no word in this text.")
+        notes.append(f"There is no word in {'this text' if which == ('',) else 'these texts'}.")
     return " ".join(notes)
 
 
@@ -317,7 +318,7 @@ def _pooled(pieces: Sequence[Pieces]) -> Iterator[list[Pieces]]:
     tokens = 0
     for p in pieces:
         chunk.append(p)
-        tokens += p.read + 2
+        tokens += len(p.read) + 2
         if tokens >= _POOLED_TOKENS:
             yield chunk
             chunk, tokens = [], 0

@@ -2,55 +2,74 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_seqzoo.explanation.words import JOINT, Pieces
+
 if TYPE_CHECKING:
     from keras_seqzoo.explanation.counterfactual import Counterfactual
+
+# Fields that had other names in files of before.
+_RENAMED = {"classes": "names", "probabilities": "outputs", "class_scores": "all_scores"}
 
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """How much each token of a text adds to the probability of a class.
+    """How much each token of a text, or of a pair of texts, adds to an answer.
+
+    The two texts of a pair are one string here, the second on a line of its own. Numbers of an
+    answer are probabilities, or numbers in the user's unit where the model answers with such.
 
     Attributes:
-        text: the user's text, untouched.
+        text: the user's text, untouched; of a pair the first text, a line break, and the second.
         spans: `(start, end)` of each token in the characters of `text`, in order, apart.
-        scores: float64 `(tokens,)`, what each token adds to the probability of `target`.
-        target: the class that is explained.
-        classes: class names in label order.
-        probabilities: float64 `(classes,)`, the model's answer to `text`.
-        base: probability of `target` without any token (occlusion and Shapley: the empty text;
+        scores: float64 `(tokens,)`, what each token adds to the number of `target`.
+        target: the class, label or number that is explained.
+        names: all classes, labels or numbers, in the order of the model's outputs.
+        outputs: float64 `(names,)`, the model's answer to `text`.
+        base: the number of `target` without any token (occlusion and Shapley: empty text, or two;
             integrated gradients: all embeddings zero).
         method: `"occlusion"`, `"shapley"` or `"integrated_gradients"`.
         errors: float64 `(tokens,)`, standard errors of the scores; None where they are exact.
-        class_scores: float64 `(tokens, classes)`, the same for every class; None where the method
+        all_scores: float64 `(tokens, names)`, the same for every name; None where the method
             gives the target's alone.
         convergence: pairs of effort (evaluations or steps so far) and the error then; () where the
             method has nothing to converge.
         rest: what integrated gradients give to special tokens, which are no part of the text.
-        cut_at: the character from which on the model reads nothing; None where it reads all, or
-            where nobody can know. Tokens from there on have the score 0.
+        cut_at: the character from which on the model reads nothing, of a pair nothing of the first
+            text; None where it reads all, or where nobody can know. Tokens from there on have the
+            score 0.
         note: what else a reader should know, in a sentence; "" where there is nothing.
+        second_at: the character of `text` where the second text of a pair begins; None for one.
+        second_cut_at: what `cut_at` is for the first text, for the second, in `text`.
+        outcome: what the numbers are: `"probability"`, or another, such as `"number"`.
+        spread: what is much for a score: 1 of a probability, and of a number its standard
+            deviation over the training rows, where that is known.
     """
 
     text: str
     spans: tuple[tuple[int, int], ...]
     scores: np.ndarray
     target: str
-    classes: tuple[str, ...]
-    probabilities: np.ndarray
+    names: tuple[str, ...]
+    outputs: np.ndarray
     base: float
     method: str
     errors: np.ndarray | None = None
-    class_scores: np.ndarray | None = field(default=None, repr=False)
+    all_scores: np.ndarray | None = field(default=None, repr=False)
     convergence: tuple[tuple[int, float], ...] = field(default=(), repr=False)
     rest: float = 0.0
     cut_at: int | None = None
     note: str = ""
+    second_at: int | None = None
+    second_cut_at: int | None = None
+    outcome: str = "probability"
+    spread: float = 1.0
 
     @property
     def tokens(self) -> list[str]:
@@ -58,15 +77,53 @@ class Explanation:
         return [self.text[start:end] for start, end in self.spans]
 
     @property
+    def texts(self) -> tuple[str, ...]:
+        """The text, or both of a pair."""
+        if self.second_at is None:
+            return (self.text,)
+        return self.text[: self.second_at - len(JOINT)], self.text[self.second_at :]
+
+    @property
+    def pieces(self) -> Pieces:
+        """The text with its tokens, to leave some out."""
+        cuts = (self.cut_at, self.second_cut_at)[: len(self.texts)]
+        return Pieces(self.texts, self.spans, cuts)
+
+    @property
+    def output(self) -> float:
+        """The number of `target` for the text."""
+        return float(self.outputs[self.names.index(self.target)])
+
+    @property
     def probability(self) -> float:
-        """Probability of `target` for the text."""
-        return float(self.probabilities[self.classes.index(self.target)])
+        """The same, of answers that are probabilities."""
+        return self.output
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names, of answers that are classes or labels."""
+        return self.names
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """The outputs, of answers that are probabilities."""
+        return self.outputs
+
+    @property
+    def class_scores(self) -> np.ndarray | None:
+        """The same as `all_scores`."""
+        return self.all_scores
+
+    @property
+    def decimals(self) -> int:
+        """How many decimals of a score are worth showing."""
+        return max(0, 3 - math.floor(math.log10(self.spread)))
 
     def counterfactual(self, model: Any, **options: Any) -> Counterfactual | None:
         """Finds the smallest deletion that changes the model's answer: see `counterfactual`."""
         from keras_seqzoo.explanation.counterfactual import counterfactual
 
-        return counterfactual(model, self.text, **options)
+        return counterfactual(model, self.pieces.whole, **options)
 
     def as_dict(self) -> dict[str, Any]:
         """Returns everything in plain lists and numbers, ready for JSON."""
@@ -82,21 +139,21 @@ class Explanation:
         Raises:
             ValueError: a field is missing or unknown.
         """
-        arrays = ("scores", "probabilities", "errors", "class_scores")
-        made = dict(values)
+        arrays = ("scores", "outputs", "errors", "all_scores")
+        made = {_RENAMED.get(name, name): value for name, value in values.items()}
         try:
             made.update(
                 spans=tuple((int(start), int(end)) for start, end in made["spans"]),
-                classes=tuple(made["classes"]),
+                names=tuple(made["names"]),
                 convergence=tuple((int(at), float(e)) for at, e in made.get("convergence", ())),
             )
             for name in arrays:
                 if made.get(name) is not None:
                     made[name] = np.asarray(made[name], np.float64)
-            if made.get("class_scores") is not None:  # no tokens leave no second dimension
-                made["class_scores"] = made["class_scores"].reshape(-1, len(made["classes"]))
-            if len(made["scores"]) != len(made["spans"]) or made["target"] not in made["classes"]:
-                raise TypeError("one score a span, and a target that is a class")
+            if made.get("all_scores") is not None:  # no tokens leave no second dimension
+                made["all_scores"] = made["all_scores"].reshape(-1, len(made["names"]))
+            if len(made["scores"]) != len(made["spans"]) or made["target"] not in made["names"]:
+                raise TypeError("one score a span, and a target that is a name")
             return cls(**made)
         except (KeyError, TypeError) as error:
             raise ValueError(
@@ -105,7 +162,7 @@ class Explanation:
             ) from error
 
     def to_html(self) -> str:
-        """Returns the text with its words highlighted, as a piece of HTML to put in a page."""
+        """Returns the texts with their words highlighted, as a piece of HTML to put in a page."""
         from keras_seqzoo.explanation.rendering import fragment
 
         return str(fragment(self))

@@ -61,7 +61,7 @@ class Explanations(Sequence[Explanation]):
         return "".join(fragment(explanation) for explanation in self)
 
     def to_html(self, path: str | os.PathLike[str] | None = None) -> str:
-        """Makes a page of its own: every text with its words highlighted, and the global view.
+        """Makes a page of its own: all texts with their words highlighted, and the global view.
 
         Args:
             path: where to write it, too; any file there is replaced, and its folder is made.
@@ -100,8 +100,9 @@ class Explanations(Sequence[Explanation]):
         """Returns a row a token.
 
         Returns:
-            `row` (number of the text), `token`, `start` and `end` (its characters), `score`,
-            `error` (missing where the score is exact), `target` and `method`.
+            `row` (number of the text or pair), `token`, `start` and `end` (its characters in
+            `Explanation.text`), `score`, `error` (missing where the score is exact), `target` and
+            `method`.
         """
         rows = [
             {
@@ -121,19 +122,20 @@ class Explanations(Sequence[Explanation]):
         return pd.DataFrame(rows, columns=columns).astype({"score": float, "error": float})
 
     def global_view(self, k: int = 15, min_count: int | None = None) -> pd.DataFrame:
-        """Finds the tokens that push each class, over all the texts.
+        """Finds the tokens that push each class or label, and those that move each number.
 
-        Removal tells what a token does to every class. Integrated gradients tell it of the target
-        alone, so that only texts explained for a class count for it.
+        Removal tells what a token does to every one of them. Integrated gradients tell it of the
+        target alone, so that only texts explained for a class count for it.
 
         Args:
-            k: most tokens a class.
+            k: most tokens of each.
             min_count: how often a token must occur; by default once, from 20 texts on twice, from
                 200 on five times.
 
         Returns:
-            `class`, `token` (case folded), `mean_score` over its occurrences, and their `count`;
-            a row a token, by class, the strongest first. Tokens that push away are left out.
+            `class` (or label, or number), `token` (case folded), `mean_score` over its
+            occurrences, and their `count`; a row a token, by class, the strongest first. Tokens
+            that push away from a class or label are left out; those that lower a number are not.
 
         Raises:
             ValueError: a number below 1.
@@ -144,22 +146,25 @@ class Explanations(Sequence[Explanation]):
         check_whole(min_count=min_count)
         rows: list[tuple[str, str, float]] = []
         for e in self:
-            tokens = [without_surrogates(t).casefold() for t in e.tokens[: _read(e)]]
-            for number, name in enumerate(e.classes):
-                if e.class_scores is not None:
-                    scores = e.class_scores[:, number]
+            tokens = [without_surrogates(t).casefold() for t in e.tokens]
+            read = e.pieces.read.tolist()
+            for number, name in enumerate(e.names):
+                if e.all_scores is not None:
+                    scores = e.all_scores[:, number]
                 elif name == e.target:
                     scores = e.scores
                 else:
                     continue
-                rows += [(name, *pair) for pair in zip(tokens, scores.tolist(), strict=False)]
+                rows += [(name, tokens[i], float(scores[i])) for i in read]
         frame = pd.DataFrame(rows, columns=["class", "token", "score"])
         means = frame.groupby(["class", "token"], as_index=False, sort=True).agg(
             mean_score=("score", "mean"), count=("score", "size")
         )
-        means = means[(means["count"] >= min_count) & (means["mean_score"] > 0)]
-        means = means.sort_values("mean_score", ascending=False, kind="stable")
-        order = {name: i for e in self[:1] for i, name in enumerate(e.classes)}
+        signed = all(e.outcome != "probability" for e in self)
+        strength = means["mean_score"].abs() if signed else means["mean_score"]
+        means = means[(means["count"] >= min_count) & (strength > 0)]
+        means = means.sort_values("mean_score", key=abs, ascending=False, kind="stable")
+        order = {name: i for e in self[:1] for i, name in enumerate(e.names)}
         means = means.sort_values("class", key=lambda c: c.map(order), kind="stable")
         return means.groupby("class", sort=False).head(k).reset_index(drop=True)
 
@@ -178,9 +183,3 @@ class Explanations(Sequence[Explanation]):
         from keras_seqzoo.explanation.rendering import convergence_figure
 
         return convergence_figure(self, to)
-
-
-def _read(explanation: Explanation) -> int:
-    """Number of tokens that the model reads."""
-    cut = explanation.cut_at
-    return sum(cut is None or start < cut for start, _ in explanation.spans)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from keras_seqzoo.checks import check_not_negative, check_whole
 from keras_seqzoo.explanation.explanation import Explanation
-from keras_seqzoo.explanation.removal import Answers, Pieces
+from keras_seqzoo.explanation.removal import Answers
 
 
 def faithfulness(
@@ -27,7 +27,7 @@ def faithfulness(
 
     Comprehensiveness and sufficiency of DeYoung et al. 2020 (ERASER, section 4), beside the same
     for as many random tokens. Texts without tokens are left out. Of each text, the given share of
-    the tokens that the model reads is taken, at least one.
+    the tokens that the model reads is taken, at least one. Falls of a number are in its unit.
 
     Args:
         model: the model that was explained.
@@ -39,16 +39,16 @@ def faithfulness(
 
     Returns:
         A row a share, with `method`, `share` and `texts` (how many), and means over the texts:
-        `comprehensiveness`, the fall of the target's probability where the top tokens are deleted
-        (the more the better); `comprehensiveness_random`, the same of random tokens, and
+        `comprehensiveness`, the fall of the target's number where the top tokens are deleted (the
+        more the better); `comprehensiveness_random`, the same of random tokens, and
         `comprehensiveness_error`, the standard error of the difference of the two; `sufficiency`,
         the fall where only the top tokens are kept (the less the better), `sufficiency_random` and
         `sufficiency_error`.
 
     Raises:
-        TypeError: the model is no classifier.
+        TypeError: the model answers nothing that can be explained.
         ValueError: a share out of its range, no text with a token, explanations of several
-            methods or of another model's classes.
+            methods or of a model with other names.
     """
     shares = [share] if isinstance(share, int | float) else list(share)
     if not shares or not all(0 < s <= 1 for s in shares):
@@ -56,13 +56,13 @@ def faithfulness(
     check_not_negative(seed=seed)
     check_whole(draws=draws, batch_size=batch_size)
     answers = Answers(model, batch_size)
-    chosen = [e for e in explanations if _pieces(e).read]
+    chosen = [e for e in explanations if len(e.pieces.read)]
     methods = sorted({e.method for e in chosen})
-    if len(methods) != 1 or any(e.classes != answers.classes for e in chosen):
+    if len(methods) != 1 or any(e.names != answers.task.names for e in chosen):
         raise ValueError(
             "Faithfulness takes explanations of one method and of this model, and at least one "
             f"text with a token. Received: {len(chosen)} such texts, methods {methods}, "
-            f"model.classes={answers.classes}"
+            f"{answers.task.noun} {answers.task.names}"
         )
     random = np.random.default_rng(seed)
     rows = []
@@ -86,26 +86,21 @@ def _falls(
     draws: int,
     random: np.random.Generator,
 ) -> np.ndarray:
-    """How far the target's probability falls: `(2, texts, 1 + draws)`.
+    """How far the target's number falls: `(2, texts, 1 + draws)`.
 
     First without the tokens, then with them alone; first for the top tokens, then the random ones.
     """
-    texts = []
+    questions = []
     for e in explanations:
-        pieces = _pieces(e)
-        count = math.ceil(share * pieces.read)
-        order = np.argsort(-e.scores[: pieces.read], kind="stable")
-        for numbers in [order, *(random.permutation(pieces.read) for _ in range(draws))]:
-            taken = np.isin(np.arange(pieces.read), numbers[:count])
-            texts += [pieces.keep(~taken), pieces.keep(taken)]
-    targets = [answers.classes.index(e.target) for e in explanations]
-    found = answers(texts).reshape(len(explanations), 1 + draws, 2, -1)
+        pieces = e.pieces
+        read = len(pieces.read)
+        count = math.ceil(share * read)
+        order = np.argsort(-e.scores[pieces.read], kind="stable")
+        for numbers in [order, *(random.permutation(read) for _ in range(draws))]:
+            taken = np.isin(np.arange(read), numbers[:count])
+            questions += [pieces.keep(~taken), pieces.keep(taken)]
+    targets = [e.names.index(e.target) for e in explanations]
+    found = answers(questions).reshape(len(explanations), 1 + draws, 2, -1)
     left = np.stack([rows[..., target] for rows, target in zip(found, targets, strict=True)])
-    before = np.array([e.probability for e in explanations])
+    before = np.array([e.output for e in explanations])
     return (before[:, np.newaxis, np.newaxis] - left).transpose(2, 0, 1)
-
-
-def _pieces(explanation: Explanation) -> Pieces:
-    cut = explanation.cut_at
-    read = sum(cut is None or start < cut for start, _ in explanation.spans)
-    return Pieces(explanation.text, explanation.spans, read, cut)

@@ -2,7 +2,7 @@
 
 Source: Sundararajan, Taly and Yan (2017), Axiomatic Attribution for Deep Networks, equation 1.
 
-A model of a frozen graph takes ids alone, so the path from the baseline to the text can not be fed
+A model of a frozen graph takes ids alone, so the path from the baseline to the text cannot be fed
 to it. But the graph looks the ids up in a variable: here that table holds, for a while, the scaled
 vectors of the path, each in a row of its own, and the ids are the numbers of these rows.
 """
@@ -20,6 +20,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_seqzoo.checks import check_whole
+from keras_seqzoo.explanation.removal import joined_spans, own_spans
+from keras_seqzoo.explanation.words import Question
 from keras_seqzoo.preprocessing.base import FEATURES
 from keras_seqzoo.tasks.head import TextPredictor
 
@@ -31,27 +33,28 @@ class GradientScores:
     """The integrated gradients of one text.
 
     Attributes:
-        spans: `(start, end)` of each token in the characters of the text, as `Preprocessor.spans`.
-        token_scores: float64 `(tokens,)`, what each token adds to the probability of the target.
+        spans: `(start, end)` of each token in the characters of the text, as `Preprocessor.spans`;
+            of a pair in those of both, with `words.JOINT` between them.
+        token_scores: float64 `(tokens,)`, what each token adds to the output of the target.
         rest: what falls to a position that is no token of the text: the unknown token that stands
-            for a text without any. 0 elsewhere, as start and end tokens are part of the baseline.
-        base: probability of the target where the vectors of all tokens are zero.
-        probability: probability of the target for the text.
+            for a text without any. 0 elsewhere, as special tokens are part of the baseline.
+        base: output of the target where the vectors of all tokens are zero.
+        output: that of the target for the text.
         convergence: pairs of steps and the completeness gap with these: by how much the scores and
-            the rest miss `probability - base`. The last pair belongs to the scores.
+            the rest miss `output - base`. The last pair belongs to the scores.
     """
 
     spans: tuple[tuple[int, int], ...]
     token_scores: np.ndarray
     rest: float
     base: float
-    probability: float
+    output: float
     convergence: tuple[tuple[int, float], ...]
 
 
 def integrated_gradients(
     model: Any,
-    texts: Sequence[str],
+    texts: Sequence[Question],
     targets: Any,
     *,
     steps: int = 32,
@@ -60,32 +63,34 @@ def integrated_gradients(
 ) -> list[GradientScores]:
     r"""Shares out an output among the tokens of a text by integrated gradients.
 
-    With $x$ the token's vectors, $x_i$ the vector of token $i$ and $F$ the probability of the
+    With $x$ the token's vectors, $x_i$ the vector of token $i$ and $F$ the output of the
     target, token $i$ scores $\int_0^1 x_i \cdot \partial F(\alpha x) / \partial x_i \, d\alpha$:
-    the baseline is the zero vector for every token but start, end and padding, which stay.
+    the baseline is the zero vector for every token but start, end, padding and what
+    stands between the texts of a pair, which stay.
 
     The integral is taken over $u$ with $\alpha = u^3$, at Gauss-Legendre nodes. Where $F$ is smooth
     along the path their error falls exponentially. The cube lays nodes close to the baseline, where
     a layer normalisation of vectors that are almost zero (DeBERTa's) changes within a thousandth of
     the path; without it 512 even nodes miss that. Steps are doubled up to 512, for the texts that
-    need it, until the gap to `probability - base` is at most `tolerance`.
+    need it, until the gap to `output - base` is at most `tolerance`.
 
     While it runs the model's embedding is another: no other thread may use the model. Afterwards,
     and after an error or an interrupt, it is what it was, bit for bit.
 
     Args:
         model: a `TextPredictor`.
-        texts: strings `(rows,)`.
+        texts: strings, or pairs `(first, second)` of them.
         targets: for each text the class, label or number that is explained, by name or position.
         steps: nodes to begin with.
-        tolerance: largest completeness gap to be content with, in probability.
+        tolerance: largest completeness gap to be content with, in probability; for numbers in
+            their standard deviation over the training rows.
         batch_size: most rows of a forward pass; a row is a text at a node.
 
     Returns:
         The scores, text by text.
 
     Raises:
-        ValueError: the model's embedding can not be reached; as many targets as texts are needed;
+        ValueError: the model's embedding cannot be reached; as many targets as texts are needed;
             a value out of its range.
     """
     check_whole(steps=steps, batch_size=batch_size)
@@ -110,15 +115,18 @@ def integrated_gradients(
     if not texts:
         return []
     items = _items(model, texts, numbers)
-    path = _Path(model, _lookup_of(model), items, batch_size)
+    scales = np.array([s or 1.0 for s in model.task.spread or [1.0] * len(names)])[numbers]
+    path = _Path(model, _lookup_of(model), items, scales, batch_size)
     with path.table_borrowed():
         path.check_rows()
         base = path.scores([(i, 0.0) for i in range(len(items))])[0]
-        return _converge(path, base, steps, tolerance)
+        return _converge(path, base, steps, tolerance * scales)
 
 
-def _converge(path: _Path, base: np.ndarray, steps: int, tolerance: float) -> list[GradientScores]:
-    items, differences = path.items, path.probabilities - base
+def _converge(
+    path: _Path, base: np.ndarray, steps: int, tolerances: np.ndarray
+) -> list[GradientScores]:
+    items, differences = path.items, path.outputs - base
     scores: list[np.ndarray] = [np.zeros(0)] * len(items)
     convergence: list[list[tuple[int, float]]] = [[] for _ in items]
     open_items = list(range(len(items)))
@@ -129,7 +137,7 @@ def _converge(path: _Path, base: np.ndarray, steps: int, tolerance: float) -> li
             scores[i] = weights @ np.stack(at_nodes[place * steps : (place + 1) * steps])
             gap = abs(scores[i].sum() - differences[i])
             convergence[i].append((steps, float(gap)))
-        open_items = [i for i in open_items if not convergence[i][-1][1] <= tolerance]
+        open_items = [i for i in open_items if not convergence[i][-1][1] <= tolerances[i]]
         steps *= 2
         if steps > _MOST_STEPS:
             break
@@ -139,7 +147,7 @@ def _converge(path: _Path, base: np.ndarray, steps: int, tolerance: float) -> li
             token_scores=score[item.tokens],
             rest=0.0 if item.spans else float(score.sum()),
             base=float(base[i]),
-            probability=float(path.probabilities[i]),
+            output=float(path.outputs[i]),
             convergence=tuple(convergence[i]),
         )
         for i, (item, score) in enumerate(zip(items, scores, strict=True))
@@ -150,42 +158,60 @@ class _Item(NamedTuple):
     """A text: its ids without padding, the positions that are its tokens, and those scaled."""
 
     ids: np.ndarray
-    tokens: slice
+    segments: np.ndarray
+    tokens: np.ndarray
     scaled: np.ndarray
     target: int
     spans: tuple[tuple[int, int], ...]
 
 
-def _items(model: TextPredictor, texts: list[str], targets: np.ndarray) -> list[_Item]:
+def _items(model: TextPredictor, texts: list[Question], targets: np.ndarray) -> list[_Item]:
     preprocessor = model.preprocessor
-    features = {name: value.numpy() for name, value in preprocessor(texts).items()}
+    features = preprocessor(texts)
+    rows = zip(*(features[name].numpy() for name in FEATURES), strict=True)
     first = int(preprocessor.start_id is not None)
     last = int(preprocessor.end_id is not None)
+    sides = 1 + preprocessor.pair
+    own = own_spans(preprocessor, texts)
     items = []
-    rows = zip(features["token_ids"], features["padding_mask"], strict=True)
-    for (ids, mask), target, spans in zip(rows, targets, preprocessor.spans(texts), strict=True):
+    for number, (text, target, (ids, mask, segments)) in enumerate(
+        zip(texts, targets, rows, strict=True)
+    ):
         length = int(mask.sum())
+        mine = own[number * sides : (number + 1) * sides]
+        spans = joined_spans(mine, (text,) if isinstance(text, str) else text)
+        # The second text begins where the first one and what stands between them end.
+        places = first + np.arange(len(spans))
+        places[len(mine[0]) :] += preprocessor.separators * preprocessor.pair
         scaled = np.zeros(length, bool)
-        scaled[first : length - last] = True
-        tokens = slice(first, first + len(spans))
-        items.append(_Item(ids[:length], tokens, scaled, int(target), tuple(spans)))
+        scaled[first : length - last] = not preprocessor.pair
+        scaled[places] = True
+        items.append(
+            _Item(ids[:length], segments[:length], places, scaled, int(target), tuple(spans))
+        )
     return items
 
 
 class _Path:
     """Texts on their way from the baseline, many nodes of many texts in one forward pass."""
 
-    def __init__(self, model: TextPredictor, lookup: _Lookup, items: list[_Item], batch_size: int):
+    def __init__(
+        self,
+        model: TextPredictor,
+        lookup: _Lookup,
+        items: list[_Item],
+        scales: np.ndarray,
+        batch_size: int,
+    ):
         self.items = items
         self._lookup = lookup
         self._batch_size = batch_size
         self._pad_id = model.preprocessor.pad_id
-        self._rounding = _rounding(model)
-        self.probabilities = np.zeros(len(items))
+        self._rounding = _rounding(model) * scales
+        self.outputs = np.zeros(len(items))
         for rows in self._batches([(i, 1.0) for i in range(len(items))]):
             numbers = [i for i, _ in rows]
-            ids, mask, targets = self._padded(numbers)
-            self.probabilities[numbers] = lookup(ids, mask, targets)[0]
+            self.outputs[numbers] = lookup(*self._padded(numbers))[0]
 
     @contextmanager
     def table_borrowed(self) -> Iterator[None]:
@@ -203,7 +229,7 @@ class _Path:
         """Raises where the vectors give other answers from other rows: ids mean more there."""
         first = list(range(min(len(self.items), self._batch_size)))
         moved = self.scores([(i, 1.0) for i in first])[0]
-        if not np.allclose(moved, self.probabilities[first], rtol=0, atol=self._rounding):
+        if not np.all(np.abs(moved - self.outputs[first]) <= self._rounding[first]):
             raise _unreachable("a model that reads more from an id than its vector")
 
     def scores(self, rows: list[tuple[int, float]]) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -213,33 +239,36 @@ class _Path:
             rows: pairs of an item's number and the scale of its vectors, from 0 to 1.
 
         Returns:
-            Float64 `(rows,)`, the probabilities there, and for each row float64 `(length,)`, the
+            Float64 `(rows,)`, the outputs there, and for each row float64 `(length,)`, the
             gradient's products with the unscaled vectors, 0 at what is not scaled.
         """
-        probabilities = np.zeros(len(rows))
+        outputs = np.zeros(len(rows))
         products: list[np.ndarray] = [np.zeros(0)] * len(rows)
         order = sorted(range(len(rows)), key=lambda row: len(self.items[rows[row][0]].ids))
         for batch in self._batches(order):
             found = self._batch([rows[row] for row in batch])
-            for row, probability, product in zip(batch, *found, strict=True):
-                probabilities[row], products[row] = probability, product
-        return probabilities, products
+            for row, output, product in zip(batch, *found, strict=True):
+                outputs[row], products[row] = output, product
+        return outputs, products
 
     def _batches(self, rows: Sequence[Any]) -> Iterator[Any]:
         for start in range(0, len(rows), self._batch_size):
             yield rows[start : start + self._batch_size]
 
-    def _padded(self, numbers: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _padded(self, numbers: Sequence[int]) -> tuple[dict[str, np.ndarray], np.ndarray]:
         items = [self.items[i] for i in numbers]
         shape = (len(items), max(len(item.ids) for item in items))
-        ids, mask = np.full(shape, self._pad_id, np.int32), np.zeros(shape, np.int32)
+        made = {name: np.zeros(shape, np.int32) for name in FEATURES}
+        made["token_ids"][:] = self._pad_id
         for row, item in enumerate(items):
-            ids[row, : len(item.ids)] = item.ids
-            mask[row, : len(item.ids)] = 1
-        return ids, mask, np.array([item.target for item in items], np.int32)
+            real = row, slice(len(item.ids))
+            made["token_ids"][real], made["segment_ids"][real] = item.ids, item.segments
+            made["padding_mask"][real] = 1
+        return made, np.array([item.target for item in items], np.int32)
 
     def _batch(self, rows: list[tuple[int, float]]) -> tuple[list[float], list[np.ndarray]]:
-        ids, mask, targets = self._padded([i for i, _ in rows])
+        features, targets = self._padded([i for i, _ in rows])
+        ids = features["token_ids"]
         scaled = np.zeros(ids.shape, bool)
         for row, (i, _) in enumerate(rows):
             scaled[row, : len(self.items[i].ids)] = self.items[i].scaled
@@ -259,12 +288,12 @@ class _Path:
             )
         )
         places = places.reshape(ids.shape).astype(np.int32)
-        probabilities, gradients = self._lookup(places, mask, targets)
+        outputs, gradients = self._lookup({**features, "token_ids": places}, targets)
         products = scaled * np.einsum(
             "blh,blh->bl", gradients, self._vectors[ids].astype(np.float64)
         )
         lengths = [len(self.items[i].ids) for i, _ in rows]
-        return probabilities.tolist(), [p[:n] for p, n in zip(products, lengths, strict=True)]
+        return outputs.tolist(), [p[:n] for p, n in zip(products, lengths, strict=True)]
 
 
 class _Lookup:
@@ -295,12 +324,12 @@ class _Lookup:
         return self._sliced[self._number or 0]
 
     def __call__(
-        self, ids: np.ndarray, mask: np.ndarray, targets: np.ndarray
+        self, features: Mapping[str, np.ndarray], targets: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the targets' probabilities `(batch,)` and gradients `(batch, length, hidden)`."""
-        features = {"token_ids": ids, "padding_mask": mask, "segment_ids": np.zeros_like(ids)}
+        """Returns the targets' outputs `(batch,)` and gradients `(batch, length, hidden)`."""
+        ids = features["token_ids"]
         tensors = {name: tf.constant(value) for name, value in features.items()}
-        probabilities, slices = self._run(tensors, tf.constant(targets))
+        outputs, slices = self._run(tensors, tf.constant(targets))
         if self._number is None:
             self._number = next(
                 (n for n, (where, _) in enumerate(slices) if _reads(where.numpy(), ids)), None
@@ -312,20 +341,20 @@ class _Lookup:
             raise _unreachable("an embedding that is not read in the order of `token_ids`")
         # A table that is read twice has gradients for each time.
         gradients = values.numpy().astype(np.float64).reshape(-1, *ids.shape, values.shape[-1])
-        return probabilities.numpy().astype(np.float64), gradients.sum(axis=0)
+        return outputs.numpy().astype(np.float64), gradients.sum(axis=0)
 
     def _differentiate(self, features: Mapping[str, tf.Tensor], targets: tf.Tensor) -> Any:
         model: Any = self._model()
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(self._candidates)
             answers = model(features, training=False)
-            probabilities = tf.gather(answers, targets, axis=1, batch_dims=1)
-            total = tf.reduce_sum(probabilities)
+            outputs = tf.gather(answers, targets, axis=1, batch_dims=1)
+            total = tf.reduce_sum(outputs)
         gradients = tape.gradient(total, self._candidates)
         pairs = zip(self._candidates, gradients, strict=True)
         sliced = [(table, g) for table, g in pairs if isinstance(g, tf.IndexedSlices)]
         self._sliced = [table for table, _ in sliced]
-        return probabilities, [(slices.indices, slices.values) for _, slices in sliced]
+        return outputs, [(slices.indices, slices.values) for _, slices in sliced]
 
 
 def _reads(where: np.ndarray, ids: np.ndarray) -> bool:
@@ -364,7 +393,7 @@ def _nodes(steps: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _unreachable(received: str) -> ValueError:
     return ValueError(
-        "The token embedding of this model can not be reached: integrated gradients need a "
-        "classifier of this package that looks `token_ids` up in a table. Take "
+        "The token embedding of this model cannot be reached: integrated gradients need a "
+        "model of this package that looks `token_ids` up in a table. Take "
         f"method='occlusion' or 'shapley'. Received: {received}"
     )

@@ -4,182 +4,198 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from keras_seqzoo.explanation.words import Span, kept_text, merge_overlapping, word_spans
+from keras_seqzoo.explanation.words import (
+    Pieces,
+    Question,
+    Span,
+    bounds_of,
+    merge_overlapping,
+    word_spans,
+)
+from keras_seqzoo.tasks.classify import task_of
 
 UNITS = ("word", "token")
 _MOST_TEXTS, _MOST_CHARACTERS = 8192, 8_000_000
 
 
-@dataclass(frozen=True)
-class Pieces:
-    """A text and the tokens that can be left out of it.
-
-    Attributes:
-        text: the user's text.
-        spans: all its tokens.
-        read: how many of them, from the first on, the model reads.
-        cut_at: the character from which on the model reads nothing; None where it reads all, or
-            where nobody can know.
-    """
-
-    text: str
-    spans: tuple[Span, ...]
-    read: int
-    cut_at: int | None = None
-
-    def keep(self, mask: Sequence[bool] | np.ndarray) -> str:
-        """The text with only some of the tokens that are read, `(read,)`.
-
-        What lies beyond them goes, too, so that no later word moves up to where it is read.
-        """
-        if np.all(mask):
-            return self.text
-        spans = self.spans[: self.read]
-        text = self.text if self.cut_at is None or not spans else self.text[: spans[-1][1]]
-        return kept_text(text, spans, mask)
-
-    def without(self, removed: Iterable[int]) -> str:
-        """The text without these tokens."""
-        mask = np.ones(self.read, bool)
-        mask[list(removed)] = False
-        return self.keep(mask)
-
-
-def cut_up(model: Any, texts: Sequence[str], unit: str = "word") -> list[Pieces]:
+def cut_up(model: Any, questions: Sequence[Question], unit: str = "word") -> list[Pieces]:
     """Finds the tokens of texts.
 
     Args:
         model: whose own tokens are taken for `unit="token"`, and which knows what it reads.
-        texts: any strings.
+        questions: texts, or pairs of them.
         unit: `"word"`, as `word_spans` finds them, or `"token"`, as the model cuts the text.
 
     Raises:
-        ValueError: an unknown unit, or tokens of a model that has no preprocessor.
+        ValueError: an unknown unit, tokens of a model that has no preprocessor, or pairs for a
+            model of single texts or the other way round.
     """
     if unit not in UNITS:
         raise ValueError(f"`unit` must be one of {UNITS}. Received: unit={unit!r}")
-    spans_of = getattr(getattr(model, "preprocessor", None), "spans", None)
-    if spans_of is None:
+    preprocessor = getattr(model, "preprocessor", None)
+    if not hasattr(preprocessor, "spans"):  # a model of another package may have one of its own
+        preprocessor = None
+    are_pairs = not isinstance(questions[0], str)
+    if getattr(preprocessor or model, "pair", are_pairs) != are_pairs:
+        raise ValueError(
+            "A model is asked about what it was built for. Pass "
+            + ("texts, each a string" if are_pairs else "pairs, [(first, second), …]")
+            + f". Received: {questions[0]!r:.120}"
+        )
+    texts = [text for q in questions for text in ((q,) if isinstance(q, str) else q)]
+    spans: list[list[Span]] = [word_spans(text) for text in texts]
+    cuts: list[int | None] = [None] * len(texts)
+    if preprocessor is not None:
+        own = own_spans(preprocessor, questions)
         if unit == "token":
-            raise ValueError(
-                "Only a model with a preprocessor can say what its tokens are. Take unit='word'. "
-                f"Received: unit='token', a {type(model).__name__}"
-            )
-        return [Pieces(text, spans, len(spans)) for text in texts for spans in [_words(text)]]
-    owned = [[(start, end) for start, end in row if start < end] for row in spans_of(list(texts))]
-    found = [
-        _words(text) if unit == "word" else tuple(merge_overlapping(own))
-        for text, own in zip(texts, owned, strict=True)
-    ]
-    read_to = [
-        max((end for _, end in own), default=len(text))
-        for text, own in zip(texts, owned, strict=True)
-    ]
-    cut = _cut(model, texts, read_to)
+            spans = [merge_overlapping(row) for row in own]
+        cuts = _cuts(preprocessor, texts, own)
+    elif unit == "token":
+        raise ValueError(
+            "Only a model with a preprocessor can say what its tokens are. Take unit='word'. "
+            f"Received: unit='token', a {type(model).__name__}"
+        )
+    sides = 1 + are_pairs
     return [
-        Pieces(text, spans, sum(start < at for start, _ in spans), at)
-        if is_cut
-        else Pieces(text, spans, len(spans))
-        for text, spans, at, is_cut in zip(texts, found, read_to, cut, strict=True)
+        _joined(texts[at : at + sides], spans[at : at + sides], cuts[at : at + sides])
+        for at in range(0, len(texts), sides)
     ]
 
 
-def _words(text: str) -> tuple[Span, ...]:
-    return tuple(word_spans(text))
+def _joined(
+    texts: Sequence[str], spans: Sequence[Sequence[Span]], cuts: Sequence[int | None]
+) -> Pieces:
+    placed = zip(bounds_of(texts), cuts, strict=True)
+    return Pieces(
+        tuple(texts),
+        tuple(joined_spans(spans, texts)),
+        tuple(None if cut is None else begin + cut for (begin, _), cut in placed),
+    )
 
 
-def _cut(model: Any, texts: Sequence[str], read_to: Sequence[int]) -> list[bool]:
-    """Whether the model leaves out words from there on, for they are beyond what it reads.
+def joined_spans(spans: Sequence[Sequence[Span]], texts: Sequence[str]) -> list[Span]:
+    """Returns the spans of each text as those of the texts with `JOINT` between them."""
+    placed = zip(bounds_of(texts), spans, strict=True)
+    return [(begin + a, begin + b) for (begin, _), row in placed for a, b in row]
+
+
+def own_spans(preprocessor: Any, questions: Sequence[Question]) -> list[list[Span]]:
+    """Returns the spans of a model's tokens, a row a text: of a pair first one, then the other."""
+    rows: list[list[Span]] = []
+    for row in preprocessor.spans(list(questions)):
+        between = [number for number, (start, _) in enumerate(row) if start < 0]
+        rows += [row[: between[0]], row[between[-1] + 1 :]] if between else [row]
+    return rows
+
+
+def _cuts(
+    preprocessor: Any, texts: Sequence[str], own: Sequence[Sequence[Span]]
+) -> list[int | None]:
+    """From which character on each text is not read, for it is beyond what the model takes.
 
     A tokenizer that knows no emoji leaves them out, too, but that is no cut.
     """
-    is_cut = [word_spans(text[at:]) != [] for text, at in zip(texts, read_to, strict=True)]
-    doubtful = [text for text, maybe in zip(texts, is_cut, strict=True) if maybe]
+    ends = [
+        max((end for start, end in row if start < end), default=len(text))
+        for text, row in zip(texts, own, strict=True)
+    ]
+    cuts: list[int | None] = [None] * len(texts)
+    doubtful = [i for i, text in enumerate(texts) if word_spans(text[ends[i] :])]
     if doubtful:
-        tokens = model.preprocessor.tokenize(doubtful)
-        whole = tokens.row_lengths().numpy() == model.preprocessor.truncate(tokens).row_lengths()
-        is_whole = iter(np.asarray(whole).tolist())
-        is_cut = [maybe and not next(is_whole) for maybe in is_cut]
-    return is_cut
+        tokens = preprocessor.tokenize([texts[i] for i in doubtful])
+        for i, whole in zip(doubtful, tokens.row_lengths().numpy().tolist(), strict=True):
+            cuts[i] = ends[i] if len(own[i]) < whole else None
+    return cuts
 
 
 class Answers:
     """A model's answers to many texts, each asked once, in large batches.
 
     Args:
-        model: has `classes`, and a `predict` that takes strings and returns probabilities.
+        model: one of this package, or another with `classes`, and a `predict` that takes texts or
+            pairs and returns numbers.
         batch_size: texts a batch.
         report: called with the number of texts answered after every call of the model.
 
+    Attributes:
+        task: the model's.
+        spread: what is much for each of its numbers: the task's `spread`, 1 where that is unknown.
+        evaluations: texts asked so far.
+
     Raises:
-        TypeError: the model has no `classes` or no `predict`.
+        TypeError: the model answers nothing that has a name, or has no `predict`.
     """
 
     def __init__(
         self, model: Any, batch_size: int = 256, report: Callable[[int], None] | None = None
     ):
-        classes = getattr(model, "classes", None)
-        if classes is None or len(classes) < 1 or not callable(getattr(model, "predict", None)):
+        task = task_of(model)
+        if task is None or not task.names or not callable(getattr(model, "predict", None)):
             raise TypeError(
-                "Only a classifier's answers can be explained: an object with `classes` and a "
-                "`predict(texts, batch_size=…, verbose=…)` that returns probabilities "
-                "(rows, classes). "
+                "Only answers with classes, labels or numbers can be explained: those of a model "
+                "of this package, or of an object with `classes` and a `predict(texts, "
+                "batch_size=…, verbose=…)` that returns probabilities (rows, classes). "
                 f"Received: {type(model).__name__}"
             )
-        self.classes: tuple[str, ...] = tuple(str(name) for name in classes)
+        self.task = task
+        # What a constant number spreads says nothing of how exact a score should be.
+        self.spread = tuple(s or 1.0 for s in task.spread or [1.0] * len(task.names))
         self.evaluations = 0
         self._model = model
         self._batch_size = batch_size
         self._report = report
         self._known: dict[bytes, np.ndarray] = {}
 
-    def __call__(self, texts: Iterable[str]) -> np.ndarray:
-        """Returns probabilities, float64 `(rows, classes)`, in the order of the texts.
+    def __call__(self, questions: Iterable[Question]) -> np.ndarray:
+        """Returns the task's numbers, float64 `(rows, names)`, in the order of the texts.
 
         Raises:
-            TypeError: the model answers with something else than probabilities.
+            TypeError: the model answers with something else.
         """
         keys: list[bytes] = []
-        pending: dict[bytes, str] = {}
+        pending: dict[bytes, Question] = {}
         characters = 0
-        for text in texts:
+        for question in questions:
+            texts = (question,) if isinstance(question, str) else question
             # A digest, since the variants of a long text would fill the memory.
-            key = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+            key = b"".join(
+                hashlib.blake2b(t.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+                for t in texts
+            )
             keys.append(key)
             if key in self._known or key in pending:
                 continue
-            pending[key] = text
-            characters += len(text)
+            pending[key] = question
+            characters += sum(map(len, texts))
             if len(pending) >= _MOST_TEXTS or characters >= _MOST_CHARACTERS:
                 self._ask(pending)
                 pending, characters = {}, 0
         self._ask(pending)
         if not keys:
-            return np.zeros((0, len(self.classes)))
+            return np.zeros((0, len(self.task.names)))
         return np.stack([self._known[key] for key in keys])
 
     def forget(self) -> None:
         """Drops the answers so far, to free their memory."""
         self._known.clear()
 
-    def _ask(self, pending: dict[bytes, str]) -> None:
+    def _ask(self, pending: dict[bytes, Question]) -> None:
         if not pending:
             return
         rows = self._model.predict(list(pending.values()), batch_size=self._batch_size, verbose=0)
-        answers = np.asarray(rows)
-        if answers.shape != (len(pending), len(self.classes)) or answers.dtype.kind not in "fiu":
+        answers = np.asarray(self.task.explained(np.asarray(rows)))
+        expected = (len(pending), len(self.task.names))
+        if answers.shape != expected or answers.dtype.kind not in "fiu":
             raise TypeError(
-                "The model's `predict` must return probabilities of shape (rows, classes). "
-                f"Received: {answers.dtype} of shape {answers.shape} for {len(pending)} texts and "
-                f"{len(self.classes)} classes"
+                f"The model's `predict` must return {self.task.plural} of shape (rows, "
+                f"{self.task.noun}). Received: {answers.dtype} of shape {answers.shape} for "
+                f"{len(pending)} texts and {len(self.task.names)} {self.task.noun}"
             )
-        answers = answers.astype(np.float64)
-        self._known.update(zip(pending, answers, strict=True))
+        self._known.update(zip(pending, answers.astype(np.float64), strict=True))
         self.evaluations += len(pending)
         if self._report is not None:
             self._report(len(pending))

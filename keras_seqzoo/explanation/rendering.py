@@ -1,8 +1,8 @@
 """Explanations to look at: highlighted HTML, a terminal's text, a page, a figure.
 
-Blue is for the class, orange against it: two hues that colour-blind readers tell apart. What they
-say stands there without colour, too: words for the class have a straight line below them, words
-against it a wavy one, and those that count most a plus or minus sign.
+Blue is for the answer (or raises the number), orange against it: two hues that colour-blind readers
+tell apart. What they say stands there without colour, too: words for the answer have a straight
+line below them, words against it a wavy one, and those that count most a plus or minus sign.
 """
 
 from __future__ import annotations
@@ -17,19 +17,20 @@ import pandas as pd
 import regex
 from markupsafe import Markup, escape
 
-from keras_seqzoo.explanation.words import without_surrogates
+from keras_seqzoo.explanation.words import bounds_of, without_surrogates
 from keras_seqzoo.files import whole
 
 if TYPE_CHECKING:
     from rich.text import Text
 
     from keras_seqzoo.explanation.explanation import Explanation
+    from keras_seqzoo.explanation.explanations import Explanations
 
 # Wong 2011, Points of view: Color blindness. Nature Methods 8, 441: blue and orange.
 _BLUE, _ORANGE = (86, 180, 233), (230, 159, 0)
 _FAINT, _STRONG = 0.05, 0.25
 _MINUS = "\N{MINUS SIGN}"
-# Below this score nothing is strong, however small all the others are.
+# Below this share of what is much nothing is strong, however small all the others are.
 _LEAST_SCALE = 0.02
 _BARS = 10
 
@@ -61,7 +62,7 @@ td.n {{ text-align: right; font-variant-numeric: tabular-nums; white-space: nowr
 )
 _BOX = Markup(
     '<section style="margin:1rem 0;padding-top:.6rem;border-top:1px solid #8888">'
-    "<div><b>{target}</b> {probability} <small>(without words {base}; {method})</small></div>"
+    "<div><b>{target}</b> {output} <small>(without words {base}; {method})</small></div>"
     "{highlighted}{bars}{note}</section>"
 )
 _NAMES = {
@@ -72,7 +73,7 @@ _NAMES = {
 
 
 def highlight(explanation: Explanation) -> Markup:
-    """Returns the user's text with each word coloured by its score, as an HTML `<div>`.
+    """Returns the user's text with each word coloured by its score, as an HTML `<div>` a text.
 
     Everything is styled in place, so it can stand in any page. Spaces and line breaks are kept,
     long words wrap, and the direction of the text follows its first letter.
@@ -80,18 +81,18 @@ def highlight(explanation: Explanation) -> Markup:
     Args:
         explanation: of the text.
     """
-    parts: list[str] = []
-    at = 0
-    tokens = zip(explanation.spans, _strengths(explanation), explanation.scores, strict=True)
-    for (start, end), strength, score in tokens:
-        parts.append(_escape(explanation.text[at:start]))
-        parts.append(_mark(explanation.text[start:end], strength, score))
-        at = end
-    parts.append(_escape(explanation.text[at:]))
-    return Markup(
-        '<div dir="auto" style="white-space:pre-wrap;overflow-wrap:anywhere;line-height:1.9">'
-        f"{''.join(parts)}</div>"
-    )
+    blocks = []
+    for number, stretches in enumerate(_stretches(explanation)):
+        marked = "".join(
+            _mark(text, strength, "" if score is None else _signed(score, explanation.decimals))
+            for text, strength, score in stretches
+        )
+        apart = ";margin-top:.3em;border-top:1px dotted #888" if number else ""
+        blocks.append(
+            '<div dir="auto" style="white-space:pre-wrap;overflow-wrap:anywhere;line-height:1.9'
+            f'{apart}">{marked}</div>'
+        )
+    return Markup("".join(blocks))
 
 
 def bars(explanation: Explanation, k: int = _BARS) -> Markup:
@@ -111,8 +112,8 @@ def bars(explanation: Explanation, k: int = _BARS) -> Markup:
             '<td style="padding:0;width:9em;vertical-align:middle"><div style="{}"></div></td></tr>'
         ).format(
             Markup(_escape(explanation.text[slice(*explanation.spans[i])])),
-            _signed(explanation.scores[i], None if explanation.errors is None
-                    else explanation.errors[i]),
+            _signed(explanation.scores[i], explanation.decimals,
+                    None if explanation.errors is None else explanation.errors[i]),
             f"height:.7em;width:{100 * abs(strengths[i]):.0f}%;{_fill(strengths[i])};"
             f"border:1px solid #555;{'border-style:dashed;' if strengths[i] < 0 else ''}"
             "box-sizing:border-box",
@@ -129,8 +130,8 @@ def fragment(explanation: Explanation) -> Markup:
     note = f"<div><small>{escape(explanation.note)}</small></div>" if explanation.note else ""
     return _BOX.format(
         target=Markup(_escape(explanation.target)),
-        probability=f"{explanation.probability:.3f}",
-        base=f"{explanation.base:.3f}",
+        output=f"{explanation.output:.{explanation.decimals}f}",
+        base=f"{explanation.base:.{explanation.decimals}f}",
         method=_NAMES.get(explanation.method, explanation.method),
         highlighted=highlight(explanation),
         bars=bars(explanation),
@@ -138,32 +139,43 @@ def fragment(explanation: Explanation) -> Markup:
     )
 
 
-def legend() -> Markup:
-    """Returns a line of HTML that tells what the colours, lines and signs mean."""
+def legend(outcome: str = "probability") -> Markup:
+    """Returns a line of HTML that tells what the colours, lines and signs mean.
+
+    Args:
+        outcome: what the explained numbers are, as `Task.outcome`.
+    """
+    verbs, noun = ("for", "against"), "its class or label"
+    unit = "are in probability"
+    if outcome != "probability":
+        verbs, noun, unit = ("that raise", "that lower"), f"the {outcome}", "are in its unit"
     return Markup(
-        "<p><small>Words {} its class, words {} it; the stronger the colour, the more the word "
-        "counts in its text. Scores are in probability.</small></p>"
-    ).format(Markup(_mark("for", 1.0, None)), Markup(_mark("against", -1.0, None)))
+        "<p><small>Words {} {noun}, words {} it; the stronger the colour, the more the word "
+        "counts in its text. Scores {unit}.</small></p>"
+    ).format(Markup(_mark(verbs[0], 1.0)), Markup(_mark(verbs[1], -1.0)), noun=noun, unit=unit)
 
 
-def page(explanations: Sequence[Explanation]) -> str:
+def page(explanations: Explanations) -> str:
     """Returns a page of its own, which loads nothing."""
-    views = getattr(explanations, "global_view", None)
-    view = views() if views is not None and len(explanations) > 1 else pd.DataFrame()
+    view = explanations.global_view() if len(explanations) > 1 else pd.DataFrame()
+    outcome = explanations[0].outcome if len(explanations) else "probability"
     tables = [
         Markup("<div><h2>{}</h2><table>{}</table></div>").format(
-            Markup(_escape(str(name))), Markup("").join(_view_rows(rows))
+            Markup(_escape(str(name))), Markup("").join(_view_rows(rows, explanations[0].decimals))
         )
         for name, rows in (view.groupby("class", sort=False) if len(view) else ())
     ]
     made = Markup("")
     if tables:
         made = Markup(
-            "<p>Words that push each class, by their mean score where they occur (and how often "
-            'they do):</p><div class="views">{}</div>'
-        ).format(Markup("").join(tables))
+            "<p>Words that {}, by their mean score where they occur (and how often they do):</p>"
+            '<div class="views">{}</div>'
+        ).format(
+            "push each class or label" if outcome == "probability" else f"move each {outcome}",
+            Markup("").join(tables),
+        )
     texts = Markup("\n").join(fragment(explanation) for explanation in explanations)
-    return str(_PAGE.format(legend=legend(), views=made, texts=texts))
+    return str(_PAGE.format(legend=legend(outcome), views=made, texts=texts))
 
 
 def terminal(explanation: Explanation) -> Text:
@@ -173,21 +185,22 @@ def terminal(explanation: Explanation) -> Text:
     made = Text()
     made.append(_printable(explanation.target), style="bold")
     made.append(
-        f" {explanation.probability:.3f} (without words {explanation.base:.3f}; "
-        f"{_NAMES.get(explanation.method, explanation.method)})\n"
+        f" {explanation.output:.{explanation.decimals}f} (without words "
+        f"{explanation.base:.{explanation.decimals}f}; "
+        f"{_NAMES.get(explanation.method, explanation.method)})"
     )
-    at = 0
-    tokens = zip(explanation.spans, _strengths(explanation), explanation.scores, strict=True)
-    for (start, end), strength, score in tokens:
-        made.append(_printable(explanation.text[at:start]))
-        colour = "blue" if strength > 0 else "dark_orange3"
-        style = f"bold {colour}" if abs(strength) >= _STRONG else colour
-        token = _printable(explanation.text[start:end])
-        made.append(token, style=style if abs(strength) >= _FAINT else "")
-        if abs(strength) >= _STRONG:
-            made.append(f"[{score:+.2f}]", style=colour)
-        at = end
-    made.append(_printable(explanation.text[at:]))
+    blocks = _stretches(explanation)
+    places = max(explanation.decimals - 1, 0)
+    for number, stretches in enumerate(blocks, 1):
+        made.append("\n")
+        if len(blocks) > 1:
+            made.append(f"{number}: ", style="dim")
+        for text, strength, score in stretches:
+            colour = "blue" if strength > 0 else "dark_orange3"
+            style = f"bold {colour}" if abs(strength) >= _STRONG else colour
+            made.append(_printable(text), style=style if abs(strength) >= _FAINT else "")
+            if abs(strength) >= _STRONG:
+                made.append(f"[{score:+.{places}f}]", style=colour)
     if explanation.note:
         made.append(f"\n({explanation.note})", style="dim")
     return made
@@ -232,20 +245,35 @@ def convergence_figure(explanations: Sequence[Explanation], to: Any = None) -> A
     return figure
 
 
-def _view_rows(rows: pd.DataFrame) -> Iterator[Markup]:
+def _view_rows(rows: pd.DataFrame, decimals: int) -> Iterator[Markup]:
     for token, score, count in zip(rows["token"], rows["mean_score"], rows["count"], strict=True):
         yield Markup(
             '<tr><td dir="auto">{}</td><td class="n">{}</td><td class="n">{}\u00d7</td></tr>'
-        ).format(Markup(_escape(token)), f"{score:+.3f}", f"{count:,}")
+        ).format(Markup(_escape(token)), f"{score:+.{decimals}f}", f"{count:,}")
 
 
 def _strengths(explanation: Explanation) -> np.ndarray:
     """Scores as shares of the largest, from -1 to 1."""
     scores = np.asarray(explanation.scores, float)
-    return scores / max(np.abs(scores).max(initial=0.0), _LEAST_SCALE)
+    return scores / max(np.abs(scores).max(initial=0.0), _LEAST_SCALE * explanation.spread)
 
 
-def _mark(token: str, strength: float, score: float | None) -> str:
+def _stretches(explanation: Explanation) -> list[list[tuple[str, float, float | None]]]:
+    """Cuts each text into its tokens and what stands between: with strength and score."""
+    text = explanation.text
+    tokens = list(zip(explanation.spans, _strengths(explanation), explanation.scores, strict=True))
+    texts = []
+    for at, end in bounds_of(explanation.texts):
+        stretches: list[tuple[str, float, float | None]] = []
+        for (first, last), strength, score in tokens:
+            if at <= first < end:
+                stretches += [(text[at:first], 0.0, None), (text[first:last], strength, score)]
+                at = last
+        texts.append([*stretches, (text[at:end], 0.0, None)])
+    return texts
+
+
+def _mark(token: str, strength: float, score: str = "") -> str:
     if abs(strength) < _FAINT:
         return _escape(token)
     line = "solid" if strength > 0 else "wavy"
@@ -261,7 +289,7 @@ def _mark(token: str, strength: float, score: float | None) -> str:
             '<sup style="color:#111;font-size:.7em;line-height:0;user-select:none;'
             f'unicode-bidi:isolate">{"+" if strength > 0 else _MINUS}</sup>'
         )
-    title = "" if score is None else f' title="{_signed(score)}"'
+    title = f' title="{score}"' if score else ""
     return f'<span style="{style}"{title}>{sign}{_escape(token)}</span>'
 
 
@@ -272,9 +300,9 @@ def _fill(strength: float) -> str:
     return f"background:rgb({red},{green},{blue});print-color-adjust:exact"
 
 
-def _signed(score: float, error: float | None = None) -> str:
-    shown = f"{score:+.3f}".replace("-", _MINUS)
-    return shown if error is None else f"{shown} ± {error:.3f}"
+def _signed(score: float, decimals: int, error: float | None = None) -> str:
+    shown = f"{score:+.{decimals}f}".replace("-", _MINUS)
+    return shown if error is None else f"{shown} ± {error:.{decimals}f}"
 
 
 def _escape(text: str) -> str:

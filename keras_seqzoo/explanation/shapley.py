@@ -9,7 +9,8 @@ from math import factorial
 
 import numpy as np
 
-from keras_seqzoo.explanation.removal import Answers, Pieces
+from keras_seqzoo.explanation.removal import Answers
+from keras_seqzoo.explanation.words import Pieces, Question
 
 LEAST_SAMPLES = 4
 _MOST_EXACT = 8
@@ -21,8 +22,8 @@ class ShapleyValues:
     """The values of one text.
 
     Attributes:
-        scores: float64 `(players, classes)`; they sum to p(text) - p("").
-        errors: float64 `(players, classes)`, standard errors; None where the values are exact.
+        scores: float64 `(players, names)`; they sum to p(text) - p("").
+        errors: float64 `(players, names)`, standard errors; None where the values are exact.
         convergence: pairs of evaluations so far and the largest standard error for the target.
     """
 
@@ -37,7 +38,7 @@ def shapley_values(
     players: Sequence[Sequence[np.ndarray]],
     targets: Sequence[int],
     samples: int,
-    tolerance: float,
+    tolerances: Sequence[float],
     seed: int,
 ) -> list[ShapleyValues]:
     """Computes the values of texts side by side, so that the model gets large batches.
@@ -45,22 +46,23 @@ def shapley_values(
     Args:
         answers: the model.
         pieces: the texts.
-        players: of each text the tokens, by number, that come and go together.
-        targets: number of the class of each text whose error must fall below `tolerance`.
+        players: of each text the tokens that are read, by their places, in groups that come and
+            go together.
+        targets: place of the name of each text whose error must fall below its tolerance.
         samples: most random orders of a text.
-        tolerance: largest standard error at which a text is done.
+        tolerances: for each text the largest standard error at which it is done.
         seed: of the orders, with the text.
     """
     games = [
-        _Game(p, groups, target, _random(seed, p.text))
-        for p, groups, target in zip(pieces, players, targets, strict=True)
+        _Game(p, groups, target, tolerance, _random(seed, p.text))
+        for p, groups, target, tolerance in zip(pieces, players, targets, tolerances, strict=True)
     ]
     _play_all(answers, [game for game in games if len(game.players) <= _MOST_EXACT])
     active = [game for game in games if len(game.players) > _MOST_EXACT]
     most = -(-samples // 2)
     while active:
         _play_round(answers, active, min(_PAIRS_A_ROUND, most - len(active[0].pairs)))
-        active = [g for g in active if g.largest_error() > tolerance and len(g.pairs) < most]
+        active = [g for g in active if g.largest_error() > g.tolerance and len(g.pairs) < most]
     return [game.values() for game in games]
 
 
@@ -71,22 +73,23 @@ class _Game:
     pieces: Pieces
     players: Sequence[np.ndarray]
     target: int
+    tolerance: float
     random: np.random.Generator
     pairs: list[np.ndarray] = field(default_factory=list)
     exact: np.ndarray | None = None
     convergence: list[tuple[int, float]] = field(default_factory=list)
     asked: set[bytes] = field(default_factory=set)
 
-    def text(self, present: np.ndarray) -> str:
-        """The text with these players, bool `(players,)`."""
+    def question(self, present: np.ndarray) -> Question:
+        """What is asked with these players, bool `(players,)`."""
         self.asked.add(np.packbits(present).tobytes())
-        mask = np.zeros(self.pieces.read, bool)
+        mask = np.zeros(len(self.pieces.read), bool)
         for player in np.flatnonzero(present).tolist():
             mask[self.players[player]] = True
         return self.pieces.keep(mask)
 
     def errors(self) -> np.ndarray:
-        """Standard errors `(players, classes)`; orders and their reverses count as one draw."""
+        """Standard errors `(players, names)`; orders and their reverses count as one draw."""
         return np.std(self.pairs, axis=0, ddof=1) / np.sqrt(len(self.pairs))
 
     def largest_error(self) -> float:
@@ -106,7 +109,9 @@ def _random(seed: int, text: str) -> np.random.Generator:
 
 def _play_all(answers: Answers, games: Sequence[_Game]) -> None:
     """Values from all subsets of the players."""
-    found = answers(game.text(subset) for game in games for subset in _subsets(len(game.players)))
+    found = answers(
+        game.question(subset) for game in games for subset in _subsets(len(game.players))
+    )
     at = 0
     for game in games:
         n = len(game.players)
@@ -135,7 +140,7 @@ def _play_round(answers: Answers, games: Sequence[_Game], pairs: int) -> None:
     """Adds random orders, each with its reverse, to every game."""
     orders = [[game.random.permutation(len(game.players)) for _ in range(pairs)] for game in games]
     found = answers(
-        game.text(present)
+        game.question(present)
         for game, drawn in zip(games, orders, strict=True)
         for order in drawn
         for present in _prefixes(order)

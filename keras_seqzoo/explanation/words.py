@@ -6,13 +6,17 @@ different models can be laid side by side.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
 import regex
 
 Span = tuple[int, int]
+Question = str | tuple[str, str]  # what a model is asked about: a text, or a pair of texts
+JOINT = "\n"  # stands between the two texts of a pair, where they are shown as one string
 
 # Scripts that put no space between words; U+30FC lengthens vowels in both kana.
 _UNSPACED = (
@@ -56,6 +60,108 @@ def word_spans(text: str) -> list[Span]:
         ["Don't", '—', '3.5', 'stars', '!']
     """
     return [match.span() for match in _TOKEN.finditer(text)]
+
+
+def bounds_of(texts: Sequence[str]) -> tuple[Span, ...]:
+    """Where each text of one or two begins and ends where `JOINT` stands between them."""
+    second = len(texts[0]) + len(JOINT)
+    return ((0, len(texts[0])), (second, second + len(texts[-1])))[: len(texts)]
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """A text or a pair of texts, and the tokens that can be left out.
+
+    Attributes:
+        texts: the user's text, or the two of a pair.
+        spans: all tokens, in the characters of `text`, in order, apart.
+        cuts: for each text the character of `text` from which on the model reads nothing of it;
+            None where it reads all, or where nobody can know.
+    """
+
+    texts: tuple[str, ...]
+    spans: tuple[Span, ...]
+    cuts: tuple[int | None, ...]
+
+    @cached_property
+    def text(self) -> str:
+        """The texts as one string, with `JOINT` between those of a pair."""
+        return JOINT.join(self.texts)
+
+    @property
+    def bounds(self) -> tuple[Span, ...]:
+        """Where each text begins and ends in `text`."""
+        return bounds_of(self.texts)
+
+    @cached_property
+    def read(self) -> np.ndarray:
+        """Numbers of the tokens that the model reads, in order."""
+        parts = [
+            (begin, end if cut is None else cut)
+            for (begin, end), cut in zip(self.bounds, self.cuts, strict=True)
+        ]
+        return np.array(
+            [
+                number
+                for number, (start, _) in enumerate(self.spans)
+                if any(begin <= start < end for begin, end in parts)
+            ],
+            int,
+        )
+
+    @cached_property
+    def _sides(self) -> list[tuple[str, list[Span], slice]]:
+        """What is read of each text, its tokens there, and their places in `read`."""
+        sides, at = [], 0
+        for text, cut, (begin, end) in zip(self.texts, self.cuts, self.bounds, strict=True):
+            spans = [self.spans[number] for number in self.read]
+            mine = [(a - begin, b - begin) for a, b in spans if begin <= a < end]
+            kept = text if cut is None or not mine else text[: mine[-1][1]]
+            sides.append((kept, mine, slice(at, at + len(mine))))
+            at += len(mine)
+        return sides
+
+    @property
+    def whole(self) -> Question:
+        """What the model is asked about where nothing is left out."""
+        return _question(self.texts)
+
+    @property
+    def empty(self) -> Question:
+        """The same where everything is."""
+        return _question([""] * len(self.texts))
+
+    def keep(self, mask: Sequence[bool] | np.ndarray) -> Question:
+        """What is left with only some of the tokens that are read, `(read,)`.
+
+        What lies beyond them goes, too, so that no later word moves up to where it is read.
+        """
+        if np.all(mask):
+            return self.whole
+        return _question([kept_text(text, spans, mask[at]) for text, spans, at in self._sides])
+
+    def without(self, removed: Iterable[int]) -> Question:
+        """What is left without some of the tokens that are read, by their places among them."""
+        mask = np.ones(len(self.read), bool)
+        mask[list(removed)] = False
+        return self.keep(mask)
+
+    def groups(self, most: int) -> list[np.ndarray]:
+        """Places of tokens that are read, in groups: each alone, or neighbours in one text.
+
+        Args:
+            most: as many groups where there are more tokens.
+        """
+        groups: list[np.ndarray] = []
+        for _, spans, at in self._sides:
+            share = len(spans) * min(most, len(self.read)) // max(len(self.read), 1)
+            if spans:
+                groups += np.array_split(np.arange(at.start, at.stop), max(share, 1))
+        return groups
+
+
+def _question(texts: Sequence[str]) -> Question:
+    return texts[0] if len(texts) == 1 else (texts[0], texts[1])
 
 
 def merge_overlapping(spans: Sequence[Span]) -> list[Span]:

@@ -15,8 +15,7 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 
 from keras_seqzoo.serving import warmup
-from keras_seqzoo.serving.cpp_session import CppSession
-from keras_seqzoo.serving.session import first_line
+from keras_seqzoo.serving.session import SavedSession, first_line
 
 # They call back into the Python process that built the graph; a server has none.
 _PYTHON_OPS = frozenset({"EagerPyFunc", "PyFunc", "PyFuncStateless"})
@@ -91,10 +90,10 @@ class Audit:
 
 
 def audit(path: str | os.PathLike[str]) -> Audit:
-    """Looks a SavedModel over, loads it with TensorFlow's C++ loader, and asks it.
+    """Looks a SavedModel over, loads it into a session as a server does, and asks it.
 
     Every stored variable is read, which verifies its checksum. The recorded warm-up requests are
-    asked; without them, `serving_default` is asked a few texts.
+    asked; without them, `serving_default` is asked a few texts, or pairs of texts.
 
     Args:
         path: the folder of a version.
@@ -232,9 +231,10 @@ def _look_at_variables(found: Audit) -> None:
 def _ask(graph: Any, found: Audit) -> None:
     """Loads and runs the artifact as a server does."""
     try:
-        session = CppSession(found.path)
+        session = SavedSession(found.path)
     except ValueError as error:
-        found.problems.append(f"TensorFlow's C++ loader refuses it: {first_line(error)}")
+        reason = first_line(error.__cause__ or error)
+        found.problems.append(f"TensorFlow's loader refuses it: {reason}")
         return
     try:
         requests = list(warmup.read(found.path))
@@ -243,8 +243,12 @@ def _ask(graph: Any, found: Audit) -> None:
             found.notes.append("it has no warm-up requests, so the first answers will take long")
             requests = _sample(graph)
         for name, inputs in requests:
-            _answer(session, graph.signature_def[name], name, inputs, found)
-    except (ValueError, KeyError) as error:
+            for output, answer in session.run(name, inputs).items():
+                if np.asarray(answer).dtype.kind == "f" and not np.isfinite(answer).all():
+                    found.problems.append(
+                        f"{name} answers {output} with numbers that are not finite"
+                    )
+    except (ValueError, KeyError, tf.errors.OpError) as error:
         found.problems.append(f"it does not answer: {first_line(error)}")
     finally:
         session.close()
@@ -262,13 +266,3 @@ def _sample(graph: Any) -> list[tuple[str, dict[str, np.ndarray]]]:
         else:
             return []
     return [("serving_default", rows)]
-
-
-def _answer(
-    session: CppSession, signature: Any, name: str, inputs: Mapping[str, np.ndarray], found: Audit
-) -> None:
-    feeds = {signature.inputs[key].name: array for key, array in inputs.items()}
-    answers = session.run(feeds, [info.name for info in signature.outputs.values()])
-    for output, answer in zip(signature.outputs, answers, strict=True):
-        if answer.dtype.kind == "f" and not np.isfinite(answer).all():
-            found.problems.append(f"{name} answers {output} with numbers that are not finite")

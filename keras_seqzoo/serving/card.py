@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,12 +13,22 @@ from keras_seqzoo import __version__, zoo
 from keras_seqzoo.data.targets import OneOf
 from keras_seqzoo.serving.audit import Audit
 from keras_seqzoo.tasks import task_from_dict
-from keras_seqzoo.tasks.base import Task
+from keras_seqzoo.tasks.base import Task, shown_names
 from keras_seqzoo.tasks.classify import Classify
 from keras_seqzoo.tasks.model import TextModel
 
 # The oldest TensorFlow whose loaders our exports are checked in (`make test-tf2.20`).
 OLDEST_CHECKED = "2.20"
+
+
+def told(model: TextModel, signatures: Iterable[str]) -> dict[str, Any]:
+    """Returns what of the model card clients rely on."""
+    return {
+        "task": model.task.as_dict(),
+        "inputs": list(model.served_inputs),
+        "classes": list(model.classes),
+        "signatures": sorted(signatures),
+    }
 
 
 def describe(model: TextModel, found: Audit) -> dict[str, Any]:
@@ -31,15 +41,12 @@ def describe(model: TextModel, found: Audit) -> dict[str, Any]:
     known = model.name in zoo.list_models()
     return {
         "model": model.name,
-        "task": model.task.as_dict(),
-        "inputs": list(model.served_inputs),
-        "classes": list(model.classes),
+        **told(model, found.signatures),
         "parameters": model.count_params(),
         "sequence_length": model.preprocessor.sequence_length,
         "vocabulary_size": len(model.preprocessor.vocabulary),
         "preprocessor": type(model.preprocessor).__name__,
         "preprocessor_fingerprint": model.preprocessor.fingerprint(),
-        "signatures": sorted(found.signatures),
         "serving": {
             "tensorflow_serving": f">={OLDEST_CHECKED}",
             "tensorflow_text_ops": list(found.text_ops),
@@ -71,6 +78,8 @@ def requirements(card: Mapping[str, Any]) -> str:
     Args:
         card: the model card.
     """
+    task = task_from_dict(card["task"])
+    names = f", whose {task.noun} are {shown_names(task.names, 20)}" if task.names else ""
     ops = card["serving"]["tensorflow_text_ops"]
     ops_line = (
         f"TensorFlow's own ops and TensorFlow Text's {', '.join(f'`{op}`' for op in ops)}"
@@ -79,6 +88,9 @@ def requirements(card: Mapping[str, Any]) -> str:
     )
     return (
         "# What a server must have\n\n"
+        f"- Requests with {' and '.join(f'`{name}`' for name in card['inputs'])}. It answers "
+        f"for the task `{task.name}`{names}. Signatures: "
+        f"{', '.join(f'`{name}`' for name in card['signatures'])}.\n"
         f"- TensorFlow Serving {OLDEST_CHECKED} or newer: exports of this package are checked in "
         f"TensorFlow {OLDEST_CHECKED} and {'.'.join(tf.__version__.split('.')[:2])}. Older ones "
         "may do, and were not tried.\n"

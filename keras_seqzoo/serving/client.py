@@ -46,11 +46,10 @@ class _Client:
             raise RuntimeError("The client is closed. Make another. Received: a call after close()")
         return Attempts(self._policy)
 
-    def _batches(self, texts: Any) -> Iterator[list[Row]]:
-        listed = as_rows(texts)
+    def _batches(self, rows: list[Row]) -> Iterator[list[Row]]:
         return (
-            listed[start : start + self._batch_size]
-            for start in range(0, len(listed), self._batch_size)
+            rows[start : start + self._batch_size]
+            for start in range(0, len(rows), self._batch_size)
         )
 
 
@@ -71,8 +70,9 @@ class ServingClient(_Client):
         label: a version's label, in the place of `version`.
         signature: the signature to ask; by default `serving_default`, and for `classify` and
             `regress` the one of that name.
-        input_name: the input of the signature, and the feature of an example, that takes the texts.
-            `predict` over REST does not send it where there are no pairs.
+        input_name: the input of the signature, and the feature of an example, that takes the texts;
+            `text` by default, and `values` for windows of numbers. `predict` over REST does not
+            send it where there are no pairs.
         pair_name: the same for the second texts of pairs.
         timeout: seconds for a request, which is a batch, all its attempts and the pauses between
             them.
@@ -100,7 +100,7 @@ class ServingClient(_Client):
         version: int | None = None,
         label: str | None = None,
         signature: str | None = None,
-        input_name: str = "text",
+        input_name: str | None = None,
         pair_name: str = "text_pair",
         timeout: float = 10.0,
         retries: int = 3,
@@ -121,7 +121,8 @@ class ServingClient(_Client):
 
         Args:
             texts: strings; `bytes` are sent as they are. For a model of pairs a tuple
-                `(firsts, seconds)`, or rows of two texts: `[(first, second), …]`.
+                `(firsts, seconds)`, or rows of two texts: `[(first, second), …]`. For a model of
+                series windows of numbers, `(rows, window, columns)`.
 
         Returns:
             An answer for each row, in order: a dict of the signature's outputs, or the value alone
@@ -135,16 +136,16 @@ class ServingClient(_Client):
                 this and a `ConnectionError`, for gRPC does not tell which it was.
             TimeoutError: it did not answer in time.
             TypeError: no list of strings, nor of pairs of them.
-            ValueError: a string that UTF-8 cannot express, or columns of pairs that differ in
-                length.
+            ValueError: a string that UTF-8 cannot express, columns of pairs that differ in
+                length, or windows of another shape.
         """
-        return self._ask_batches(self._calls.predict, texts)
+        return self._ask_batches(self._calls.predict, as_rows(texts, windows=True))
 
     def classify(self, texts: Any) -> list[list[tuple[str, float]]]:
         """Asks the Classify API, which models of classes and of several labels answer.
 
         Args:
-            texts: as in `predict`.
+            texts: strings or pairs, as in `predict`.
 
         Returns:
             For each row, in order, classes and their scores as the server orders them.
@@ -152,13 +153,13 @@ class ServingClient(_Client):
         Raises:
             Exception: as `predict`.
         """
-        return self._ask_batches(self._calls.classify, texts)
+        return self._ask_batches(self._calls.classify, as_rows(texts))
 
     def regress(self, texts: Any) -> list[float]:
         """Asks the Regress API, which models of one number answer.
 
         Args:
-            texts: as in `predict`.
+            texts: strings or pairs, as in `predict`.
 
         Returns:
             A number for each row, in order.
@@ -166,7 +167,7 @@ class ServingClient(_Client):
         Raises:
             Exception: as `predict`.
         """
-        return self._ask_batches(self._calls.regress, texts)
+        return self._ask_batches(self._calls.regress, as_rows(texts))
 
     def metadata(self) -> dict[str, dict[str, Any]]:
         """Describes the signatures.
@@ -205,9 +206,9 @@ class ServingClient(_Client):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _ask_batches(self, make_call: Callable[..., Call], texts: Any) -> list[Any]:
+    def _ask_batches(self, make_call: Callable[..., Call], rows: list[Row]) -> list[Any]:
         answers: list[Any] = []
-        for batch in self._batches(texts):
+        for batch in self._batches(rows):
             answers += self._ask(make_call(batch))
         return answers
 
@@ -246,7 +247,7 @@ class AsyncServingClient(_Client):
         version: int | None = None,
         label: str | None = None,
         signature: str | None = None,
-        input_name: str = "text",
+        input_name: str | None = None,
         pair_name: str = "text_pair",
         timeout: float = 10.0,
         retries: int = 3,
@@ -267,15 +268,15 @@ class AsyncServingClient(_Client):
 
     async def predict(self, texts: Any) -> list[Any]:
         """As `ServingClient.predict`, several batches at a time."""
-        return await self._ask_batches(self._calls.predict, texts)
+        return await self._ask_batches(self._calls.predict, as_rows(texts, windows=True))
 
     async def classify(self, texts: Any) -> list[list[tuple[str, float]]]:
         """As `ServingClient.classify`, several batches at a time."""
-        return await self._ask_batches(self._calls.classify, texts)
+        return await self._ask_batches(self._calls.classify, as_rows(texts))
 
     async def regress(self, texts: Any) -> list[float]:
         """As `ServingClient.regress`, several batches at a time."""
-        return await self._ask_batches(self._calls.regress, texts)
+        return await self._ask_batches(self._calls.regress, as_rows(texts))
 
     async def metadata(self) -> dict[str, dict[str, Any]]:
         """As `ServingClient.metadata`."""
@@ -298,7 +299,7 @@ class AsyncServingClient(_Client):
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def _ask_batches(self, make_call: Callable[..., Call], texts: Any) -> list[Any]:
+    async def _ask_batches(self, make_call: Callable[..., Call], rows: list[Row]) -> list[Any]:
         gate = asyncio.Semaphore(self._concurrency)
 
         async def ask(batch: list[Row]) -> list[Any]:
@@ -306,7 +307,7 @@ class AsyncServingClient(_Client):
                 answers: list[Any] = await self._ask(make_call(batch))
                 return answers
 
-        batches = self._batches(texts)
+        batches = self._batches(rows)
         try:
             # The first error cancels the other requests.
             async with asyncio.TaskGroup() as group:

@@ -23,7 +23,8 @@ LONGEST_PAUSE = 10.0
 MOST_REPLY_BYTES = 64 * 2**20
 
 Text = str | bytes
-Row = tuple[Text, ...]  # a text, or a text and the one that it is paired with
+# A text, a text and the one that it is paired with, or a window of numbers.
+Row = tuple[Any, ...]
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
@@ -67,7 +68,7 @@ class Target:
         version: a version of it, or None.
         label: a version's label, or None.
         signature: the signature to ask, or None.
-        input_name: the input that takes the texts.
+        input_name: the input that takes the texts or windows; `text` or `values` if None.
         pair_name: the input that takes the second texts of pairs.
         headers: sent with each request.
         ca_file: certificates to trust, in PEM format; the system's if None.
@@ -82,7 +83,7 @@ class Target:
     version: int | None
     label: str | None
     signature: str | None
-    input_name: str
+    input_name: str | None
     pair_name: str
     headers: Mapping[str, str]
     ca_file: str | os.PathLike[str] | None
@@ -91,7 +92,7 @@ class Target:
         object.__setattr__(self, "url", _check_url(self.url))
         for name in ("model", "input_name", "pair_name", "label", "signature"):
             value = getattr(self, name)
-            optional = name in ("label", "signature")
+            optional = name in ("input_name", "label", "signature")
             if not (optional and value is None) and (not isinstance(value, str) or not value):
                 raise ValueError(f"`{name}` must be a name, not empty. Received: {name}={value!r}")
         if self.version is not None and self.label is not None:
@@ -112,9 +113,10 @@ class Target:
                 f"`ca_file` must be a file of certificates. Received: {self.ca_file}"
             )
 
-    def columns(self, rows: Sequence[Row]) -> dict[str, list[Text]]:
-        """Returns the texts by the input that takes them."""
-        names = (self.input_name, self.pair_name)[: len(rows[0])]
+    def columns(self, rows: Sequence[Row]) -> dict[str, list[Any]]:
+        """Returns the texts or windows by the input that takes them."""
+        default = "values" if isinstance(rows[0][0], np.ndarray) else "text"
+        names = (self.input_name or default, self.pair_name)[: len(rows[0])]
         return {name: [row[place] for row in rows] for place, name in enumerate(names)}
 
     @property
@@ -255,17 +257,30 @@ class Attempts:
         return seconds
 
 
-def as_rows(texts: Any) -> list[Row]:
-    """Makes a list of texts or of pairs, each a tuple.
+def as_rows(texts: Any, windows: bool = False) -> list[Row]:
+    """Makes a list of texts, of pairs or of windows, each a tuple.
 
     Args:
         texts: texts; or pairs as `preprocessing.base.as_pairs` takes them: a tuple of two columns
-            of texts, or rows of two texts.
+            of texts, or rows of two texts; or windows of numbers `(rows, window, columns)`.
+        windows: whether these are taken.
 
     Raises:
         TypeError: a single string, or something that is not a string or a pair of them.
-        ValueError: a string that UTF-8 cannot express, or columns that differ in length.
+        ValueError: a string that UTF-8 cannot express, columns that differ in length, or windows
+            of another shape.
     """
+    if windows and _has_numbers(texts):
+        try:
+            numbers = np.asarray(texts, np.float32)
+        except ValueError as error:
+            raise ValueError(f"All windows must have one shape. Received: {error}") from error
+        if numbers.ndim != 3:
+            raise ValueError(
+                "Windows must have the shape (rows, window, columns), as table.windows() has. "
+                f"Received: shape {numbers.shape}"
+            )
+        return [(window,) for window in numbers]
     if isinstance(texts, tuple) and len(texts) == 2 and not any(map(_is_string, texts)):
         first, second = map(as_texts, texts)
         if len(first) != len(second):
@@ -282,13 +297,22 @@ def as_rows(texts: Any) -> list[Row]:
     return [(text,) for text in as_texts(texts)]
 
 
+def _has_numbers(values: Any, depth: int = 0) -> bool:
+    """Whether these are an array of numbers, or lists in lists of them."""
+    if hasattr(values, "dtype"):
+        return np.asarray(values).dtype.kind in "iuf" and depth + np.ndim(values) > 1
+    if isinstance(values, (list, tuple)) and values:
+        return _has_numbers(values[0], depth + 1)
+    return isinstance(values, (int, float)) and depth > 1
+
+
 def _is_string(value: Any) -> bool:
     return isinstance(value, (str, bytes))
 
 
 def _as_pairs(rows: list[Any]) -> list[Row]:
     for place, row in enumerate(rows):
-        if not isinstance(row, Sequence) or _is_string(row) or len(row) != 2:
+        if not isinstance(row, (Sequence, np.ndarray)) or _is_string(row) or len(row) != 2:
             raise TypeError(
                 "A row of pairs must be two texts. Pass (firsts, seconds), or rows of pairs: "
                 f"[(first, second), …]. Received: texts[{place}]={beginning(repr(row))}"

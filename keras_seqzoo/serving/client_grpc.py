@@ -45,10 +45,9 @@ class Calls:
 
     def predict(self, rows: Sequence[Row]) -> Call:
         request = protocol.PredictRequest(model_spec=self._spec(self._target.signature))
-        for name, texts in self._target.columns(rows).items():
-            array = np.empty(len(texts), object)
-            array[:] = texts
-            request.inputs[name].CopyFrom(protocol.to_tensor(array))
+        for name, values in self._target.columns(rows).items():
+            dtype = np.float32 if isinstance(values[0], np.ndarray) else object
+            request.inputs[name].CopyFrom(protocol.to_tensor(np.array(values, dtype)))
         return _call(
             f"{_PREDICTION}/Predict",
             request,

@@ -19,6 +19,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
 from google.protobuf import json_format
 
 from keras_seqzoo.serving import protocol
@@ -85,15 +86,15 @@ class Calls:
         return Call(f"{self._model}:{method}", body, read)
 
 
-def _objects(columns: Mapping[str, Sequence[Text]]) -> list[dict[str, Any]]:
+def _objects(columns: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
     rows = zip(*columns.values(), strict=True)
     return [dict(zip(columns, map(_as_json, row), strict=True)) for row in rows]
 
 
-def _as_json(text: Text) -> Any:
-    if isinstance(text, bytes):
-        return {"b64": base64.b64encode(text).decode()}
-    return text
+def _as_json(value: Text | np.ndarray) -> Any:
+    if isinstance(value, bytes):
+        return {"b64": base64.b64encode(value).decode()}
+    return value.tolist() if isinstance(value, np.ndarray) else value
 
 
 def _read_predictions(count: int, body: bytes) -> list[Any]:

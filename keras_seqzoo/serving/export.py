@@ -23,9 +23,10 @@ import tensorflow as tf
 from keras_seqzoo.checks import check_whole
 from keras_seqzoo.files import settle
 from keras_seqzoo.layers.recurrent import portable
+from keras_seqzoo.quiet import logging_from
 from keras_seqzoo.serving import warmup as warmup_requests
 from keras_seqzoo.serving.audit import AuditError, audit
-from keras_seqzoo.serving.card import describe, requirements
+from keras_seqzoo.serving.card import describe, requirements, told
 from keras_seqzoo.serving.session import first_line
 from keras_seqzoo.serving.versions import CARD, check_answers, versions
 from keras_seqzoo.tasks.model import ServingFunction, TextModel
@@ -41,7 +42,7 @@ def export_model(
     directory: str | os.PathLike[str],
     version: int | None = None,
     *,
-    warmup: Sequence[str] | None = None,
+    warmup: Any = None,
     allow_changes: bool = False,
 ) -> Path:
     """Writes a model as the next version of a SavedModel that takes raw text.
@@ -50,18 +51,24 @@ def export_model(
     that a server watching `directory` never sees half a model, or one that it can not serve. The
     SavedModel needs TensorFlow alone, or with TensorFlow Text where the model reads word pieces:
     neither Keras nor this package is imported to run it.
-    Signatures of a classifier:
+    Signatures, which take `text`: string `(batch,)`, or `text` and `text_pair` for pairs:
 
-    | signature | takes | gives |
+    | signature | of the tasks | gives |
     |---|---|---|
-    | `serving_default` | `text`: string `(batch,)` | `label`: string `(batch,)`, `probability`: float32 `(batch,)`, `probabilities`: float32 `(batch, classes)` |
-    | `classify` | `inputs`: serialised `tf.Example`s with a string feature `text` | `classes`, `scores`: `(batch, classes)`, as TF Serving's Classify API has it |
-    | `tokens` | `token_ids`, `padding_mask`, `segment_ids`: int32 `(batch, length)` | as `serving_default` |
-    | `embed` | `text` | `embedding`: float32 `(batch, hidden)`, what the head reads |
+    | `serving_default` | `classify`, `prompt` | `label`: string `(batch,)`, `probability`: float32 `(batch,)`, `probabilities`: float32 `(batch, classes)` |
+    | | `label` | `labels`: string `(batch, most labels of a row)`, the likeliest first, with `""` after the last one; `probabilities`: float32 `(batch, labels)` |
+    | | `regress` | `value`: float32 `(batch,)`; of several numbers `values`: float32 `(batch, numbers)` |
+    | | `forecast` | `forecast`: float32 `(batch, horizon, columns)`, of `values`: float32 `(batch, window, columns)`; classes of series as `classify` |
+    | | `embed` | `embedding`: float32 `(batch, hidden)` |
+    | | `generate` | `text`, `generated`: string `(batch,)`, all and what was written; also named `generate` |
+    | `classify` | `classify`, `label`, `prompt` | `classes`, `scores`: `(batch, classes)`, as TF Serving's Classify API has it |
+    | `regress` | `regress` of one number | `outputs`: float32 `(batch,)`, as its Regress API has it |
+    | `tokens` | all of texts but `generate` | as `serving_default` |
+    | `embed` | all of texts but `generate`, `prompt` | `embedding`: float32 `(batch, hidden)`, what the head reads |
 
-    A model of the task `embed` answers `serving_default` and `tokens` with an `embedding` too, one
-    of the task `prompt` has the first three. One of the task `generate` has `generate`, which is
-    its `serving_default`: `text` to `text` (with what was written) and `generated` (that alone).
+    `classify` and `regress` take `inputs`: serialised `tf.Example`s with the string features `text`
+    and, for pairs, `text_pair`; `tokens` takes `token_ids`, `padding_mask` and `segment_ids`: int32
+    `(batch, length)`.
     Low-rank matrices are merged into the weights.
     In `assets.extra`, `model_card.json` tells what the model is, `requirements.md` what a server
     must have, and `tf_serving_warmup_requests` holds what TensorFlow Serving asks a version before
@@ -71,12 +78,13 @@ def export_model(
         model: a model of `build_model`, or loaded from a `.keras` file.
         directory: the folder that holds the versions; it is made where it is missing.
         version: a whole number, at least 1. Defaults to one more than the highest there is.
-        warmup: texts like those that will be asked, for the warm-up requests: up to 8 of them, of
-            different lengths, are stored with the model. By default four texts of the package,
-            of 5 to 500 words, since the training texts may not be for everybody who gets the
-            model. `[]` stores none.
-        allow_changes: whether the newest version in `directory` may have other classes, or a
-            signature that the model lacks. A server puts the new version in its place.
+        warmup: texts like those that will be asked, or pairs as `predict` takes them, for the
+            warm-up requests: up to 8 of them, of different lengths, are stored with the model. By
+            default four texts of the package, of 5 to 500 words, since the training texts may not
+            be for everybody who gets the model. `[]` stores none.
+        allow_changes: whether the newest version in `directory` may be of another task, have other
+            names (of classes, labels or numbers) or inputs, or a signature that the model lacks. A
+            server puts the new version in its place.
 
     Returns:
         The path `directory/version`. Of several workers the chief alone writes; the others return
@@ -85,7 +93,8 @@ def export_model(
     Raises:
         FileExistsError: the version exists; it is left as it was.
         OSError: `directory` can not be written to, or the disk is full; nothing is left behind.
-        TypeError: not a model of this package, or `warmup` holds something else than strings.
+        TypeError: not a model of this package, or `warmup` holds something else than strings, or
+            pairs of them for a model of pairs.
         ValueError: `version` is not a whole number of at least 1, the newest version there answers
             otherwise (see `allow_changes`), or the audit failed (`AuditError`): nothing was
             published.
@@ -103,9 +112,9 @@ def export_model(
     directory = Path(directory)
     if not model.is_chief:
         return directory
-    texts = warmup_requests.TEXTS if warmup is None else warmup_requests.choose(warmup)
+    rows = warmup_requests.choose(warmup, model.pair)
     if not allow_changes and versions(directory):
-        check_answers(directory, getattr(model, "classes", ()), model.serving_functions())
+        check_answers(directory, told(model, model.serving_functions()))
     _warn_of_chance(model)
     made = _make(directory)
     try:
@@ -113,7 +122,7 @@ def export_model(
             _check_free(directory / str(version))
         _remove_stale(directory)
         with _unfinished(directory) as unfinished:
-            _write(model, unfinished, directory.resolve().name, texts)
+            _write(model, unfinished, directory.resolve().name, rows)
             return _publish(unfinished, directory, version)
     except (tf.errors.OpError, OSError) as error:
         if isinstance(error, FileExistsError):
@@ -221,18 +230,19 @@ def _without_rank(config: Any) -> Any:
     return [_without_rank(v) for v in config] if isinstance(config, list) else config
 
 
-def _write(model: TextModel, path: Path, name: str, texts: Sequence[str]) -> None:
+def _write(model: TextModel, path: Path, name: str, rows: Sequence[tuple[str, ...]]) -> None:
     model = merge_lora(model)
     functions = model.serving_functions()
     module = tf.Module()
     module.weights = [weight.value for weight in model.weights]
     module.resources = list(model.resources)
-    with _no_notice():
+    # It would tell of the unfinished folder, which is gone when that is read.
+    with logging_from(logging.WARNING):
         tf.saved_model.save(module, str(path), signatures=traced(model, functions))
     _set_methods(path, functions)
     (path / "assets.extra").mkdir()
-    if texts:
-        warmup_requests.write(model, functions, path, name, texts)
+    if rows:
+        warmup_requests.write(model, functions, path, name, rows)
     found = audit(path)
     if not found.passed:
         raise AuditError(
@@ -279,18 +289,6 @@ def _checked(asked: ServingFunction) -> Callable[..., Mapping[str, tf.Tensor]]:
 
 def _named(inputs: Mapping[str, tf.TensorSpec]) -> dict[str, tf.TensorSpec]:
     return {name: tf.TensorSpec(spec.shape, spec.dtype, name) for name, spec in inputs.items()}
-
-
-@contextmanager
-def _no_notice() -> Iterator[None]:
-    """Keeps TensorFlow from telling of the unfinished folder, which is gone when it is read."""
-    logger = tf.get_logger()
-    level = logger.level
-    logger.setLevel("WARNING" if level < logging.WARNING else level)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def _set_methods(path: Path, functions: Mapping[str, ServingFunction]) -> None:

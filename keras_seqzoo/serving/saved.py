@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,13 @@ class SavedPredictor:
     @property
     def pair(self) -> bool:
         """Whether it is asked about pairs of texts."""
-        return "text_pair" in self._answer.structured_input_signature[1]
+        return "text_pair" in self.served_inputs
+
+    @property
+    def served_inputs(self) -> Mapping[str, tf.TensorSpec]:
+        """What it is asked with."""
+        inputs: Mapping[str, tf.TensorSpec] = self._answer.structured_input_signature[1]
+        return inputs
 
     def predict(self, x: Any, batch_size: int | None = None, verbose: Any = "auto") -> np.ndarray:
         """Returns what the model's `predict` does, float32 `(rows, names)`, in the order of `x`.
@@ -80,7 +87,7 @@ class SavedPredictor:
             batch_size: texts a call; 256 by default.
             verbose: taken for likeness with Keras; nothing is printed.
         """
-        if "values" in self._answer.structured_input_signature[1]:
+        if "values" in self.served_inputs:
             return self._predict_windows(x, batch_size or 256)
         texts = as_pairs(x) if self.pair else as_strings(x)[:, tf.newaxis]
         names = ("text", "text_pair")[: texts.shape[1]]
@@ -97,7 +104,7 @@ class SavedPredictor:
 
     def _predict_windows(self, x: Any, batch_size: int) -> np.ndarray:
         values = np.asarray(x.windows() if isinstance(x, SeriesTable) else x, np.float32)
-        shape = tuple(self._answer.structured_input_signature[1]["values"].shape[1:])
+        shape = tuple(self.served_inputs["values"].shape[1:])
         if values.shape[1:] != shape:
             raise ValueError(
                 f"Windows must have the shape (rows, {', '.join(map(str, shape))}). "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+from keras_seqzoo.quiet import logging_from
 
 # What may go wrong while a damaged SavedModel is read, in Python, in protobuf and in C++.
 _DAMAGES = (OSError, ValueError, RuntimeError, KeyError, IndexError, tf.errors.OpError)
@@ -44,7 +47,8 @@ class SavedSession:
 
         self._session = tf.compat.v1.Session(graph=tf.Graph())
         try:
-            with self._session.graph.as_default():
+            # It would tell of `tf.saved_model.load`, which makes no session.
+            with logging_from(logging.ERROR), self._session.graph.as_default():
                 meta = tf.compat.v1.saved_model.load(
                     self._session, [tf.saved_model.SERVING], str(self.path)
                 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -67,9 +67,7 @@ def check_exists(path: str | os.PathLike[str]) -> None:
         raise FileNotFoundError(f"There is no such file. Check the path. Received: {path}")
 
 
-def check_answers(
-    directory: str | os.PathLike[str], classes: Sequence[str], signatures: Iterable[str] = ()
-) -> None:
+def check_answers(directory: str | os.PathLike[str], card: Mapping[str, Any]) -> None:
     """Raises where a new version would not answer as the newest one in its folder does.
 
     A server puts a new version in the old one's place without a word, and its clients read labels
@@ -77,23 +75,28 @@ def check_answers(
 
     Args:
         directory: the folder of the versions.
-        classes: of the new version, in label order; none where it is no classifier.
-        signatures: of the new version; unknown if empty.
+        card: of the new version, as far as it is known: `task` as its `as_dict` returns it,
+            `inputs`, and `signatures`.
 
     Raises:
-        ValueError: the newest version has other classes, or a signature that the new one lacks.
+        ValueError: the newest version is of another task, has other names or another order of
+            them, takes other inputs, or has a signature that the new one lacks.
     """
     newest = versions(directory)[-1:]
-    card = read_card(Path(directory) / str(newest[0])) if newest else {}
-    lost = sorted({*card.get("signatures", ())} - {*signatures}) if signatures else []
-    if not card or (tuple(card["classes"]) == tuple(classes) and not lost):
+    old = read_card(Path(directory) / str(newest[0])) if newest else {}
+    if not old:
+        return
+    lost = sorted({*old.get("signatures", ())} - {*card.get("signatures", old["signatures"])})
+    of_old, of_new = describe_card(old), describe_card(card)
+    if of_old == of_new and not lost:
         return
     without = f", without {', '.join(lost)}" if lost else ""
     raise ValueError(
-        "A new version takes the old one's place in a server, so it must have the same classes in "
-        "the same order, and all its signatures. Choose another folder, or pass "
-        f"allow_changes=True where all clients know. Received: {directory} with version "
-        f"{newest[0]} of {_listed(card['classes'])}, and a model of {_listed(classes)}{without}"
+        "A new version takes the old one's place in a server, so it must be of the same task, with "
+        "the same names in the same order, and have the same inputs and all its signatures. "
+        "Choose another folder, or pass allow_changes=True where all clients know. "
+        f"Received: {directory} with version {newest[0]} of {of_old}, and a model of {of_new}"
+        f"{without}"
     )
 
 
@@ -106,6 +109,14 @@ def read_card(version: Path) -> dict[str, Any]:
     return card if isinstance(card, dict) and isinstance(card.get("classes"), list) else {}
 
 
-def _listed(classes: Sequence[str]) -> str:
-    shown = ", ".join(map(repr, classes[:20])) + (", …" if len(classes) > 20 else "")
-    return f"the classes {shown}" if shown else "no classes"
+def describe_card(card: Mapping[str, Any]) -> str:
+    """Says of a model card what clients rely on: task, names and inputs."""
+    task = card.get("task")
+    if not isinstance(task, Mapping):  # cards of before tell classes alone
+        task = {"name": "classify", "target": {"names": card["classes"]}} if card["classes"] else {}
+    target = {k: v for k, v in (task.get("target") or {}).items() if k != "kind"}
+    names = ", ".join(map(repr, target.pop("names", ())))
+    further = "".join(f", {name} {value}" for name, value in target.items())
+    inputs = ", ".join(card.get("inputs", ("text",)))
+    of_names = f" ({names}{further})" if names else ""
+    return f"the task {task.get('name', 'unknown')}{of_names} of {inputs}"

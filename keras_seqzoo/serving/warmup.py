@@ -41,20 +41,29 @@ _PARAGRAPH = (
 TEXTS = (_SHORT, _SENTENCE, _PARAGRAPH, " ".join([_PARAGRAPH] * 4))
 
 
-def choose(texts: Sequence[str], most: int = MOST_TEXTS) -> list[str]:
-    """Picks texts of different lengths: from the shortest to the longest, evenly by rank.
+def choose(texts: Any = None, pair: bool = False, most: int = MOST_TEXTS) -> list[tuple[str, ...]]:
+    """Picks rows of different lengths: from the shortest to the longest, evenly by rank.
 
     Args:
-        texts: strings.
+        texts: strings, or pairs as `preprocessing.base.as_pairs` takes them. None takes texts of
+            our own; a pair is each beside the next.
+        pair: whether they are pairs.
         most: how many at most.
 
-    Raises:
-        TypeError: not a list of strings.
-    """
-    from keras_seqzoo.preprocessing.base import as_strings
+    Returns:
+        Rows of one text or of two.
 
-    strings = [t.decode("utf-8", "replace") for t in as_strings(texts).numpy()]
-    ordered = sorted(dict.fromkeys(strings), key=len)
+    Raises:
+        TypeError: not a list of strings, or of pairs.
+        ValueError: columns of pairs that differ in length.
+    """
+    from keras_seqzoo.preprocessing.base import as_pairs, as_strings
+
+    if texts is None:
+        texts = (TEXTS, [*TEXTS[1:], TEXTS[0]]) if pair else TEXTS
+    strings = as_pairs(texts) if pair else as_strings(texts)[:, tf.newaxis]
+    rows = [tuple(t.decode("utf-8", "replace") for t in row) for row in strings.numpy()]
+    ordered = sorted(dict.fromkeys(rows), key=lambda row: sum(map(len, row)))
     places = np.linspace(0, len(ordered) - 1, min(most, len(ordered)))
     return [ordered[int(place)] for place in places]
 
@@ -64,22 +73,22 @@ def write(
     functions: Mapping[str, ServingFunction],
     path: Path,
     name: str,
-    texts: Sequence[str],
+    rows: Sequence[tuple[str, ...]],
 ) -> None:
-    """Writes requests for every signature: texts alone, and all of them in a batch.
+    """Writes requests for every signature: rows alone, and all of them in a batch.
 
     Args:
         model: the model, whose preprocessor makes the ids for `tokens`.
         functions: its signatures.
         path: the folder of the version.
         name: of the model in the server.
-        texts: the texts.
+        rows: what `choose` returned, at least one.
     """
     from keras_seqzoo.preprocessing.base import FEATURES
 
-    together = model.samples(texts)
-    rows = len(next(iter(together.values())))
-    alone = [{k: v[i : i + 1] for k, v in together.items()} for i in range(rows)]
+    together = model.samples(rows)
+    count = len(next(iter(together.values())))
+    alone = [{k: v[i : i + 1] for k, v in together.items()} for i in range(count)]
     with tf.io.TFRecordWriter(str(path / FILE)) as file:
         for signature, function in functions.items():
             if function.method != PREDICT:

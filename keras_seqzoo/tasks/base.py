@@ -324,8 +324,53 @@ class Task:
         return outputs
 
     def chosen(self, outputs: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
-        """Which of `names` is explained where nobody says, `(rows,)`: the likeliest."""
+        """Which of `names` is explained where nobody says, `(rows,)`: the likeliest.
+
+        Args:
+            outputs: as `explained` returns them.
+        """
         return np.asarray(outputs).argmax(axis=1)
+
+    @property
+    def spread(self) -> tuple[float, ...] | None:
+        """What is much for each of the numbers: 1 for a probability; None where nobody knows."""
+        return (1.0,) * len(self.names) if self.outcome == "probability" else None
+
+    def changes(
+        self, before: npt.NDArray[Any], after: npt.NDArray[Any], place: int | None, change: Any
+    ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[Any]]:
+        """Tells which answers are others than one before: here, whose number moved by `change`.
+
+        Args:
+            before: float `(names,)`, as `explained` returns it.
+            after: float `(rows, names)`.
+            place: of the class or label that is to come or go, by default any; or of the number
+                that is to move, by default the first.
+            change: how far the number must have moved; by default its `spread`.
+
+        Returns:
+            Whether each is another, `(rows,)`, and how much is left of the one before, less being
+            further from it.
+
+        Raises:
+            ValueError: `change` where it means nothing, or is not known.
+        """
+        spread = 0.0 if self.spread is None else self.spread[place or 0]
+        if not (least := spread if change is None else change):
+            raise ValueError(
+                f"How far a {self.outcome} must move is not known: the model does not tell how its "
+                f"training rows spread. Pass change=… in its unit. Received: change={change!r}"
+            )
+        moved = np.abs(after - before)[:, place or 0]
+        return moved >= least, -moved
+
+    def moved(self, before: npt.NDArray[Any], after: npt.NDArray[Any]) -> int | None:
+        """Place of the name by which one changed answer is told, each `(names,)`; None for all."""
+        return 0
+
+    def said(self, outputs: npt.NDArray[Any]) -> str:
+        """The answer to one row, `(names,)`, in words alone; of numbers, what they are called."""
+        return ", ".join(self.names)
 
     def as_dict(self) -> dict[str, Any]:
         """Returns the task and its target, ready for JSON; `tasks.task_from_dict` reads it."""

@@ -300,6 +300,30 @@ class Classify(Task):
         wrong = np.flatnonzero(outputs.argmax(axis=1) != labels)
         return wrong[np.argsort(-outputs[wrong].max(axis=1), kind="stable")][:most]
 
+    def changes(
+        self, before: npt.NDArray[Any], after: npt.NDArray[Any], place: int | None, change: Any
+    ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[Any]]:
+        """Those of another class, or that are now, or no longer, the class of `place`.
+
+        What is left is the probability of the one before.
+        """
+        if change is not None:
+            raise ValueError(
+                "One class is given up for another, however probable. Leave `change` out. "
+                f"Received: change={change!r} for classes"
+            )
+        best, answers = before.argmax(), after.argmax(axis=1)
+        if place is None or place == best:
+            return answers != best, after[:, best]
+        return answers == place, -after[:, place]
+
+    def moved(self, before: npt.NDArray[Any], after: npt.NDArray[Any]) -> None:
+        """None: one class goes, another comes."""
+
+    def said(self, outputs: npt.NDArray[Any]) -> str:
+        """The class."""
+        return self.names[int(outputs.argmax())]
+
 
 TASK, OPTIONS = Classify, Head
 build = Classify.build
@@ -310,9 +334,10 @@ def task_of(model: Any) -> Task | None:
 
     Any other object with `classes` classifies; None where there is neither.
     """
-    classes = tuple(map(str, getattr(model, "classes", None) or ()))
     task: Task | None = getattr(model, "task", None)
-    return task or (Classify(OneOf(classes)) if classes else None)
+    classes = getattr(model, "classes", None)
+    names = () if classes is None else tuple(map(str, classes))
+    return task or (Classify(OneOf(names)) if names else None)
 
 
 def check_class_names(classes: Sequence[str] | None) -> tuple[str, ...]:

@@ -262,6 +262,32 @@ class Label(Task):
         rows = np.lexsort((-off, scores))[:most]
         return rows[scores[rows] < 1]
 
+    def changes(
+        self, before: npt.NDArray[Any], after: npt.NDArray[Any], place: int | None, change: Any
+    ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[Any]]:
+        """Those with other labels, or with or without that of `place`.
+
+        What is left is by how much the closest label is on the side of its threshold before.
+        """
+        if change is not None:
+            raise ValueError(
+                "A label comes or goes at its threshold. Leave `change` out. "
+                f"Received: change={change!r} for labels"
+            )
+        names = slice(None) if place is None else [place]
+        said, now = self.chosen_labels(before)[names], self.chosen_labels(after)[:, names]
+        above = (after - np.array(self.thresholds))[:, names]
+        return (now != said).any(axis=1), np.where(said, above, -above).min(axis=1)
+
+    def moved(self, before: npt.NDArray[Any], after: npt.NDArray[Any]) -> int:
+        """The label that is furthest beyond its threshold."""
+        left = [self.changes(before, after[np.newaxis], i, None)[1] for i in range(len(before))]
+        return int(np.argmin(left))
+
+    def said(self, outputs: npt.NDArray[Any]) -> str:
+        """The labels, the likeliest first."""
+        return ", ".join(self.decode(outputs[np.newaxis])[0]["labels"]) or "no label"
+
     def as_dict(self) -> dict[str, Any]:
         """The thresholds, too."""
         return {**super().as_dict(), "thresholds": list(self.thresholds)}

@@ -80,6 +80,11 @@ class TextModel(DistributedModel):
         return self._task.with_state(self)
 
     @property
+    def pair(self) -> bool:
+        """Whether it reads pairs of texts."""
+        return "text_pair" in self.served_inputs
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """Names of classes or labels, in label order; `()` where answers are none."""
         return self._task.classes
@@ -151,15 +156,14 @@ class TextModel(DistributedModel):
         names = ("text", "text_pair")[: 1 + self.preprocessor.pair]
         return dict.fromkeys(names, tf.TensorSpec([None], tf.string))
 
-    def samples(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
+    def samples(self, rows: Sequence[tuple[str, ...]]) -> dict[str, np.ndarray]:
         """Rows to ask a server for a trial, an array for each of `served_inputs`.
 
         Args:
-            texts: at least one; a pair is each beside the next one.
+            rows: at least one, of a text or of two.
         """
-        sides = (texts, [*texts[1:], *texts[:1]])
-        columns = [np.array([text.encode() for text in side], object) for side in sides]
-        return dict(zip(self.served_inputs, columns, strict=False))
+        columns = [np.array([t.encode() for t in side], object) for side in zip(*rows, strict=True)]
+        return dict(zip(self.served_inputs, columns, strict=True))
 
     def read_served(self, given: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Features of what `served_inputs` names."""

@@ -218,6 +218,11 @@ class Regress(Task):
         """The first number."""
         return np.zeros(len(outputs), np.intp)
 
+    @property
+    def spread(self) -> tuple[float, ...]:
+        """The standard deviation of the training targets."""
+        return self.std
+
     def as_dict(self) -> dict[str, Any]:
         """The scale, too."""
         return {**super().as_dict(), "mean": list(self.mean), "std": list(self.std)}

@@ -118,8 +118,8 @@ class SeriesPredictor(TextModel):
 
         return {"serving_default": ServingFunction(serving_default, self.served_inputs)}
 
-    def samples(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
-        """Windows like those of training; the texts are not used."""
+    def samples(self, rows: Sequence[tuple[str, ...]]) -> dict[str, np.ndarray]:
+        """Windows like those of training; the rows are not used."""
         return {"values": self.preprocessor.samples()}
 
     def vectors(self, features: Any) -> Any:

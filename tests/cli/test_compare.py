@@ -35,7 +35,7 @@ def test_a_table_leads_to_a_leaderboard_a_choice_and_a_report(reviews_csv, tmp_p
         reviews_csv, tmp_path / "c", "--models", "gru", *SMALL, "--seeds", "1", "--epochs", "1",
         "--format", "csv", "--quiet",
     )  # fmt: skip
-    assert again.stdout.startswith("model,accuracy,")
+    assert again.stdout.startswith("model,macro_f1,")
     assert again.stderr == ""
 
 
@@ -65,7 +65,14 @@ def test_models_and_their_options_are_read():
         (["--models", "gru", "--budget", "soon"], "--budget is the most time"),
         (["--models", "gru", "--budget", "1 fortnight"], "--budget is the most time"),
         (["--models", "gru", "--metric", "f1"], "--metric must be one of"),
+        (["--models", "gru", "--metric", "mae"], "--metric must be one of ('macro_f1', "),
         (["--models", "gru", "--format", "xml"], "--format must be"),
+        (["--models", "gru", "--task", "labels"], "Did you mean 'label'"),
+        (
+            ["--models", "gru", "--task", "label", "--target", "class"],
+            "--task label learns --target",
+        ),
+        (["--models", "gru", "--task", "regress"], "column 'sentiment' with 'positive'"),
     ],
 )
 def test_bad_input_is_told_before_anything_is_trained(reviews_csv, tmp_path, arguments, message):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,21 +16,48 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from keras_seqzoo.data.targets import AnyOf, Number, OneOf
+from keras_seqzoo.tasks.base import Task
+from keras_seqzoo.tasks.classify import Classify
+from keras_seqzoo.tasks.label import Label
+from keras_seqzoo.tasks.regress import Regress
+
 LONG = "The waiter was never rude, and the soup was lovely indeed, but the bill came in late, too."
 
 
 class ByLength:
     """Says `long one` of texts of more than ten characters."""
 
-    classes = ("short", "long one")
+    task: Task = Classify(OneOf(("short", "long one")))
+    pair = False
+    served_inputs: Sequence[str] = ("text",)
 
     def predict(self, texts: Any, **_: Any) -> np.ndarray:
         return np.array([[0.25, 0.75] if len(text) > 10 else [0.75, 0.25] for text in texts])
 
 
+class OfPairs(ByLength):
+    """Answers pairs by the lengths of both, as any task."""
+
+    pair = True
+    served_inputs = ("text", "text_pair")
+
+    def __init__(self, task: Task):
+        self.task = task
+
+    def predict(self, texts: Any, **_: Any) -> np.ndarray:
+        lengths = np.array([[len(first), len(second)] for first, second in texts], np.float32)
+        return (lengths if self.task.name == "regress" else lengths / 10)[:, : len(self.task.names)]
+
+
 @pytest.fixture
-def predict(command: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    saved = SimpleNamespace(load_predictor=lambda path, trust: ByLength())
+def model() -> Any:
+    return SimpleNamespace(found=ByLength())
+
+
+@pytest.fixture
+def predict(command: Any, monkeypatch: pytest.MonkeyPatch, model: Any) -> Any:
+    saved = SimpleNamespace(load_predictor=lambda path, trust: model.found)
     monkeypatch.setitem(sys.modules, "keras_seqzoo.serving.saved", saved)
     monkeypatch.setattr("keras_seqzoo.cli.predict.load_tensorflow", lambda: None)
     monkeypatch.setattr("keras_seqzoo.cli.predict.check_model_path", lambda path: None)
@@ -184,3 +213,107 @@ def test_options_of_tables_are_refused_for_lines(predict: Any, arguments: list[s
 
 def test_text_is_no_option_of_texts(predict: Any) -> None:
     assert "Received: texts as arguments" in predict("--text", "text", "good").err
+
+
+ONE_NUMBER = Regress(Number(("stars",)))
+TASKS: dict[str, Task] = {
+    "labels": Label(AnyOf(("good", "new"))),
+    "number": ONE_NUMBER,
+    "numbers": Regress(Number(("stars", "price"))),
+}
+TABLE = b"id,one,two\n1,abcdef,abcdefgh\n2,abcdefg,a\n3,a,b\n"
+PAIRED = ("--text", "one", "--text", "two")
+JSONL: dict[str, list[dict[str, Any]]] = {
+    "labels": [
+        {"labels": ["new", "good"], "probabilities": {"good": 0.6, "new": 0.8}},
+        {"labels": ["good"], "probabilities": {"good": 0.7, "new": 0.1}},
+        {"labels": [], "probabilities": {"good": 0.1, "new": 0.1}},
+    ],
+    "number": [{"value": 6.0}, {"value": 7.0}, {"value": 1.0}],
+    "numbers": [
+        {"values": {"stars": 6.0, "price": 8.0}},
+        {"values": {"stars": 7.0, "price": 1.0}},
+        {"values": {"stars": 1.0, "price": 1.0}},
+    ],
+}
+CSV = {
+    "labels": 'labels,p_good,p_new\n"new,good",0.600000,0.800000\ngood,0.700000,0.100000\n'
+    ",0.100000,0.100000\n",
+    "number": "value\n6.0\n7.0\n1.0\n",
+    "numbers": "value_stars,value_price\n6.0,8.0\n7.0,1.0\n1.0,1.0\n",
+}
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_every_task_is_answered_in_every_format(predict: Any, model: Any, name: str) -> None:
+    model.found = OfPairs(TASKS[name])
+    done = predict(*PAIRED, "--format", "jsonl", stdin=TABLE)
+    records = [json.loads(line) for line in done.out.splitlines()]
+    assert records[0] == {"id": "1", "one": "abcdef", "two": "abcdefgh", **JSONL[name][0]}
+    assert [{k: r[k] for k in JSONL[name][0]} for r in records] == JSONL[name]
+    rows = read_csv(predict(*PAIRED, "--format", "csv", stdin=TABLE).out)
+    expected = read_csv(CSV[name])
+    assert [{k: row[k] for k in expected[0]} for row in rows] == expected
+    assert [row["id"] for row in rows] == ["1", "2", "3"]
+
+
+def test_tables_of_every_task(predict: Any, model: Any) -> None:
+    lines = {}
+    for name, task in TASKS.items():
+        model.found = OfPairs(task)
+        lines[name] = predict(*PAIRED, stdin=TABLE).out.splitlines()
+    assert lines["labels"] == [
+        "labels  text | text_pair", "new, good  abcdef | abcdefgh", "good    abcdefg | a",
+        "        a | b",
+    ]  # fmt: skip
+    assert lines["number"][:2] == ["value   text | text_pair", "6.0000  abcdef | abcdefgh"]
+    assert lines["numbers"][:2] == [
+        "stars   price   text | text_pair", "6.0000  8.0000  abcdef | abcdefgh",
+    ]  # fmt: skip
+
+
+def test_pairs_are_arguments_or_lines_with_a_tab(predict: Any, model: Any, tmp_path: Path) -> None:
+    model.found = OfPairs(ONE_NUMBER)
+    (tmp_path / "a.txt").write_text("abc\tde\n\tx\n")
+    given: list[tuple[tuple[Any, ...], bytes | None]] = [
+        (("abc", "de", "", "x"), None), ((), b"abc\tde\r\n\tx"), (("-i", tmp_path / "a.txt"), None),
+    ]  # fmt: skip
+    for arguments, stdin in given:
+        rows = read_csv(predict(*arguments, "--format", "csv", stdin=stdin).out)
+        assert rows == [
+            {"text": "abc", "text_pair": "de", "value": "3.0"},
+            {"text": "", "text_pair": "x", "value": "0.0"},
+        ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "message"),
+    [
+        (["a", "b", "c"], None, "give two arguments for each. Received: 3 texts"),
+        ([], b"a\tb\nno tab\n", "a line is two, with a tab between.*'no tab' in line 2"),
+        ([], b"a\tb\tc\n", "in line 1"),
+        (["--text", "text"], b"text\na\tb\n", "both columns: --text FIRST.*Received: --text text"),
+        (["--text", "one", "--text", "one"], TABLE, "--text one --text one"),
+        (["--text", "one", "--text", "two"], b"one,two\na,\n", "--na drop"),
+    ],
+)
+def test_pairs_with_one_side_missing(
+    predict: Any, model: Any, arguments: list[str], stdin: bytes | None, message: str
+) -> None:
+    model.found = OfPairs(ONE_NUMBER)
+    done = predict(*arguments, stdin=stdin)
+    assert (done.code, done.out) == (2, "")
+    assert re.search(message, done.err)
+
+
+def test_a_model_of_series_is_asked_in_python(predict: Any, model: Any) -> None:
+    model.found.served_inputs = ("values",)
+    done = predict("a text")
+    assert done.code == 2
+    assert "Received: a model that takes values" in done.err
+
+
+def test_a_model_of_texts_is_asked_no_pairs(predict: Any) -> None:
+    done = predict(*PAIRED, stdin=TABLE)
+    assert (done.code, done.out.splitlines()[1:]) == (2, [])
+    assert "reads one text a row. Name its column with one --text" in done.err

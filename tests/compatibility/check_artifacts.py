@@ -22,19 +22,21 @@ import tensorflow as tf
 import tensorflow_text  # noqa: F401 - its ops
 
 
-def by_object(path: Path, texts: list[str]) -> dict[str, Any]:
+def by_object(path: Path, asked: dict[str, Any]) -> dict[str, Any]:
     """Answers of the functions that `tf.saved_model.load` gives."""
     answer = tf.saved_model.load(str(path)).signatures["serving_default"]
-    return {name: value.numpy() for name, value in answer(text=tf.constant(texts)).items()}
+    given = {name: tf.constant(values) for name, values in asked.items()}
+    return {name: value.numpy() for name, value in answer(**given).items()}
 
 
-def by_session(path: Path, texts: list[str]) -> dict[str, Any]:
+def by_session(path: Path, asked: dict[str, Any]) -> dict[str, Any]:
     """Answers of the graph in a session, which is how a server runs it."""
     with tf.compat.v1.Session(graph=tf.Graph()) as session:
         meta = tf.compat.v1.saved_model.load(session, ["serve"], str(path))
         signature = meta.signature_def["serving_default"]
         fetches = {name: info.name for name, info in signature.outputs.items()}
-        return session.run(fetches, {signature.inputs["text"].name: texts})
+        feeds = {signature.inputs[name].name: values for name, values in asked.items()}
+        return session.run(fetches, feeds)
 
 
 def same(answer: Any, expected: Any) -> bool:
@@ -50,14 +52,14 @@ def main(folder: Path) -> int:
         assert importlib.util.find_spec(package) is None, f"{package} is installed"
     record = json.loads((folder / "expected.json").read_text())
     failed = 0
-    for name, expected in record["answers"].items():
+    for name, told in record.items():
         path = folder / name / "1"
         assert (path / "assets.extra" / "tf_serving_warmup_requests").is_file()
         wrong = [
             how.__name__
             for how in (by_object, by_session)
-            for output, values in expected.items()
-            if not same(how(path, record["texts"])[output], values)
+            for output, values in told["answers"].items()
+            if not same(how(path, told["asked"])[output], values)
         ]
         failed += bool(wrong)
         verdict = f"DIFFERS {wrong}" if wrong else "same"

@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import keras
 import numpy as np
+import pandas as pd
 from samples import NEGATIVE, POSITIVE
 from trained import MODELS, TEXTS
 
@@ -45,21 +46,61 @@ def models(folder: Path) -> dict[str, Any]:
     return made
 
 
+def tasks() -> dict[str, tuple[Any, dict[str, Any]]]:
+    """Tiny untrained models of pairs, labels, numbers and series, and what they are asked."""
+    texts = [*POSITIVE, *NEGATIVE]
+    pairs = list(zip(texts, texts[::-1], strict=True))
+    one, two = {"text": TEXTS}, {"text": TEXTS, "text_pair": TEXTS[::-1]}
+    prices = {"day": range(80), "price": np.sin(np.arange(80.0)) + 5}
+    series = sz.read_series(pd.DataFrame(prices), "day", "price", window=8, horizon=2)
+    tables: dict[str, tuple[Any, dict[str, Any]]] = {
+        "pair": (sz.TextTable.from_texts(pairs, TABLE.labels), two),
+        "label": (sz.TextTable.from_texts(texts, [["a", "b"], []] * 8), one),
+        "regress": (sz.TextTable.from_texts(pairs, range(16), target="number"), two),
+        "forecast": (series, {"values": series.windows()[:3].tolist()}),
+    }
+    small = {"units": 4, "embedding_dim": 8}
+    made = {}
+    for name, (table, asked) in tables.items():
+        options = {"units": 4} if name == "forecast" else small
+        made[f"gru-{name}"] = (sz.build_model("gru", table, **options), asked)
+    bert = sz.model_card("bert_base").tiny
+    made["bert_base-pair"] = (
+        sz.build_model("bert_base", tables["pair"][0], weights=None, **bert), two,
+    )  # fmt: skip
+    return made
+
+
+def told(model: Any, asked: dict[str, Any]) -> dict[str, Any]:
+    """What a server should answer, but for what depends on a threshold."""
+    if "values" in asked:
+        return {"forecast": model.predict(np.array(asked["values"]), verbose=0).tolist()}
+    x: Any = tuple(asked.values()) if len(asked) > 1 else next(iter(asked.values()))
+    rows = model.task.decode(model.predict(x, verbose=0))
+    shown = [key for key in rows[0] if key not in ("labels", "label")]
+    return {key: [row[key] for row in rows] for key in shown}
+
+
 def main(folder: Path) -> None:
     """Writes `folder/NAME/1` and `folder/expected.json`."""
     folder.mkdir(parents=True, exist_ok=True)
     expected = {}
     for name, model in models(folder).items():
+        asked = {"text": TEXTS}
         model.sampler = "greedy"
         sz.export_model(model, folder / name, version=1, warmup=["a good film", *POSITIVE])
         if name.endswith("-generate"):
             written = model.generate(TEXTS)
-            expected[name] = {"text": list(written)}
+            answers = {"text": list(written)}
         elif name.endswith("-embed"):
-            expected[name] = {"embedding": np.asarray(model.predict(TEXTS, verbose=0)).tolist()}
+            answers = {"embedding": np.asarray(model.predict(TEXTS, verbose=0)).tolist()}
         else:
-            expected[name] = {"probabilities": model.predict(TEXTS, verbose=0).tolist()}
-    (folder / "expected.json").write_text(json.dumps({"texts": TEXTS, "answers": expected}))
+            answers = told(model, asked)
+        expected[name] = {"asked": asked, "answers": answers}
+    for name, (model, asked) in tasks().items():
+        sz.export_model(model, folder / name, version=1)
+        expected[name] = {"asked": asked, "answers": told(model, asked)}
+    (folder / "expected.json").write_text(json.dumps(expected))
 
 
 if __name__ == "__main__":

@@ -8,11 +8,19 @@ import pytest
 from results_cases import answers, made
 from sklearn import metrics
 
-from keras_seqzoo.data.targets import OneOf
-from keras_seqzoo.evaluation.choose import differences, neighbours, pareto_front, recommend
+from keras_seqzoo.data.targets import AnyOf, Number, OneOf
+from keras_seqzoo.evaluation.choose import (
+    about_tests,
+    differences,
+    neighbours,
+    pareto_front,
+    recommend,
+)
 from keras_seqzoo.evaluation.leaderboard import leaderboard
 from keras_seqzoo.evaluation.results import Costs, Entry, Results, Run
 from keras_seqzoo.tasks.classify import Classify
+from keras_seqzoo.tasks.label import Label
+from keras_seqzoo.tasks.regress import Regress
 
 
 def test_the_table_has_scikit_learns_metrics_averaged_over_the_runs():
@@ -163,3 +171,71 @@ def test_no_answers_no_choice():
     results = made(a=range(10))
     with pytest.raises(ValueError, match="No model has answers"):
         recommend(dataclasses.replace(results, entries=[Entry("a", missing="crashed")]))
+
+
+def of_numbers(**errors):
+    """Results of a model each, with the errors of its answers to twenty rows."""
+    labels = np.arange(20.0).reshape(20, 1)
+    task = Regress(Number(("stars",)), (9.5,), (5.0,))
+    entries = [
+        Entry(label, runs=[Run(0, labels + np.resize(e, (20, 1)))], costs=Costs(p95_ms=9.0 / 3**i))
+        for i, (label, e) in enumerate(errors.items())
+    ]
+    return Results("made", task, [""] * 20, labels, entries)
+
+
+def test_of_numbers_the_least_error_stands_first():
+    table = leaderboard(of_numbers(poor=[2.0, -3.0], good=[0.5, -1.0]))
+    assert list(table.index) == ["good", "poor"]
+    row = table.loc["good"]
+    assert row["mae"] == pytest.approx(0.75)
+    assert row["mae_low"] < row["mae"] < row["mae_high"]
+    assert (row["r2_min"], row["r2_max"]) == (row["r2"], row["r2"])
+    assert [name for name in table if name in ("mae", "rmse", "r2", "pearson", "spearman")] == [
+        metric.name for metric in Regress.metrics
+    ]
+
+
+def test_differences_of_numbers_are_of_the_error():
+    results = of_numbers(good=[0.5, -1.0], next=[0.4, -1.2], poor=[2.0, -3.0])
+    first, second = neighbours(results)
+    assert (first.shown, second.shown) == (False, True)
+    assert str(second) == (
+        "next errs less than poor, as trained (mae of the kept runs -1.7000, p = "
+        f"{second.p_value:.2g})"
+    )
+    assert "paired permutation test" in about_tests(results.task)
+    chosen = recommend(results)
+    assert "the lowest mae of 3, 0.750" in chosen.reason
+    assert "next takes 3 ms, and as trained is not shown to err more (paired perm" in chosen.reason
+    assert recommend(results, metric="pearson").model in ("good", "next")
+    with pytest.raises(ValueError, match=r"`metric` must be one of \('mae', "):
+        recommend(results, metric="macro_f1")
+    assert pareto_front(leaderboard(results), "p95_ms", results.task.metric()) == [
+        "poor", "next", "good",
+    ]  # fmt: skip
+
+
+def test_a_model_that_answers_one_number_is_no_cheaper_choice():
+    results = of_numbers(good=[0.1, -0.1])
+    mean = Entry("mean", runs=[Run(0, np.full((20, 1), 9.5))], costs=Costs(p95_ms=0.1))
+    few = np.arange(2)
+    entries = [
+        dataclasses.replace(e, runs=[Run(0, e.kept.outputs[few])]) for e in (*results.entries, mean)
+    ]
+    results = dataclasses.replace(results, labels=results.labels[few], entries=entries)
+    assert not neighbours(results)[0].shown
+    assert "not shown" not in recommend(results).reason
+
+
+def test_each_run_of_labels_is_scored_by_its_own_thresholds():
+    labels = np.resize([[1.0, 0], [0, 1]], (40, 2))
+    task = Label(AnyOf(("a", "b")))
+    low = dataclasses.replace(task, thresholds=(0.2, 0.2))
+    unsure = labels * 0.3
+    entries = [Entry("own", runs=[Run(0, unsure, task=low)]), Entry("none", runs=[Run(0, unsure)])]
+    results = Results("made", task, [""] * 40, labels, entries)
+    table = leaderboard(results)
+    assert table["macro_f1"].to_dict() == {"own": 1.0, "none": 0.0}
+    assert table.at["own", "subset_accuracy_low"] == 1
+    assert "own answers better than none, as trained (sample_f1" in str(neighbours(results)[0])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import norm
+from scipy.stats import norm, permutation_test
 from sklearn.metrics import f1_score
 
 from keras_seqzoo.evaluation import metrics
@@ -231,3 +231,31 @@ def test_all_right_leaves_room_for_mistakes_that_were_not_seen() -> None:
     # Wilson: 1 / (1 + z ** 2 / 50), z = 1.96.
     assert found["accuracy"] == pytest.approx((1 / (1 + 1.959964**2 / 50), 1))
     assert np.isnan(found["macro_f1"]).all()
+
+
+def test_differences_that_are_right_or_wrong_are_mcnemars() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.random((2, 60)) < [[0.8], [0.6]]
+    assert metrics.paired_tests([a.astype(float) - b]) == [metrics.mcnemar(a, b)]
+    assert metrics.paired_tests([np.zeros(9)]) == [1.0]
+
+
+def test_other_differences_are_tested_as_scipy_does() -> None:
+    rng = np.random.default_rng(1)
+    rows = [rng.normal(shift, 1, 40) for shift in (0.0, 0.2, 0.5, 2.0)]
+    found = metrics.paired_tests(rows)
+    for row, p_value in zip(rows, found, strict=True):
+        expected = permutation_test(
+            (row,), np.mean, permutation_type="samples", n_resamples=9999, random_state=2
+        ).pvalue
+        assert p_value == pytest.approx(expected, abs=0.015)
+    assert found[3] == pytest.approx(1e-4)
+    # Neither the order of the pairs nor the company they are in changes one.
+    np.testing.assert_array_equal(metrics.paired_tests(rows[::-1]), found[::-1])
+    assert metrics.paired_tests([rows[2], np.eye(40)[0]])[0] == found[2]
+
+
+def test_differences_of_few_rows_are_tested_nearly_exactly() -> None:
+    # Of the 2 ** 4 signs, two are as far from 0.
+    assert metrics.paired_tests([[1.5, 2, 3, 4]])[0] == pytest.approx(2 / 16, abs=0.02)
+    assert metrics.paired_tests([[0.5, -0.5]])[0] == 1

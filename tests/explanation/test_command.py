@@ -8,10 +8,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import keras
+import numpy as np
 import pytest
 import typer
+from samples import NEGATIVE, POSITIVE
 from typer.testing import CliRunner
 
+import keras_seqzoo as sz
 from keras_seqzoo.cli.explain import explain_command
 
 app = typer.Typer(pretty_exceptions_enable=False)
@@ -72,6 +76,61 @@ def test_global_view_and_a_page(
     if output == "json":
         assert {row["class"] for row in json.loads(done.stdout)} == {"negative", "positive"}
     assert page.read_text("utf-8").startswith("<!doctype html>")
+
+
+@pytest.fixture(scope="module")
+def saved_pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of pairs that answers with a number."""
+    keras.utils.set_random_seed(0)
+    table = sz.TextTable.from_texts((POSITIVE, NEGATIVE), np.arange(8.0), target="number")
+    path = tmp_path_factory.mktemp("saved") / "pairs.keras"
+    sz.build_model("gru", table, units=8, embedding_dim=16).save(path)
+    return path
+
+
+def test_pairs_come_as_arguments_lines_and_columns(saved_pairs: Path, tmp_path: Path) -> None:
+    (tmp_path / "pairs.csv").write_text("a,b\na good film,great fun\nI loved it,awful\n")
+    ways: list[tuple[list[Any], bytes | None]] = [
+        (["a good film", "great fun", "I loved it", "awful"], None),
+        ([], b"a good film\tgreat fun\nI loved it\tawful\n"),
+        (["-i", tmp_path / "pairs.csv", "--text", "a", "--text", "b"], None),
+    ]
+    outputs = [run(saved_pairs, *a, "--format", "json", "-q", stdin=b).stdout for a, b in ways]
+    first, second = (json.loads(line) for line in outputs[0].splitlines())
+    assert (first["text"], first["second_at"]) == ("a good film\ngreat fun", 12)
+    assert (first["outcome"], first["target"]) == ("number", "label")
+    assert second["text"] == "I loved it\nawful"
+    assert outputs[0] == outputs[1] == outputs[2]
+
+
+def test_a_number_and_the_deletion_that_moves_it(saved_pairs: Path) -> None:
+    done = run(
+        saved_pairs, "a good film", "great fun", "--counterfactual", "--change", "1e-4", "-q"
+    )
+    assert done.stdout.startswith("label ")
+    assert "\n2: " in done.stdout
+    assert "(the smallest deletion)" in done.stdout
+    done = run(saved_pairs, "a good film", "great fun", "--global", "-q")
+    assert "great" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["one", "two", "three"], "both, one after the other.*Received: 1 text, 'three'"),
+        (["a", "b", "--change", "1"], "Add it, or leave --change out"),
+        (["a", "b", "--change", "-1", "--counterfactual"], "`change` must be a number above 0"),
+        (["a", "b", "--target", "labl"], "`target` must be one of the numbers.*'label'"),
+    ],
+)
+def test_what_a_model_of_pairs_minds(saved_pairs: Path, arguments: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        run(saved_pairs, *arguments)
+
+
+def test_a_line_is_no_pair(saved_pairs: Path) -> None:
+    with pytest.raises(ValueError, match="on a line with a tab"):
+        run(saved_pairs, stdin=b"one\n")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from black_boxes import BlackBox, additive, containing
+from black_boxes import BlackBox, additive, containing, labelling, numbering, weighed
 
 from keras_seqzoo.explanation.counterfactual import counterfactual
 from keras_seqzoo.explanation.explain import explain
@@ -96,12 +96,81 @@ def test_of_an_explanation(tiny_model: Any) -> None:
     assert found.as_dict()["removed"] == ((3, 8),)
 
 
-@pytest.mark.parametrize("options", [{"max_removed": 0}, {"max_evaluations": 1.5}, {"unit": "x"}])
+def test_tokens_of_both_texts_of_a_pair_may_go() -> None:
+    model = BlackBox(lambda pair: 0.9 if weighed(pair, {"good": 1, "not": -1}) > 0 else 0.1)  # type: ignore[arg-type]
+    found = counterfactual(model, ("a good film", "not so"))
+    assert found is not None
+    assert (found.text, found.removed) == ("a good film\nnot so", ((2, 6), (12, 15)))
+    assert found.text_left == ("a film", "so")
+    assert model.predict([found.text_left])[0].argmax() == 0
+
+
+def test_a_label_goes_or_comes() -> None:
+    model = labelling(kind={"good": 0.2, "rude": -0.2}, loud={"hey": 0.3}, dull={})
+    found = counterfactual(model, "hey a good film")
+    assert found is not None
+    assert found.tokens == ["hey"]
+    assert (found.before, found.label, found.target) == ("loud, kind", "kind", "loud")
+    assert (found.before_probability, found.probability) == (pytest.approx(0.8), 0.5)
+    assert str(found).startswith("loud 0.800 → 0.500 (loud, kind → kind) without 'hey'")
+    found = counterfactual(model, "hey a good film", target="kind")
+    assert found is not None
+    assert (found.tokens, found.label) == (["good"], "loud")
+    found = counterfactual(model, "good but rude")
+    assert found is not None
+    assert (found.before, found.label) == ("no label", "kind")
+    assert counterfactual(model, "hey a good film", target="dull") is None
+
+
+def test_a_number_moves_by_what_is_asked() -> None:
+    model = numbering({"good": 12, "fine": 8, "bad": -15}, std=20)
+    text = "good fine bad film"
+    for change, removed in ((10, ["bad"]), (None, ["good", "fine"]), (15, ["bad"])):
+        found = counterfactual(model, text, change=change)
+        assert found is not None
+        assert found.is_smallest
+        assert found.tokens == removed, change
+        assert abs(found.probability - found.before_probability) >= (change or 20)
+    assert str(found).startswith("stars 55.0 → 70.0 without 'bad' (the smallest")
+    assert counterfactual(model, text, change=21) is None
+    found = counterfactual(model, text, target="price", change=24)
+    assert found is not None
+    assert (found.tokens, found.target, found.probability) == (["bad"], "price", 90)
+
+
+def test_a_class_comes_or_goes() -> None:
+    model = containing(["good"])
+    for target in ("pos", "neg"):
+        found = counterfactual(model, "a good film", target=target)
+        assert found is not None
+        assert (found.tokens, found.label, found.target) == (["good"], "neg", target)
+
+
+@pytest.mark.parametrize("target", [None, "pos"])
+def test_a_change_is_of_numbers_alone(target: str | None) -> None:
+    with pytest.raises(ValueError, match=r"Leave `change` out.*change=0.5 for classes"):
+        counterfactual(containing(["good"]), "good film", change=0.5, target=target)
+    with pytest.raises(ValueError, match=r"Leave `change` out.*change=0.5 for labels"):
+        counterfactual(labelling(kind={}), "good film", change=0.5)
+    with pytest.raises(ValueError, match=r"Pass change=….*Received: change=None"):
+        counterfactual(numbering({"good": 1}, std=0), "good film")
+
+
+@pytest.mark.parametrize("change", [0, -1, True, "1", float("nan")])
+def test_a_change_is_above_0(change: Any) -> None:
+    with pytest.raises(ValueError, match="`change` must be a number above 0"):
+        counterfactual(numbering({"good": 1}), "good film", change=change)
+
+
+@pytest.mark.parametrize(
+    "options", [{"max_removed": 0}, {"max_evaluations": 1.5}, {"unit": "x"}, {"target": "x"}]
+)
 def test_bad_options(options: Any) -> None:
     with pytest.raises(ValueError, match="Received"):
         counterfactual(containing(["good"]), "good film", **options)
 
 
-def test_the_text_must_be_one_string() -> None:
-    with pytest.raises(TypeError, match=r"Received: \['a'\]"):
-        counterfactual(containing(["good"]), ["a"])  # type: ignore[arg-type]
+@pytest.mark.parametrize("text", [["a"], ("a", None), ("a", "b", "c"), 7, None])
+def test_the_text_must_be_one_string_or_pair(text: Any) -> None:
+    with pytest.raises(TypeError, match=r"a string, or a pair \(first, second\). Received"):
+        counterfactual(containing(["good"]), text)

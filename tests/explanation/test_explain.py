@@ -7,7 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from black_boxes import BlackBox, additive, negating
+from black_boxes import (
+    BlackBox,
+    TaskBox,
+    additive,
+    labelling,
+    negating,
+    numbering,
+    weighed,
+)
 from scipy.stats import spearmanr
 
 import keras_seqzoo as sz
@@ -204,6 +212,126 @@ def test_a_progress_bar_is_drawn_on_stderr(capsys: pytest.CaptureFixture[str]) -
     assert out == ""
 
 
+WEIGHTS = {"good": 0.25, "bad": -0.2, "film": 0.05}
+PAIR = ("a good film", "bad film")
+
+
+def pairing(weights: Any = WEIGHTS) -> BlackBox:
+    """The second text speaks against what the first one speaks for."""
+    return BlackBox(lambda pair: 0.5 + weighed(pair, weights))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("method", REMOVAL)
+@pytest.mark.parametrize(
+    "texts",
+    [
+        [PAIR],
+        ([PAIR[0]], [PAIR[1]]),
+        [list(PAIR)],
+        np.array([PAIR], object),
+        sz.TextTable.from_texts([PAIR]),
+    ],
+    ids=["rows", "columns", "lists", "array", "table"],
+)
+def test_both_texts_of_a_pair_are_explained(method: str, texts: Any) -> None:
+    model = pairing()
+    [e] = explain(model, texts, method, target="pos")
+    np.testing.assert_allclose(e.scores, [0, 0.25, 0.05, 0.2, -0.05], atol=1e-12)
+    assert e.text == "a good film\nbad film"
+    assert e.texts == PAIR
+    assert e.text[e.second_at :] == "bad film"
+    assert e.tokens == ["a", "good", "film", "bad", "film"]
+    assert e.base == 0.5
+    assert e.scores.sum() == pytest.approx(e.probability - e.base)
+    assert set(model.asked) >= {PAIR, ("", ""), ("a film", "bad film"), ("a good film", "film")}
+
+
+def test_shapley_of_a_pair_is_the_mean_over_all_orders() -> None:
+    def overlap(pair: Any) -> float:
+        first, second = (set(text.split()) for text in pair)
+        return len(first & second) / max(len(first | second), 1)
+
+    first, second = ["a", "good", "film"], ["good", "film"]
+    words = [f"{side}{word}" for side, text in enumerate((first, second)) for word in text]
+
+    def of_present(present: str) -> float:
+        sides = [[w[1:] for w in present.split() if w[0] == side] for side in "01"]
+        return overlap([" ".join(side) for side in sides])
+
+    [e] = explain(BlackBox(overlap), [(" ".join(first), " ".join(second))], "shapley", target="pos")
+    np.testing.assert_allclose(e.scores, shapley_by_definition(of_present, words), atol=1e-12)
+
+
+@pytest.mark.parametrize("method", REMOVAL)
+def test_no_group_reaches_over_both_texts(method: str) -> None:
+    model = pairing({"good": 1e-4})
+    [e] = explain(model, [("good " * 1500, "good " * 100)], method, target="pos", samples=8)
+    np.testing.assert_allclose(e.scores, [1e-4] * 1500 + [-1e-4] * 100, atol=1e-12)
+    assert "groups of neighbours" in e.note
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_each_text_of_a_pair_is_cut_by_itself(method: str) -> None:
+    long = "a good film, a dull awful story"
+    table = sz.TextTable.from_texts(([long, "bad"], ["good", "dull film"]), ["pos", "neg"])
+    model = sz.build_model("gru", table, units=4, embedding_dim=8, sequence_length=6)
+    first, second, both = explain(model, [(long, "good"), ("good", long), (long, long)], method)
+    assert long[: first.cut_at].split() == ["a", "good", "film,"]
+    assert (first.second_cut_at, second.cut_at) == (None, None)
+    assert second.text[second.second_at : second.second_cut_at].split() == ["a", "good", "film,"]
+    assert "characters of the second text" in second.note
+    assert both.note.count("The model reads the first") == 2
+    for e, read in ((first, [*range(4), 8]), (second, range(5)), (both, [0, 1, 2, 8, 9])):
+        assert e.pieces.read.tolist() == [*read]
+        assert np.flatnonzero(e.scores).tolist() == [*read]
+
+
+@pytest.mark.parametrize("method", REMOVAL)
+def test_scores_for_a_number_are_in_its_unit(method: str) -> None:
+    model = numbering({"good": 8, "bad": -3})
+    first, second = explain(model, ["a good bad film"] * 2, method, target=[None, "price"])
+    assert (first.target, second.target) == ("stars", "price")
+    np.testing.assert_allclose(first.scores, [0, 8, -3, 0], atol=1e-9)
+    np.testing.assert_allclose(second.scores, [0, 16, -6, 0], atol=1e-9)
+    assert (first.output, first.base, first.outcome, first.spread) == (55, 50, "number", 20)
+    assert first.scores.sum() == pytest.approx(first.output - first.base)
+
+
+def test_tolerance_of_a_number_is_in_standard_deviations() -> None:
+    def evaluations(scale: float) -> int:
+        task = numbering({}, std=scale).task
+        model = TaskBox(task, lambda text: [scale * negating(text)] * 2)
+        [e] = explain(model, SENTENCE, "shapley", tolerance=0.02, samples=10_000)
+        assert 0.01 * scale < e.errors.max() <= 0.02 * scale
+        return len(model.asked)
+
+    assert evaluations(1.0) == evaluations(1000.0)
+
+
+def test_of_several_labels_the_likeliest_is_explained() -> None:
+    model = labelling(kind={"good": 0.2}, rude={"bad": 0.4})
+    first, second, third = explain(
+        model, ["good", "good bad", "good bad"], target=[None, None, "kind"]
+    )
+    assert [e.target for e in (first, second, third)] == ["kind", "rude", "kind"]
+    np.testing.assert_allclose(second.scores, [0, 0.4], atol=1e-12)
+    np.testing.assert_allclose(third.scores, [0.2, 0], atol=1e-12)
+    assert second.names == ("kind", "rude")
+
+
+def test_a_model_is_asked_about_what_it_reads(tiny_model: Any) -> None:
+    with pytest.raises(ValueError, match=r"Pass texts, each a string.*Received: \('a', 'b'\)"):
+        explain(tiny_model, [("a", "b")])
+    table = sz.TextTable.from_texts([("a", "b"), ("c", "d")], ["x", "y"])
+    model = sz.build_model("gru", table, units=4, embedding_dim=8)
+    with pytest.raises(ValueError, match=r"Pass pairs, \[\(first, second\), …\].*Received: 'a'"):
+        explain(model, ["a", "b"])
+    with pytest.raises(ValueError, match=r"Complete the pairs.*Received: \['c'\]"):
+        explain(model, [("a", "b"), ("c",)])
+    with pytest.raises(ValueError, match="equally long"):
+        explain(model, (["a"], ["b", "c"]))
+
+
 def test_scores_of_a_model_s_tokens_are_shared_out_by_characters() -> None:
     scores, lost = share_out([1.0, 0.6, 0.5, 2.0], [(0, 2), (2, 8), (8, 9), (9, 9)],
                              [(0, 2), (3, 5), (5, 6)])  # fmt: skip
@@ -215,6 +343,7 @@ def test_scores_of_a_model_s_tokens_are_shared_out_by_characters() -> None:
     ("arguments", "options", "error", "message"),
     [
         (["x"], {"method": "shaply"}, ValueError, "Did you mean 'shapley'.*method='shaply'"),
+        ([("x", None)], {}, TypeError, "Received: None of type NoneType"),
         (["x"], {"target": "postive"}, ValueError, "Did you mean 'pos'.*target='postive'"),
         (["x"], {"target": ["pos", "neg"]}, ValueError, "2 targets, 1 texts"),
         (["x"], {"unit": "letter"}, ValueError, "unit='letter'"),
@@ -244,5 +373,5 @@ def test_models_that_are_no_classifiers() -> None:
         explain(object(), "x")
     labels = BlackBox(negating)
     labels.predict = lambda x, batch_size=None, verbose=0: np.array(["pos"] * len(x))  # type: ignore[method-assign]
-    with pytest.raises(TypeError, match="must return probabilities"):
+    with pytest.raises(TypeError, match="must return probabilities of shape \\(rows, classes\\)"):
         explain(labels, "x")

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from black_boxes import BlackBox, additive, negating
+from black_boxes import BlackBox, additive, negating, numbering
 from markupsafe import Markup
 from rich.console import Console
 
@@ -66,6 +66,22 @@ def test_round_trip(method: str) -> None:
                 assert getattr(again, name) == value
 
 
+def test_round_trip_of_a_pair_and_a_file_of_before() -> None:
+    [e] = explain(numbering({"good": 8}), [("a good\nfilm", "not bad")])
+    again = Explanation.from_dict(json.loads(json.dumps(e.as_dict())))
+    assert (again.texts, again.second_at) == (("a good\nfilm", "not bad"), 12)
+    assert (again.outcome, again.spread, again.output) == ("number", 20, 58)
+    old = {
+        "text": "good", "spans": [[0, 4]], "scores": [0.4], "target": "pos",
+        "classes": ["neg", "pos"], "probabilities": [0.1, 0.9], "base": 0.5, "method": "occlusion",
+        "errors": None, "class_scores": [[-0.4, 0.4]], "convergence": [], "rest": 0.0,
+        "cut_at": None, "note": "",
+    }  # fmt: skip
+    old_one = Explanation.from_dict(old)
+    assert (old_one.probability, old_one.classes, old_one.texts) == (0.9, ("neg", "pos"), ("good",))
+    assert old_one.class_scores.tolist() == [[-0.4, 0.4]]
+
+
 def test_round_trip_of_many(nasty: Explanations, tmp_path: Path) -> None:
     text = nasty.to_json(tmp_path / "e.json")
     assert (tmp_path / "e.json").read_text("utf-8") == text
@@ -97,6 +113,27 @@ def test_highlighting_reads_without_colour() -> None:
     assert "underline wavy" in made[good:bad]
     assert Reader(made).signs == ["+", "\N{MINUS SIGN}"]
     assert "<span" not in made[bad + 10 :]
+
+
+def test_a_pair_is_shown_in_two_blocks() -> None:
+    e = explain(numbering({"good": 8, "dull": 0.001}), [("a good\nfilm", "good & dull")])[0]
+    seen = Reader(highlight(e))
+    assert seen.text == "a good\nfilmgood & dull"
+    assert seen.tags.count("div") == 2
+    assert seen.signs == ["+", "\N{MINUS SIGN}"]
+    assert str(e) == (
+        "stars 50.00 (without words 50.00; occlusion)\n1: a good[+8.0]\nfilm\n2: good[-8.0] & dull"
+    )
+
+
+@pytest.mark.parametrize(("std", "shown"), [(0.001, "+0.000800"), (20, "+0.80"), (3000, "+1")])
+def test_as_many_decimals_as_the_spread_makes_worth_while(std: float, shown: str) -> None:
+    weight = float(shown)
+    made = explain(numbering({"good": weight}, base=0, std=std), ["good film"] * 2).to_html()
+    assert shown in made
+    assert f"{shown}0" not in made
+    assert "Words that raise the number, words that lower it" in Reader(made).text
+    assert "Scores are in its unit" in made
 
 
 def test_a_trace_is_not_shown_as_if_it_were_much() -> None:
@@ -165,6 +202,14 @@ def test_global_view_names_the_words_that_push_each_class() -> None:
         ["neg", "bad", 2], ["neg", "dull", 1], ["pos", "good", 2],
     ]  # fmt: skip
     np.testing.assert_allclose(view["mean_score"], [0.2, 0.1, 0.15])
+
+
+def test_global_view_of_a_number_has_the_words_that_lower_it() -> None:
+    model = numbering({"good": 2, "bad": -3})
+    view = explain(model, ["good film", "bad film"]).global_view()
+    assert view[["class", "token", "mean_score"]].to_numpy().tolist() == [
+        ["stars", "bad", -3], ["stars", "good", 2], ["price", "bad", -6], ["price", "good", 4],
+    ]  # fmt: skip
 
 
 def test_global_view_leaves_out_rare_words() -> None:

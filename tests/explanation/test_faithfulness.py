@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from black_boxes import BlackBox, additive, negating
+from black_boxes import BlackBox, additive, negating, numbering
 
 import keras_seqzoo as sz
 from keras_seqzoo.explanation.explain import explain
@@ -33,6 +33,15 @@ def test_of_an_additive_model_it_is_known() -> None:
     assert first["sufficiency_random"] == pytest.approx(0.2 * 4 / 5, abs=0.02)
     assert whole["comprehensiveness"] == whole["comprehensiveness_random"] == pytest.approx(0.2)
     assert list(table["texts"]) == [2, 2]
+
+
+def test_of_numbers_of_pairs_it_is_in_their_unit() -> None:
+    model = numbering({"good": 10})
+    explanations = explain(model, [("a good", "x y z"), ("u v w", "bad t")])
+    [row] = faithfulness(model, explanations, share=0.2, draws=400).to_dict("records")
+    assert row["comprehensiveness"] == pytest.approx(10 / 2)
+    assert row["comprehensiveness_random"] == pytest.approx(10 / 2 / 5, abs=1)
+    assert row["sufficiency"] == pytest.approx(0)
 
 
 @pytest.mark.parametrize("method", ["occlusion", "shapley", "integrated_gradients"])

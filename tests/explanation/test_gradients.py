@@ -17,13 +17,14 @@ from scipy.stats import spearmanr
 from trained import few
 
 import keras_seqzoo as sz
-from keras_seqzoo.data.targets import OneOf
+from keras_seqzoo.data.targets import Number, OneOf
 from keras_seqzoo.explanation import gradients
 from keras_seqzoo.explanation.gradients import integrated_gradients
 from keras_seqzoo.preprocessing.base import FEATURES
 from keras_seqzoo.preprocessing.words import WordPreprocessor
 from keras_seqzoo.tasks.classify import Classify
 from keras_seqzoo.tasks.head import TextPredictor
+from keras_seqzoo.tasks.regress import Regress
 
 TEXTS = ["a good film", "I hated the dull story, and the awful cast", "", "unseen 日本 good!"]
 TARGETS = [0, 1, 1, 0]
@@ -103,21 +104,64 @@ def test_model_of_two_replicas_is_reached(tiny_table: Any) -> None:
     assert_explains(model, TEXTS)
 
 
+PAIRS = [(TEXTS[0], TEXTS[1]), (TEXTS[1], "good"), ("", "a film"), ("good", ""), ("", "")]
+
+
+@pytest.fixture(scope="module")
+def pairs_table() -> Any:
+    """Pairs, and two numbers for each."""
+    numbers = np.stack([np.linspace(100, 500, 16), np.linspace(0, 1, 16)], axis=1)
+    texts = (POSITIVE + NEGATIVE, NEGATIVE + POSITIVE)
+    return sz.TextTable.from_texts(texts, numbers, target="number")
+
+
+@pytest.mark.parametrize("name", few(["gru", "bert_base", "roberta_base"], but="roberta"))
+def test_numbers_of_pairs_sum_up(name: str, pairs_table: Any) -> None:
+    model = build(name, pairs_table)
+    targets = [0, 1, 0, 1, 0]
+    scales = np.array(model.task.std)[targets]
+    answers = model.predict(PAIRS, verbose=0)[range(len(PAIRS)), targets]
+    found = integrated_gradients(model, PAIRS, targets, tolerance=1e-3)
+    for pair, item, scale, answer in zip(PAIRS, found, scales, answers, strict=True):
+        assert item.output == pytest.approx(answer, abs=1e-5 * scale)
+        gap = item.token_scores.sum() + item.rest - (item.output - item.base)
+        assert abs(gap) <= 1e-3 * scale, pair
+        text = "\n".join(pair)
+        assert all("\n" not in text[start:end] for start, end in item.spans)
+        assert [end for _, end in item.spans] == sorted(end for _, end in item.spans)
+    assert max(np.abs([f.output - f.base for f in found]) / scales) > 0.02, "nothing to explain"
+
+
+def test_separators_stay_and_a_linear_number_has_a_closed_form() -> None:
+    """Each token adds its logit's share of the mean, in the unit of the number."""
+    keras.utils.set_random_seed(5)
+    words = WordPreprocessor(16, ["good", "film", "dull", "a"], pair=True)
+    task = Regress(Number(("stars",)), (3.0,), (20.0,))
+    model = bag_of_words(words=words, task=task)
+    table, kernel, bias = (values(w).astype(float) for w in model.weights)
+    [found] = integrated_gradients(model, [("good film", "a dull dull film")], ["stars"])
+    ids = [words.vocabulary.index(w) for w in ["good", "film", "a", "dull", "dull", "film"]]
+    separator = float((table[words.pad_id] @ kernel)[0])
+    np.testing.assert_allclose(found.token_scores, 20 * (table[ids] @ kernel)[:, 0] / 7, rtol=1e-5)
+    assert found.base == pytest.approx(3 + 20 * (separator / 7 + bias[0]), rel=1e-5)
+    assert found.spans[2] == (10, 11)
+
+
 def assert_explains(model: Any, texts: list[str], atol: float = 1e-3) -> None:
     before = [values(w) for w in model.weights]
     found = integrated_gradients(model, texts, TARGETS, steps=16, tolerance=atol)
     for old, new in zip(before, model.weights, strict=True):
         np.testing.assert_array_equal(old, values(new))
     answers = model.predict(texts, verbose=0)[range(len(texts)), TARGETS]
-    np.testing.assert_allclose([f.probability for f in found], answers, atol=max(1e-5, atol / 10))
+    np.testing.assert_allclose([f.output for f in found], answers, atol=max(1e-5, atol / 10))
     for text, item, spans in zip(texts, found, model.preprocessor.spans(texts), strict=True):
         assert item.spans == tuple(spans)
         assert item.token_scores.shape == (len(spans),)
         assert item.token_scores.dtype == np.float64
-        difference = item.probability - item.base
+        difference = item.output - item.base
         assert abs(item.token_scores.sum() + item.rest - difference) <= atol, text
         assert item.convergence[-1][1] <= atol
-    assert max(abs(item.probability - item.base) for item in found) > 0.02, "nothing to explain"
+    assert max(abs(item.output - item.base) for item in found) > 0.02, "nothing to explain"
 
 
 def test_linear_model_gives_the_closed_form() -> None:
@@ -176,7 +220,7 @@ def test_text_without_tokens_has_no_scores_but_a_rest(gru: Any) -> None:
     empty = integrated_gradients(gru, [""], [0])[0]
     assert empty.token_scores.shape == (0,)
     assert empty.spans == ()
-    assert empty.rest == pytest.approx(empty.probability - empty.base, abs=1e-5)
+    assert empty.rest == pytest.approx(empty.output - empty.base, abs=1e-5)
     assert empty.rest != 0
 
 
@@ -241,7 +285,7 @@ def test_training_afterwards_is_followed(gru: Any) -> None:
     gru.set_weights([w * 0.5 for w in weights])
     after = integrated_gradients(gru, TEXTS[:1], [0])[0]
     gru.set_weights(weights)
-    assert after.probability != pytest.approx(before.probability, abs=1e-4)
+    assert after.output != pytest.approx(before.output, abs=1e-4)
 
 
 class OneHot(keras.layers.Layer):
@@ -275,7 +319,7 @@ def with_lora() -> Any:
 
 @pytest.mark.parametrize("make", [OneHot, ReadsIds, with_lora])
 def test_embedding_out_of_reach_is_refused(make: Any) -> None:
-    with pytest.raises(ValueError, match=r"can not be reached.*'occlusion' or 'shapley'.*Received"):
+    with pytest.raises(ValueError, match=r"cannot be reached.*'occlusion' or 'shapley'.*Received"):
         integrated_gradients(bag_of_words(make()), ["good film"], [0])
 
 
@@ -284,7 +328,7 @@ def test_other_models_are_refused(tiny_table: Any) -> None:
         "gpt2", tiny_table, task="prompt", weights=None, **sz.model_card("gpt2").tiny
     )
     for model, kind in ((prompt, "PromptClassifier"), (object(), "object")):
-        with pytest.raises(ValueError, match=rf"can not be reached.*Received: a {kind}"):
+        with pytest.raises(ValueError, match=rf"cannot be reached.*Received: a {kind}"):
             integrated_gradients(model, ["a"], [0])
 
 
@@ -305,14 +349,15 @@ def test_what_makes_no_sense_is_refused(gru: Any, options: dict[str, Any], messa
         integrated_gradients(gru, ["a", "b"], **options)
 
 
-def bag_of_words(embedding: Any = None) -> Any:
+def bag_of_words(embedding: Any = None, words: Any = None, task: Any = None) -> Any:
     keras.utils.set_random_seed(5)
     inputs = {name: keras.Input((None,), dtype="int32", name=name) for name in FEATURES}
     initializer = keras.initializers.RandomNormal(stddev=1.0)
     embedding = embedding or keras.layers.Embedding(6, 4, embeddings_initializer=initializer)
     x = embedding(inputs["token_ids"])
     encoder = keras.Model(inputs, {"sequence_output": x, "pooled_output": x[:, 0]})
-    words = WordPreprocessor(16, ["good", "film", "dull", "a"])
-    model = TextPredictor(encoder, words, Classify(OneOf(("no", "yes"))), pooling="mean")
-    model.get_layer("logits").bias.assign([0.3, -0.2])
+    words = words or WordPreprocessor(16, ["good", "film", "dull", "a"])
+    task = task or Classify(OneOf(("no", "yes")))
+    model = TextPredictor(encoder, words, task, pooling="mean")
+    model.get_layer("logits").bias.assign([0.3, -0.2][: len(task.names)])
     return model

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from cpp_session import CppSession
 
 import keras_seqzoo as sz
 from keras_seqzoo.serving import warmup
 from keras_seqzoo.serving.audit import audit
-from keras_seqzoo.serving.cpp_session import CppSession
 from keras_seqzoo.serving.session import SavedSession
 
 
@@ -175,6 +176,19 @@ def test_the_loaders_of_cpp_and_python_agree(tiny_export: Path, tiny_model: Any)
         cpp.run({}, [signature.outputs["probability"].name])
     cpp.close()
     session.close()
+
+
+def test_tensorflow_does_not_tell_of_its_older_loader(tiny_export: Path) -> None:
+    told: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.emit = told.append  # type: ignore[method-assign]
+    tf.get_logger().addHandler(handler)
+    try:
+        assert audit(tiny_export).passed
+        tf.get_logger().error("an error is told")
+    finally:
+        tf.get_logger().removeHandler(handler)
+    assert [record.getMessage() for record in told] == ["an error is told"]
 
 
 def test_warmup_is_of_several_lengths_and_all_signatures(tiny_export: Path) -> None:

@@ -59,14 +59,20 @@ def test_both_apis_and_both_clients_answer_the_same() -> None:
     for kind in ("http", "grpc"):
         running = make_server(kind)
         for client_kind in ("sync", "async"):
-            for signature in (None, "embed", "echo"):
+            for signature in (None, "embed", "echo", "labels"):
                 with open_client(client_kind, running.url, signature=signature) as client:
                     answers.append((signature, client.predict(TEXTS), client.metadata()))
             with open_client(client_kind, running.url) as client:
                 answers.append(("classify", client.classify(TEXTS), client.status()))
                 answers.append(("regress", client.regress(TEXTS), client.predict(PAIRS)))
         running.close()
-    assert answers[:5] == answers[5:10] == answers[10:15] == answers[15:]
+    assert answers[:6] == answers[6:12] == answers[12:18] == answers[18:]
+
+
+def test_labels_come_with_nothing_after_the_last(ask: Ask) -> None:
+    with ask(signature="labels") as client:
+        answers = client.predict(["soup", "a"])
+    assert [answer["labels"] for answer in answers] == [["long", ""], ["", ""]]
 
 
 def test_a_single_output_stands_alone(ask: Ask) -> None:
@@ -127,6 +133,25 @@ def test_pairs_are_sent_as_two_inputs(ask: Ask, server: Any) -> None:
     assert sorted(len(rows) for rows in classified) == [1, 1, 2, 2]
     with ask(signature="echo") as client:  # two strings are two texts
         assert [answer["text"] for answer in client.predict(("ab", "cd"))] == ["ab", "cd"]
+
+
+def test_windows_of_numbers_are_sent_as_values(ask: Ask, server: Any) -> None:
+    windows = (np.arange(24).reshape(3, 4, 2) / 7).astype(np.float32)
+    expected = [
+        [[decimal(x) for x in step] for step in row[-2:] / np.float32(3)] for row in windows
+    ]
+    with ask(signature="forecast", batch_size=2) as client:
+        for given in (windows, windows.tolist(), list(windows)):
+            assert client.predict(given) == expected
+        assert sorted(len(request[1]) for request in server.seen) == [1, 1, 1, 2, 2, 2]
+        for wrong in (windows[0], [windows[0, 0].tolist()]):
+            with pytest.raises(ValueError, match=r"shape \(rows, window, columns\)"):
+                client.predict(wrong)
+        with pytest.raises(ValueError, match="All windows must have one shape"):
+            client.predict([[[1.0], [2.0]], [[1.0]]])
+        for method in (client.classify, client.regress):
+            with pytest.raises(TypeError, match="Received: texts"):
+                method(windows)
 
 
 def test_inputs_may_have_other_names(server: Any) -> None:

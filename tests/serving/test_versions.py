@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,54 +12,77 @@ from typer.testing import CliRunner
 
 from keras_seqzoo.cli import main
 from keras_seqzoo.serving.versions import CARD, check_answers, check_model_path
+from keras_seqzoo.tasks import TASK_OF_TARGET
 
 SIGNATURES = ["classify", "embed", "serving_default", "tokens"]
 
 
-def write_version(folder: Path, number: int, classes: list[str], signatures: list[str]) -> None:
-    card = folder / str(number) / CARD
-    card.parent.mkdir(parents=True)
-    card.write_text(json.dumps({"classes": classes, "signatures": signatures}))
+def card(
+    kind: str = "class",
+    names: Sequence[str] = ("bad", "good"),
+    inputs: Sequence[str] = ("text",),
+    signatures: Sequence[str] | None = None,
+    **further: Any,
+) -> dict[str, Any]:
+    task = {"name": TASK_OF_TARGET[kind], "target": {"kind": kind, "names": list(names), **further}}
+    told = {"task": task, "inputs": list(inputs), "classes": list(names)}
+    return told if signatures is None else {**told, "signatures": list(signatures)}
+
+
+def write_version(folder: Path, number: int, told: dict[str, Any]) -> None:
+    path = folder / str(number) / CARD
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(told))
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    write_version(tmp_path / "reviews", 9, ["x", "y"], ["serving_default"])
-    write_version(tmp_path / "reviews", 10, ["bad", "good"], SIGNATURES)
+    write_version(tmp_path / "reviews", 9, card("number", ["x"], signatures=["serving_default"]))
+    write_version(tmp_path / "reviews", 10, card(signatures=SIGNATURES))
     return tmp_path / "reviews"
 
 
 @pytest.mark.parametrize(
-    ("classes", "signatures", "said"),
+    ("told", "said"),
     [
-        (["bad", "good"], SIGNATURES, None),
-        (["bad", "good"], [*SIGNATURES, "more"], None),
-        (("bad", "good"), (), None),
-        (["good", "bad"], SIGNATURES, "a model of the classes 'good', 'bad'"),
-        (["bad", "good", "so so"], (), "a model of the classes 'bad', 'good', 'so so'"),
-        (["bad", "good"], ["serving_default"], "'good', without classify, embed, tokens"),
-        ([], ["generate", "serving_default"], "a model of no classes, without classify"),
+        (card(signatures=SIGNATURES), None),
+        (card(signatures=[*SIGNATURES, "more"]), None),
+        (card(), None),
+        (card(names=["good", "bad"]), "a model of the task classify ('good', 'bad') of text"),
+        (card(names=["bad", "good", "so so"]), "('bad', 'good', 'so so') of text"),
+        (card(signatures=["serving_default"]), "of text, without classify, embed, tokens"),
+        (card("labels"), "a model of the task label ('bad', 'good') of text"),
+        (card("number", ["stars"]), "a model of the task regress ('stars') of text"),
+        (card("future", ["bad", "good"], horizon=7), "forecast ('bad', 'good', horizon 7) of text"),
+        (card(inputs=["text", "text_pair"]), "('bad', 'good') of text, text_pair"),
+        ({"task": {"name": "embed", "target": None}, "inputs": ["text"]}, "the task embed of text"),
     ],
 )
-def test_a_version_answers_as_the_one_before(
-    folder: Path, classes: Any, signatures: Any, said: str | None
-) -> None:
+def test_a_version_answers_as_the_one_before(folder: Path, told: Any, said: str | None) -> None:
     if said is None:
-        check_answers(folder, classes, signatures)
+        check_answers(folder, told)
         return
     with pytest.raises(ValueError, match="allow_changes=True") as caught:
-        check_answers(folder, classes, signatures)
-    assert "with version 10 of the classes 'bad', 'good', and" in str(caught.value)
+        check_answers(folder, told)
+    assert "version 10 of the task classify ('bad', 'good') of text, and" in str(caught.value)
     assert said in str(caught.value)
+
+
+def test_cards_of_before_tell_classes_alone(tmp_path: Path) -> None:
+    write_version(tmp_path, 1, {"classes": ["bad", "good"], "signatures": SIGNATURES})
+    check_answers(tmp_path, card(signatures=SIGNATURES))
+    for other in (card("labels"), card(inputs=["text", "text_pair"]), card(names=["bad"])):
+        with pytest.raises(ValueError, match="version 1 of the task classify"):
+            check_answers(tmp_path, other)
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", "[" * 100_000, '{"classes": 1}'])
 def test_versions_of_others_are_no_hindrance(folder: Path, content: str) -> None:
     (folder / "11" / CARD).parent.mkdir(parents=True)
-    check_answers(folder, ["x"])
+    check_answers(folder, card())
     (folder / "11" / CARD).write_text(content)
-    check_answers(folder, ["x"])
-    check_answers(folder / "elsewhere", ["x"])
+    check_answers(folder, card())
+    check_answers(folder / "elsewhere", card())
 
 
 @pytest.fixture

@@ -131,6 +131,36 @@ def test_signatures_answer_as_decode(kind: Any) -> None:
 
 
 @every_kind
+def test_answers_are_explained_alike_in_model_and_export(kind: Any) -> None:
+    table, model, _, exported = kind
+    rows, outputs = table.texts[[0, 15]], model.predict(table.texts, verbose=0)[[0, 15]]
+    served = sz.explain(SavedPredictor(exported), rows, "shapley")
+    for method in ("occlusion", "shapley", "integrated_gradients"):
+        for e, row, other in zip(sz.explain(model, rows, method), outputs, served, strict=True):
+            np.testing.assert_allclose(e.outputs, row, rtol=1e-4, atol=1e-4)
+            assert e.target == model.task.names[model.task.chosen(row[None])[0]]
+            assert (e.second_at is None) == (table.inputs.name == "text")
+            if method == "shapley":
+                np.testing.assert_allclose(e.scores, other.scores, atol=1e-3 * e.spread)
+            if method != "occlusion":
+                gap = e.scores.sum() + e.rest - (e.output - e.base)
+                assert abs(gap) <= (1e-5 if method == "shapley" else 0.01) * e.spread
+            assert np.abs(e.scores).max() > 1e-3 * e.spread
+
+
+@every_kind
+def test_a_deletion_changes_the_answer(kind: Any) -> None:
+    table, model, _, _ = kind
+    change = 0.1 * model.task.spread[0] if table.target.kind == "number" else None
+    found = (sz.counterfactual(model, row, change=change) for row in table.texts)
+    row, deletion = next((r, f) for r, f in zip(table.texts, found, strict=True) if f is not None)
+    before, after = model.predict([row, deletion.text_left], verbose=0)
+    assert model.task.changes(before, after[None], None, change)[0].all()
+    assert (model.task.said(before), model.task.said(after)) == (deletion.before, deletion.label)
+    assert (deletion.before == deletion.label) == (table.target.kind == "number")
+
+
+@every_kind
 def test_streams_and_tables_make_the_same_batches(kind: Any, tmp_path: Path) -> None:
     table, model, _, _ = kind
     frame = table.frame

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from keras_seqzoo.serving.server.rest import DEFAULT_SIGNATURE
 
-_TEXT = "the soup was lovely"
+_TEXTS = ("the soup was lovely", "they liked the soup")  # the second one of a pair
 
 
 def sample_command(url: str, model: str, signatures: Mapping[str, Any]) -> str:
@@ -24,7 +24,7 @@ def sample_command(url: str, model: str, signatures: Mapping[str, Any]) -> str:
     """
     name = DEFAULT_SIGNATURE if DEFAULT_SIGNATURE in signatures else min(signatures)
     inputs = signatures[name].inputs
-    row = {key: _value(inputs[key]) for key in sorted(inputs)}
+    row = {key: _value(inputs[key], place % 2) for place, key in enumerate(sorted(inputs))}
     body: dict[str, Any] = {} if name == DEFAULT_SIGNATURE else {"signature_name": name}
     body["instances"] = [row if len(row) > 1 else next(iter(row.values()))]
     return (
@@ -32,9 +32,9 @@ def sample_command(url: str, model: str, signatures: Mapping[str, Any]) -> str:
     )
 
 
-def _value(info: Any) -> Any:
+def _value(info: Any, place: int) -> Any:
     dtype = tf.as_dtype(info.dtype)
-    value: Any = _TEXT if dtype == tf.string else True if dtype == tf.bool else 1
+    value: Any = _TEXTS[place] if dtype == tf.string else True if dtype == tf.bool else 1
     for dim in reversed(info.tensor_shape.dim[1:]):
         value = [value] * max(1, dim.size)
     return value

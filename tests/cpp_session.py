@@ -1,7 +1,8 @@
 """`CppSession`: a SavedModel through TensorFlow's own C++ loader, as TensorFlow Serving has it.
 
-`tf.compat.v1.saved_model.load` reads a SavedModel with Python code. A server has none, and calls
-`LoadSavedModel` of C++, which TensorFlow's public C API offers as `TF_LoadSessionFromSavedModel`.
+The package loads with `tf.compat.v1.saved_model.load`, which is Python. A server calls
+`LoadSavedModel` of C++, which TensorFlow's public C API offers as `TF_LoadSessionFromSavedModel`;
+the tests hold both to the same answers.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 _OK = 0
 _STRING_BYTES = 24  # sizeof(TF_TString), fixed by TensorFlow's ABI
@@ -196,3 +198,14 @@ class CppSession:
     def _strings(self, tensor: int, size: int) -> list[int]:
         start = self._tf.TF_TensorData(tensor) or 0
         return [start + _STRING_BYTES * number for number in range(size)]
+
+
+def ask_cpp(path: Path, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What `serving_default` of a version answers once C++ has loaded it."""
+    saved = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
+    signature = saved.meta_graphs[0].signature_def["serving_default"]
+    feeds = {signature.inputs[name].name: array for name, array in inputs.items()}
+    session = CppSession(path)
+    answers = session.run(feeds, [info.name for info in signature.outputs.values()])
+    session.close()
+    return dict(zip(signature.outputs, answers, strict=True))
