@@ -43,10 +43,11 @@ test-tf2.20: $(VENV)/installed-dev ## Ask exports of every kind in TensorFlow 2.
 	$(BIN)/python -W ignore tests/compatibility/make_artifacts.py $(VENV)-tf2.20/artifacts
 	cd $(VENV)-tf2.20 && bin/python ../tests/compatibility/check_artifacts.py artifacts
 
-lint: $(VENV)/installed-dev ## Check style and types
+lint: $(VENV)/installed-dev ## Check style, types and that no layer looks up
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 format: $(VENV)/installed-dev ## Format the code
 	$(BIN)/ruff check --fix .

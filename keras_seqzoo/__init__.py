@@ -4,23 +4,24 @@ In the order in which data passes through:
 
 1. `data`: `read_table` → labelled texts, split; `read_series` → windows of numbers in time;
    `data.inputs`: what a row is asked about, `data.targets`: what it should be answered.
-2. `preprocessing`: text → ids, one graph for training, `predict` and serving.
-3. `data.pipeline`: `make_dataset` → batches of ids, bucketed by length.
-4. `zoo`: `list_models`, `model_card`, `build_model` = an encoder and a task.
-5. `encoders`: ids → vectors, one file a family; `layers` and `hub` hold what they are made of.
-6. `tasks`: vectors → answers, one file a task; `layers.pooling` makes one vector of a text's many,
-   `decoding` runs language models token by token.
-7. `training`: schedules, optimizers, `distribution` over devices and workers, `Recovery`.
-8. `evaluation`: `evaluate` → accuracy, F1, per class, confusion, calibration; `Report.to_html` →
-   its page; `summarise` → what is wrong with the data.
-9. `explanation`: `explain` → which words made the answer; `counterfactual`.
-10. `comparison`: `compare` → several models trained and measured alike, and which to take; `pages`
-   shows all that as one HTML file.
-11. `serving`: `export_model` → a versioned SavedModel that takes text, and passed the `audit`;
+2. `hub`: modules of TF Hub and checkpoints, found and opened.
+3. `preprocessing`: text → ids, one graph for training, `predict` and serving.
+4. `batches`: `make_dataset` → batches of ids, bucketed by length.
+5. `decoding`, `layers`: what models are made of; `training`: schedules, optimizers, `distribution`
+   over devices and workers, `Recovery`.
+6. `encoders`: ids → vectors, one file a family.
+7. `tasks`: vectors → answers, one file a task; `metrics`: what answers are worth.
+8. `zoo`: `list_models`, `model_card`, `build_model` = an encoder and a task.
+9. `serving`: `export_model` → a versioned SavedModel that takes text, and passed the `audit`;
    `ServingClient` asks a server, `config` writes TensorFlow Serving's files, and `server` is a
    local one for development.
-12. `cli`: the same functions as the `keras-seqzoo` command.
+10. `explanation`: `explain` → which words made the answer; `counterfactual`.
+11. `evaluation`: scores, leaderboard and choice; `summarise` → what is wrong with the data.
+12. `pages`: all that as one HTML file; `reports`: `evaluate`, and the page of one model.
+13. `comparison`: `compare` → several models trained and measured alike, and which to take.
+14. `cli`: the same functions as the `keras-seqzoo` command.
 
+No layer imports from one further down the list (`lint-imports`, part of `make lint`).
 Importing the package imports no TensorFlow; the first use of a model does.
 """
 
@@ -31,22 +32,23 @@ from typing import TYPE_CHECKING, Any
 
 from wrapt import register_post_import_hook
 
+from keras_seqzoo.version import __version__
 from keras_seqzoo.zoo import ModelCard, build_model, list_models, list_tasks, model_card, register
 
 if TYPE_CHECKING:
+    from keras_seqzoo.batches.pipeline import make_dataset
     from keras_seqzoo.comparison.compare import compare
     from keras_seqzoo.comparison.comparison import Comparison
-    from keras_seqzoo.data.pipeline import make_dataset
     from keras_seqzoo.data.series import SeriesTable, read_series
     from keras_seqzoo.data.stream import TextStream
     from keras_seqzoo.data.table import TextTable, read_table, stream_table
-    from keras_seqzoo.evaluation.report import Report, evaluate
     from keras_seqzoo.explanation.counterfactual import counterfactual
     from keras_seqzoo.explanation.explain import explain
     from keras_seqzoo.explanation.explanation import Explanation
     from keras_seqzoo.explanation.explanations import Explanations
     from keras_seqzoo.explanation.faithfulness import faithfulness
     from keras_seqzoo.explanation.steps import explain_steps
+    from keras_seqzoo.reports.report import Report, evaluate
     from keras_seqzoo.serving.audit import audit
     from keras_seqzoo.serving.client import AsyncServingClient, ServingClient, ServingError
     from keras_seqzoo.serving.export import export_model
@@ -54,7 +56,6 @@ if TYPE_CHECKING:
     from keras_seqzoo.training.recovery import Recovery
     from keras_seqzoo.training.strategy import distribution
 
-__version__ = "0.1.0"
 
 _homes = {
     "SeriesTable": "data.series",
@@ -63,7 +64,7 @@ _homes = {
     "TextTable": "data.table",
     "read_table": "data.table",
     "stream_table": "data.table",
-    "make_dataset": "data.pipeline",
+    "make_dataset": "batches.pipeline",
     "Comparison": "comparison.comparison",
     "compare": "comparison.compare",
     "counterfactual": "explanation.counterfactual",
@@ -72,8 +73,8 @@ _homes = {
     "Explanations": "explanation.explanations",
     "explain_steps": "explanation.steps",
     "faithfulness": "explanation.faithfulness",
-    "Report": "evaluation.report",
-    "evaluate": "evaluation.report",
+    "Report": "reports.report",
+    "evaluate": "reports.report",
     "Recovery": "training.recovery",
     "distribution": "training.strategy",
     "audit": "serving.audit",

@@ -77,3 +77,13 @@ def check_page_path(path: str | os.PathLike[str]) -> None:
             "The page must be in a folder that can be written to. Choose another. "
             f"Received: {path}, where {at} can not be written to"
         )
+
+
+def check_exists(path: str | os.PathLike[str]) -> None:
+    """Raises where there is no file.
+
+    Raises:
+        FileNotFoundError: no such file.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"There is no such file. Check the path. Received: {path}")

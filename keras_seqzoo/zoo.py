@@ -147,7 +147,7 @@ def build_model(
             f"text=…, label=…). Received: data of type {type(data).__name__}"
         )
     if str(weights).endswith(".keras"):
-        from keras_seqzoo.encoders.parts import saved_parts
+        from keras_seqzoo.tasks.keras_file import saved_parts
 
         sizes = {k: v for k, v in encoder.items() if k not in head}
         if sizes or sequence_length:

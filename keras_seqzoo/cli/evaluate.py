@@ -63,7 +63,7 @@ def evaluate_command(
     if report is not None:
         check_page_path(report)
     load_tensorflow()
-    from keras_seqzoo.evaluation.report import evaluate
+    from keras_seqzoo.reports.report import evaluate
     from keras_seqzoo.serving.saved import load_predictor
 
     predictor = load_predictor(model, trust)

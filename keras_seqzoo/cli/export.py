@@ -10,7 +10,7 @@ import typer
 from keras_seqzoo.cli import options as o
 from keras_seqzoo.cli.console import load_tensorflow, say
 from keras_seqzoo.cli.inputs import read_lines
-from keras_seqzoo.serving.versions import check_exists
+from keras_seqzoo.files import check_exists
 
 
 def export_command(
@@ -36,7 +36,7 @@ def export_command(
         check_exists(warmup)
     load_tensorflow()
     from keras_seqzoo.serving.export import export_model
-    from keras_seqzoo.serving.saved import load_keras_file
+    from keras_seqzoo.tasks.keras_file import load_keras_file
 
     say(f"Exporting {model}, and asking it as a server will", quiet)
     loaded = load_keras_file(model, trust)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from keras_seqzoo.cli.console import load_tensorflow
-from keras_seqzoo.serving.versions import check_exists
+from keras_seqzoo.files import check_exists
 
 
 def generate_command(
@@ -32,8 +32,8 @@ def generate_command(
     """Write on from prompts with a language model; prints a text for each."""
     check_exists(model)
     load_tensorflow()
-    from keras_seqzoo.serving.saved import load_keras_file
     from keras_seqzoo.tasks.generate import TextGenerator
+    from keras_seqzoo.tasks.keras_file import load_keras_file
 
     loaded = load_keras_file(model)
     if not isinstance(loaded, TextGenerator):

@@ -177,7 +177,7 @@ def read_lines(path: Path, pair: bool) -> list[Any]:
     Raises:
         ValueError: a line without a tab, or with two of them, where there should be pairs.
     """
-    from keras_seqzoo.data.packing import read_corpus
+    from keras_seqzoo.batches.packing import read_corpus
 
     lines = read_corpus(path)[0].splitlines()
     if pair:

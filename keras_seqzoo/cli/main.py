@@ -7,7 +7,6 @@ from types import TracebackType
 
 import typer
 
-from keras_seqzoo import __version__
 from keras_seqzoo.cli import (
     audit,
     compare,
@@ -24,6 +23,7 @@ from keras_seqzoo.cli import (
 )
 from keras_seqzoo.cli.command import Command
 from keras_seqzoo.cli.console import problem
+from keras_seqzoo.version import __version__
 
 INTERRUPTED = 130
 

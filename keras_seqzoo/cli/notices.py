@@ -11,7 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from keras_seqzoo.data.stream import TextStream
     from keras_seqzoo.data.table import TextTable
-    from keras_seqzoo.evaluation.report import Report
+    from keras_seqzoo.reports.report import Report
 
 _COUNTED = 10_000  # texts that are tokenised to find how many are cut
 _LINEAR_ROWS = 50_000  # above, the linear model takes too long
@@ -21,7 +21,7 @@ _CLEARLY = 0.01  # nats a text
 def cut_texts(model: Any, table: TextTable | TextStream) -> str | None:
     """Tells how many texts the model does not read to their end; None where it reads them all."""
     from keras_seqzoo.data.table import TextTable
-    from keras_seqzoo.evaluation.single import count_texts_cut
+    from keras_seqzoo.reports.single import count_texts_cut
 
     if isinstance(table, TextTable):
         texts: Any = table.texts
@@ -65,7 +65,7 @@ def linear_model(
 
     from keras_seqzoo.comparison.baselines import BASELINES
     from keras_seqzoo.data.table import TextTable
-    from keras_seqzoo.evaluation.report import evaluate
+    from keras_seqzoo.reports.report import evaluate
 
     if (
         not isinstance(train, TextTable)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from keras_seqzoo.data.stream import TextStream
     from keras_seqzoo.data.table import TextTable
-    from keras_seqzoo.evaluation.report import Report
+    from keras_seqzoo.reports.report import Report
     from keras_seqzoo.tasks.model import TextModel
 
     Table = TextTable | TextStream
@@ -249,7 +249,7 @@ def train_command(
         say(told)
     report, linear = None, None
     if len(test_table):
-        from keras_seqzoo.evaluation.report import evaluate
+        from keras_seqzoo.reports.report import evaluate
 
         try:
             report = evaluate(built, test_table)
@@ -291,8 +291,8 @@ def _fit(
     callbacks: list[keras.callbacks.Callback],
     quiet: bool,
 ) -> dict[str, Any]:
+    from keras_seqzoo.batches.pipeline import make_dataset
     from keras_seqzoo.cli.progress import EpochProgress
-    from keras_seqzoo.data.pipeline import make_dataset
 
     progress = EpochProgress(messages, epochs)
     begun = time.monotonic()

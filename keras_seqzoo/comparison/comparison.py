@@ -115,7 +115,7 @@ class Comparison:
             baseline = BASELINES[model["candidate"]["model"]]()
             baseline.fit(self._store.part("train"), self._store.part("valid"))
             return baseline
-        from keras_seqzoo.serving.saved import load_keras_file
+        from keras_seqzoo.tasks.keras_file import load_keras_file
 
         return load_keras_file(self.file(label), trust)
 

@@ -11,9 +11,9 @@ import keras
 import numpy as np
 
 from keras_seqzoo import zoo
+from keras_seqzoo.batches.pipeline import make_dataset
 from keras_seqzoo.comparison.budget import BudgetedLearningRate, TimeBudget
 from keras_seqzoo.comparison.candidates import KEEP, Candidate, Plan
-from keras_seqzoo.data.pipeline import make_dataset
 from keras_seqzoo.data.table import TextTable
 from keras_seqzoo.evaluation.results import Run, own_task
 from keras_seqzoo.tasks.model import TextModel

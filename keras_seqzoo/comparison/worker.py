@@ -32,7 +32,7 @@ from keras_seqzoo.comparison.candidates import Candidate, Plan
 from keras_seqzoo.comparison.store import PARTS, ModelRecord, Store, write_json
 from keras_seqzoo.data.table import TextTable
 from keras_seqzoo.evaluation.results import Run, architecture, own_task
-from keras_seqzoo.evaluation.single import count_texts_cut
+from keras_seqzoo.reports.single import count_texts_cut
 
 if TYPE_CHECKING:
     from keras_seqzoo.comparison.training import Emit

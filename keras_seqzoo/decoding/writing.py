@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from keras_seqzoo.checks import check_whole
 from keras_seqzoo.decoding.samplers import sample_tokens
-from keras_seqzoo.preprocessing.base import FEATURES, Preprocessor
+from keras_seqzoo.features import FEATURES
+from keras_seqzoo.preprocessing.base import Preprocessor
 
 FEATURE_SPECS = dict.fromkeys(FEATURES, tf.TensorSpec([None, None], tf.int32))
 

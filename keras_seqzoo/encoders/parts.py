@@ -75,7 +75,7 @@ def text_chunks(data: Any, rows: int = 16384) -> Iterator[Sequence[str]]:
     import tensorflow as tf
 
     if isinstance(data, (str, os.PathLike)):
-        from keras_seqzoo.data.packing import read_corpus
+        from keras_seqzoo.batches.packing import read_corpus
 
         data = read_corpus(data)
     if hasattr(data, "chunks"):
@@ -249,41 +249,3 @@ def learn_pairs(
         )
     vocabulary, merges = read_byte_pairs(vocabulary, merges)
     return BytePairPreprocessor(sequence_length, vocabulary, merges, **special)
-
-
-def saved_parts(path: str, name: str) -> EncoderParts:
-    """Takes the encoder, vocabulary and optimizer settings of a saved model.
-
-    Args:
-        path: a `.keras` file of this package.
-        name: the model that the file must hold.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: the file holds something else.
-    """
-    from keras_seqzoo.serving.saved import load_keras_file
-
-    model: Any = load_keras_file(path)
-    if model.name != name:
-        raise ValueError(
-            f"The file must hold the model that is asked for. Build {model.name!r} instead. "
-            f"Received: {path} holds a {model.name!r}, name={name!r}"
-        )
-    if not hasattr(model, "poolings") or model.optimizer is None:
-        raise ValueError(
-            "The file must hold a classifier or a language model, compiled: others have no "
-            "settings to train on with. For a prompt, take the file of its language model. "
-            f"Received: {path} holds a {type(model).__name__}"
-        )
-    optimizer = model.optimizer
-    return EncoderParts(
-        model.encoder,
-        model.preprocessor,
-        pooling=model.pooling,
-        optimizer=lambda: type(optimizer).from_config(optimizer.get_config()),
-        dropout=model.dropout,
-        poolings=model.poolings,
-        schedule=model.schedule,
-        warmup=model.warmup,
-    )

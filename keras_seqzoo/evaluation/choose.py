@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from keras_seqzoo.evaluation.leaderboard import leaderboard
-from keras_seqzoo.evaluation.metrics import holm, paired_tests
 from keras_seqzoo.evaluation.results import Results
+from keras_seqzoo.metrics.statistics import holm, paired_tests
 from keras_seqzoo.tasks.base import Metric, Task
 
 LEVEL = 0.05

@@ -15,7 +15,7 @@ def environment() -> dict[str, str]:
 
     It imports neither TensorFlow nor Keras; what is not installed is "not installed".
     """
-    from keras_seqzoo import __version__
+    from keras_seqzoo.version import __version__
 
     return {
         "keras_seqzoo": __version__,

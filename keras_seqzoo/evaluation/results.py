@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_seqzoo.evaluation.report import Report
+from keras_seqzoo.evaluation.scores import Scores
 from keras_seqzoo.tasks import task_for
 from keras_seqzoo.tasks.base import Task
 
@@ -156,18 +156,18 @@ class Results:
         return self.task.classes
 
     @cached_property
-    def reports(self) -> dict[str, list[Report]]:
+    def reports(self) -> dict[str, list[Scores]]:
         """The scores of each run, by label of the model; models without runs are left out."""
         return {
             entry.label: [
-                Report.from_predictions(self.labels, run.outputs, run.task or self.task)
+                Scores.from_predictions(self.labels, run.outputs, run.task or self.task)
                 for run in entry.runs
             ]
             for entry in self.entries
             if entry.runs
         }
 
-    def report(self, label: str) -> Report:
+    def report(self, label: str) -> Scores:
         """The scores of a model's kept run."""
         entry = next(e for e in self.entries if e.label == label)
         return self.reports[label][list(entry.runs).index(entry.kept)]

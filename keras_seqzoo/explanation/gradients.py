@@ -22,7 +22,7 @@ import tensorflow as tf
 from keras_seqzoo.checks import check_whole
 from keras_seqzoo.explanation.removal import joined_spans, own_spans
 from keras_seqzoo.explanation.words import Question
-from keras_seqzoo.preprocessing.base import FEATURES
+from keras_seqzoo.features import FEATURES
 from keras_seqzoo.tasks.head import TextPredictor
 
 _MOST_STEPS = 512

@@ -10,8 +10,8 @@ import numpy as np
 from safetensors import SafetensorError
 
 from keras_seqzoo.checks import check_whole
+from keras_seqzoo.features import FEATURES
 from keras_seqzoo.hub.freezing import freeze
-from keras_seqzoo.preprocessing.base import FEATURES
 
 
 @keras.saving.register_keras_serializable("keras_seqzoo")

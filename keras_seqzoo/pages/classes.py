@@ -12,9 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from keras_seqzoo.evaluation.metrics import accuracy_by_length, calibration_bins
-from keras_seqzoo.evaluation.report import Report
 from keras_seqzoo.evaluation.results import Results
+from keras_seqzoo.evaluation.scores import Scores
+from keras_seqzoo.metrics.statistics import accuracy_by_length, calibration_bins
 from keras_seqzoo.pages import frames
 from keras_seqzoo.pages.drawing import BLUE, GREY, INK, RED, wrapped
 from keras_seqzoo.pages.figures import by_length, f1_by_name, panels
@@ -185,7 +185,7 @@ def accuracy_of_lengths(
     return by_length(labels, columns, {"": table}, "accuracy", "accuracy")
 
 
-def verdict(report: Report, row: int) -> list[Said]:
+def verdict(report: Scores, row: int) -> list[Said]:
     """What was said of a test row, and which class it is of."""
     said = int(report.outputs[row].argmax())
     return [

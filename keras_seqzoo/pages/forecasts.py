@@ -13,13 +13,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from keras_seqzoo.evaluation.environment import environment
-from keras_seqzoo.evaluation.forecasts import forecast_errors
+from keras_seqzoo.metrics.forecasts import forecast_errors
 from keras_seqzoo.pages.drawing import BLUE, GREEN, GREY, INK, ORANGE, RED, inline_svg, png, style
 from keras_seqzoo.pages.output import check_place, write_atomically
 from keras_seqzoo.pages.page import template
 
 if TYPE_CHECKING:
-    from keras_seqzoo.evaluation.report import Report
+    from keras_seqzoo.evaluation.scores import Scores
 
 _MOST_POINTS = 250  # of a line, the latest ones
 _COLOURS = (BLUE, ORANGE, GREEN, RED, GREY)
@@ -82,7 +82,7 @@ def errors_by_step(errors: Mapping[str, pd.DataFrame], column: str) -> Figure:
     """Draws MASE over the steps of the horizon, a line a forecaster.
 
     Args:
-        errors: frames of `evaluation.forecasts.forecast_errors`, by forecaster.
+        errors: frames of `metrics.forecasts.forecast_errors`, by forecaster.
         column: which column.
     """
     with style():
@@ -108,7 +108,7 @@ def errors_by_step(errors: Mapping[str, pd.DataFrame], column: str) -> Figure:
 
 
 def write_report(
-    report: Report,
+    report: Scores,
     path: str | os.PathLike[str],
     table: Any,
     name: str,

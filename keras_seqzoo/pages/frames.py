@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from keras_seqzoo.evaluation.report import Report
 from keras_seqzoo.evaluation.results import Results
+from keras_seqzoo.evaluation.scores import Scores
 
 
 def curves(results: Results) -> pd.DataFrame:
@@ -38,7 +38,7 @@ def curves(results: Results) -> pd.DataFrame:
 
 
 def of_kept_runs(
-    results: Results, table: Callable[[Report], pd.DataFrame], columns: Sequence[str] = ()
+    results: Results, table: Callable[[Scores], pd.DataFrame], columns: Sequence[str] = ()
 ) -> pd.DataFrame:
     """Returns a table of the kept run of each model, one under the other.
 

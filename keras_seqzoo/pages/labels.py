@@ -13,9 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.metrics import precision_recall_curve
 
-from keras_seqzoo.evaluation.metrics import mean_by_length
-from keras_seqzoo.evaluation.report import Report
 from keras_seqzoo.evaluation.results import Results
+from keras_seqzoo.evaluation.scores import Scores
+from keras_seqzoo.metrics.statistics import mean_by_length
 from keras_seqzoo.pages import frames
 from keras_seqzoo.pages.drawing import BLUE, GREY, RED
 from keras_seqzoo.pages.figures import by_length, f1_by_name, panels
@@ -104,7 +104,7 @@ def draw_lengths(
     return by_length(labels, columns, {"": table}, "sample_f1", "F1 of a text")
 
 
-def verdict(report: Report, row: int) -> list[Said]:
+def verdict(report: Scores, row: int) -> list[Said]:
     """Which labels of a test row were missed, given though it has not got them, and found."""
     task: Any = report.task
     given, has = task.chosen_labels(report.outputs[[row]])[0], report.labels[row] > 0

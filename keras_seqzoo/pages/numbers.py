@@ -12,9 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from keras_seqzoo.evaluation.metrics import mean_by_length
-from keras_seqzoo.evaluation.report import Report
 from keras_seqzoo.evaluation.results import Results
+from keras_seqzoo.evaluation.scores import Scores
+from keras_seqzoo.metrics.statistics import mean_by_length
 from keras_seqzoo.pages import frames
 from keras_seqzoo.pages.drawing import BLUE, GREY
 from keras_seqzoo.pages.figures import by_length, panels, titles_of
@@ -37,7 +37,7 @@ _BINS = 24
 def predicted(results: Results) -> pd.DataFrame:
     """Returns `model`, `number`, `row` (from 1, of the test), `truth`, `answer`; kept runs."""
 
-    def rows(report: Report, name: str, i: int) -> pd.DataFrame:
+    def rows(report: Scores, name: str, i: int) -> pd.DataFrame:
         truth, answer = report.labels[:, i], report.outputs[:, i]
         rows = np.arange(1, len(truth) + 1)
         return pd.DataFrame({"number": name, "row": rows, "truth": truth, "answer": answer})
@@ -52,7 +52,7 @@ def residuals(results: Results) -> pd.DataFrame:
     """
     reports = [results.report(label) for label in results.reports]
 
-    def counts(report: Report, name: str, i: int) -> pd.DataFrame:
+    def counts(report: Scores, name: str, i: int) -> pd.DataFrame:
         off = np.concatenate([r.outputs[:, i] - r.labels[:, i] for r in reports])
         edges = np.linspace(off.min(), off.max() if np.ptp(off) else off.min() + 1, _BINS + 1)
         rows, _ = np.histogram(report.outputs[:, i] - report.labels[:, i], edges)
@@ -71,7 +71,7 @@ def lengths(results: Results) -> pd.DataFrame:
         return pd.DataFrame(columns=["model", *columns])
     words = frames.words(results)
 
-    def grouped(report: Report, name: str, i: int) -> pd.DataFrame:
+    def grouped(report: Scores, name: str, i: int) -> pd.DataFrame:
         found = mean_by_length(np.abs(report.outputs[:, i] - report.labels[:, i]), words)
         return found.rename(columns={"mean": "mae"}).assign(number=name)
 
@@ -79,7 +79,7 @@ def lengths(results: Results) -> pd.DataFrame:
 
 
 def _by_number(results: Results, table: Any, columns: list[str]) -> pd.DataFrame:
-    def of_report(report: Report) -> pd.DataFrame:
+    def of_report(report: Scores) -> pd.DataFrame:
         names = enumerate(report.task.names)
         return pd.concat([table(report, name, i) for i, name in names], ignore_index=True)
 
@@ -212,7 +212,7 @@ def context(results: Results, labels: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def verdict(report: Report, row: int) -> list[Said]:
+def verdict(report: Scores, row: int) -> list[Said]:
     """Which numbers were said, and which are true."""
     said = []
     for i, name in enumerate(report.task.names):

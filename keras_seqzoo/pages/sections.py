@@ -10,8 +10,8 @@ import pandas as pd
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from keras_seqzoo.evaluation.report import Report
 from keras_seqzoo.evaluation.results import Results
+from keras_seqzoo.evaluation.scores import Scores
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def _nothing(results: Results, labels: Sequence[str]) -> dict[str, Any]:
     return {}
 
 
-def _unsaid(report: Report, row: int) -> list[Said]:
+def _unsaid(report: Scores, row: int) -> list[Said]:
     return []
 
 
@@ -79,6 +79,6 @@ class Sections:
     template: str = ""
     drawings: Mapping[str, Drawing] = field(default_factory=dict)
     context: Callable[[Results, Sequence[str]], dict[str, Any]] = _nothing
-    verdict: Callable[[Report, int], list[Said]] = _unsaid
+    verdict: Callable[[Scores, int], list[Said]] = _unsaid
     mistakes: str = "Worst answers"
     about_one: Callable[[Results, pd.DataFrame, str], list[Markup]] = _untold

@@ -14,7 +14,6 @@ import tensorflow as tf
 
 from keras_seqzoo.preprocessing.spans import Span, aligned
 
-FEATURES = ("token_ids", "padding_mask", "segment_ids")
 _BETWEEN = (-1, -1)
 SEPARATOR = -1  # stands between the ids of two texts until `pack` puts the encoder's own there
 

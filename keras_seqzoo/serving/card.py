@@ -9,13 +9,14 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_seqzoo import __version__, zoo
+from keras_seqzoo import zoo
 from keras_seqzoo.data.targets import OneOf
 from keras_seqzoo.serving.audit import Audit
 from keras_seqzoo.tasks import task_from_dict
 from keras_seqzoo.tasks.base import Task, shown_names
 from keras_seqzoo.tasks.classify import Classify
 from keras_seqzoo.tasks.model import TextModel
+from keras_seqzoo.version import __version__
 
 # The oldest TensorFlow whose loaders our exports are checked in (`make test-tf2.20`).
 OLDEST_CHECKED = "2.20"

@@ -5,20 +5,17 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_seqzoo.data.series import SeriesTable
-from keras_seqzoo.hub.archive import trusting_graphs
 from keras_seqzoo.preprocessing.base import as_pairs, as_strings
 from keras_seqzoo.serving.card import task_of_card
-from keras_seqzoo.serving.keras_file import check_keras_file
-from keras_seqzoo.serving.versions import CARD, check_exists, find_version
+from keras_seqzoo.serving.versions import CARD, find_version
+from keras_seqzoo.tasks.keras_file import load_keras_file
 from keras_seqzoo.tasks.model import TextModel
 
 
@@ -116,31 +113,6 @@ class SavedPredictor:
             answer = self._answer(values=tf.constant(values[rows]))
             answers[rows] = self.task.outputs_of({k: v.numpy() for k, v in answer.items()})
         return answers
-
-
-def load_keras_file(path: str | os.PathLike[str], trust: bool = False) -> TextModel:
-    """Loads a `.keras` file that a model of this package was saved to.
-
-    Args:
-        path: the file.
-        trust: whether it may hold a TensorFlow graph, as models of TF Hub's encoders do. A graph
-            is a program. Python code in a file is refused all the same.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: damaged, a model of something else, code, a graph that is not trusted, or a
-            file that asks for far more memory than it has bytes.
-    """
-    check_exists(path)
-    check_keras_file(Path(path))
-    with trusting_graphs() if trust else nullcontext():
-        model = keras.models.load_model(path)
-    if not isinstance(model, TextModel):
-        raise ValueError(
-            "This .keras file does not hold a model of keras_seqzoo. "
-            f"Received: {path} with a {type(model).__name__}"
-        )
-    return model
 
 
 def load_predictor(path: str | os.PathLike[str], trust: bool = False) -> TextModel | SavedPredictor:

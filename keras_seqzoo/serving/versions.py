@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from keras_seqzoo.files import check_exists
+
 _NUMBER = re.compile("[0-9]{1,19}")  # what TensorFlow Serving takes for a version
 CARD = Path("assets.extra") / "model_card.json"
 
@@ -55,16 +57,6 @@ def check_model_path(path: str | os.PathLike[str]) -> None:
         check_exists(path)
     else:
         find_version(Path(path))
-
-
-def check_exists(path: str | os.PathLike[str]) -> None:
-    """Raises where there is no file.
-
-    Raises:
-        FileNotFoundError: no such file.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"There is no such file. Check the path. Received: {path}")
 
 
 def check_answers(directory: str | os.PathLike[str], card: Mapping[str, Any]) -> None:

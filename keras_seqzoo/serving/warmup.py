@@ -84,7 +84,7 @@ def write(
         name: of the model in the server.
         rows: what `choose` returned, at least one.
     """
-    from keras_seqzoo.preprocessing.base import FEATURES
+    from keras_seqzoo.features import FEATURES
 
     together = model.samples(rows)
     count = len(next(iter(together.values())))

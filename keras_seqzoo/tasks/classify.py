@@ -13,7 +13,7 @@ from sklearn import metrics
 
 from keras_seqzoo.data.naming import label_numbers
 from keras_seqzoo.data.targets import OneOf
-from keras_seqzoo.evaluation.metrics import calibration_error, intervals
+from keras_seqzoo.metrics.statistics import calibration_error, intervals
 from keras_seqzoo.tasks.base import Head, Metric, Task
 
 if TYPE_CHECKING:
@@ -288,7 +288,7 @@ class Classify(Task):
     def intervals(
         self, labels: Any, runs: Sequence[Any], tasks: Sequence[Any] = ()
     ) -> dict[str, tuple[float, float]]:
-        """Of `accuracy` and `macro_f1`; see `evaluation.metrics.intervals`."""
+        """Of `accuracy` and `macro_f1`; see `metrics.statistics.intervals`."""
         return intervals(labels, [run.argmax(axis=1) for run in runs], len(self.names))
 
     def row_scores(self, labels: Any, outputs: Any) -> npt.NDArray[np.float64]:

@@ -10,9 +10,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_seqzoo.features import FEATURES
 from keras_seqzoo.layers.pooling import choose_pooling, pooled_vectors
 from keras_seqzoo.options import option
-from keras_seqzoo.preprocessing.base import FEATURES, Preprocessor, with_a_token
+from keras_seqzoo.preprocessing.base import Preprocessor, with_a_token
 from keras_seqzoo.tasks.base import Task
 from keras_seqzoo.tasks.model import ServingFunction, TextModel
 

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from keras_seqzoo.evaluation.forecasts import forecast_errors, naive_scale
-from keras_seqzoo.evaluation.metrics import bootstrap
+from keras_seqzoo.metrics.forecasts import forecast_errors, naive_scale
+from keras_seqzoo.metrics.statistics import bootstrap
 from keras_seqzoo.tasks.base import Head, Metric, Task, targets_of
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_seqzoo.batches.packing import pack_tokens, packed_batches, read_corpus
 from keras_seqzoo.checks import check_rate, check_whole
-from keras_seqzoo.data.packing import pack_tokens, packed_batches, read_corpus
 from keras_seqzoo.data.stream import TextStream
 from keras_seqzoo.data.table import TextTable
 from keras_seqzoo.decoding.recurrent import RecurrentDecoding
@@ -32,8 +32,9 @@ from keras_seqzoo.decoding.writing import (
     spelt,
     valid_utf8,
 )
+from keras_seqzoo.features import FEATURES
 from keras_seqzoo.options import option
-from keras_seqzoo.preprocessing.base import FEATURES, Preprocessor, as_strings, is_text
+from keras_seqzoo.preprocessing.base import Preprocessor, as_strings, is_text
 from keras_seqzoo.tasks.base import Task
 from keras_seqzoo.tasks.model import ServingFunction, TextModel
 
@@ -196,7 +197,7 @@ class TextGenerator(TextModel):
     def own_dataset(
         self, table: Any, batch_size: int = 32, shuffle: bool = False, seed: int | None = None
     ) -> tf.data.Dataset:
-        """Makes the dataset that `fit` and `evaluate` read; see `data.packing.packed_batches`.
+        """Makes the dataset that `fit` and `evaluate` read; see `batches.packing.packed_batches`.
 
         Args:
             table: the path of a text file, a list of strings, a table or a stream; its ids are

@@ -10,8 +10,9 @@ import tensorflow as tf
 
 from keras_seqzoo.checks import check_rate, check_whole
 from keras_seqzoo.data.targets import OneOf
+from keras_seqzoo.features import FEATURES
 from keras_seqzoo.layers.pooling import POOLINGS, choose_pooling, pooled_vectors
-from keras_seqzoo.preprocessing.base import FEATURES, Preprocessor
+from keras_seqzoo.preprocessing.base import Preprocessor
 from keras_seqzoo.preprocessing.windows import Windows
 from keras_seqzoo.tasks import task_from_dict
 from keras_seqzoo.tasks.base import Head, Task

@@ -15,13 +15,19 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_seqzoo.batches.pipeline import (
+    LENGTH_MULTIPLE,
+    make_dataset,
+    text_windows,
+    window_batches,
+)
 from keras_seqzoo.checks import check_rate
-from keras_seqzoo.data.pipeline import LENGTH_MULTIPLE, make_dataset, text_windows, window_batches
 from keras_seqzoo.data.stream import TextStream
 from keras_seqzoo.data.table import TextTable
+from keras_seqzoo.features import FEATURES
 from keras_seqzoo.layers.pooling import pool
 from keras_seqzoo.layers.recurrent import set_xla
-from keras_seqzoo.preprocessing.base import FEATURES, Preprocessor, is_text, with_a_token
+from keras_seqzoo.preprocessing.base import Preprocessor, is_text, with_a_token
 from keras_seqzoo.tasks.base import Task
 from keras_seqzoo.training.distributed import DistributedModel, listed
 from keras_seqzoo.training.schedules import LearningRateOverFit, check_schedule

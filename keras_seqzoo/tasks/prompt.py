@@ -11,9 +11,10 @@ import numpy as np
 
 from keras_seqzoo.data.targets import OneOf
 from keras_seqzoo.decoding.transformer import TransformerDecoding
+from keras_seqzoo.features import FEATURES
 from keras_seqzoo.layers.labels import LabelScores
 from keras_seqzoo.options import option
-from keras_seqzoo.preprocessing.base import FEATURES, Preprocessor
+from keras_seqzoo.preprocessing.base import Preprocessor
 from keras_seqzoo.preprocessing.prompt import PromptPreprocessor
 from keras_seqzoo.tasks.classify import Classify, check_class_names
 from keras_seqzoo.tasks.model import TextModel

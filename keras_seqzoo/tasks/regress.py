@@ -12,7 +12,7 @@ import pandas as pd
 from scipy import stats
 from sklearn import metrics
 
-from keras_seqzoo.evaluation.metrics import bootstrap
+from keras_seqzoo.metrics.statistics import bootstrap
 from keras_seqzoo.tasks.base import Head, Metric, Task, targets_of
 
 if TYPE_CHECKING:

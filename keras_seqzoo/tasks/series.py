@@ -10,9 +10,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_seqzoo.batches.series import series_batches
 from keras_seqzoo.checks import check_rate, check_whole
 from keras_seqzoo.data.series import SeriesTable
-from keras_seqzoo.data.series_batches import series_batches
 from keras_seqzoo.preprocessing.windows import Windows
 from keras_seqzoo.tasks import task_from_dict
 from keras_seqzoo.tasks.base import Task
@@ -94,7 +94,7 @@ class SeriesPredictor(TextModel):
     def own_dataset(
         self, table: Any, batch_size: int, shuffle: bool, seed: int | None
     ) -> tf.data.Dataset:
-        """Batches of windows, see `data.series_batches`."""
+        """Batches of windows, see `batches.series`."""
         if not isinstance(table, SeriesTable):
             raise TypeError(
                 "`table` must be a SeriesTable for this model. Use read_series(source) first. "

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_seqzoo.data.passes import Passes, Share, passes_of
+from keras_seqzoo.batches.passes import Passes, Share, passes_of
 from keras_seqzoo.training import loop
 from keras_seqzoo.training.cluster import Cluster
 from keras_seqzoo.training.collectives import Collectives

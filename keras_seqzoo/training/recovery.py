@@ -17,9 +17,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_seqzoo import __version__
-from keras_seqzoo.data.passes import Passes
+from keras_seqzoo.batches.passes import Passes
 from keras_seqzoo.files import whole
+from keras_seqzoo.version import __version__
 
 PREEMPTED = 175
 RESUME = ("if_any", "must", "never")

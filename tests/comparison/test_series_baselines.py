@@ -8,7 +8,7 @@ import pytest
 
 from keras_seqzoo.comparison.series_baselines import SERIES_BASELINES, LastValue, Ridge, Seasonal
 from keras_seqzoo.data.series import read_series
-from keras_seqzoo.evaluation.forecasts import forecast_errors, naive_scale
+from keras_seqzoo.metrics.forecasts import forecast_errors, naive_scale
 
 
 def table_of(values, window, horizon, **columns):

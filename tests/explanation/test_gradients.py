@@ -20,7 +20,7 @@ import keras_seqzoo as sz
 from keras_seqzoo.data.targets import Number, OneOf
 from keras_seqzoo.explanation import gradients
 from keras_seqzoo.explanation.gradients import integrated_gradients
-from keras_seqzoo.preprocessing.base import FEATURES
+from keras_seqzoo.features import FEATURES
 from keras_seqzoo.preprocessing.words import WordPreprocessor
 from keras_seqzoo.tasks.classify import Classify
 from keras_seqzoo.tasks.head import TextPredictor

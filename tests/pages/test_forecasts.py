@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from keras_seqzoo.evaluation.forecasts import forecast_errors
+from keras_seqzoo.metrics.forecasts import forecast_errors
 from keras_seqzoo.pages.drawing import inline_svg
 from keras_seqzoo.pages.forecasts import errors_by_step, forecast_frame, forecasts
 

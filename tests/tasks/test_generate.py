@@ -15,7 +15,7 @@ import tensorflow as tf
 from trained import few
 
 import keras_seqzoo as sz
-from keras_seqzoo.data.packing import pack_tokens, packed_batches, read_corpus
+from keras_seqzoo.batches.packing import pack_tokens, packed_batches, read_corpus
 from keras_seqzoo.preprocessing.bytepair import BytePairPreprocessor, byte_signs
 
 VERSE = "red wheel barrow\n"

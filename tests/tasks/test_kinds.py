@@ -17,8 +17,9 @@ from trained import MODELS, RATES
 
 import keras_seqzoo as sz
 from keras_seqzoo.data.inputs import INPUTS
-from keras_seqzoo.serving.saved import SavedPredictor, load_keras_file
+from keras_seqzoo.serving.saved import SavedPredictor
 from keras_seqzoo.tasks import task_from_dict
+from keras_seqzoo.tasks.keras_file import load_keras_file
 from keras_seqzoo.tasks.label import best_thresholds
 
 TEXTS = POSITIVE + NEGATIVE

@@ -13,7 +13,7 @@ import tensorflow as tf
 from trained import MODELS, few
 
 import keras_seqzoo as sz
-from keras_seqzoo.data.passes import Share
+from keras_seqzoo.batches.passes import Share
 
 TWO = ["CPU:0", "CPU:1"]
 # What is the same code for all is tried with these.

@@ -31,7 +31,7 @@ from keras_seqzoo.hub.encoder import HubEncoder, hub_encoder
 from keras_seqzoo.preprocessing.bytepair import BytePairPreprocessor
 from keras_seqzoo.preprocessing.hub import HubPreprocessor
 from keras_seqzoo.preprocessing.sentencepiece import SentencePiecePreprocessor
-from keras_seqzoo.serving.saved import load_keras_file
+from keras_seqzoo.tasks.keras_file import load_keras_file
 
 LOADERS = [keras.models.load_model, load_keras_file]
 _watching: list[list[str]] = []

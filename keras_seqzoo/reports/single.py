@@ -17,8 +17,8 @@ from keras_seqzoo.evaluation.results import Costs, Entry, Results, Run, architec
 from keras_seqzoo.names import last_part
 
 if TYPE_CHECKING:
-    from keras_seqzoo.evaluation.report import Report
     from keras_seqzoo.explanation.explanation import Explanation
+    from keras_seqzoo.reports.report import Report
 
 _MISTAKES = 10
 _BLOCK = 4096  # texts that are tokenised at once

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from keras_seqzoo.data.passes import (
+from keras_seqzoo.batches.passes import (
     Passes,
     Share,
     batches_of_rows,

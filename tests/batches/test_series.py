@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from keras_seqzoo.data.passes import Share
+from keras_seqzoo.batches.passes import Share
+from keras_seqzoo.batches.series import series_batches
 from keras_seqzoo.data.series import read_series
-from keras_seqzoo.data.series_batches import series_batches
 
 
 @pytest.fixture

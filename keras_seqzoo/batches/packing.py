@@ -11,9 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_seqzoo.checks import check_whole
-from keras_seqzoo.data.encoding import byte_order_mark
-from keras_seqzoo.data.passes import (
+from keras_seqzoo.batches.passes import (
     Passes,
     Share,
     batches_of_rows,
@@ -21,7 +19,9 @@ from keras_seqzoo.data.passes import (
     draw_seed,
     order_seed,
 )
-from keras_seqzoo.data.pipeline import text_windows
+from keras_seqzoo.batches.pipeline import text_windows
+from keras_seqzoo.checks import check_whole
+from keras_seqzoo.data.encoding import byte_order_mark
 from keras_seqzoo.preprocessing.base import Preprocessor
 
 # No token reaches over the start of a line that begins with a word, so there a text may be cut.

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import mean_absolute_error, root_mean_squared_error
 
-from keras_seqzoo.evaluation.forecasts import forecast_errors, naive_scale
+from keras_seqzoo.metrics.forecasts import forecast_errors, naive_scale
 
 
 class TestErrors:

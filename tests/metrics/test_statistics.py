@@ -11,7 +11,7 @@ import pytest
 from scipy.stats import norm, permutation_test
 from sklearn.metrics import f1_score
 
-from keras_seqzoo.evaluation import metrics
+from keras_seqzoo.metrics import statistics as metrics
 
 
 @pytest.mark.parametrize(("classes", "bins"), [(2, 15), (4, 10), (50, 1)])

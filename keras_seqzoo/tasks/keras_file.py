@@ -1,16 +1,25 @@
-"""Looks into a `.keras` file before Keras reads it: sizes, links to other files, code."""
+"""`.keras` files: looked into before Keras reads them, loaded, and built upon."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import stat
 import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path, PurePosixPath
 from typing import Any
+
+import keras
+
+from keras_seqzoo.encoders.parts import EncoderParts
+from keras_seqzoo.files import check_exists
+from keras_seqzoo.hub.archive import trusting_graphs
+from keras_seqzoo.tasks.model import TextModel
 
 _PARTS = ("config.json", "metadata.json", "model.weights.h5")
 
@@ -25,6 +34,67 @@ _DAMAGED = (zipfile.BadZipFile, zlib.error, OSError, EOFError, KeyError, Runtime
 
 # Layers that bring code or read a path, which no model of this package has.
 _CODE = ("__lambda__", "Lambda", "TFSMLayer", "TorchModuleWrapper")
+
+
+def load_keras_file(path: str | os.PathLike[str], trust: bool = False) -> TextModel:
+    """Loads a `.keras` file that a model of this package was saved to.
+
+    Args:
+        path: the file.
+        trust: whether it may hold a TensorFlow graph, as models of TF Hub's encoders do. A graph
+            is a program. Python code in a file is refused all the same.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: damaged, a model of something else, code, a graph that is not trusted, or a
+            file that asks for far more memory than it has bytes.
+    """
+    check_exists(path)
+    check_keras_file(Path(path))
+    with trusting_graphs() if trust else nullcontext():
+        model = keras.models.load_model(path)
+    if not isinstance(model, TextModel):
+        raise ValueError(
+            "This .keras file does not hold a model of keras_seqzoo. "
+            f"Received: {path} with a {type(model).__name__}"
+        )
+    return model
+
+
+def saved_parts(path: str, name: str) -> EncoderParts:
+    """Takes the encoder, vocabulary and optimizer settings of a saved model.
+
+    Args:
+        path: a `.keras` file of this package.
+        name: the model that the file must hold.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: the file holds something else.
+    """
+    model: Any = load_keras_file(path)
+    if model.name != name:
+        raise ValueError(
+            f"The file must hold the model that is asked for. Build {model.name!r} instead. "
+            f"Received: {path} holds a {model.name!r}, name={name!r}"
+        )
+    if not hasattr(model, "poolings") or model.optimizer is None:
+        raise ValueError(
+            "The file must hold a classifier or a language model, compiled: others have no "
+            "settings to train on with. For a prompt, take the file of its language model. "
+            f"Received: {path} holds a {type(model).__name__}"
+        )
+    optimizer = model.optimizer
+    return EncoderParts(
+        model.encoder,
+        model.preprocessor,
+        pooling=model.pooling,
+        optimizer=lambda: type(optimizer).from_config(optimizer.get_config()),
+        dropout=model.dropout,
+        poolings=model.poolings,
+        schedule=model.schedule,
+        warmup=model.warmup,
+    )
 
 
 def check_keras_file(path: Path) -> None:

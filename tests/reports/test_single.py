@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import keras_seqzoo as sz
-from keras_seqzoo.evaluation.single import results_of
+from keras_seqzoo.reports.single import results_of
 
 
 @pytest.fixture(scope="module")

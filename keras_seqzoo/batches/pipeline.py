@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
-from keras_seqzoo.checks import check_whole
-from keras_seqzoo.data.passes import (
+from keras_seqzoo.batches.passes import (
     Draw,
     Passes,
     Share,
@@ -28,6 +27,7 @@ from keras_seqzoo.data.passes import (
     draw_seed,
     order_seed,
 )
+from keras_seqzoo.checks import check_whole
 from keras_seqzoo.data.stream import TextStream
 from keras_seqzoo.data.table import TextTable
 from keras_seqzoo.files import whole

@@ -146,7 +146,7 @@ def test_stream_gives_what_the_table_gives(
 def test_stream_has_windows_of_whole_batches(
     words: WordPreprocessor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("keras_seqzoo.data.pipeline._STREAM_WINDOW_ROWS", 25)
+    monkeypatch.setattr("keras_seqzoo.batches.pipeline._STREAM_WINDOW_ROWS", 25)
     lines = [f"w{i},{i % 2}" for i in range(95)]
     (tmp_path / "a.csv").write_text("text,label\n" + "\n".join(lines) + "\n")
     stream = sz.read_table(tmp_path / "a.csv", stream=True)
@@ -188,7 +188,7 @@ def test_mirrored_replicas_share_a_batch(table: sz.TextTable, words: WordPreproc
 @pytest.fixture
 def stream(table: sz.TextTable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> sz.TextStream:
     """The rows of the table, 25 or fewer a window."""
-    monkeypatch.setattr("keras_seqzoo.data.pipeline._STREAM_WINDOW_ROWS", 25)
+    monkeypatch.setattr("keras_seqzoo.batches.pipeline._STREAM_WINDOW_ROWS", 25)
     lines = [f"{text},{label}" for text, label in zip(table.texts, table.labels, strict=True)]
     (tmp_path / "rows.csv").write_text("text,label\n" + "\n".join(lines) + "\n")
     return sz.read_table(tmp_path / "rows.csv", stream=True)

@@ -1,0 +1,1 @@
+"""From tables to batches of features: tokenised once, bucketed by length, drawn anew each epoch."""

@@ -1,0 +1,1 @@
+"""What answers are worth: figures, their intervals, and tests of differences. No TensorFlow."""

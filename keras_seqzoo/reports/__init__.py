@@ -1,0 +1,1 @@
+"""Reports of one model: its scores, and the page that shows them."""
