@@ -139,7 +139,7 @@ def _context(results: Results) -> dict[str, Any]:
             for label in labels
             if entries[label].mistakes
         },
-        "legend": legend()
+        "legend": legend(task.outcome)
         if any(explained for e in results.entries for _, explained in e.mistakes)
         else "",
         "data": results.data,

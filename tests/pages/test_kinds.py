@@ -204,6 +204,16 @@ def test_numbers_of_any_size_are_readable():
     assert re.search(r"lstm has the lowest MAE, 0\.0000\d{3}", small)
 
 
+def test_colours_are_explained_where_words_are_coloured_and_in_the_unit_of_the_answer(made):
+    assert "explains score" not in section(render(made["regress"]), "mistakes")
+    assert "that raise" not in section(render(made["regress"]), "mistakes")
+    words = section(render(make_number_results()), "mistakes")
+    assert "explains score by occlusion" in words
+    assert "raise" in words
+    assert "its unit" in words
+    assert "Scores are in probability" in section(render(made["label"]), "mistakes")
+
+
 def test_a_model_with_larger_errors_than_the_baseline_stands_above_it():
     words = Page(render(make_number_results(skills=[2.0, 0.2]))).words
     assert "gru stands above that baseline" in words
