@@ -93,7 +93,8 @@ def fixed(value: Any, decimals: int) -> str:
     """Returns a number with thousands apart; "<0.01" for what would round to 0, a dash for None."""
     if not _is_known(value):
         return UNKNOWN
-    if value == 0:
+    if -0.5 * 10**-decimals < value <= 0:
+        value = 0.0
         decimals = 0 if decimals < 3 else decimals
     if 0 < value < 0.5 * 10**-decimals:
         return f"<{10**-decimals:.{decimals}f}"
