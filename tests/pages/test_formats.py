@@ -7,7 +7,8 @@ from keras_seqzoo.pages import formats
 
 @pytest.mark.parametrize(
     ("value", "decimals", "text"),
-    [(1234.5, 0, "1,234"), (0.004, 2, "<0.01"), (0.0, 2, "0"), (-0.0001, 3, "0.000"), (None, 1, "\N{EN DASH}"),
+    [(1234.5, 0, "1,234"), (0.004, 2, "<0.01"), (0.0, 2, "0"), (-0.0001, 3, "0.000"),
+     (None, 1, "\N{EN DASH}"),
      (float("nan"), 1, "\N{EN DASH}"), (-2.5, 1, "\N{MINUS SIGN}2.5")],
 )  # fmt: skip
 def test_fixed(value, decimals, text):
