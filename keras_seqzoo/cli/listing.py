@@ -9,9 +9,10 @@ import typer
 
 from keras_seqzoo import zoo
 from keras_seqzoo.cli.console import results
+from keras_seqzoo.cli.options import TARGET_OF_TASK
 from keras_seqzoo.encoders.registry import MODELS, Builder
 from keras_seqzoo.options import options_of
-from keras_seqzoo.tasks import TASK_OF_TARGET, TASKS
+from keras_seqzoo.tasks import TASKS
 
 
 def list_command(
@@ -42,10 +43,9 @@ def list_command(
     for card in sorted(cards, key=_order):
         table.add_row(card.name, f"{card.parameters:,}", _weights(card), card.description)
     results.print(table)
-    tasks = [name for name in TASK_OF_TARGET.values() if name in TASKS]
-    others = [name for name in TASKS if name not in tasks]
+    others = [name for name in TASKS if name not in TARGET_OF_TASK]
     results.print(
-        f"\ntasks: {', '.join(tasks)}, of which the table's target tells (train --task); "
+        f"\ntasks: {', '.join(TARGET_OF_TASK)} (by what the table's labels are, or train --task); "
         f"in Python also {', '.join(others)}"
     )
 

@@ -119,6 +119,9 @@ Trust = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results only.")]
 
+# What a table of texts has the answers for; others are of series, or have no truth.
+TARGET_OF_TASK = {name: kind for kind, name in TASK_OF_TARGET.items() if kind != "future"}
+
 _FLAGS = {
     **dict.fromkeys(("true", "yes", "on", "1"), True),
     **dict.fromkeys(("false", "no", "off", "0"), False),
@@ -244,18 +247,17 @@ def target_for(task: str | None, target: str | None) -> str | None:
     """
     if task is None:
         return target
-    kinds = {name: kind for kind, name in TASK_OF_TARGET.items() if kind != "future"}
-    if task not in kinds:
+    if task not in TARGET_OF_TASK:
         raise ValueError(
-            f"--task must be what learns from a table of texts: one of {sorted(kinds)}. "
+            f"--task must be what learns from a table of texts: one of {sorted(TARGET_OF_TASK)}. "
             f"Received: {task!r}"
         )
-    if target not in (None, kinds[task]):
+    if target not in (None, TARGET_OF_TASK[task]):
         raise ValueError(
-            f"The task {task!r} learns {kinds[task]!r}. Leave --task or --target out. "
+            f"The task {task!r} learns {TARGET_OF_TASK[task]!r}. Leave --task or --target out. "
             f"Received: --task {task} --target {target}"
         )
-    return kinds[task]
+    return TARGET_OF_TASK[task]
 
 
 def _one_or_several(columns: str | Sequence[str]) -> str | Sequence[str]:
