@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
@@ -35,3 +35,8 @@ def last_part(name: str) -> str:
     """
     parts = [part for part in re.split(r"[/\\]", name) if part] or [name]
     return parts[-2] if parts[-1].isdecimal() and len(parts) > 1 else parts[-1]
+
+
+def shown_names(names: Sequence[str], most: int = 5) -> str:
+    """Lists names for a message."""
+    return ", ".join(map(repr, names[:most])) + (", …" if len(names) > most else "")

@@ -14,8 +14,8 @@ from keras_seqzoo.cli import options as o
 from keras_seqzoo.cli.console import load_tensorflow, say
 from keras_seqzoo.cli.inputs import check_reads_texts
 from keras_seqzoo.files import check_page_path
+from keras_seqzoo.names import shown_names
 from keras_seqzoo.serving.versions import check_model_path
-from keras_seqzoo.tasks.base import shown_names
 
 
 def evaluate_command(

@@ -21,8 +21,9 @@ from keras_seqzoo.comparison.comparison import Comparison
 from keras_seqzoo.comparison.store import PARTS, ModelRecord, Store, default_folder
 from keras_seqzoo.data.table import TextTable
 from keras_seqzoo.evaluation.environment import environment
+from keras_seqzoo.names import shown_names
 from keras_seqzoo.tasks import task_for
-from keras_seqzoo.tasks.base import Task, shown_names
+from keras_seqzoo.tasks.base import Task
 
 Progress = Callable[[str, Mapping[str, Any]], None]
 

@@ -11,9 +11,10 @@ import tensorflow as tf
 
 from keras_seqzoo import zoo
 from keras_seqzoo.data.targets import OneOf
+from keras_seqzoo.names import shown_names
 from keras_seqzoo.serving.audit import Audit
 from keras_seqzoo.tasks import task_from_dict
-from keras_seqzoo.tasks.base import Task, shown_names
+from keras_seqzoo.tasks.base import Task
 from keras_seqzoo.tasks.classify import Classify
 from keras_seqzoo.tasks.model import TextModel
 from keras_seqzoo.version import __version__

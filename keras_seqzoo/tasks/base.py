@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from keras_seqzoo.data.targets import target_from_dict
+from keras_seqzoo.names import shown_names
 from keras_seqzoo.options import option
 
 if TYPE_CHECKING:
@@ -382,11 +383,6 @@ class Task:
         """Makes the task of what `as_dict` returned."""
         target = values.get("target")
         return cls(None if target is None else target_from_dict(target))
-
-
-def shown_names(names: Sequence[str], most: int = 5) -> str:
-    """Lists names for a message."""
-    return ", ".join(map(repr, names[:most])) + (", …" if len(names) > most else "")
 
 
 def targets_of(data: Any, kind: str, what: str) -> Any:

@@ -35,7 +35,7 @@ def test_tensorflow_under_another_name(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_nothing_here_imports_tensorflow() -> None:
     script = (
         "import sys\n"
-        "from keras_seqzoo.evaluation import data_summary, environment, metrics, single\n"
+        "from keras_seqzoo.evaluation import data_summary, environment, results, scores\n"
         "environment.environment()\n"
         "print({'tensorflow', 'keras'} & set(sys.modules))"
     )

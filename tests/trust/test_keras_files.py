@@ -269,7 +269,7 @@ def test_trust_lets_in_no_code_that_the_check_does_not_know(
     hub_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Keras's safe mode stays on while a graph is trusted."""
-    monkeypatch.setattr("keras_seqzoo.serving.saved.check_keras_file", lambda path: None)
+    monkeypatch.setattr("keras_seqzoo.tasks.keras_file.check_keras_file", lambda path: None)
     file = with_layer(lambda_layer(tmp_path / "written"), tmp_path / "lambda.keras")
     with pytest.raises(ValueError, match="Lambda"):
         load_keras_file(file, trust=True)
