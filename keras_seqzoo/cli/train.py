@@ -172,7 +172,7 @@ def train_command(
         missing,
         stream,
         read,
-        o.target_for(task, target),
+        target,
         label_separator,
     )
     say(f"Reading {data}", quiet)

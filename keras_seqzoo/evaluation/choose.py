@@ -37,7 +37,8 @@ class Difference:
         worse: the other.
         difference: `metric` of the first less that of the second, of their kept runs.
         p_value: of the task's paired test (of classes, the exact McNemar test; else
-            `metrics.paired_tests`), corrected for the number of all pairs of models with answers
+            `metrics.statistics.paired_tests`), corrected for the number of all pairs of models
+            with answers
             (Holm), whichever are looked at.
         shown: whether `p_value` lies below 0.05.
         ranges: lowest and highest `metric` over the runs of the first, and of the second.

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from keras_seqzoo.cli.compare import parse_models
 from keras_seqzoo.cli.main import app
 
+TEXTS = ["a good film", "a bad film", "good food", "bad food"] * 4
 SMALL = ["-o", "gru.units=4", "-o", "gru.embedding_dim=8"]
 
 
@@ -37,6 +38,22 @@ def test_a_table_leads_to_a_leaderboard_a_choice_and_a_report(reviews_csv, tmp_p
     )  # fmt: skip
     assert again.stdout.startswith("model,macro_f1,")
     assert again.stderr == ""
+
+
+def test_pairs_with_several_labels_are_compared(tmp_path):
+    rows = [f"{a},{b},{int('good' in a)},{int('film' in a)}" for a in TEXTS for b in ("yes", "no")]
+    (tmp_path / "pairs.csv").write_text("\n".join(["first,second,good,film", *rows]))
+    done = CliRunner().invoke(
+        app,
+        ["compare", str(tmp_path / "pairs.csv"), "--text", "first", "--text", "second",
+         "--label", "good", "--label", "film", "--task", "label", "--metric", "micro_f1",
+         "--models", "gru", *SMALL, "--seeds", "1", "--epochs", "1", "--explain", "0",
+         "--valid", "0.25", "--test", "0.25", "--folder", str(tmp_path / "c")],
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert "subset_accuracy" in done.stdout
+    assert "paired permutation test" in done.stdout
+    assert "Take tfidf_logreg: the highest micro_f1 of 3, 1.000" in done.stdout
 
 
 def test_models_and_their_options_are_read():
