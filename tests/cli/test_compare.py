@@ -84,10 +84,10 @@ def test_models_and_their_options_are_read():
         (["--models", "gru", "--metric", "f1"], "--metric must be one of"),
         (["--models", "gru", "--metric", "mae"], "--metric must be one of ('macro_f1', "),
         (["--models", "gru", "--format", "xml"], "--format must be"),
-        (["--models", "gru", "--task", "labels"], "Did you mean 'label'"),
+        (["--models", "gru", "--task", "labels"], "one of ['classify', 'label', 'regress']"),
         (
             ["--models", "gru", "--task", "label", "--target", "class"],
-            "--task label learns --target",
+            "Leave --task or --target out",
         ),
         (["--models", "gru", "--task", "regress"], "column 'sentiment' with 'positive'"),
     ],
