@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--models", nargs="+", default=["lstm", "gru"])
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--scale", default="window", choices=["window", "training"])
+    parser.add_argument("--scale", default="training", choices=["window", "training"])
     parser.add_argument("--part", default="test", choices=["valid", "test"])
     parser.add_argument("--only", default="", help="files whose names hold this")
     parser.add_argument("--out", type=Path)

@@ -90,8 +90,8 @@ class Recurrent:
     min_count: int = option(1, "words seen less often are left out")
     scale: str | None = option(
         None,
-        'of numbers: by each `"window"`\'s own mean and spread, or those of all `"training"` steps',
-        '`"window"`',
+        'of numbers: by mean and spread of all `"training"` steps, or by each `"window"`\'s own',
+        '`"training"`',
     )
     dtype: Any = option(None, 'Keras dtype policy, such as `"mixed_bfloat16"`', "Keras's")
 
@@ -179,7 +179,7 @@ class Recurrent:
                 "Numbers have no tokens, and a window is as long as the table's. Leave these "
                 f"options out, or read the series with window=…. Received: {', '.join(given)}"
             )
-        preprocessor = Windows.learn(data, self.scale or "window")
+        preprocessor = Windows.learn(data, self.scale or "training")
         values = keras.Input((None, len(preprocessor.columns)), name="values")
         x = self._layers(values, cell, dtype, None)
         encoder = keras.Model(

@@ -43,7 +43,7 @@ class Windows(Preprocessor):
         window: int,
         mean: Sequence[float],
         std: Sequence[float],
-        scale: str = "window",
+        scale: str = "training",
         **kwargs: Any,
     ):
         super().__init__(window, **kwargs)
@@ -56,7 +56,7 @@ class Windows(Preprocessor):
         self.scale = scale
 
     @classmethod
-    def learn(cls, table: SeriesTable, scale: str = "window") -> Windows:
+    def learn(cls, table: SeriesTable, scale: str = "training") -> Windows:
         """Learns mean and standard deviation of the steps that training windows cover.
 
         Args:

@@ -30,11 +30,11 @@ def test_statistics_are_those_of_the_training_part(table):
 
 
 def test_each_window_has_its_own_scale(table):
-    windows = Windows.learn(table)
+    windows = Windows.learn(table, "window")
     made = windows(table.windows()).numpy()
     assert np.abs(made.mean(axis=1)).max() < 1e-3
     assert made[0, :, 0].tolist() == [-1, 1, -1, 1]
-    flat = Windows(["a"], 3, [0.0], [10.0])(np.array([[[5.0], [5], [5]]]))
+    flat = Windows(["a"], 3, [0.0], [10.0], "window")(np.array([[[5.0], [5], [5]]]))
     assert flat.numpy().ravel().tolist() == [0, 0, 0]
 
 

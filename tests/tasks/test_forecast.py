@@ -68,7 +68,7 @@ class TestModels:
         last = LastValue()
         last.fit(train)
         assert report.mase < 0.5 * model.task.figures(test.labels, last.predict(test))["mase"]
-        assert report.mae > 1000  # in the unit, of which Volume has millions
+        assert report.mae > 100  # in the unit, of which Volume has millions
 
     @pytest.mark.parametrize("scale", ["window", "training"])
     def test_answers_are_in_the_unit(self, parts, scale):
@@ -79,7 +79,8 @@ class TestModels:
         assert np.abs(answers[..., 0] - 500).max() < 60
         assert np.abs(answers[..., 1] - 3e6).max() < 1.2e6
 
-    def test_a_shifted_window_shifts_the_answer(self, model, parts):
+    def test_a_shifted_window_shifts_the_answer(self, parts):
+        model = sz.build_model("gru", parts[0], units=4, scale="window")
         values = parts[2].windows()
         shifted = model.predict(values * [2, 1] + [1000, 0], verbose=0)
         assert shifted[..., 0] == pytest.approx(
