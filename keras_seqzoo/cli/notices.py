@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_seqzoo.cli.console import say
+
 if TYPE_CHECKING:
     from keras_seqzoo.data.stream import TextStream
     from keras_seqzoo.data.table import TextTable
@@ -70,12 +72,14 @@ def linear_model(
     if (
         not isinstance(train, TextTable)
         or train.labels is None
-        or len(train) > _LINEAR_ROWS
+        # Of several labels, each has a regression of its own.
+        or np.size(train.labels) > _LINEAR_ROWS
         or (report.task.target.kind == "class" and not all(train.class_counts.values()))
     ):
         return None
     task = report.task
     linear = BASELINES[task.baselines[-1]]()
+    say(f"Fitting {linear.title} to the same rows, to compare")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         try:
@@ -83,9 +87,9 @@ def linear_model(
         except ValueError:  # no word of two letters or more
             return None
     other = evaluate(linear, test)
-    shown = [metric.name for metric in task.metrics if metric.interval]
+    shown = {metric.name for metric in task.metrics if metric.interval}
     told = f"{linear.title}, fitted on the same rows: " + "  ".join(
-        f"{name} {other.figures[name]:.4f}" for name in shown
+        f"{name} {value:.4f}" for name, value in other.figures.items() if name in shown
     )
     first = task.metric()
     gain = other.figures[first.name] - report.figures[first.name]

@@ -247,20 +247,18 @@ def train_command(
     )
     if not quiet and (told := notices.still_falling(history, epochs)):
         say(told)
-    report, linear = None, None
+    report = None
     if len(test_table):
         from keras_seqzoo.reports.report import evaluate
 
         try:
             report = evaluate(built, test_table)
-            if not quiet:
-                linear = notices.linear_model(train, valid_table, test_table, report)
+            if joined.chief:
+                typer.echo(f"Test report\n{report}\n")
+            if not quiet and (told := notices.linear_model(train, valid_table, test_table, report)):
+                say(told)
         except KeyboardInterrupt:
             _keep_interrupted(built, out, "Interrupted while testing. The trained model")
-        if joined.chief:
-            typer.echo(f"Test report\n{report}\n")
-        if linear:
-            say(linear)
     if joined.chief:
         _publish(built, out, history, report, quiet, allow_changes)
     recovering.discard()

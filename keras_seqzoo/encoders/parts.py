@@ -10,8 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from keras_seqzoo.checks import check_whole
 
 if TYPE_CHECKING:
@@ -99,7 +97,9 @@ def text_chunks(data: Any, rows: int = 16384) -> Iterator[Sequence[str]]:
         texts = [*itertools.chain.from_iterable(texts)]
     for start in range(0, len(texts), rows):
         part = texts[start : start + rows]
-        yield part if isinstance(part[0], (str, bytes)) else np.ravel([*part]).tolist()
+        is_pairs = hasattr(first := next(iter(part)), "__len__") and len(first) == 2
+        is_pairs = is_pairs and not isinstance(first, (str, bytes))
+        yield [*itertools.chain.from_iterable(part)] if is_pairs else part
 
 
 def learn_words(

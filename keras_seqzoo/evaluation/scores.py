@@ -98,7 +98,7 @@ class Scores:
     @property
     def table(self) -> Any:
         """What was evaluated; None where only the answers are known."""
-        return self._table
+        return None
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -106,19 +106,20 @@ class Scores:
         return tuple(self.task.warnings(self))
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the figures as a dict of plain numbers, ready for JSON."""
-        return {
-            "rows": len(self.labels),
-            **self.figures,
-            **{
-                # A square of numbers, else a row a name.
-                name: table.to_numpy().tolist()
-                if table.columns.equals(table.index)
-                else table.to_dict(orient="index")
-                for name, table in self.tables.items()
-            },
-            **({"classes": list(self.classes)} if self.classes else {}),
+        """Returns the figures as a dict of plain numbers, ready for JSON.
+
+        What cannot be told, such as the ROC-AUC of a label that no row has, is None.
+        """
+        tables = {
+            # A square of numbers, else a row a name.
+            name: table.to_numpy().tolist()
+            if table.columns.equals(table.index)
+            else table.astype(object).where(table.notna(), None).to_dict(orient="index")
+            for name, table in self.tables.items()
         }
+        figures = {k: None if np.isnan(v) else v for k, v in self.figures.items()}
+        classes = {"classes": list(self.classes)} if self.classes else {}
+        return {"rows": len(self.labels), **figures, **tables, **classes}
 
     def to_frame(self) -> pd.DataFrame:
         """Returns the first of the tables, such as a row a class, and averages under it."""

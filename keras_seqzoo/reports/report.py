@@ -28,6 +28,11 @@ class Report(Scores):
     _model: Any = field(default=None, repr=False, compare=False)
     _table: Any = field(default=None, repr=False, compare=False)
 
+    @property
+    def table(self) -> Any:
+        """What was evaluated; None where only the answers are known."""
+        return self._table
+
     def to_html(
         self,
         path: str | os.PathLike[str],

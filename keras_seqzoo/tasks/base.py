@@ -215,12 +215,13 @@ class Task:
         """The task with what a model's weights tell of its answers."""
         return self
 
-    def after_fit(self, model: TextModel, validation: Any) -> None:
+    def after_fit(self, model: TextModel, validation: Any, steps: int | None) -> None:
         """Sets what a task learns of the validation rows; most learn nothing.
 
         Args:
             model: trained.
-            validation: the dataset or arrays that `fit` validated on; None without.
+            validation: the dataset or arrays that `fit` validated on.
+            steps: of the dataset that it read; all if None.
         """
 
     def learn(self, labels: Any, outputs: Any) -> Task:
@@ -247,8 +248,11 @@ class Task:
         raise NotImplementedError
 
     def api_answer(self, outputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        """What that one answers to a batch, in its graph."""
-        raise NotImplementedError
+        """What that one answers to a batch, in its graph: to classify, all names and scores."""
+        import tensorflow as tf
+
+        names = tf.tile(tf.constant([self.names]), [tf.shape(outputs)[0], 1])
+        return {"classes": names, "scores": outputs}
 
     # Figures
 

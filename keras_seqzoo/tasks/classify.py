@@ -205,13 +205,6 @@ class Classify(Task):
             for row in np.asarray(outputs)
         ]
 
-    def api_answer(self, outputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        """All classes and their scores."""
-        import tensorflow as tf
-
-        names = tf.tile(tf.constant([self.names]), [tf.shape(outputs)[0], 1])
-        return {"classes": names, "scores": outputs}
-
     def figures(self, labels: Any, outputs: Any) -> dict[str, float]:
         """See the class."""
         predicted = outputs.argmax(axis=1)

@@ -42,8 +42,8 @@ class Forecast(Task):
     name = "forecast"
     metrics = (
         Metric("mase", "MASE", lower_is_better=True, interval=True),
-        Metric("mae", "MAE", lower_is_better=True, interval=True),
-        Metric("rmse", "RMSE", lower_is_better=True, interval=True),
+        Metric("mae", "MAE", lower_is_better=True, interval=True, unit=None),
+        Metric("rmse", "RMSE", lower_is_better=True, interval=True, unit=None),
     )
     baselines = ("last_value", "seasonal", "ridge")
     outcome = "forecast"

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import keras
 import tensorflow as tf
 
-from keras_seqzoo.checks import check_rate, check_whole
 from keras_seqzoo.data.targets import OneOf
 from keras_seqzoo.features import FEATURES
 from keras_seqzoo.layers.pooling import POOLINGS, choose_pooling, pooled_vectors
@@ -17,7 +16,7 @@ from keras_seqzoo.preprocessing.windows import Windows
 from keras_seqzoo.tasks import task_from_dict
 from keras_seqzoo.tasks.base import Head, Task
 from keras_seqzoo.tasks.classify import Classify
-from keras_seqzoo.tasks.model import ServingFunction, TextModel
+from keras_seqzoo.tasks.model import Predictor, ServingFunction, TextModel, scores_of
 from keras_seqzoo.tasks.series import SeriesPredictor
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ def build_head(task: Task, parts: EncoderParts, options: Head, name: str) -> Tex
 
 
 @keras.saving.register_keras_serializable("keras_seqzoo")
-class TextPredictor(TextModel):
+class TextPredictor(Predictor):
     """A model that answers from one vector of a text or of a pair of texts.
 
     Its outputs are those of the task: for classes float32 probabilities `(batch, classes)`.
@@ -68,8 +67,6 @@ class TextPredictor(TextModel):
         **kwargs: arguments of `keras.Model`.
     """
 
-    arguments = ("task", "pooling", "dropout", "poolings", "head_dim")
-
     def __init__(
         self,
         encoder: keras.Model,
@@ -82,24 +79,11 @@ class TextPredictor(TextModel):
         **kwargs: Any,
     ):
         task = task if isinstance(task, Task) else task_from_dict(task)
-        check_rate(dropout=dropout)
         inputs = {name: keras.Input((None,), dtype="int32", name=name) for name in FEATURES}
         x = pooled_vectors(encoder, inputs, pooling)
-        if head_dim is not None:
-            check_whole(head_dim=head_dim)
-            x = keras.layers.Dropout(dropout, name="head_dropout")(x)
-            x = keras.layers.Dense(head_dim, activation="relu", name="head")(x)
-        x = keras.layers.Dropout(dropout, name="dropout")(x)
-        logits = keras.layers.Dense(len(task.names), dtype="float32", name="logits")(x)
+        logits = scores_of(x, len(task.names), dropout, head_dim)
         super().__init__(inputs, task.output(logits), **kwargs)
-
-        self._task = task
-        self.encoder = encoder
-        self.preprocessor = preprocessor
-        self.pooling = pooling
-        self.dropout = dropout
-        self.poolings = tuple(poolings)
-        self.head_dim = head_dim
+        self.keep(encoder, preprocessor, task, pooling, dropout, poolings, head_dim)
 
     def serving_functions(self) -> Mapping[str, ServingFunction]:
         """Those of every task, and `embed`."""

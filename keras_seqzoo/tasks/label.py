@@ -117,14 +117,10 @@ class Label(Task):
         layer = model.get_layer("probabilities")
         return replace(self, thresholds=tuple(map(float, layer.thresholds.numpy())))
 
-    def after_fit(self, model: TextModel, validation: Any) -> None:
+    def after_fit(self, model: TextModel, validation: Any, steps: int | None) -> None:
         """Chooses the thresholds on the validation rows."""
-        if validation is None:
-            return
-        truth, outputs = model.answers_to(validation)
-        if len(truth):
-            learnt = self.learn(truth, outputs)
-            model.get_layer("probabilities").thresholds.assign(learnt.thresholds)
+        learnt = self.learn(*model.answers_to(validation, steps))
+        model.get_layer("probabilities").thresholds.assign(learnt.thresholds)
 
     def learn(self, labels: Any, outputs: Any) -> Label:
         """The task with the thresholds that are best for these answers."""
@@ -148,7 +144,7 @@ class Label(Task):
     def decode(self, outputs: npt.NDArray[Any]) -> list[dict[str, Any]]:
         """`labels`, the likeliest first, and all `probabilities`."""
         outputs = np.asarray(outputs, np.float32)
-        has = outputs >= np.array(self.thresholds, np.float32)
+        has = self.chosen_labels(outputs)
         return [
             {
                 "labels": [self.names[i] for i in np.argsort(-row, kind="stable") if mine[i]],
@@ -156,13 +152,6 @@ class Label(Task):
             }
             for row, mine in zip(outputs, has, strict=True)
         ]
-
-    def api_answer(self, outputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        """All labels and their probabilities."""
-        import tensorflow as tf
-
-        names = tf.tile(tf.constant([self.names]), [tf.shape(outputs)[0], 1])
-        return {"classes": names, "scores": outputs}
 
     def chosen_labels(self, outputs: Any) -> npt.NDArray[np.bool_]:
         """Which labels each text is given, bool `(rows, labels)`."""

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from itertools import chain
+from itertools import chain, islice
 from types import GeneratorType, MappingProxyType
 from typing import Any, NamedTuple
 
@@ -21,7 +21,7 @@ from keras_seqzoo.batches.pipeline import (
     text_windows,
     window_batches,
 )
-from keras_seqzoo.checks import check_rate
+from keras_seqzoo.checks import check_rate, check_whole
 from keras_seqzoo.data.stream import TextStream
 from keras_seqzoo.data.table import TextTable
 from keras_seqzoo.features import FEATURES
@@ -305,7 +305,8 @@ class TextModel(DistributedModel):
             if self._scheduler is not None:
                 self._scheduler.put_back()
             self._scheduler = None
-        self._task.after_fit(self, validation_data)
+        if validation_data is not None:
+            self._task.after_fit(self, validation_data, kwargs.get("validation_steps"))
         return history
 
     def evaluate(
@@ -422,16 +423,25 @@ class TextModel(DistributedModel):
     def _pack(self, tokens: tf.RaggedTensor, rows: tf.Tensor) -> dict[str, tf.Tensor]:
         return self.preprocessor.pack(tf.gather(tokens, rows), multiple=LENGTH_MULTIPLE)
 
-    def answers_to(self, data: Any) -> tuple[np.ndarray, np.ndarray]:
+    def answers_to(self, data: Any, steps: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Answers labelled rows: the encoded targets `(rows, …)`, and the outputs.
 
         Args:
-            data: batches `(features, targets, …)`, the same in every pass; or arrays.
+            data: as `fit` validates on: batches `(features, targets, …)`, read once, so that each
+                answer stands beside its own target whatever their order; or arrays.
+            steps: batches to read; all by default.
         """
         x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
-        if isinstance(data, tf.data.Dataset):
-            y = np.concatenate([batch[1] for batch in data.as_numpy_iterator()])
-        return np.asarray(y), np.asarray(super().predict(x, verbose=0))
+        if y is not None:
+            return np.asarray(y), np.asarray(super().predict(x, verbose=0))
+        sized = isinstance(data, keras.utils.PyDataset)
+        batches = (data[i] for i in range(data.num_batches)) if sized else iter(data)
+        truth, outputs = [], []
+        for batch in islice(batches, steps):
+            features, targets, *_ = batch
+            truth.append(np.asarray(targets))
+            outputs.append(np.asarray(super().predict_on_batch(features)))
+        return np.concatenate(truth), np.concatenate(outputs)
 
     def vectors(self, features: Any) -> Any:
         """Encodes and pools features, without dropout: float32 `(batch, hidden)`.
@@ -745,6 +755,52 @@ class TextModel(DistributedModel):
             lambda texts, *rest: (self.preprocessor(texts), *rest),
             num_parallel_calls=tf.data.AUTOTUNE,
         ).prefetch(1)
+
+
+class Predictor(TextModel):
+    """A model that answers from one vector, whatever it reads."""
+
+    arguments = ("task", "pooling", "dropout", "poolings", "head_dim")
+
+    def keep(
+        self,
+        encoder: keras.Model,
+        preprocessor: Any,
+        task: Task,
+        pooling: str,
+        dropout: float,
+        poolings: Sequence[str],
+        head_dim: int | None,
+    ) -> None:
+        """Keeps what the constructor was given."""
+        self._task = task
+        self.encoder = encoder
+        self.preprocessor = preprocessor
+        self.pooling = pooling
+        self.dropout = dropout
+        self.poolings = tuple(poolings)
+        self.head_dim = head_dim
+
+
+def scores_of(vectors: Any, units: int, dropout: float, head_dim: int | None) -> Any:
+    """The layers of a head: symbolic vectors `(batch, hidden)` to float32 scores `(batch, units)`.
+
+    Args:
+        vectors: pooled.
+        units: how many scores.
+        dropout: rate before every layer.
+        head_dim: width of a ReLU layer before the last one; none if None.
+
+    Raises:
+        ValueError: a value out of its range.
+    """
+    check_rate(dropout=dropout)
+    if head_dim is not None:
+        check_whole(head_dim=head_dim)
+        vectors = keras.layers.Dropout(dropout, name="head_dropout")(vectors)
+        vectors = keras.layers.Dense(head_dim, activation="relu", name="head")(vectors)
+    vectors = keras.layers.Dropout(dropout, name="dropout")(vectors)
+    return keras.layers.Dense(units, dtype="float32", name="logits")(vectors)
 
 
 def _as_weights(weights: Any) -> np.ndarray | None:

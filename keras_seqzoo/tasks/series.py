@@ -11,16 +11,15 @@ import numpy as np
 import tensorflow as tf
 
 from keras_seqzoo.batches.series import series_batches
-from keras_seqzoo.checks import check_rate, check_whole
 from keras_seqzoo.data.series import SeriesTable
 from keras_seqzoo.preprocessing.windows import Windows
 from keras_seqzoo.tasks import task_from_dict
 from keras_seqzoo.tasks.base import Task
-from keras_seqzoo.tasks.model import ServingFunction, TextModel
+from keras_seqzoo.tasks.model import Predictor, ServingFunction, scores_of
 
 
 @keras.saving.register_keras_serializable("keras_seqzoo")
-class SeriesPredictor(TextModel):
+class SeriesPredictor(Predictor):
     """A model that reads windows of numbers in the unit of the data.
 
     `fit`, `evaluate` and `predict` take a `SeriesTable`, windows float `(rows, window, columns)`,
@@ -39,7 +38,6 @@ class SeriesPredictor(TextModel):
     """
 
     preprocessor: Windows
-    arguments = ("task", "pooling", "dropout", "poolings", "head_dim")
 
     def __init__(
         self,
@@ -53,28 +51,14 @@ class SeriesPredictor(TextModel):
         **kwargs: Any,
     ):
         task = task if isinstance(task, Task) else task_from_dict(task)
-        check_rate(dropout=dropout)
         shape = (preprocessor.sequence_length, len(preprocessor.columns))
         values = keras.Input(shape, name="values")
         x = encoder({"values": preprocessor(values)})["pooled_output"]
-        if head_dim is not None:
-            check_whole(head_dim=head_dim)
-            x = keras.layers.Dropout(dropout, name="head_dropout")(x)
-            x = keras.layers.Dense(head_dim, activation="relu", name="head")(x)
-        x = keras.layers.Dropout(dropout, name="dropout")(x)
-        logits = keras.layers.Dense(prod(task.row_shape), dtype="float32", name="logits")(x)
-        outputs = task.output(logits)
+        outputs = task.output(scores_of(x, prod(task.row_shape), dropout, head_dim))
         if task.in_unit_of_inputs:
             outputs = preprocessor(values, answers=outputs)
         super().__init__({"values": values}, outputs, **kwargs)
-
-        self._task = task
-        self.encoder = encoder
-        self.preprocessor = preprocessor
-        self.pooling = pooling
-        self.dropout = dropout
-        self.poolings = tuple(poolings)
-        self.head_dim = head_dim
+        self.keep(encoder, preprocessor, task, pooling, dropout, poolings, head_dim)
 
     def check_table(self, table: Any) -> None:
         """Raises where the columns, the window or the target of a table are not the model's.

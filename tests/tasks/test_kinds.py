@@ -5,6 +5,7 @@ Registering one of them enrols it here.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from keras_seqzoo.data.inputs import INPUTS
 from keras_seqzoo.serving.saved import SavedPredictor
 from keras_seqzoo.tasks import task_from_dict
 from keras_seqzoo.tasks.keras_file import load_keras_file
-from keras_seqzoo.tasks.label import best_thresholds
+from keras_seqzoo.tasks.label import Label, best_thresholds
+from keras_seqzoo.tasks.regress import Regress
 
 TEXTS = POSITIVE + NEGATIVE
 PAIRS = list(zip(TEXTS, TEXTS[::-1], strict=True))
@@ -182,7 +184,6 @@ def test_labels_are_as_scikit_learn_scores_them() -> None:
     rng = np.random.default_rng(0)
     table = sz.TextTable.from_texts(TEXTS, rng.integers(0, 2, (16, 3)), target="labels")
     outputs = rng.random((16, 3))
-    from keras_seqzoo.tasks.label import Label
 
     report = sz.Report.from_predictions(table.labels, outputs, Label(table.target))
     truth, said = table.labels > 0, outputs >= 0.5
@@ -207,9 +208,49 @@ def test_thresholds_are_the_best_there_are() -> None:
         assert metrics.f1_score(truth[:, i], said) == pytest.approx(max(at))
 
 
-def test_numbers_are_as_scikit_learn_scores_them() -> None:
-    from keras_seqzoo.tasks.regress import Regress
+def test_thresholds_do_not_depend_on_how_the_validation_rows_come() -> None:
+    """Each answer stands beside its own truth, be the rows shuffled, repeated or not a dataset."""
+    labels, _ = TARGETS["labels"]
+    table = sz.TextTable.from_texts(TEXTS, labels)
+    keras.utils.set_random_seed(0)
+    model = sz.build_model("gru", table, units=8, embedding_dim=16, dropout=0.0)
+    model.optimizer.learning_rate = 0.02
+    model.fit(table, epochs=10, verbose=0)
+    assert model.task.thresholds == (0.5,) * 3
+    model.optimizer.learning_rate = 0.0
 
+    class Batches(keras.utils.PyDataset):
+        def __len__(self) -> int:
+            return 4
+
+        def __getitem__(self, i: int) -> Any:
+            rows = slice(4 * i, 4 * i + 4)
+            return dict(model.preprocessor(TEXTS[rows])), table.labels[rows]
+
+    expected = best_thresholds(table.labels, model.predict(table, verbose=0))
+    assert (expected != 0.5).all()
+    ordered = sz.make_dataset(table, model, 4)
+    for given, steps in (
+        (table, None),
+        (sz.make_dataset(table, model, 4, shuffle=True), None),
+        (ordered.repeat(), 4),
+        (Batches(), None),
+        ((dict(model.preprocessor(TEXTS)), table.labels), None),
+    ):
+        model.get_layer("probabilities").thresholds.assign([0.5] * 3)
+        model.fit(table, validation_data=given, validation_steps=steps, verbose=0)
+        np.testing.assert_allclose(model.task.thresholds, expected, atol=1e-5)
+
+
+def test_what_cannot_be_told_is_none_in_json() -> None:
+    labels = sz.TextTable.from_texts(TEXTS, TARGETS["labels"][0]).take(range(4))
+    report = sz.Report.from_predictions(labels.labels, np.full((4, 3), 0.7), Label(labels.target))
+    told = json.loads(json.dumps(report.to_dict(), allow_nan=False))
+    assert told["per_label"]["bad"]["roc_auc"] is None
+    assert told["per_label"]["good"]["recall"] == 1
+
+
+def test_numbers_are_as_scikit_learn_scores_them() -> None:
     rng = np.random.default_rng(0)
     table = sz.TextTable.from_texts(TEXTS, rng.normal(5, 2, 16), target="number")
     outputs = table.labels + rng.normal(0, 1, (16, 1))
