@@ -41,7 +41,7 @@ def whole(path: str | os.PathLike[str], *, durable: bool = False) -> Iterator[Pa
 def settle(path: Path, *, durable: bool) -> None:
     """Gives the folders within a folder its own rights, and has the system write what is unwritten.
 
-    TensorFlow makes folders that a group can not write to, whatever the umask.
+    TensorFlow makes folders that a group cannot write to, whatever the umask.
 
     Args:
         path: of a file or folder.
@@ -60,7 +60,7 @@ def settle(path: Path, *, durable: bool) -> None:
 
 
 def check_page_path(path: str | os.PathLike[str]) -> None:
-    """Raises where a file can not be written, before time is spent on what is to be in it.
+    """Raises where a file cannot be written, before time is spent on what is to be in it.
 
     Raises:
         OSError: a folder is there, or nothing can be written to its folder.
@@ -75,7 +75,7 @@ def check_page_path(path: str | os.PathLike[str]) -> None:
     if not os.access(at, os.W_OK) or (at != wanted and not at.is_dir()):
         raise PermissionError(
             "The page must be in a folder that can be written to. Choose another. "
-            f"Received: {path}, where {at} can not be written to"
+            f"Received: {path}, where {at} cannot be written to"
         )
 
 

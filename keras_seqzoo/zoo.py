@@ -110,7 +110,7 @@ def build_model(
         A compiled `keras_seqzoo.tasks.model.TextModel`, which may be compiled again.
 
     Raises:
-        ConnectionError: pretrained weights that can not be downloaded; never are random ones
+        ConnectionError: pretrained weights that cannot be downloaded; never are random ones
             taken instead.
         FileNotFoundError: no such folder.
         TypeError: data of another kind.

@@ -82,7 +82,7 @@ class CppSession:
         path: the folder of a version.
 
     Raises:
-        ValueError: C++ can not load it; the message is TensorFlow's.
+        ValueError: C++ cannot load it; the message is TensorFlow's.
     """
 
     def __init__(self, path: str | os.PathLike[str]):

@@ -1,4 +1,4 @@
-"""Files are whole or not there, with the user's rights; what can not be written is told at once."""
+"""Files are whole or not there, with the user's rights; what cannot be written is told at once."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_folder_is_no_page(tmp_path: Path) -> None:
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(PermissionError, match="can not be written to"):
+    with pytest.raises(PermissionError, match="cannot be written to"):
         check_page_path(tmp_path / "file" / "page.html")
 
 

@@ -143,7 +143,7 @@ class Settings:
         """Builds a model under the precision, and sets the rest.
 
         Raises:
-            ValueError: the model can not do what is asked for; the message says why.
+            ValueError: the model cannot do what is asked for; the message says why.
         """
         import keras
 

@@ -93,7 +93,7 @@ class TimeBudget(keras.callbacks.Callback):
         return time.monotonic() - self._begun
 
     def needs(self, steps: int) -> float:
-        """Seconds that so many steps take, as far as can be told; 0 while it can not."""
+        """Seconds that so many steps take, as far as can be told; 0 while it cannot."""
         done = self._steps_done - _WARM_UP
         if self._steps_done < _ENOUGH:
             is_over = self.seconds is not None and self.elapsed > self.seconds

@@ -87,8 +87,8 @@ def compare(
             too sure of itself. The same figure decides when a training has gone on too long.
         folder: where everything is kept. Default: `comparisons/<name>-<digest of the rows>`.
         isolated: whether models are trained in processes of their own. `False` is for models that
-            were registered in a notebook or script, which another process can not see; then their
-            memory can not be told apart, and a crash takes the comparison with it.
+            were registered in a notebook or script, which another process cannot see; then their
+            memory cannot be told apart, and a crash takes the comparison with it.
         progress: whether to tell on stderr what goes on; or a function of a model's label and a
             dict, which is told instead.
         command: what was typed, for the report.
@@ -101,7 +101,7 @@ def compare(
         ValueError: an unsuitable setting, an unknown model or one twice, parts of different
             targets, without labels or without rows, a class without a training row, or a folder
             of another comparison.
-        OSError: the folder can not be read or written.
+        OSError: the folder cannot be read or written.
         KeyboardInterrupt: it was interrupted; what was done until then is in the folder.
 
     Warns:
@@ -306,7 +306,7 @@ def _modules_of(candidates: Sequence[Candidate]) -> list[str]:
     for name, home in homes.items():
         if home == "__main__":
             raise ValueError(
-                "A model that is registered in a script or notebook can not be seen by the process "
+                "A model that is registered in a script or notebook cannot be seen by the process "
                 "that trains it. Put it in a module and import that, or pass isolated=False. "
                 f"Received: {name!r}, registered in __main__"
             )

@@ -170,7 +170,7 @@ class Comparison:
         """Writes the report: one HTML file that needs nothing else. Its folder is made.
 
         Raises:
-            OSError: the file can not be written.
+            OSError: the file cannot be written.
         """
         from keras_seqzoo.files import check_page_path
         from keras_seqzoo.pages.page import write_page
@@ -183,7 +183,7 @@ class Comparison:
         """Writes `report.html`, and its figures as CSV, JSON and PNG.
 
         Raises:
-            OSError: the folder can not be written to.
+            OSError: the folder cannot be written to.
         """
         from keras_seqzoo.pages.output import write_data, write_figures
 

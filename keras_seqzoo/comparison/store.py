@@ -74,7 +74,7 @@ class Store:
 
         Raises:
             ValueError: the folder holds a comparison on other rows, or something else.
-            OSError: it can not be read or written.
+            OSError: it cannot be read or written.
         """
         prints = {name: table.fingerprint() for name, table in parts.items()}
         story = self._existing_story()
@@ -267,7 +267,7 @@ class Store:
             return _read_json(path) if path.exists() else None
         except PermissionError as error:
             raise PermissionError(
-                "The folder of the comparison can not be read. Change its permissions, or name "
+                "The folder of the comparison cannot be read. Change its permissions, or name "
                 f"another. Received: {self.folder}"
             ) from error
 
@@ -398,7 +398,7 @@ def _task(story: Any) -> Task:
 
 
 class _DamagedError(ValueError):
-    """What stands in the folder can not be what `compare` wrote."""
+    """What stands in the folder cannot be what `compare` wrote."""
 
 
 def _damaged(path: Path, error: Exception) -> _DamagedError:

@@ -67,7 +67,7 @@ def train_once(
 
     Raises:
         BudgetError: not even one epoch fits into the budget.
-        ValueError: the model can not be built, or its answers are no numbers.
+        ValueError: the model cannot be built, or its answers are no numbers.
     """
     keras.utils.set_random_seed(seed)
     train, valid, test = (parts[name] for name in ("train", "valid", "test"))

@@ -51,7 +51,7 @@ class Pretrained:
             source: a handle, a KerasHub preset, `hf://…`, or a folder.
 
         Raises:
-            ConnectionError: `source` can not be downloaded.
+            ConnectionError: `source` cannot be downloaded.
             FileNotFoundError: no such folder.
             ValueError: not an encoder; no vocabulary, or one that does not fit; `sequence_length`
                 beyond the positions; `lora_rank` with a TF Hub module.
@@ -75,7 +75,7 @@ class Pretrained:
         else:
             if rank is not None:
                 raise ValueError(
-                    "The graph of a TF Hub module can not be taken apart for low-rank training. "
+                    "The graph of a TF Hub module cannot be taken apart for low-rank training. "
                     "Take the same encoder as a KerasHub preset or in transformers' layout, or "
                     f"trainable='last:2'. Received: lora_rank={rank!r}, {source}"
                 )

@@ -276,7 +276,7 @@ class Transformer(Pretrained):
             uncased: whether its word pieces fold case.
 
         Raises:
-            ConnectionError: the weights can not be downloaded.
+            ConnectionError: the weights cannot be downloaded.
             FileNotFoundError: no such folder or vocabulary file.
             ValueError: a value out of its range, or one for `weights=None` with pretrained weights.
         """

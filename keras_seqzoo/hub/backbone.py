@@ -135,7 +135,7 @@ def load_backbone(name: str, dtype: Any = None) -> tuple[keras.Model, Any, bool]
         The backbone, its KerasHub tokenizer, and whether it is causal.
 
     Raises:
-        ConnectionError: a preset that is not at hand can not be downloaded.
+        ConnectionError: a preset that is not at hand cannot be downloaded.
         FileNotFoundError: a folder without its vocabulary.
         ValueError: no checkpoint, a damaged one, or one of something else than text.
     """
@@ -214,7 +214,7 @@ def _explained(name: str, error: Exception) -> Exception:
             f"Download it again. Received: {name}, which gave {type(error).__name__}: {error}"
         )
     return ConnectionError(
-        "The checkpoint can not be downloaded. Check the name and the network; or download it "
+        "The checkpoint cannot be downloaded. Check the name and the network; or download it "
         "on another machine and pass its folder instead of the name. "
         f"Received: {name}, which gave {type(error).__name__}: {error}"
     )

@@ -87,12 +87,12 @@ class HubEncoder(keras.layers.Layer):
 
     @property
     def vocabulary_size(self) -> int | None:
-        """Rows of the module's word embedding; None where it can not be told."""
+        """Rows of the module's word embedding; None where it cannot be told."""
         return self._rows("word_embedding")
 
     @property
     def sequence_length(self) -> int | None:
-        """Rows of the module's position embedding; None where it can not be told."""
+        """Rows of the module's position embedding; None where it cannot be told."""
         return self._rows("position_embedding")
 
     def call(self, features: Any, training: bool | None = None) -> dict[str, Any]:
@@ -133,7 +133,7 @@ def hub_encoder(folder: str | Path, tune: bool | str = True, **kwargs: Any) -> H
         **kwargs: further arguments of `HubEncoder`.
 
     Raises:
-        ConnectionError: the handle can not be reached.
+        ConnectionError: the handle cannot be reached.
         FileNotFoundError: no such folder.
         ValueError: not a SavedModel, a damaged one, or one of another kind than a text encoder;
             the message lists what was found.
@@ -160,7 +160,7 @@ def _load_encoder(path: Path, name: object) -> Any:
         module = tf.saved_model.load(str(path))
     except (OSError, ValueError, LookupError, RuntimeError, tf.errors.OpError) as error:
         raise ValueError(
-            "The SavedModel can not be read: it is damaged or not wholly downloaded. Download it "
+            "The SavedModel cannot be read: it is damaged or not wholly downloaded. Download it "
             f"again. Received: {name}, which gave {type(error).__name__}: {error}"
         ) from error
     if not callable(module) or not _takes_features(module.__call__):

@@ -59,7 +59,7 @@ def module_folder(name: str | os.PathLike[str]) -> Path:
         name: a handle (`https://tfhub.dev/…`, `https://www.kaggle.com/models/…`) or a local folder.
 
     Raises:
-        ConnectionError: the handle can not be reached; the message says what to do offline.
+        ConnectionError: the handle cannot be reached; the message says what to do offline.
         FileNotFoundError: no such folder.
         ValueError: the folder holds no SavedModel, or the handle leads to none.
     """
@@ -72,8 +72,8 @@ def module_folder(name: str | os.PathLike[str]) -> Path:
         found = sorted(entry.name for entry in folder.iterdir())[:8]
         if "tfhub_module.pb" in found:
             raise ValueError(
-                "This is a module in TF Hub's old format for TensorFlow 1, which TensorFlow 2 can "
-                "not train. Take a newer version of it, in the SavedModel format. "
+                "This is a module in TF Hub's old format for TensorFlow 1, which TensorFlow 2 "
+                "cannot train. Take a newer version of it, in the SavedModel format. "
                 f"Received: {name}"
             )
         raise ValueError(
@@ -94,7 +94,7 @@ def _download(handle: str) -> Path:
     except (OSError, RuntimeError, ValueError) as error:
         cache = os.environ.get("TFHUB_CACHE_DIR", "not set")
         raise ConnectionError(
-            "The module can not be downloaded. Check the address and the network; or download it "
+            "The module cannot be downloaded. Check the address and the network; or download it "
             "on another machine (its page on kaggle.com offers a .tar.gz), unpack it, and pass "
             "the folder instead: build_model('path/to/folder', …) or weights='path/to/folder'. "
             f"To share a cache, set TFHUB_CACHE_DIR (now {cache}). "

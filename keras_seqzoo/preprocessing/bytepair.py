@@ -33,7 +33,7 @@ _NUMBER = (
     r"\x{16d70}-\x{16d79}\x{1ccf0}-\x{1ccf9}\x{1e5f1}-\x{1e5fa}"
 )
 
-# GPT-2 splits by `'s|…|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`. RE2 can not look
+# GPT-2 splits by `'s|…|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`. RE2 cannot look
 # ahead, so the texts are first cut before every space that has something else after it: a word
 # always begins there. Inside the pieces `\s+` alone does what the look-ahead did.
 _CUT = rf"[{_SPACE}][^{_SPACE}]"
@@ -228,7 +228,7 @@ class BytePairPreprocessor(Preprocessor):
         flat = (ids[token] for part in parts for token in part)
         left, right, merged = np.fromiter(flat, np.int64).reshape(-1, 3).T
         ranks = np.arange(never + 1, dtype=np.int32)
-        # A table can not be empty: it has one key, -1, that is never looked up.
+        # A table cannot be empty: it has one key, -1, that is never looked up.
         keys = np.append(left * (mark + 1) + right, -1)
         used = np.full(mark, never, np.int32)  # the lowest rank of a merge that uses the token
         np.minimum.at(used, left, ranks[:-1])

@@ -40,7 +40,7 @@ _PROBES = (
 class HubPreprocessor(ClsSepPreprocessor):
     """The `tokenize` of a TF Hub preprocessor, its own graph, with BERT's packing.
 
-    For preprocessors that `WordPiecePreprocessor` can not stand in for. The graph travels in the
+    For preprocessors that `WordPiecePreprocessor` cannot stand in for. The graph travels in the
     config, as `HubEncoder`'s does, and is refused in Keras's safe mode for the same reason.
 
     Args:
@@ -125,7 +125,7 @@ def hub_preprocessor(name: str | Path, sequence_length: int) -> ClsSepPreprocess
         sequence_length: most tokens that the encoder reads.
 
     Raises:
-        ConnectionError: the handle can not be reached.
+        ConnectionError: the handle cannot be reached.
         FileNotFoundError: no such folder.
         ValueError: not a SavedModel, or not a preprocessor.
     """

@@ -211,7 +211,7 @@ class WordPreprocessor(Preprocessor):
         with tf.init_scope(), tf.device("CPU:0"):
             self._table = tf.lookup.StaticHashTable(
                 tf.lookup.KeyValueTensorInitializer(
-                    # "[PAD]" in a text is split at its brackets, so it can not look up id 0.
+                    # "[PAD]" in a text is split at its brackets, so it cannot look up id 0.
                     tf.constant(self.vocabulary),
                     tf.range(len(self.vocabulary)),
                 ),

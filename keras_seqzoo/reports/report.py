@@ -58,8 +58,8 @@ class Report(Scores):
             The path.
 
         Raises:
-            OSError: the path can not be written to.
-            ValueError: `folder` is a file, or can not be written to.
+            OSError: the path cannot be written to.
+            ValueError: `folder` is a file, or cannot be written to.
         """
         from keras_seqzoo.files import check_page_path
 

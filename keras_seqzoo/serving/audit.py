@@ -112,7 +112,7 @@ def audit(path: str | os.PathLike[str]) -> Audit:
     try:
         graph = _read_graph(path)
     except (DecodeError, ValueError, OSError) as error:
-        found.problems.append(f"saved_model.pb can not be read: {first_line(error)}")
+        found.problems.append(f"saved_model.pb cannot be read: {first_line(error)}")
         return found
     _look_at_signatures(graph, found)
     _look_at_ops(graph, found)
@@ -225,7 +225,7 @@ def _look_at_variables(found: Audit) -> None:
                 if value.dtype.kind == "f" and not np.isfinite(value).all():
                     found.notes.append(f"a variable holds numbers that are not finite: {name}")
     except (tf.errors.OpError, LookupError, ValueError, RuntimeError, OSError) as error:
-        found.problems.append(f"the variables can not be read: {first_line(error)}")
+        found.problems.append(f"the variables cannot be read: {first_line(error)}")
 
 
 def _ask(graph: Any, found: Audit) -> None:

@@ -131,7 +131,7 @@ class ServingClient(_Client):
             floats are those that the REST API writes.
 
         Raises:
-            ConnectionError: the server can not be reached, or broke off.
+            ConnectionError: the server cannot be reached, or broke off.
             ServingError: it answered with an error, or with no answer. gRPC's UNAVAILABLE is both
                 this and a `ConnectionError`, for gRPC does not tell which it was.
             TimeoutError: it did not answer in time.

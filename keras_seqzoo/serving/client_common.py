@@ -47,7 +47,7 @@ class ServingError(RuntimeError):
 
 
 class UnavailableError(ServingError, ConnectionError):
-    """gRPC's `UNAVAILABLE`: the server can not be reached, or says that it can not answer now."""
+    """gRPC's `UNAVAILABLE`: the server cannot be reached, or says that it cannot answer now."""
 
 
 def install_hint(package: str) -> ImportError:

@@ -187,7 +187,7 @@ class _Grpc:
             return timed_out(self._url)
         if status == "UNAVAILABLE":
             message = (
-                "The server can not be reached, or can not answer now. Check that it runs, and "
+                "The server cannot be reached, or cannot answer now. Check that it runs, and "
                 f"that the URL is of its gRPC port. Received: {self._url}: {message}"
             )
             return Failure(UnavailableError(message, status), retry=True)

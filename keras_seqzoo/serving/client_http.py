@@ -222,7 +222,7 @@ class _Http:
             message = "The reply's body is not compressed as its header says. Received: "
             return Failure(ServingError(message + reason, 200))
         connection = ConnectionError(
-            "The server can not be reached, or broke off. Check that it runs, and that the URL is "
+            "The server cannot be reached, or broke off. Check that it runs, and that the URL is "
             f"of its REST port. Received: {reason}"
         )
         connection.__cause__ = error

@@ -48,7 +48,7 @@ def export_model(
     """Writes a model as the next version of a SavedModel that takes raw text.
 
     The version is written beside its place, audited (see `audit`), and renamed into its place, so
-    that a server watching `directory` never sees half a model, or one that it can not serve. The
+    that a server watching `directory` never sees half a model, or one that it cannot serve. The
     SavedModel needs TensorFlow alone, or with TensorFlow Text where the model reads word pieces:
     neither Keras nor this package is imported to run it.
     Signatures, which take `text`: string `(batch,)`, or `text` and `text_pair` for pairs:
@@ -92,7 +92,7 @@ def export_model(
 
     Raises:
         FileExistsError: the version exists; it is left as it was.
-        OSError: `directory` can not be written to, or the disk is full; nothing is left behind.
+        OSError: `directory` cannot be written to, or the disk is full; nothing is left behind.
         TypeError: not a model of this package, or `warmup` holds something else than strings, or
             pairs of them for a model of pairs.
         ValueError: `version` is not a whole number of at least 1, the newest version there answers

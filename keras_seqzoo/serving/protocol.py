@@ -101,7 +101,7 @@ def to_tensor(array: np.ndarray) -> Any:
 
     Raises:
         TypeError: an array of something else.
-        ValueError: a string that UTF-8 can not express.
+        ValueError: a string that UTF-8 cannot express.
     """
     array = np.asarray(array)
     if array.dtype.kind in "OSU":

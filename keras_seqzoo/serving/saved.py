@@ -54,7 +54,7 @@ class SavedPredictor:
             self._module = tf.saved_model.load(str(self.path))
         except (OSError, ValueError, IndexError, tf.errors.OpError) as error:
             raise ValueError(
-                "The SavedModel can not be loaded: a file in it is damaged or missing. Export it "
+                "The SavedModel cannot be loaded: a file in it is damaged or missing. Export it "
                 f"again. Received: {self.path}: {str(error).splitlines()[0]}"
             ) from error
         self._answer = self._module.signatures["serving_default"]

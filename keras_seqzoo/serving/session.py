@@ -55,7 +55,7 @@ class SavedSession:
         except _DAMAGES as error:
             self._session.close()
             raise ValueError(
-                "The SavedModel can not be loaded: a file in it is damaged or missing. Export it "
+                "The SavedModel cannot be loaded: a file in it is damaged or missing. Export it "
                 f"again. Received: {self.path}: {first_line(error)}"
             ) from error
         self.definitions: Mapping[str, Any] = dict(meta.signature_def)
@@ -86,7 +86,7 @@ class SavedSession:
         Raises:
             KeyError: no such signature, or no such output.
             tf.errors.OpError: what went wrong in the graph; `DeadlineExceededError` for a timeout,
-                `InvalidArgumentError` for inputs it can not take.
+                `InvalidArgumentError` for inputs it cannot take.
             ValueError: an array of a shape that the signature does not take.
         """
         asked = self.signatures[signature]

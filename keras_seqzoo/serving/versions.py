@@ -19,7 +19,7 @@ def numbered(directory: Path) -> dict[int, Path]:
     """Finds what has a whole number for a name in a folder, lowest first.
 
     Raises:
-        OSError: there is no such folder, or it can not be read.
+        OSError: there is no such folder, or it cannot be read.
     """
     found = {int(p.name): p for p in sorted(directory.iterdir()) if _NUMBER.fullmatch(p.name)}
     return dict(sorted(found.items()))

@@ -123,7 +123,7 @@ def read(path: Path) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
             raise ValueError("it is too short for a record")
     except (tf.errors.OpError, DecodeError, KeyError, ValueError) as error:
         raise ValueError(
-            "The warm-up requests can not be read. Export the model again. "
+            "The warm-up requests cannot be read. Export the model again. "
             f"Received: {path / FILE}: {error}"
         ) from error
 

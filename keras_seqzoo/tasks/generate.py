@@ -143,7 +143,7 @@ class TextGenerator(TextModel):
         **kwargs: arguments of `keras.Model`.
 
     Raises:
-        ValueError: an encoder that can not be run token by token, an unknown sampler, or
+        ValueError: an encoder that cannot be run token by token, an unknown sampler, or
             `max_length` beyond the positions.
     """
 

@@ -62,7 +62,7 @@ def build(
         name: name of the model.
 
     Raises:
-        ValueError: not a GPT-2; a template without its places; labels that can not be told
+        ValueError: not a GPT-2; a template without its places; labels that cannot be told
             apart; a prompt that leaves no room for a text.
     """
     if not parts.causal:

@@ -248,7 +248,7 @@ class DistributedModel(keras.Model):
         return strategy.distribute_datasets_from_function(of_worker)
 
     def _check(self, passes: Passes) -> None:
-        """Raises where a batch can not be divided, or workers have different models or data."""
+        """Raises where a batch cannot be divided, or workers have different models or data."""
         replicas = self.distribute_strategy.num_replicas_in_sync
         if passes.batch_size < replicas:
             raise ValueError(
@@ -299,7 +299,7 @@ class DistributedModel(keras.Model):
 
 def _lost(error: Any, cluster: Cluster) -> WorkerLostError:
     return WorkerLostError(
-        f"Another worker was lost, and {cluster.name(cluster.index)} can not go on alone. Start "
+        f"Another worker was lost, and {cluster.name(cluster.index)} cannot go on alone. Start "
         "all workers again, resuming. Received: "
         f"{type(error).__name__}: {str(error.message).splitlines()[0][:200]}"
     )

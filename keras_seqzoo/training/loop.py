@@ -17,7 +17,7 @@ _GATHER_UP_TO = 8
 class Loop:
     """What `fit` and `evaluate` call once an execution: some steps on the next batches.
 
-    Keras's own loop can not reduce metrics over several workers (see `keras_defects`), and runs
+    Keras's own loop cannot reduce metrics over several workers (see `keras_defects`), and runs
     beyond the end of an epoch where `steps_per_execution` does not divide its steps. Metrics are
     read on the first replica of this worker while an epoch runs; its end reads them over all.
 

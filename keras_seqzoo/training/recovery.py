@@ -53,7 +53,7 @@ class Recovery(keras.callbacks.Callback):
     same data then reads exactly the rows that are left of the epoch. It takes raw text, a table or
     a dataset of `make_dataset`.
 
-    The file `training.safetensors` is replaced whole; where it can not be written, a warning says
+    The file `training.safetensors` is replaced whole; where it cannot be written, a warning says
     so, the former one stays, and the training goes on. It is deleted when `fit` has ended.
 
     On SIGTERM a checkpoint is written after the running step, and the program ends with the exit
@@ -332,7 +332,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
             return state, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, KeyError, ValueError) as error:
         raise ValueError(
-            "The checkpoint can not be read. Delete it to begin anew. "
+            "The checkpoint cannot be read. Delete it to begin anew. "
             f"Received: {path}, which gave {type(error).__name__}: {error}"
         ) from error
 

@@ -204,7 +204,7 @@ def _has_run() -> bool:
         tf.config.threading.set_intra_op_parallelism_threads(
             tf.config.threading.get_intra_op_parallelism_threads()
         )
-    except RuntimeError:  # they can not be set once the context is initialised
+    except RuntimeError:  # they cannot be set once the context is initialised
         return True
     return False
 

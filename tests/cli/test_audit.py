@@ -42,7 +42,7 @@ def test_a_damaged_export_fails(
     (copy / "saved_model.pb").write_bytes(b"not a graph")
     done = command("audit", copy)
     assert done.code == 2
-    assert "saved_model.pb can not be read" in done.out
+    assert "saved_model.pb cannot be read" in done.out
     assert command("audit", tmp_path / "nowhere").code == 2
 
 

@@ -115,7 +115,7 @@ def test_a_server_answers_and_ends_with_its_last_request(server: Server, models:
 
 
 def _check_the_client(server: Server, damaged: Path) -> None:
-    """What our own client is told, also of a version that can not be loaded."""
+    """What our own client is told, also of a version that cannot be loaded."""
     url = f"http://127.0.0.1:{server.port}"
     with ServingClient(url, "reviews") as client:
         before = client.predict(["a", "bb", ""])
@@ -135,7 +135,7 @@ def _check_the_client(server: Server, damaged: Path) -> None:
 
 
 def _check_odd_requests(server: Server) -> None:
-    """What clients of higher level can not send, or would not read."""
+    """What clients of higher level cannot send, or would not read."""
     connection = server.connect()
     for method, path, code in (
         ("GET", "/v1/models/../../etc/passwd", 400),

@@ -39,7 +39,7 @@ def starved(data, *, sequence_length=None, weights=None):
 
 @register(card("wrong"))
 def wrong(data, *, sequence_length=None, weights=None):
-    raise ValueError("this model can not be built")
+    raise ValueError("this model cannot be built")
 """
 
 
@@ -216,11 +216,11 @@ def test_a_model_that_fails_costs_itself_alone(parts, tmp_path, failing):
     missing = comparison.table["missing"]
     assert "killed: most likely the machine ran out of memory" in missing["killed"]
     assert "ran out of memory (4 TB asked for)" in missing["starved"]
-    assert missing["wrong"] == "this model can not be built"
+    assert missing["wrong"] == "this model cannot be built"
     assert missing["tfidf_logreg"] == ""
     assert comparison.recommend().model in ("tfidf_logreg", "majority")
     page = comparison.to_html(tmp_path / "page.html").read_text("utf-8")
-    assert "this model can not be built" in page
+    assert "this model cannot be built" in page
     with pytest.raises(ValueError, match="did not come so far"):
         comparison.load("wrong")
 
@@ -292,7 +292,7 @@ def test_a_folder_that_can_not_be_read_is_told(parts, tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied", str(self))
 
     monkeypatch.setattr(Path, "iterdir", denied)
-    with pytest.raises(PermissionError, match=r"can not be read\. Change its permissions"):
+    with pytest.raises(PermissionError, match=r"cannot be read\. Change its permissions"):
         sz.compare([GRU], *parts, folder=tmp_path / "c", progress=False)
 
 

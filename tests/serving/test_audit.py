@@ -71,7 +71,7 @@ def test_python_is_refused_and_named(tmp_path: Path) -> None:
 
 @keras.saving.register_keras_serializable("tests")
 class PythonOnly(keras.layers.Layer):
-    """A layer that a server can not run."""
+    """A layer that a server cannot run."""
 
     def call(self, inputs: Any) -> Any:
         outputs = tf.numpy_function(lambda x: x, [inputs], tf.float32)
@@ -114,10 +114,10 @@ def test_a_graph_that_reaches_files_is_noted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "said"),
     [
-        ("saved_model.pb", "saved_model.pb can not be read"),
-        ("variables/variables.index", "variables can not be read"),
-        ("variables/variables.data-00000-of-00001", "variables can not be read"),
-        ("assets.extra/tf_serving_warmup_requests", "warm-up requests can not be read"),
+        ("saved_model.pb", "saved_model.pb cannot be read"),
+        ("variables/variables.index", "variables cannot be read"),
+        ("variables/variables.data-00000-of-00001", "variables cannot be read"),
+        ("assets.extra/tf_serving_warmup_requests", "warm-up requests cannot be read"),
     ],
 )
 def test_damage_is_found(file: str, said: str, version: Path) -> None:
@@ -132,7 +132,7 @@ def test_damage_is_found(file: str, said: str, version: Path) -> None:
 def test_garbage_for_warmup_is_found(version: Path) -> None:
     for content in (b"garbage", b"garbage" * 20):
         (version / warmup.FILE).write_bytes(content)
-        assert "warm-up requests can not be read" in audit(version).problems[0]
+        assert "warm-up requests cannot be read" in audit(version).problems[0]
 
 
 def test_a_flipped_bit_of_a_weight_is_found(version: Path) -> None:
@@ -140,7 +140,7 @@ def test_a_flipped_bit_of_a_weight_is_found(version: Path) -> None:
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
-    assert "variables can not be read" in audit(version).problems[0]
+    assert "variables cannot be read" in audit(version).problems[0]
 
 
 def test_missing_files_are_found(version: Path) -> None:

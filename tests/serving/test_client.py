@@ -321,7 +321,7 @@ def test_a_server_that_is_down_is_a_connection_error(kind: str, scheme: str) -> 
     url = f"{scheme}://127.0.0.1:{free_port()}"
     with (
         open_client(kind, url, waits) as client,
-        pytest.raises(ConnectionError, match=r"can not be reached.*Received: .*127\.0\.0\.1"),
+        pytest.raises(ConnectionError, match=r"cannot be reached.*Received: .*127\.0\.0\.1"),
     ):
         client.predict(["a"])
     assert len(waits) == 3

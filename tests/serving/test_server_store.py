@@ -1,4 +1,4 @@
-"""Versions come and go while requests run; what can not be loaded is told, and harms nothing."""
+"""Versions come and go while requests run; what cannot be loaded is told, and harms nothing."""
 
 from __future__ import annotations
 
@@ -234,7 +234,7 @@ def test_a_folder_that_can_not_be_read_changes_nothing(
     away = models.rename(models.with_name("away"))
     store.refresh()
     alone.refresh()
-    assert "can not be looked for" in lines[-1]
+    assert "cannot be looked for" in lines[-1]
     assert store.available() == alone.available() == {"m": [1]}
     away.rename(models)
     put(2)

@@ -79,7 +79,7 @@ def answer(
         verb: `predict`, `classify` or `regress`.
         body: JSON.
         lease: the version that answers, or why there is none. As in TensorFlow Serving, a body
-            that can not be read is the first thing to be said.
+            that cannot be read is the first thing to be said.
         most_rows: that a request may have.
         deadline: until when.
 

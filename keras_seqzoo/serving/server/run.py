@@ -44,7 +44,7 @@ def serve(
 
     Raises:
         FileNotFoundError: there are no models.
-        OSError: the address can not be listened at.
+        OSError: the address cannot be listened at.
         ValueError: no model can be loaded.
     """
     host = address[0]
@@ -86,7 +86,7 @@ def _refuse(host: str, port: int, error: OSError) -> OSError:
             f"Received: {host}:{port}"
         )
     return OSError(
-        "This address can not be listened at. Choose another with --host and --port. "
+        "This address cannot be listened at. Choose another with --host and --port. "
         f"Received: {host}:{port}: {error.strerror}"
     )
 

@@ -61,7 +61,7 @@ def find_versions(base_path: Path) -> dict[int, Path]:
     """Finds the versions of a model: folders whose names are whole numbers.
 
     Raises:
-        OSError: there is no such folder, or it can not be read.
+        OSError: there is no such folder, or it cannot be read.
     """
     return {number: path for number, path in numbered(base_path).items() if path.is_dir()}
 
@@ -109,7 +109,7 @@ def in_config(path: str | os.PathLike[str]) -> Sources:
         path: a `ModelServerConfig` message in protobuf's text format.
 
     Raises:
-        OSError: the file can not be read.
+        OSError: the file cannot be read.
         ValueError: it is not such a message, or it asks for what this server does not do.
     """
     try:

@@ -68,7 +68,7 @@ class ModelStore:
     """Loads the versions that there are, and unloads those that are no more, while others run.
 
     A new version is loaded and warmed up beside the old one, and then takes its place. The old one
-    is closed when the last request that uses it is done. A version that can not be loaded leaves
+    is closed when the last request that uses it is done. A version that cannot be loaded leaves
     the old one in its place, and is tried again when one of its files has changed.
 
     Args:
@@ -76,7 +76,7 @@ class ModelStore:
         report: takes a line on what was loaded, unloaded, or could not be.
 
     Raises:
-        OSError: the models can not be looked for.
+        OSError: the models cannot be looked for.
     """
 
     def __init__(self, sources: Sources, report: Callable[[str], None] = lambda line: None):
@@ -91,13 +91,13 @@ class ModelStore:
     def refresh(self) -> None:
         """Looks for versions once, and loads and unloads what has changed.
 
-        It returns when all is loaded. A folder that can not be read at the moment changes nothing.
+        It returns when all is loaded. A folder that cannot be read at the moment changes nothing.
         """
         with self._refreshing:
             try:
                 sources = self._sources()
             except OSError as error:
-                self._report(f"Warning: the models can not be looked for: {error}")
+                self._report(f"Warning: the models cannot be looked for: {error}")
                 return
             for source in sources:
                 self._refresh_model(source)
@@ -167,7 +167,7 @@ class ModelStore:
             }
 
     def dangling_labels(self) -> list[tuple[str, str, int]]:
-        """Returns model, label and version of the labels whose version can not be asked."""
+        """Returns model, label and version of the labels whose version cannot be asked."""
         available = self.available()
         with self._lock:
             return [

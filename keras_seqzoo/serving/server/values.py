@@ -122,10 +122,10 @@ def to_array(values: list[Any], shape: Sequence[int], dtype: tf.DType) -> np.nda
     """Makes an array of what `read_values` gave.
 
     Raises:
-        RequestError: a whole number that a double can not hold, or more dimensions than an array
+        RequestError: a whole number that a double cannot hold, or more dimensions than an array
             can have.
     """
-    # A number that int8, uint8 or int16 can not hold wraps around, as in TensorFlow Serving.
+    # A number that int8, uint8 or int16 cannot hold wraps around, as in TensorFlow Serving.
     wide = np.int64 if dtype in (tf.int8, tf.uint8, tf.int16) else dtype.as_numpy_dtype
     try:
         with np.errstate(over="ignore"):
