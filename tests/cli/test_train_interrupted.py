@@ -29,7 +29,7 @@ def interrupt(*_: Any) -> None:
 
 
 def test_while_testing(command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from keras_seqzoo.evaluation import report
+    from keras_seqzoo.reports import report
     from keras_seqzoo.tasks.keras_file import load_keras_file
 
     monkeypatch.setattr(report, "evaluate", interrupt)

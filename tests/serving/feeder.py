@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tensorflow_text  # noqa: F401 - the graphs hold its ops
-from keras_seqzoo.serving.cpp_session import CppSession
 from tensorflow.core.protobuf import saved_model_pb2
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from cpp_session import CppSession
 
 SHAPES: list[tuple[int, ...]] = [
     (), (0,), (1,), (3,), (0, 0), (0, 2), (1, 1), (2, 0), (2, 3), (1, 1, 1), (2, 2, 2), (1, 1, 1, 1)
