@@ -40,6 +40,7 @@ def test_a_table_leads_to_a_leaderboard_a_choice_and_a_report(reviews_csv, tmp_p
     assert again.stderr == ""
 
 
+@pytest.mark.slow
 def test_pairs_with_several_labels_are_compared(tmp_path):
     rows = [f"{a},{b},{int('good' in a)},{int('film' in a)}" for a in TEXTS for b in ("yes", "no")]
     (tmp_path / "pairs.csv").write_text("\n".join(["first,second,good,film", *rows]))

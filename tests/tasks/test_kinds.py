@@ -32,13 +32,12 @@ TARGETS: dict[str, Any] = {
     "number": (np.linspace(100, 500, 16), "number"),
     "numbers": (np.stack([np.linspace(1, 5, 16), np.arange(16)], axis=1), "number"),
 }
-
-
+QUICK = [("gru", "pair", "class"), ("gru", "text", "labels"), ("gru", "pair", "numbers")]
 KINDS = [
     pytest.param(
         (name, inputs, target),
         id=f"{name}-{inputs}-{target}",
-        marks=() if name == "gru" else pytest.mark.slow,
+        marks=() if (name, inputs, target) in QUICK else pytest.mark.slow,
     )
     for name in MODELS
     for inputs in INPUTS

@@ -59,6 +59,7 @@ def both(**options: Any) -> tuple[np.ndarray, np.ndarray]:
     return train(sz.distribution("one_device", verbose=False), **options), train(two, **options)
 
 
+@pytest.mark.slow
 def test_plain_keras_agrees_where_there_is_nothing_to_go_wrong() -> None:
     np.testing.assert_allclose(*both(), rtol=1e-5)
 
