@@ -369,4 +369,5 @@ def _publish(
             text = json.dumps(story, indent=2, ensure_ascii=False)
             unfinished.write_text(text + "\n", encoding="utf-8")
     typer.echo(f"SavedModel   {exported}\nKeras model  {saved}")
-    say(f'Try it: keras-seqzoo predict {exported} "your text"', quiet)
+    yours = ' "and its pair"' if len(model.served_inputs) == 2 else ""
+    say(f'Try it: keras-seqzoo predict {exported} "your text"{yours}', quiet)

@@ -43,7 +43,7 @@ class Step:
         """
         unit = _unit(times)
         steps, counts = np.unique(np.diff(_numbers(times, unit)), return_counts=True)
-        return cls(unit, int(steps[counts.argmax()]))
+        return cls(unit, int(steps[np.argmax(counts)]))
 
     def places(self, times: pd.Series) -> npt.NDArray[np.float64]:
         """Numbers of steps since the first of the times, which are whole on the grid."""
@@ -146,12 +146,12 @@ def season_of(
     peaks = [
         m
         for m in range(2, lags)
-        if levels[m] == levels[m - 1 : m + 2].max()
+        if levels[m] == np.max(levels[m - 1 : m + 2])
         and _repeats(levels, m, 2 * chance)
         and _repeats(changes, m, 4 * chance)
     ]
     # Multiples of a season are seasons too: the shortest of those that are about as high.
-    close = [m for m in peaks if levels[m] >= 0.9 * levels[peaks].max()]
+    close = [m for m in peaks if levels[m] >= 0.9 * np.max(levels[peaks])]
     return (close[0], "autocorrelation") if close else (1, "none")
 
 

@@ -19,7 +19,7 @@ from pandas.api.types import infer_dtype, is_list_like
 
 from keras_seqzoo.checks import warn
 from keras_seqzoo.data.naming import Naming, checked_names, fractions, label_numbers
-from keras_seqzoo.data.reading import shorten
+from keras_seqzoo.data.reading import NUMBER, shorten
 from keras_seqzoo.data.splitting import spread_parts, stratified_parts
 
 _FLAGS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
@@ -193,8 +193,18 @@ class AnyOf(Target):
         if asked.in_columns:
             return cls._learn_columns(blocks, asked, where)
 
+        are_numbers = bool(asked.names) and all(map(NUMBER.fullmatch, asked.names or ()))
+
         def items() -> Iterator[pd.Series]:
             for block in blocks:
+                is_flags = len(block) and _flags(block.iloc[:, 0]) is not None
+                if is_flags and not are_numbers and asked.separator is None:
+                    columns = list(asked.names or block.columns)
+                    raise ValueError(
+                        "A column of 0 and 1 says of one label whether a row has it. Pass the "
+                        f"columns of all labels as a list, label={columns}. Received: {where!r} "
+                        f"with the label column {block.columns[0]!r} alone"
+                    )
                 if flat := list(chain.from_iterable(_lists(block, asked, where))):
                     yield pd.Series(flat)
 

@@ -203,7 +203,7 @@ class _Search:
             found = self._best(options)
             if found is not None:
                 return found
-            removed = options[int(self._changes(options)[1].argmin())]
+            removed = options[int(np.argmin(self._changes(options)[1]))]
         return None
 
     def _leaving_one(self, order: Sequence[int]) -> list[tuple[int, ...]]:
@@ -232,9 +232,9 @@ class _Search:
         if not options:
             return None
         is_changed, left = self._changes(options)
-        return (
-            options[int(np.where(is_changed, left, np.inf).argmin())] if is_changed.any() else None
-        )
+        if not is_changed.any():
+            return None
+        return options[int(np.argmin(np.where(is_changed, left, np.inf)))]
 
     def _changes(self, options: Iterable[tuple[int, ...]]) -> tuple[np.ndarray, np.ndarray]:
         return self.changes(self.answers(self.pieces.without(removed) for removed in options))

@@ -305,7 +305,7 @@ class Classify(Task):
                 "One class is given up for another, however probable. Leave `change` out. "
                 f"Received: change={change!r} for classes"
             )
-        best, answers = before.argmax(), after.argmax(axis=1)
+        best, answers = np.argmax(before), np.argmax(after, axis=1)
         if place is None or place == best:
             return answers != best, after[:, best]
         return answers == place, -after[:, place]
@@ -315,7 +315,7 @@ class Classify(Task):
 
     def said(self, outputs: npt.NDArray[Any]) -> str:
         """The class."""
-        return self.names[int(outputs.argmax())]
+        return self.names[int(np.argmax(outputs))]
 
 
 TASK, OPTIONS = Classify, Head

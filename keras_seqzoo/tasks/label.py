@@ -307,7 +307,7 @@ def best_thresholds(truth: Any, outputs: Any) -> npt.NDArray[np.float32]:
         f1 = 2 * hits / (np.arange(1, len(real) + 1) + real.sum())
         ordered = np.append(scores[order], -1.0)
         last = ordered[:-1] > ordered[1:]  # of equal probabilities, all are taken or none
-        best = int(np.where(last, f1, -1).argmax())
+        best = int(np.argmax(np.where(last, f1, -1)))
         chosen[i] = max(0.0, (ordered[best] + ordered[best + 1]) / 2)
     return chosen
 

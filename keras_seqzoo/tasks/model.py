@@ -272,11 +272,17 @@ class TextModel(DistributedModel):
             if getattr(layer, "lora_rank", None):
                 layer.wake_lora()
         x, y, sample_weight = self._read(x, y, sample_weight, batch_size, shuffle)
-        if is_text(x) and validation_split and validation_data is None:
-            (x, y, sample_weight), held_out = _split_end(validation_split, x, y, sample_weight)
-            texts, labels, weights = held_out
-            validation_data = self._text_dataset(texts, labels, weights, batch_size, shuffle=False)
-            validation_split = 0.0
+        has_rows = y is not None or is_text(x)  # else Keras says that a dataset is not split
+        if has_rows and validation_split and validation_data is None:
+            (x, y, sample_weight), held_out = _split_end(validation_split, (x, y, sample_weight))
+            validation_data, validation_split = held_out, 0.0
+            if is_text(x):
+                texts, labels, weights = held_out
+                validation_data = self._text_dataset(
+                    texts, labels, weights, batch_size, shuffle=False
+                )
+        else:
+            validation_data = self._validation_data(validation_data, batch_size)
         class_weight = self._task.encode_class_weight(class_weight, y)
         if is_text(x):
             x = self._text_dataset(x, y, sample_weight, batch_size, shuffle)
@@ -284,7 +290,6 @@ class TextModel(DistributedModel):
         if isinstance(x, tf.data.Dataset):
             batch_size = None
         callbacks, self._scheduler = self._with_schedule(callbacks)
-        validation_data = self._validation_data(validation_data, batch_size)
         try:
             history = super().fit(
                 x,
@@ -807,17 +812,22 @@ def _as_weights(weights: Any) -> np.ndarray | None:
     return None if weights is None else np.asarray(weights, np.float32)
 
 
-def _split_end(share: float, *columns: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """Splits columns as Keras does: the last `share` of the rows is for validation."""
+def _split_end(share: float, columns: Any) -> tuple[Any, Any]:
+    """Splits columns, nested or not, as Keras does: the last `share` of the rows validates."""
     if not 0 < share < 1:
         raise ValueError(
             f"`validation_split` must lie between 0 and 1. Received: validation_split={share!r}"
         )
-    at = int(len(columns[0]) * (1 - share))
-    if at == 0 or at == len(columns[0]):
+    flat = [column for column in keras.tree.flatten(columns) if column is not None]
+    rows = len(flat[0])
+    at = int(rows * (1 - share))
+    if at in (0, rows):
         raise ValueError(
             "Both parts of a validation split need a row. Use more texts or another share. "
-            f"Received: {len(columns[0])} texts, validation_split={share!r}"
+            f"Received: {rows} rows, validation_split={share!r}"
         )
-    first = tuple(None if c is None else c[:at] for c in columns)
-    return first, tuple(None if c is None else c[at:] for c in columns)
+
+    def part(rows: slice) -> Any:
+        return keras.tree.map_structure(lambda c: None if c is None else c[rows], columns)
+
+    return part(slice(at)), part(slice(at, None))

@@ -241,6 +241,10 @@ def test_thresholds_do_not_depend_on_how_the_validation_rows_come() -> None:
         model.get_layer("probabilities").thresholds.assign([0.5] * 3)
         model.fit(table, validation_data=given, validation_steps=steps, verbose=0)
         np.testing.assert_allclose(model.task.thresholds, expected, atol=1e-5)
+    of_last = best_thresholds(table.labels[8:], model.predict(table, verbose=0)[8:])
+    for x in (table.texts, dict(model.preprocessor(TEXTS))):
+        model.fit(x, table.labels, validation_split=0.5, verbose=0)
+        np.testing.assert_allclose(model.task.thresholds, of_last, atol=1e-5)
 
 
 def test_what_cannot_be_told_is_none_in_json() -> None:
