@@ -111,7 +111,7 @@ class Recurrent:
         """
         import keras
 
-        from keras_seqzoo.layers.pairs import PairPlaces, PairPooling
+        from keras_seqzoo.layers.pairs import PairAlignment, PairPlaces, PairPooling
 
         if self.weights not in (None, "pretrained"):
             raise ValueError(
@@ -137,6 +137,7 @@ class Recurrent:
         x = keras.layers.Embedding(
             len(preprocessor.vocabulary), self.embedding_dim, dtype=dtype, name="token_embedding"
         )(token_ids)
+        words = x
         if pair:
             places = PairPlaces(name="pair_places")(token_ids, padding_mask, segment_ids)
             x += keras.layers.Embedding(4, self.embedding_dim, dtype=dtype, name="place_embedding")(
@@ -149,7 +150,12 @@ class Recurrent:
         last_token = keras.ops.sum(padding_mask, axis=1)[:, None, None] - 1
         last = keras.ops.take_along_axis(x, last_token, axis=1)[:, 0]
         if pair:
-            pooled = PairPooling(name="pair_pooling")(x, padding_mask, segment_ids)
+            both = PairAlignment(name="pair_alignment")(words, x, padding_mask, segment_ids)
+            both = keras.layers.Dense(
+                x.shape[-1], activation="relu", dtype=dtype, name="pair_comparison"
+            )(both)
+            both = keras.layers.Dropout(dropout, dtype=dtype, name="pair_dropout")(both)
+            pooled = PairPooling(largest=True, name="pair_pooling")(both, padding_mask, segment_ids)
         else:
             pooled = self._ends(x, last)
         encoder = keras.Model(
@@ -160,7 +166,8 @@ class Recurrent:
         return EncoderParts(
             encoder,
             preprocessor,
-            pooling="pooled" if pair else "mean",
+            # A few words tell of a label, whatever the others say.
+            pooling="pooled" if pair else "max" if task == "label" else "mean",
             poolings=("pooled", "mean", "max") if pair else ("mean", "max", "last"),
             dropout=dropout,
             optimizer=partial(keras.optimizers.Adam, 1e-3, clipnorm=1.0),

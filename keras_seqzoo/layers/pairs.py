@@ -32,16 +32,50 @@ class PairPlaces(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("keras_seqzoo")
-class PairPooling(keras.layers.Layer):
-    """Makes one vector of the vectors of two texts: u, v, |u - v| and u * v.
+class PairAlignment(keras.layers.Layer):
+    """Sets beside each token what the other text has for it: x, y, |x - y| and x * y.
 
-    u and v are the largest values over the tokens of each text (Conneau et al. 2017, Supervised
-    Learning of Universal Sentence Representations, section 3.1). Takes `(batch, length, hidden)`
-    and int `padding_mask` and `segment_ids` `(batch, length)`; gives `(batch, 4 hidden)`.
+    y is the mean of the other text's vectors, weighted by how alike the word vectors are: a softmax
+    of their products (Parikh et al. 2016, A Decomposable Attention Model for Natural Language
+    Inference, section 3.1; the four parts: Chen et al. 2017, Enhanced LSTM for Natural Language
+    Inference, section 3.2); 0 where the other text has no token. Takes `words`
+    `(batch, length, width)`, `vectors` `(batch, length, hidden)` and int `padding_mask` and
+    `segment_ids` `(batch, length)`; gives `(batch, length, 4 hidden)`.
     """
 
     def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)
+        self.supports_masking = True
+
+    def call(self, words: Any, vectors: Any, padding_mask: Any, segment_ids: Any) -> Any:
+        """Computes the four parts."""
+        ops = keras.ops
+        is_across = segment_ids[:, :, None] != segment_ids[:, None, :]
+        is_across &= padding_mask[:, None, :] != 0
+        alike = ops.cast(ops.matmul(words, ops.transpose(words, (0, 2, 1))), "float32")
+        weights = ops.softmax(ops.where(is_across, alike, -1e9), axis=2)
+        weights = ops.where(is_across, weights, 0.0)
+        other = ops.matmul(ops.cast(weights, vectors.dtype), vectors)
+        return ops.concatenate([vectors, other, ops.abs(vectors - other), vectors * other], axis=-1)
+
+    def compute_output_shape(self, words_shape: Any, vectors_shape: Any, *_: Any) -> Any:
+        """Four times as wide."""
+        return (*vectors_shape[:-1], 4 * vectors_shape[-1])
+
+
+@keras.saving.register_keras_serializable("keras_seqzoo")
+class PairPooling(keras.layers.Layer):
+    """Makes one vector of the vectors of two texts: u, v, |u - v| and u * v.
+
+    u and v are the means and, with `largest`, also the largest values over the tokens of each text
+    (Conneau et al. 2017, Supervised Learning of Universal Sentence Representations, section 3.1);
+    0 for a text without tokens. Takes `(batch, length, hidden)` and int `padding_mask` and
+    `segment_ids` `(batch, length)`; gives `(batch, 4 hidden)`, with `largest` `(batch, 8 hidden)`.
+    """
+
+    def __init__(self, largest: bool = False, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.largest = largest
         self.supports_masking = True
 
     def compute_mask(self, *_: Any) -> None:
@@ -57,9 +91,19 @@ class PairPooling(keras.layers.Layer):
 
     def _pool(self, vectors: Any, is_mine: Any) -> Any:
         ops = keras.ops
-        weights = ops.cast(ops.expand_dims(is_mine, -1), vectors.dtype)
-        return ops.sum(vectors * weights, axis=1) / ops.maximum(ops.sum(weights, axis=1), 1)
+        is_mine = ops.expand_dims(is_mine, -1)
+        weights = ops.cast(is_mine, vectors.dtype)
+        mean = ops.sum(vectors * weights, axis=1) / ops.maximum(ops.sum(weights, axis=1), 1)
+        if not self.largest:
+            return mean
+        largest = ops.max(ops.where(is_mine, vectors, -1e4), axis=1)
+        largest = ops.where(ops.any(is_mine, axis=1), largest, 0)
+        return ops.concatenate([mean, largest], axis=-1)
 
     def compute_output_shape(self, shape: tuple[Any, ...], *_: Any) -> tuple[Any, ...]:
-        """Drops the length axis; four parts."""
-        return (shape[0], 4 * shape[-1])
+        """Drops the length axis; four or eight parts."""
+        return (shape[0], (8 if self.largest else 4) * shape[-1])
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments."""
+        return {**super().get_config(), "largest": self.largest}
