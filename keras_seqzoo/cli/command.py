@@ -37,11 +37,14 @@ _PHRASES = (
     (r", or pass (classes=|target=train\.target) for a part of a larger table", ""),
     (r", or the target of another table, such as train\.target", ""),
     (r"\btable\.drop_duplicates\(\)", "--drop-duplicates"),
+    (r"Pass frame(?:\[::-1\]|\.sort_values\(time\)), or", "Sort the rows, or pass"),
+    (r", as with frame\.(?:groupby\(time\)\.mean\(\)|resample)", ""),
+    (r" with\s+pandas\.to_datetime", ""),
     (r", or an? keras_hub\.samplers\.Sampler", ""),
     (r"; classes=\((.*?),?\)", r"; the classes are \1"),
     (r"Read the table with read_table\(…, classes=\w+\.classes\)\. ", ""),
 )
-_REPEATED = ("text", "label")
+_REPEATED = ("text", "label", "value")
 
 
 class Command(TyperCommand):

@@ -20,15 +20,15 @@ from keras_seqzoo.options import options_of
 
 if TYPE_CHECKING:
     from keras_seqzoo.comparison.comparison import Comparison
-    from keras_seqzoo.data.stream import TextStream
-    from keras_seqzoo.data.table import TextTable
 
 TRAINING = "How the models are trained"
 CHOICE = "Which model to take"
 
 
+@o.reads("stream")
 def compare_command(
     data: o.Data,
+    reading: o.Reading,
     models: Annotated[
         list[str],
         typer.Option(
@@ -37,11 +37,6 @@ def compare_command(
             help="Names of `list`, handles or folders, with commas between; LABEL=NAME names one.",
         ),
     ],
-    text: o.Text = o.TEXT,
-    label: o.Label = o.LABEL,
-    task: o.Task = None,
-    target: o.Target = None,
-    label_separator: o.LabelSeparator = None,
     report: Annotated[
         Path | None, typer.Option(help="Write the report, one HTML file that needs no network.")
     ] = None,
@@ -126,12 +121,6 @@ def compare_command(
         ),
     ] = None,
     output: Annotated[str, typer.Option("--format", help="'table', 'csv' or 'json'.")] = "table",
-    names: o.Names = None,
-    separator: o.Separator = None,
-    quoting: o.Quoting = None,
-    encoding: o.Encoding = None,
-    missing: o.Missing = "error",
-    read: o.ReadOption = None,
     quiet: o.Quiet = False,
 ) -> None:
     """Train several models alike on a table, measure what each can and costs, and choose.
@@ -152,20 +141,12 @@ def compare_command(
         check_page_path(report)
     if save is not None:
         check_page_path(save / "report.html")
-    reading = o.Reading(
-        text,
-        label,
-        names,
-        separator,
-        quoting,
-        encoding,
-        missing,
-        False,
-        read,
-        o.target_for(task, target),
-        label_separator,
-    )
+    o.target_for(reading.task, reading.target, reading.is_series)
     say(f"Reading {data}", quiet)
+    if drop_duplicates and reading.is_series:
+        raise ValueError(
+            "Windows of a series are not dropped. Leave it out. Received: --drop-duplicates"
+        )
     parts = reading.read_parts(
         data,
         valid_data,
@@ -245,10 +226,10 @@ def parse_models(given: Sequence[str], options: Sequence[str]) -> dict[str, dict
     return models
 
 
-def _in_memory(table: TextTable | TextStream) -> TextTable:
-    from keras_seqzoo.data.table import TextTable
+def _in_memory(table: Any) -> Any:
+    from keras_seqzoo.data.stream import TextStream
 
-    if not isinstance(table, TextTable):
+    if isinstance(table, TextStream):
         raise ValueError(
             "A comparison keeps its rows in memory, and a pattern is streamed. Name one file. "
             f"Received: {table!r}"

@@ -12,26 +12,17 @@ import typer
 
 from keras_seqzoo.cli import options as o
 from keras_seqzoo.cli.console import load_tensorflow, say
-from keras_seqzoo.cli.inputs import check_reads_texts
+from keras_seqzoo.cli.inputs import check_texts, read_windows, reads_series
 from keras_seqzoo.files import check_page_path
 from keras_seqzoo.names import shown_names
 from keras_seqzoo.serving.versions import check_model_path
 
 
+@o.reads("task")
 def evaluate_command(
     model: Annotated[Path, typer.Argument(help="A .keras file or an export folder.")],
     data: o.Data,
-    text: o.Text = o.TEXT,
-    label: o.Label = o.LABEL,
-    target: o.Target = None,
-    label_separator: o.LabelSeparator = None,
-    names: o.Names = None,
-    separator: o.Separator = None,
-    quoting: o.Quoting = None,
-    encoding: o.Encoding = None,
-    missing: o.Missing = "error",
-    stream: o.Stream = False,
-    read: o.ReadOption = None,
+    reading: o.Reading,
     batch_size: o.BatchSize = 256,
     output: Annotated[str, typer.Option("--format", help="'table', 'csv' or 'json'.")] = "table",
     report: Annotated[
@@ -43,23 +34,10 @@ def evaluate_command(
     trust: o.Trust = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Score a model on labelled texts."""
+    """Score a model on labelled texts, or on what came in a series."""
     if output not in ("table", "csv", "json"):
         raise ValueError(f"--format must be 'table', 'csv' or 'json'. Received: {output!r}")
     check_model_path(model)
-    reading = o.Reading(
-        text,
-        label,
-        names,
-        separator,
-        quoting,
-        encoding,
-        missing,
-        stream,
-        read,
-        target,
-        label_separator,
-    )
     if report is not None:
         check_page_path(report)
     load_tensorflow()
@@ -91,7 +69,9 @@ def _read(reading: o.Reading, data: str, model: Any) -> Any:
     Raises:
         ValueError: a table of another task, or whatever else is wrong with it.
     """
-    check_reads_texts(model)
+    if reads_series(model):
+        return read_windows(reading, data, model, reading.target)
+    check_texts(reading)
     task = model.task
     own = f"The model is of the task {task.name!r} ({shown_names(task.names)})"
     if reading.target not in (None, task.target.kind):

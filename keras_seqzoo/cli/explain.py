@@ -7,6 +7,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 import typer
 
 from keras_seqzoo.cli import inputs as i
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
 _FORMATS = ("csv", "json", "text")
 
 
+@o.reads("label", "task", "target", "label_separator", "stream")
 def explain_command(
     model: Annotated[Path, typer.Argument(help="A .keras file or an export folder.")],
+    reading: o.Reading,
     texts: i.Texts = None,
     source: i.Source = None,
     method: Annotated[
@@ -56,20 +59,16 @@ def explain_command(
         bool, typer.Option("--global", help="Print the words that push each answer instead.")
     ] = False,
     html: Annotated[Path | None, typer.Option(help="Write a page to look at, too.")] = None,
-    rows: Annotated[int | None, typer.Option(min=1, help="Explain so many texts at most.")] = None,
+    rows: Annotated[
+        int | None,
+        typer.Option(min=1, help="Explain so many texts at most, or so many of the last windows."),
+    ] = None,
     output: Annotated[str, typer.Option("--format", help="'text', 'json' or 'csv'.")] = "text",
-    text: i.TextColumn = None,
-    names: o.Names = None,
-    separator: o.Separator = None,
-    quoting: o.Quoting = None,
-    encoding: o.Encoding = None,
-    missing: o.Missing = "error",
-    read: o.ReadOption = None,
     batch_size: o.BatchSize = 256,
     trust: o.Trust = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Explain a model's answers: which words of texts speak for them, and which against."""
+    """Explain a model's answers: which words of texts, or steps of series, speak for them."""
     if output not in _FORMATS:
         raise ValueError(f"--format must be one of {_FORMATS}. Received: {output!r}")
     if counterfactual and output == "csv":
@@ -84,7 +83,23 @@ def explain_command(
         )
     if html is not None:
         check_page_path(html)
-    reading = o.Reading(text, None, names, separator, quoting, encoding, missing, further=read)
+    if i.reads_series(model):
+        of_texts = {
+            "--method": method != "occlusion",
+            "--unit": unit != "word",
+            "--counterfactual": counterfactual,
+            "--global": global_view,
+            "--html": html is not None,
+            "texts as arguments": bool(texts),
+        }
+        given = [name for name, is_given in of_texts.items() if is_given]
+        if given:
+            raise ValueError(
+                "The model reads windows of a series, whose steps are explained by occlusion. Pass "
+                f"a file with --input, and leave out what is of texts. Received: {', '.join(given)}"
+            )
+        _explain_series(model, source, reading, target, rows or 1, output, batch_size, trust)
+        return
     blocks = i.read_blocks(texts, source, reading, quiet)
     check_model_path(model)
     load_tensorflow()
@@ -133,6 +148,42 @@ def explain_command(
             typer.echo(json.dumps(answer))
         else:
             _print_text(explanations, number, counterfactual, deletion)
+
+
+def _explain_series(
+    model: Path,
+    source: str | None,
+    reading: o.Reading,
+    target: str | None,
+    rows: int,
+    output: str,
+    batch_size: int,
+    trust: bool,
+) -> None:
+    """Explains what is forecast from the last windows of a file."""
+    load_tensorflow()
+    import pandas as pd
+
+    from keras_seqzoo.explanation.steps import explain_steps
+    from keras_seqzoo.serving.saved import load_predictor
+
+    predictor = load_predictor(model, trust)
+    table = i.read_windows(reading, source or "-", predictor, asked=False)
+    table = table.last_windows() if rows == 1 else table.take(np.arange(len(table))[-rows:])
+    found = explain_steps(predictor, table, target, batch_size=batch_size)
+    if output == "text":
+        typer.echo("\n\n".join(map(str, found)))
+        return
+    frames = [e.to_frame().assign(target=e.target) for e in found]
+    for frame, key, after in zip(frames, table.keys, table.times, strict=True):
+        if any(table.keys):
+            frame.insert(0, "key", key)
+        frame.insert(0, "after", after)
+    whole = pd.concat(frames, ignore_index=True)
+    if output == "csv":
+        typer.echo(whole.to_csv(index=False), nl=False)
+    else:
+        typer.echo(whole.to_json(orient="records", date_format="iso", double_precision=6))
 
 
 def _print_text(

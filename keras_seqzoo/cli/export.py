@@ -40,5 +40,10 @@ def export_command(
 
     say(f"Exporting {model}, and asking it as a server will", quiet)
     loaded = load_keras_file(model, trust)
+    if warmup is not None and "text" not in loaded.served_inputs:
+        raise ValueError(
+            "Windows of numbers warm up with ones of our own. Leave it out. Received: "
+            f"--warmup {warmup}, a model of series"
+        )
     texts = None if warmup is None else read_lines(warmup, loaded.pair)
     typer.echo(export_model(loaded, directory, version, warmup=texts, allow_changes=allow_changes))

@@ -1,21 +1,25 @@
-"""What `predict` and `explain` are asked about: texts, lines of texts, or rows of a table."""
+"""What models are asked about: texts, lines of texts, rows of a table, or windows of a series."""
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+from zipfile import BadZipFile, ZipFile
 
 import typer
 
 from keras_seqzoo.cli import options as o
 from keras_seqzoo.cli.console import say
+from keras_seqzoo.serving.versions import CARD, find_version
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from keras_seqzoo.data.series import SeriesTable
     from keras_seqzoo.data.stream import TextStream
 
 Texts = Annotated[
@@ -27,20 +31,10 @@ Source = Annotated[
     typer.Option(
         "--input",
         "-i",
-        help="A table; a .txt file or '-' for standard input, a text a line (of a pair, two with "
-        "a tab between) unless there is --text.",
+        help="A table or series; a .txt file or '-' for standard input, a text a line (of a pair, "
+        "two with a tab between) unless there is --text.",
     ),
 ]
-TextColumn = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--text",
-        help="Column of the texts, 'text' by default; given twice for pairs. Standard input and "
-        ".txt files are read as tables where it is given.",
-        rich_help_panel=o.READING,
-    ),
-]
-
 # Texts or pairs, and the rows that they stand in.
 Block = tuple[list[Any], "pd.DataFrame"]
 
@@ -68,6 +62,7 @@ def read_blocks(
     """
     if texts and source is not None:
         raise ValueError("Pass texts or --input, not both. Received: both")
+    check_texts(reading)
     source = source or "-"
     is_stdin = source in _STDIN
     if not texts and is_table(source, reading):
@@ -113,7 +108,6 @@ def for_model(
     Raises:
         ValueError: a table of pairs for a model of texts, or the reverse; or no two texts.
     """
-    check_reads_texts(model)
     before, of_table = 0, not texts and is_table(source, reading)
     for asked, rows in blocks:
         is_pair = not isinstance(asked[0], str)
@@ -134,18 +128,84 @@ def for_model(
         yield asked, rows
 
 
-def check_reads_texts(model: Any) -> None:
-    """Raises where a model reads numbers.
+def check_texts(reading: o.Reading) -> None:
+    """Raises where a model of texts is asked about a series.
 
     Raises:
         ValueError: so.
     """
-    if "text" not in model.served_inputs:
+    if reading.is_series:
+        given = [f"--{name.replace('_', '-')}" for name in reading.of_series] or ["--target"]
         raise ValueError(
-            "The command asks models of texts. Ask one of series in Python: "
-            "SavedPredictor(path).predict(read_series(…)). "
-            f"Received: a model that takes {', '.join(model.served_inputs)}"
+            "The model reads texts, of which a table has a column, --text. Leave the options of "
+            f"series out. Received: {' '.join(given)}"
         )
+
+
+def reads_series(model: Any) -> bool:
+    """Whether a model, or the file or export folder that is to be loaded, reads series.
+
+    Whatever else is wrong with a file or folder is told when it is loaded.
+    """
+    if not isinstance(model, Path):
+        return "values" in model.served_inputs
+    try:
+        if model.suffix == ".keras":
+            with ZipFile(model) as file:
+                config = json.loads(file.read("config.json"))
+            return bool(config["class_name"] == "SeriesPredictor")
+        card = json.loads((find_version(model) / CARD).read_text("utf-8"))
+        return bool(card["inputs"] == ["values"])
+    except (OSError, BadZipFile, KeyError, TypeError, ValueError):
+        return False
+
+
+def read_windows(
+    reading: o.Reading, source: str, model: Any, target: str | None = None, asked: bool = True
+) -> SeriesTable:
+    """Reads a series as a model takes it: its columns, window and horizon.
+
+    Args:
+        reading: what the user gave.
+        source: the file.
+        model: of series.
+        target: what the user says is asked.
+        asked: whether there is a truth to be read; else windows reach to the end.
+
+    Raises:
+        ValueError: what the user gave is not what the model has, or what `read_series` says.
+    """
+    if reading.of_texts:
+        raise ValueError(
+            "The model reads windows of a series. Leave out what is of texts. "
+            f"Received: {', '.join(reading.of_texts)}"
+        )
+    is_forecast = model.task.target.kind == "future"
+    own = {"window": int(model.served_inputs["values"].shape[1])}
+    if is_forecast:
+        own["horizon"] = model.task.target.horizon
+    elif reading.horizon is None:
+        raise ValueError(
+            "How far ahead a model of directions looks is not kept in it. Pass --horizon as it was "
+            "in training. Received: no --horizon"
+        )
+    kind = "future" if is_forecast else "direction"
+    for name, wanted in {**own, "target": kind}.items():
+        given = target if name == "target" else getattr(reading, name)
+        if given not in (None, wanted):
+            raise ValueError(
+                f"--{name} is that of the model, {wanted}. Leave it out. Received: --{name} {given}"
+            )
+    columns = list(model.columns)
+    if reading.value is not None and len(reading.value) != len(columns):
+        raise ValueError(
+            f"The model reads {len(columns)} column{'s' * (len(columns) > 1)}, "
+            f"{', '.join(columns)}. Give --value for each of them, in this order, or leave it out. "
+            f"Received: {' '.join(f'--value {name}' for name in reading.value)}"
+        )
+    value = reading.value or columns
+    table = reading.read_series(source, kind if asked else None, value=value, **own)
+    return table.renamed(columns)
 
 
 def _in_twos(texts: list[str]) -> list[tuple[str, str]]:

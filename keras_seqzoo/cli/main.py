@@ -29,7 +29,7 @@ INTERRUPTED = 130
 
 app = typer.Typer(
     name="keras-seqzoo",
-    help="Text models for TensorFlow and Keras 3: from a table of texts to TF Serving.",
+    help="Models of texts and series for TensorFlow and Keras 3: from a table to TF Serving.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

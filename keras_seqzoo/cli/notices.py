@@ -11,9 +11,12 @@ import numpy as np
 from keras_seqzoo.cli.console import say
 
 if TYPE_CHECKING:
+    from keras_seqzoo.data.series import SeriesTable
     from keras_seqzoo.data.stream import TextStream
     from keras_seqzoo.data.table import TextTable
     from keras_seqzoo.reports.report import Report
+
+    Table = TextTable | TextStream | SeriesTable
 
 _COUNTED = 10_000  # texts that are tokenised to find how many are cut
 _LINEAR_ROWS = 50_000  # above, the linear model takes too long
@@ -55,9 +58,7 @@ def still_falling(history: Mapping[str, Sequence[float]], epochs: int) -> str | 
     )
 
 
-def linear_model(
-    train: TextTable | TextStream, valid: TextTable | TextStream, test: TextTable, report: Report
-) -> str | None:
+def linear_model(train: Table, valid: Table, test: Table, report: Report) -> str | None:
     """Fits the linear model of the task's baselines on the same rows, and tells how good it is.
 
     Returns:
@@ -66,11 +67,11 @@ def linear_model(
     from sklearn.exceptions import ConvergenceWarning
 
     from keras_seqzoo.comparison.baselines import BASELINES
-    from keras_seqzoo.data.table import TextTable
+    from keras_seqzoo.data.stream import TextStream
     from keras_seqzoo.reports.report import evaluate
 
     if (
-        not isinstance(train, TextTable)
+        isinstance(train, TextStream)
         or train.labels is None
         # Of several labels, each has a regression of its own.
         or np.size(train.labels) > _LINEAR_ROWS
@@ -78,12 +79,12 @@ def linear_model(
     ):
         return None
     task = report.task
-    linear = BASELINES[task.baselines[-1]]()
+    linear = BASELINES[task.baselines_for(train.inputs)[-1]]()
     say(f"Fitting {linear.title} to the same rows, to compare")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         try:
-            linear.fit(train, valid if isinstance(valid, TextTable) else None)
+            linear.fit(train, None if isinstance(valid, TextStream) else valid)
         except ValueError:  # no word of two letters or more
             return None
     other = evaluate(linear, test)

@@ -1,104 +1,34 @@
-"""Options that several commands share, and how a table is read with them."""
+"""Options that several commands share, and how a table or series is read with them."""
 
 from __future__ import annotations
 
 import ast
 import atexit
+import inspect
 import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, field, fields
+from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
 from keras_seqzoo.options import Option, options_of
 from keras_seqzoo.tasks import TASK_OF_TARGET
 
+if TYPE_CHECKING:
+    from keras_seqzoo.data.series import SeriesTable
+
 READING = "How the table is read"
+SERIES = "How series of numbers are read, in place of texts"
 
 Data = Annotated[
     str,
     typer.Argument(
         help="CSV, TSV, JSON lines or Parquet; a glob is streamed, - is standard input."
-    ),
-]
-Text = Annotated[
-    list[str],
-    typer.Option(
-        "--text", help="Column of the texts; given twice for pairs.", rich_help_panel=READING
-    ),
-]
-TEXT = ["text"]
-Label = Annotated[
-    list[str],
-    typer.Option(
-        "--label",
-        help="Column of the labels; once each for columns of 0 and 1, or of numbers.",
-        rich_help_panel=READING,
-    ),
-]
-LABEL = ["label"]
-Target = Annotated[
-    str | None,
-    typer.Option(
-        "--target",
-        help="'class', 'labels' (several a text) or 'number'; as the labels look by default.",
-        rich_help_panel=READING,
-    ),
-]
-Task = Annotated[
-    str | None,
-    typer.Option(
-        "--task",
-        help="'classify', 'label' (several labels a text) or 'regress' (numbers); by default what "
-        "the target is for.",
-        rich_help_panel=READING,
-    ),
-]
-LabelSeparator = Annotated[
-    str | None,
-    typer.Option(
-        "--label-sep",
-        help="What stands between several labels in one column, such as ','.",
-        rich_help_panel=READING,
-    ),
-]
-Names = Annotated[
-    str | None,
-    typer.Option(
-        help="Column names, comma-separated, of a file without a header.", rich_help_panel=READING
-    ),
-]
-Separator = Annotated[
-    str | None,
-    typer.Option("--sep", help=r"Separator, such as ';' or '\t'.", rich_help_panel=READING),
-]
-Quoting = Annotated[
-    str | None,
-    typer.Option(
-        help="'minimal' (default) or 'none', where quotes are text.", rich_help_panel=READING
-    ),
-]
-Encoding = Annotated[str | None, typer.Option(help="Detected by default.", rich_help_panel=READING)]
-Missing = Annotated[
-    str,
-    typer.Option(
-        "--na", help="'error' or 'drop' rows that lack a text or label.", rich_help_panel=READING
-    ),
-]
-Stream = Annotated[
-    bool, typer.Option("--stream", help="Read a file larger than memory.", rich_help_panel=READING)
-]
-ReadOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--read",
-        metavar="NAME=VALUE",
-        help="Any further option of pandas.",
-        rich_help_panel=READING,
     ),
 ]
 ValidData = Annotated[str | None, typer.Option(help="A table to validate on.")]
@@ -119,8 +49,10 @@ Trust = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results only.")]
 
-# What a table of texts has the answers for; others are of series, or have no truth.
-TARGET_OF_TASK = {name: kind for kind, name in TASK_OF_TARGET.items() if kind != "future"}
+# What the rows of a table are to be answered, by what learns it.
+TARGET_OF_TASK = {name: kind for kind, name in TASK_OF_TARGET.items()}
+_OF_SERIES = ("future", "direction")
+TEXT, LABEL = ["text"], ["label"]
 
 _FLAGS = {
     **dict.fromkeys(("true", "yes", "on", "1"), True),
@@ -128,27 +60,141 @@ _FLAGS = {
 }
 
 
+def _table(help: str, *names: str, **more: Any) -> Any:
+    return typer.Option(*names, help=help, rich_help_panel=READING, **more)
+
+
+def _series(help: str, *names: str, **more: Any) -> Any:
+    return typer.Option(*names, help=help, rich_help_panel=SERIES, **more)
+
+
 @dataclass
 class Reading:
-    """How the user wants tables to be read."""
+    """How the user wants tables or series to be read: options that `reads` gives to a command."""
 
-    text: str | Sequence[str] | None
-    label: Sequence[str] | None
-    names: str | None = None
-    separator: str | None = None
-    quoting: str | None = None
-    encoding: str | None = None
-    missing: str = "error"
-    stream: bool = False
-    further: list[str] | None = None
-    target: str | None = None
-    label_separator: str | None = None
+    text: Annotated[
+        list[str] | None,
+        _table("Column of the texts, 'text' by default; given twice for pairs.", "--text"),
+    ] = None
+    label: Annotated[
+        list[str] | None,
+        _table("Column of the labels; once each for columns of 0 and 1, or of numbers.", "--label"),
+    ] = field(default_factory=lambda: LABEL)
+    task: Annotated[
+        str | None,
+        _table(
+            "'classify', 'label' (several labels a text), 'regress' (numbers) or 'forecast' (of "
+            "series); by default what the target is for."
+        ),
+    ] = None
+    target: Annotated[
+        str | None,
+        _table(
+            "'class', 'labels' (several a text) or 'number', as the labels look by default; of "
+            "series 'future' (default) or 'direction' (up or down)."
+        ),
+    ] = None
+    label_separator: Annotated[
+        str | None,
+        _table("What stands between several labels in one column, such as ','.", "--label-sep"),
+    ] = None
+    names: Annotated[
+        str | None, _table("Column names, comma-separated, of a file without a header.")
+    ] = None
+    separator: Annotated[str | None, _table(r"Separator, such as ';' or '\t'.", "--sep")] = None
+    quoting: Annotated[
+        str | None, _table("'minimal' (default) or 'none', where quotes are text.")
+    ] = None
+    encoding: Annotated[str | None, _table("Detected by default.")] = None
+    missing: Annotated[str, _table("'error' or 'drop' rows that lack a text or label.", "--na")] = (
+        "error"
+    )
+    stream: Annotated[bool, _table("Read a file larger than memory.", "--stream")] = False
+    further: Annotated[
+        list[str] | None,
+        _table("Any further option of pandas.", "--read", metavar="NAME=VALUE"),
+    ] = None
+    time: Annotated[
+        str | None, _series("Column of the times, 'Date' by default. Makes DATA a series.")
+    ] = None
+    value: Annotated[
+        list[str] | None,
+        _series("Column of numbers, 'Close' or the model's by default; may be repeated."),
+    ] = None
+    window: Annotated[
+        int | None, _series("Steps that are read; 60, or the model's, by default.", min=1)
+    ] = None
+    horizon: Annotated[
+        int | None,
+        _series("Steps after them that are asked; 5, or the model's, by default.", min=1),
+    ] = None
+    key: Annotated[str | None, _series("Column that tells several series of one file apart.")] = (
+        None
+    )
+    gaps: Annotated[
+        str | None,
+        _series(
+            "Where times are left out: 'error' (default), 'fill' with missing values, or 'join', "
+            "as days of trade."
+        ),
+    ] = None
+    carry: Annotated[
+        int | None,
+        _series("Missing values in a row for which the last one stands; 3 by default.", min=0),
+    ] = None
+    time_format: Annotated[
+        str | None, _series("Such as '%d.%m.%Y'; found by default.", "--time-format")
+    ] = None
 
     @property
     def describes_table(self) -> bool:
         """Whether there is an option that only a table has."""
         given = (self.names, self.separator, self.quoting, self.further)
         return any(value is not None for value in given) or self.stream or self.missing != "error"
+
+    @property
+    def of_series(self) -> dict[str, Any]:
+        """The options given that only series have, as `read_series` takes them."""
+        names = ("time", "value", "window", "horizon", "key", "gaps", "carry", "time_format")
+        return {n: getattr(self, n) for n in names if getattr(self, n) is not None}
+
+    @property
+    def of_texts(self) -> list[str]:
+        """The options given that only texts have."""
+        given = {
+            "--text": self.text is not None,
+            "--label": self.label not in (None, LABEL),
+            "--label-sep": self.label_separator is not None,
+            "--na": self.missing != "error",
+            "--stream": self.stream,
+        }
+        return [name for name, is_given in given.items() if is_given]
+
+    def told(self) -> list[str]:
+        """What one types to read another file of the same series with its model."""
+        names: tuple[str, ...] = ("time", "key", "gaps", "carry", "time_format")
+        if self.target == "direction" or self.task == "classify":
+            names += ("horizon",)
+        given = {n: v for n, v in self.of_series.items() if n in names}
+        return [word for n, v in given.items() for word in (f"--{n.replace('_', '-')}", str(v))]
+
+    @property
+    def is_series(self) -> bool:
+        """Whether a series is to be read.
+
+        Raises:
+            ValueError: options of both series and texts.
+        """
+        asked = self.of_series or self.task == "forecast" or self.target in _OF_SERIES
+        if asked and (given := self.of_texts):
+            words = [f"--{name.replace('_', '-')}" for name in self.of_series] or [
+                f"--target {self.target}" if self.target in _OF_SERIES else "--task forecast"
+            ]
+            raise ValueError(
+                "A table has texts and labels, or it is a series with a time and values. Leave "
+                f"the options of one out. Received: {', '.join(given)} and {', '.join(words)}"
+            )
+        return bool(asked)
 
     def read(
         self,
@@ -157,7 +203,7 @@ class Reading:
         stream: bool = False,
         target: Any = None,
     ) -> Any:
-        """Reads a table.
+        """Reads a table, or a series where the options are of one.
 
         Args:
             source: path or glob; `-` for standard input.
@@ -166,15 +212,47 @@ class Reading:
             target: that of a model or of the training table to hold to, in place of `classes`.
 
         Returns:
-            A `TextTable`, or a `TextStream` where it is streamed.
+            A `TextTable`, or a `TextStream` where it is streamed; or a `SeriesTable`.
 
         Raises:
             ValueError: an option that is not understood, or whatever is wrong with the table.
         """
+        from keras_seqzoo.data.table import read_table
+
+        asked = target_for(self.task, self.target, self.is_series)
+        if self.is_series:
+            return self.read_series(source, asked or "future")
+        return read_table(
+            _file_of(source, self.names),
+            text=_one_or_several(self.text or TEXT),
+            label=None if self.label is None else _one_or_several(self.label),
+            target=target or asked,
+            label_sep=self.label_separator,
+            classes=classes,
+            na=self.missing,
+            encoding=self.encoding,
+            stream=self.stream or stream,
+            **self._of_pandas(),
+        )
+
+    def read_series(self, source: str, target: str | None, **given: Any) -> SeriesTable:
+        """Reads series.
+
+        Args:
+            source: as in `read`.
+            target: as in `data.series.read_series`.
+            **given: arguments of that, in place of the user's options.
+        """
+        from keras_seqzoo.data.series import read_series
+
+        options = {**self.of_series, **given, **self._of_pandas()}
+        file = _file_of(source, self.names)
+        return read_series(file, target=target, encoding=self.encoding, **options)
+
+    def _of_pandas(self) -> dict[str, Any]:
         import pandas as pd
 
         from keras_seqzoo.data.reading import QUOTING
-        from keras_seqzoo.data.table import read_table
 
         known = options_of(pd.read_json) | options_of(pd.read_csv)
         options: dict[str, Any] = parse_assignments(self.further or [], "--read", known)
@@ -188,18 +266,7 @@ class Reading:
                     f"--quoting must be one of {sorted(QUOTING)}. Received: {self.quoting!r}"
                 )
             options["quoting"] = self.quoting
-        return read_table(
-            _file_of(source, self.names),
-            text=_one_or_several(self.text or TEXT),
-            label=None if self.label is None else _one_or_several(self.label),
-            target=target or self.target,
-            label_sep=self.label_separator,
-            classes=classes,
-            na=self.missing,
-            encoding=self.encoding,
-            stream=self.stream or stream,
-            **options,
-        )
+        return options
 
     def read_parts(
         self,
@@ -229,8 +296,9 @@ class Reading:
             ValueError: whatever is wrong with a table, or with the split.
         """
         whole = prepare(self.read(source))
+        drawn = {} if self.is_series else {"seed": seed}  # series are split in the order of time
         train, valid_table, test_table = whole.split(
-            valid=0 if valid_source else valid, test=0 if test_source else test, seed=seed
+            valid=0 if valid_source else valid, test=0 if test_source else test, **drawn
         )
         if valid_source:
             valid_table = self.read(valid_source, target=whole.target)
@@ -239,25 +307,72 @@ class Reading:
         return train, valid_table, test_table
 
 
-def target_for(task: str | None, target: str | None) -> str | None:
+def reads(*left_out: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Gives a command the options of `Reading`, which it takes together as `reading`.
+
+    Args:
+        left_out: fields that the command does not have; its labels are None without `label`.
+    """
+    hints = get_type_hints(Reading, include_extras=True)
+    plain: dict[str, Any] = {"label": None} if "label" in left_out else {}
+    options = [
+        inspect.Parameter(
+            f.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=f.default if f.default is not MISSING else LABEL,
+            annotation=hints[f.name],
+        )
+        for f in fields(Reading)
+        if f.name not in left_out
+    ]
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        own = inspect.signature(function, eval_str=True).parameters.values()
+
+        @wraps(function)
+        def command(**given: Any) -> None:
+            read = {option.name: given.pop(option.name) for option in options}
+            function(reading=Reading(**plain, **read), **given)
+
+        parameters = [
+            one.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            for parameter in own
+            for one in (options if parameter.name == "reading" else [parameter])
+        ]
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {one.name: one.annotation for one in parameters}
+        return command
+
+    return decorate
+
+
+def target_for(task: str | None, target: str | None, is_series: bool = False) -> str | None:
     """The target of a table that a task learns; the one that was asked for without a task.
 
     Raises:
         ValueError: no such task, or one that does not learn the target.
     """
+    if is_series and (task not in (None, "forecast", "classify") or
+                      target not in (None, *_OF_SERIES)):  # fmt: skip
+        raise ValueError(
+            "Of a series, what comes is forecast, --task forecast, or whether it goes up or down "
+            "is told, --target direction. "
+            f"Received: --task {task}" + f" --target {target}" * (target is not None)
+        )
     if task is None:
         return target
     if task not in TARGET_OF_TASK:
         raise ValueError(
-            f"--task must be what learns from a table of texts: one of {sorted(TARGET_OF_TASK)}. "
+            f"--task must be what learns from a table: one of {sorted(TARGET_OF_TASK)}. "
             f"Received: {task!r}"
         )
-    if target not in (None, TARGET_OF_TASK[task]):
+    learnt = "direction" if is_series and task == "classify" else TARGET_OF_TASK[task]
+    if target not in (None, learnt):
         raise ValueError(
-            f"The task {task!r} learns {TARGET_OF_TASK[task]!r}. Leave --task or --target out. "
+            f"The task {task!r} learns {learnt!r}. Leave --task or --target out. "
             f"Received: --task {task} --target {target}"
         )
-    return TARGET_OF_TASK[task]
+    return learnt
 
 
 def _one_or_several(columns: str | Sequence[str]) -> str | Sequence[str]:

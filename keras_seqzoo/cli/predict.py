@@ -1,4 +1,4 @@
-"""`keras-seqzoo predict`: what a model answers to texts, or pairs of them, from anywhere."""
+"""`keras-seqzoo predict`: what a model answers to texts or pairs of them, or says of series."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+import numpy.typing as npt
 import typer
 from rich.cells import cell_len, set_cell_size
 
@@ -22,37 +23,45 @@ from keras_seqzoo.serving.versions import check_model_path
 if TYPE_CHECKING:
     import pandas as pd
 
+    from keras_seqzoo.data.series import SeriesTable
     from keras_seqzoo.tasks.base import Task
 
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
+@o.reads("label", "task", "target", "label_separator")
 def predict_command(
     model: Annotated[Path, typer.Argument(help="A .keras file or an export folder.")],
+    reading: o.Reading,
     texts: i.Texts = None,
     source: i.Source = None,
     output: Annotated[str, typer.Option("--format", help="'table', 'csv' or 'jsonl'.")] = "table",
-    text: i.TextColumn = None,
-    names: o.Names = None,
-    separator: o.Separator = None,
-    quoting: o.Quoting = None,
-    encoding: o.Encoding = None,
-    missing: o.Missing = "error",
-    stream: o.Stream = False,
-    read: o.ReadOption = None,
+    every: Annotated[
+        bool,
+        typer.Option(
+            "--every",
+            help="Forecast from every window, not from the last one of each series alone.",
+            rich_help_panel=o.SERIES,
+        ),
+    ] = False,
     batch_size: o.BatchSize = 256,
     trust: o.Trust = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Ask a model about texts, or pairs of texts: arguments, a file, or standard input.
+    """Ask a model about texts, pairs of texts, or what comes next in series: arguments or files.
 
     Standard input and .txt files are a text a line, or a table where --text names its column. For a
     model of pairs, two arguments are a pair, a line is two texts with a tab between, and --text is
-    given twice. CSV and JSON lines keep a table's other columns and the order of its rows.
+    given twice. CSV and JSON lines keep a table's other columns and the order of its rows. A model
+    of series forecasts from the end of each series in --input: a row a step, with its time.
     """
     if output not in _WRITERS:
         raise ValueError(f"--format must be one of {sorted(_WRITERS)}. Received: {output!r}")
-    reading = o.Reading(text, None, names, separator, quoting, encoding, missing, stream, read)
+    if i.reads_series(model):
+        _forecast(model, texts, source, reading, output, batch_size, trust, every)
+        return
+    if every:
+        raise ValueError("--every is of series. Leave it out. Received: --every, a model of texts")
     blocks = i.read_blocks(texts, source, reading, quiet)
     check_model_path(model)
     load_tensorflow()
@@ -63,6 +72,77 @@ def predict_command(
     for asked, rows in i.for_model(blocks, predictor, texts, source, reading):
         write(asked, rows, predictor.predict(asked, batch_size=batch_size, verbose=0))
         sys.stdout.flush()
+
+
+def _forecast(
+    model: Path,
+    texts: list[str] | None,
+    source: str | None,
+    reading: o.Reading,
+    output: str,
+    batch_size: int,
+    trust: bool,
+    every: bool,
+) -> None:
+    if texts:
+        raise ValueError(
+            "The model reads windows of a series. Pass a file of it with --input. "
+            "Received: texts as arguments"
+        )
+    load_tensorflow()
+    import pandas as pd
+
+    from keras_seqzoo.serving.protocol import shorten
+    from keras_seqzoo.serving.saved import load_predictor
+
+    predictor = load_predictor(model, trust)
+    table = i.read_windows(reading, source or "-", predictor, asked=False)
+    table = table if every else table.last_windows()
+    outputs = predictor.predict(table, batch_size=batch_size, verbose=0)
+    task: Any = predictor.task
+    is_forecast = task.target.kind == "future"
+    rows = _rows_of(table, table.label_times if is_forecast else table.label_times[:, -1:])
+    if is_forecast:
+        values = shorten(np.asarray(outputs, np.float32)).reshape(len(rows), -1)
+        rows = rows.assign(**dict(zip(task.names, values.T, strict=True)))
+    elif output != "table":
+        _WRITERS[output](task, True)((), rows, outputs)
+        return
+    else:
+        rows = rows.join(pd.DataFrame([_flat(told, task) for told in task.decode(outputs)]))
+    if output == "csv":
+        typer.echo(rows.to_csv(index=False), nl=False)
+    elif output == "jsonl":
+        for record in rows.to_dict("records"):
+            typer.echo(json.dumps(record, ensure_ascii=False))
+    else:
+        typer.echo(rows.to_string(index=False))
+
+
+def _rows_of(table: SeriesTable, times: npt.NDArray[Any]) -> pd.DataFrame:
+    """What a forecast is of: columns `key` (of several series), `after` and `time`, a row a time.
+
+    Args:
+        table: the windows, whose last time is `after`.
+        times: `(rows, steps)`.
+    """
+    import pandas as pd
+
+    steps = times.shape[1]
+    keys = {"key": np.repeat(table.keys, steps)} if any(table.keys) else {}
+    after = _as_text(np.repeat(table.times, steps))
+    return pd.DataFrame({**keys, "after": after, "time": _as_text(times.ravel())})
+
+
+def _as_text(times: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Dates, or dates and times where one of them is not midnight; numbers as they are."""
+    import pandas as pd
+
+    if times.dtype.kind != "M":
+        return times
+    stamps = pd.DatetimeIndex(times)
+    is_day = (stamps == stamps.normalize()).all()
+    return stamps.strftime("%Y-%m-%d" if is_day else "%Y-%m-%d %H:%M:%S").to_numpy(object)
 
 
 Writer = Callable[[Sequence[Any], "pd.DataFrame", Any], None]
@@ -136,23 +216,25 @@ def _one_line(text: str) -> str:
     return _CONTROLS.sub("\ufffd", " ".join(text.split()))
 
 
+def _flat(told: dict[str, Any], task: Task) -> dict[str, Any]:
+    """What a task answers to a row, as columns."""
+    found: dict[str, Any] = {}
+    for key, value in _plain(told, task).items():
+        if key in _BY_NAME:
+            found |= {f"{_BY_NAME[key]}_{n}": _decimals(key, v) for n, v in value.items()}
+        elif isinstance(value, list):
+            found[key] = ",".join(value)
+        else:
+            found[key] = _decimals(key, value) if isinstance(value, float) else value
+    return found
+
+
 def _csv_writer(task: Task, quiet: bool) -> Writer:
     is_first = True
 
-    def flat(told: dict[str, Any]) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for key, value in _plain(told, task).items():
-            if key in _BY_NAME:
-                found |= {f"{_BY_NAME[key]}_{n}": _decimals(key, v) for n, v in value.items()}
-            elif isinstance(value, list):
-                found[key] = ",".join(value)
-            else:
-                found[key] = _decimals(key, value) if isinstance(value, float) else value
-        return found
-
     def write(_: Sequence[Any], rows: pd.DataFrame, outputs: Any) -> None:
         nonlocal is_first
-        answers = [flat(told) for told in task.decode(outputs)]
+        answers = [_flat(told, task) for told in task.decode(outputs)]
         names = _free_names(answers[0], rows, quiet or not is_first)
         added = {names[key]: [answer[key] for answer in answers] for key in names}
         whole = rows.map(_as_json).assign(**added)

@@ -27,27 +27,25 @@ from keras_seqzoo.tasks import TASK_OF_TARGET
 if TYPE_CHECKING:
     import keras
 
+    from keras_seqzoo.data.series import SeriesTable
     from keras_seqzoo.data.stream import TextStream
     from keras_seqzoo.data.table import TextTable
     from keras_seqzoo.reports.report import Report
     from keras_seqzoo.tasks.model import TextModel
 
-    Table = TextTable | TextStream
+    Table = TextTable | TextStream | SeriesTable
 
 SCHEDULES = ("constant", "linear", "cosine", "plateau")
 TRAINING = "How the model is trained"
 
 
+@o.reads()
 def train_command(
     data: o.Data,
+    reading: o.Reading,
     model: Annotated[
         str, typer.Option("--model", "-m", help="A name of `list`, a handle or a folder.")
     ] = "lstm",
-    text: o.Text = o.TEXT,
-    label: o.Label = o.LABEL,
-    task: o.Task = None,
-    target: o.Target = None,
-    label_separator: o.LabelSeparator = None,
     out: Annotated[
         Path | None, typer.Option(help="Export folder; saved_models/<name of DATA> by default.")
     ] = None,
@@ -126,13 +124,6 @@ def train_command(
     resume: d.Resume = False,
     resume_or_start: d.ResumeOrStart = False,
     checkpoint_minutes: d.CheckpointMinutes = 5.0,
-    names: o.Names = None,
-    separator: o.Separator = None,
-    quoting: o.Quoting = None,
-    encoding: o.Encoding = None,
-    missing: o.Missing = "error",
-    stream: o.Stream = False,
-    read: o.ReadOption = None,
     allow_changes: o.AllowChanges = False,
     quiet: o.Quiet = False,
 ) -> None:
@@ -146,8 +137,11 @@ def train_command(
     options = o.parse_assignments(option or [], "--option", fields)
     if not options.keys() <= fields.keys():
         load_tensorflow()  # the options of the head stand in its module
-    target = o.target_for(task, target)
-    zoo.check_options(model, options, task or "classify")
+    target = o.target_for(reading.task, reading.target, reading.is_series)
+    of_series = "classify" if target == "direction" else "forecast"
+    zoo.check_options(
+        model, options, of_series if reading.is_series else reading.task or "classify"
+    )
     if learning_rate is not None and learning_rate <= 0:
         raise ValueError(f"--learning-rate must be above 0. Received: {learning_rate}")
     if schedule not in (None, *SCHEDULES):
@@ -162,19 +156,6 @@ def train_command(
     joined = d.join_workers(strategy, devices, timeout, quiet)
     # One worker of many speaks for all.
     quiet = quiet or not joined.chief
-    reading = o.Reading(
-        text,
-        label,
-        names,
-        separator,
-        quoting,
-        encoding,
-        missing,
-        stream,
-        read,
-        target,
-        label_separator,
-    )
     say(f"Reading {data}", quiet)
     train, valid_table, test_table = reading.read_parts(
         data, valid_data, test_data, valid, test, seed
@@ -213,12 +194,9 @@ def train_command(
             built.schedule, built.warmup = "constant", 0.0
     if warmup is not None:
         built.warmup = warmup
-    say(
-        f"{model}: {built.count_params():,} parameters, "
-        f"{len(built.preprocessor.vocabulary):,} {built.preprocessor.unit}",
-        quiet,
-    )
-    if not quiet and (told := notices.cut_texts(built, train)):
+    read = len(built.preprocessor.vocabulary) or built.preprocessor.sequence_length
+    say(f"{model}: {built.count_params():,} parameters, {read:,} {built.preprocessor.unit}", quiet)
+    if not quiet and not reading.is_series and (told := notices.cut_texts(built, train)):
         say(told)
     recovering = d.recovery(
         recovery or out / ".recovery", resume, resume_or_start, checkpoint_minutes
@@ -260,14 +238,19 @@ def train_command(
         except KeyboardInterrupt:
             _keep_interrupted(built, out, "Interrupted while testing. The trained model")
     if joined.chief:
-        _publish(built, out, history, report, quiet, allow_changes)
+        how = '"your text"' + ' "and its pair"' * built.pair
+        if reading.is_series:
+            how = shlex.join(["--input", data, *reading.told()])
+        _publish(built, out, history, report, quiet, allow_changes, how)
     recovering.discard()
 
 
-def _describe(train: Table, valid: Table, test: Table) -> str:
+def _describe(train: Any, valid: Table, test: Table) -> str:
     counts = [f"{name} {count:,}" for name, count in train.class_counts.items()]
     target: Any = train.target
     noun = "" if target.kind == "class" else f"{target.noun}: "
+    if train.inputs.name == "series":
+        noun = f"{train.window} steps of {train.step} → {train.horizon}: "
     return (
         f"{len(train):,} {train.inputs.noun} to train on "
         f"({noun}{', '.join(counts or target.names)}), {len(valid):,} to validate, "
@@ -352,6 +335,7 @@ def _publish(
     report: Report | None,
     quiet: bool,
     allow_changes: bool,
+    how: str,
 ) -> None:
     from keras_seqzoo.serving.export import export_model
 
@@ -369,5 +353,4 @@ def _publish(
             text = json.dumps(story, indent=2, ensure_ascii=False)
             unfinished.write_text(text + "\n", encoding="utf-8")
     typer.echo(f"SavedModel   {exported}\nKeras model  {saved}")
-    yours = ' "and its pair"' if len(model.served_inputs) == 2 else ""
-    say(f'Try it: keras-seqzoo predict {exported} "your text"{yours}', quiet)
+    say(f"Try it: keras-seqzoo predict {exported} {how}", quiet)

@@ -1,4 +1,4 @@
-"""The baselines that every comparison has: what is known without the text, and a linear model."""
+"""The baselines that every comparison has: what is known without the rows, and linear models."""
 
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
 
+from keras_seqzoo.comparison.series_baselines import SERIES_BASELINES, SeriesBaseline
 from keras_seqzoo.data.inputs import text_columns
+from keras_seqzoo.data.series import SeriesTable
 from keras_seqzoo.data.table import TextTable
 from keras_seqzoo.tasks import task_for
 from keras_seqzoo.tasks.base import Task
 
 
 class Baseline:
-    """A pipeline of scikit-learn that takes texts or pairs, with the methods of a model of ours.
+    """A pipeline of scikit-learn, with the methods of a model of ours.
 
     Attributes:
         task: what it answers, once it is fitted.
@@ -31,7 +34,7 @@ class Baseline:
         name: what it is called in tables, and in `Task.baselines`.
         description: the same in a line.
         title: the same in a sentence.
-        reads: whether its answers depend on the text.
+        reads: whether its answers depend on what is asked.
     """
 
     task: Task
@@ -47,7 +50,9 @@ class Baseline:
         """The last step of the pipeline, for a kind of target."""
         raise NotImplementedError
 
-    def fit(self, train: TextTable, valid: TextTable | None = None) -> None:
+    def fit(
+        self, train: TextTable | SeriesTable, valid: TextTable | SeriesTable | None = None
+    ) -> None:
         """Fits the pipeline.
 
         Args:
@@ -60,26 +65,31 @@ class Baseline:
         self.task = task_for(train)
         self.pair = train.inputs.name == "pair"
         steps = [self.estimator(self.task.target.kind)]
-        if self.reads:
+        if self.reads and train.inputs.name != "series":
             steps.insert(0, PairFeatures() if self.pair else _tfidf())
         labels = np.asarray(train.labels)
         is_one = labels.ndim == 2 and labels.shape[1] == 1  # which scikit-learn warns of
         self.pipeline = make_pipeline(*steps)
-        self.pipeline.fit(list(train.texts), labels[:, 0] if is_one else labels)
+        rows = self.rows(train.questions)
+        self.pipeline.fit(rows, labels[:, 0] if is_one else labels)
         if valid is not None and len(valid):
-            self.task = self.task.learn(valid.labels, self.predict(valid.texts))
+            self.task = self.task.learn(valid.labels, self.predict(valid.questions))
+
+    def rows(self, x: Any) -> Any:
+        """What the pipeline reads of texts or pairs."""
+        columns = list(text_columns(x).values())
+        return list(zip(*columns, strict=True)) if self.pair else columns[0].tolist()
 
     def predict(self, x: Any, batch_size: int | None = None, verbose: Any = "auto") -> np.ndarray:
         """Returns what a model of the task does, float64 `(rows, names)`.
 
         Args:
-            x: texts, or pairs as a table takes them.
+            x: texts, or pairs as a table takes them; a `SeriesTable`, or its windows.
             batch_size: not used.
             verbose: not used.
         """
-        columns = list(text_columns(x).values())
-        rows = list(zip(*columns, strict=True)) if self.pair else columns[0].tolist()
-        if not rows:
+        rows = self.rows(x)
+        if not len(rows):
             return np.zeros((0, len(self.task.names)))
         pipeline = self.pipeline
         answers = (
@@ -90,6 +100,7 @@ class Baseline:
     def count_params(self) -> int:
         """Number of fitted weights: of the linear model, or one for each class, label or number."""
         last = self.pipeline[-1]
+        last = last[-1] if isinstance(last, Pipeline) else last
         fitted = [e for e in getattr(last, "estimators_", [last]) if hasattr(e, "coef_")]
         return sum(e.coef_.size + np.size(e.intercept_) for e in fitted) or len(self.task.names)
 
@@ -103,8 +114,12 @@ class Majority(Baseline):
 
     name = "majority"
     title = "The shares in the training rows"
-    description = "the shares of the classes in the training rows, whatever the text"
+    description = "the shares of the classes in the training rows, whatever is asked"
     reads = False
+
+    def rows(self, x: Any) -> Any:
+        """Nothing but how many there are."""
+        return np.zeros((len(x[0]) if isinstance(x, tuple) and self.pair else len(x), 1))
 
     def estimator(self, kind: str) -> Any:
         """Shares of classes, or of rows that have a label."""
@@ -144,8 +159,26 @@ class TfidfRidge(Baseline):
         return Ridge()
 
 
-BASELINES: dict[str, type[Baseline]] = {
-    kind.name: kind for kind in (Majority, Mean, TfidfLogreg, TfidfRidge)
+class WindowLogreg(Baseline):
+    """A logistic regression over windows of numbers."""
+
+    name = "window_logreg"
+    title = "Logistic regression over the window"
+    description = "how far each value is from the last one → logistic regression (scikit-learn)"
+
+    def rows(self, x: Any) -> Any:
+        """How far each value is from the last one of its window `(rows, window * columns)`."""
+        windows = np.asarray(x.windows() if isinstance(x, SeriesTable) else x, np.float64)
+        return (windows - windows[:, -1:]).reshape(len(windows), -1)
+
+    def estimator(self, kind: str) -> Any:
+        """One regression."""
+        return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+
+
+BASELINES: dict[str, type[Baseline | SeriesBaseline]] = {
+    **{kind.name: kind for kind in (Majority, Mean, TfidfLogreg, TfidfRidge, WindowLogreg)},
+    **SERIES_BASELINES,
 }
 
 

@@ -47,7 +47,7 @@ class Candidate:
 
     @property
     def is_baseline(self) -> bool:
-        """Whether it is one of scikit-learn's, which every comparison has."""
+        """Whether it is one of those that every comparison has."""
         return self.model in BASELINES
 
     def as_dict(self) -> dict[str, Any]:

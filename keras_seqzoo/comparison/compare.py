@@ -18,7 +18,8 @@ from keras_seqzoo import zoo
 from keras_seqzoo.comparison import worker
 from keras_seqzoo.comparison.candidates import Candidate, Models, Plan, make_plan, parse_candidates
 from keras_seqzoo.comparison.comparison import Comparison
-from keras_seqzoo.comparison.store import PARTS, ModelRecord, Store, default_folder
+from keras_seqzoo.comparison.store import PARTS, ModelRecord, Store, Table, default_folder
+from keras_seqzoo.data.series import SeriesTable
 from keras_seqzoo.data.table import TextTable
 from keras_seqzoo.evaluation.environment import environment
 from keras_seqzoo.names import shown_names
@@ -33,9 +34,9 @@ _GRACE_SECONDS = 5.0
 
 def compare(
     models: Models,
-    train: TextTable,
-    valid: TextTable,
-    test: TextTable,
+    train: Table,
+    valid: Table,
+    test: Table,
     *,
     seeds: int | Sequence[int] = 3,
     budget: str | float | None = None,
@@ -55,10 +56,13 @@ def compare(
     Every model is trained once a seed, keeps its best epoch on the validation rows, and answers
     the test rows. The run with the lowest validation loss is exported as a SavedModel, which is
     timed, and its worst mistakes are explained. What the tables are for, classes, several labels
-    or numbers, of texts or pairs, decides the metrics, the test of differences and the baselines:
-    two of scikit-learn always take part, the majority (of numbers the mean), and TF-IDF with
-    logistic regression (of numbers with ridge regression), of pairs with measures of what the two
-    texts share.
+    or numbers, of texts or pairs, or what comes next in a series, decides the metrics, the test of
+    differences and the baselines, which always take part: the majority (of numbers the mean), and
+    TF-IDF with logistic regression (of numbers with ridge regression), of pairs with measures of
+    what the two texts share; of forecasts the last value, the value a season before and a ridge
+    regression over the window; of the direction of a series the majority and a logistic
+    regression over the window. Windows of a series that overlap are drawn and tested in blocks,
+    see `metrics.statistics.blocks_in_time`.
 
     Each model is trained in a process of its own. One that crashes, or runs out of memory, is
     marked so, and the others go on. The same call goes on where an earlier one ended, however that
@@ -68,7 +72,7 @@ def compare(
         models: names, handles and folders, as `build_model` takes them; or dicts with `model`,
             options of `build_model`, and perhaps `label`, `epochs`, `batch_size`,
             `learning_rate` or `search` (values to try, by option); or a dict of either by label.
-        train: training rows, in memory; vocabularies are learnt from these alone.
+        train: training rows, in memory; vocabularies, or scales, are learnt from these alone.
         valid: validation rows: they choose the epoch, the options in a search, and the run kept.
         test: test rows, which choose nothing.
         seeds: trainings of each model: a number of them, or the seeds.
@@ -81,7 +85,8 @@ def compare(
             learning rate ends.
         trials: trainings of a random search (KerasTuner) for each model, before those that count.
             The first has the model's own options. Default: no search.
-        explain: most mistakes explained for each model; 0 for none.
+        explain: most mistakes explained for each model, those in windows of series shown; 0 for
+            none.
         keep: `"val_loss"`, the epoch of the lowest validation loss, whose probabilities are the
             best; or, of classes, `"val_accuracy"`, that of the highest accuracy, which may be much
             too sure of itself. The same figure decides when a training has gone on too long.
@@ -97,7 +102,7 @@ def compare(
         A `Comparison`.
 
     Raises:
-        TypeError: a part of the data is no `TextTable`.
+        TypeError: a part of the data is no `TextTable` or `SeriesTable`.
         ValueError: an unsuitable setting, an unknown model or one twice, parts of different
             targets, without labels or without rows, a class without a training row, or a folder
             of another comparison.
@@ -117,7 +122,7 @@ def compare(
     check_parts(parts)
     task = task_for(train)
     check_keep(keep, task)
-    candidates = parse_candidates(models, task.baselines)
+    candidates = parse_candidates(models, task.baselines_for(train.inputs))
     imports = _modules_of(candidates) if isolated else []
     title = Path(train.source).name
     store = Store(Path(folder) if folder is not None else default_folder(title, parts))
@@ -167,29 +172,35 @@ def compare(
     return Comparison(store.folder)
 
 
-def check_parts(parts: Mapping[str, TextTable]) -> None:
+def check_parts(parts: Mapping[str, Table]) -> None:
     """Checks that models can be trained and compared on these tables.
 
     Raises:
-        TypeError: a part is no `TextTable`.
-        ValueError: no rows, no labels, different inputs or targets, or a class without a training
-            row.
+        TypeError: a part is no `TextTable` or `SeriesTable`.
+        ValueError: no rows, no labels, different inputs, windows or targets, or a class without a
+            training row.
 
     Warns:
         UserWarning: a class has no row in `valid` or `test`, or a label none in one of the three.
     """
     train: Any = parts["train"]
     for name, table in parts.items():
-        if not isinstance(table, TextTable):
+        if not isinstance(table, TextTable | SeriesTable):
             raise TypeError(
-                f"`{name}` must be a TextTable, in memory. Use read_table(source), without "
-                f"stream=True. Received: {name} of type {type(table).__name__}"
+                f"`{name}` must be a TextTable, in memory, or a SeriesTable. Use "
+                "read_table(source), without stream=True, or read_series(source). "
+                f"Received: {name} of type {type(table).__name__}"
             )
         if not len(table) or table.labels is None:
             raise ValueError(
                 "A comparison takes labelled rows to train on, to validate on and to test on. "
                 f"Split a table with label=…: table.split(valid=0.1, test=0.1). Received: {name}="
                 f"{table!r}"
+            )
+        if _windows(table) != _windows(train):
+            raise ValueError(
+                "The three tables must have the same columns, windows and horizon. Split one: "
+                f"table.split(valid=0.1, test=0.1). Received: train={train!r}, {name}={table!r}"
             )
         if table.inputs != train.inputs or table.target != train.target:
             raise ValueError(
@@ -227,7 +238,14 @@ def check_keep(keep: str, task: Task) -> None:
         )
 
 
-def _told(table: TextTable) -> str:
+def _windows(table: Any) -> Any:
+    """What tables of series must have in common; None of texts."""
+    if not isinstance(table, SeriesTable):
+        return None
+    return table.inputs.columns, table.window, table.horizon
+
+
+def _told(table: Table) -> str:
     target: Any = table.target
     return f"{table.inputs.noun} with the {target.noun} {shown_names(target.names)}"
 

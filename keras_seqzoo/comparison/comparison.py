@@ -63,7 +63,7 @@ class Comparison:
         """Chooses the model with the best metric among those within the limits.
 
         Args:
-            max_latency_ms: limit of the 95th percentile of the time of one text.
+            max_latency_ms: limit of the 95th percentile of the time of one text or window.
             max_size_mb: limit of what is served, on disk.
             max_memory_mb: limit of the most memory held.
             metric: one of `results.task.metrics`, such as `"macro_f1"` or `"log_loss"` of classes;
@@ -104,8 +104,8 @@ class Comparison:
                 of TF Hub does. A graph is a program: pass True for a comparison of your own.
 
         Returns:
-            A model as `build_model` makes it, trained; of a baseline a
-            `comparison.baselines.Baseline`, which is fitted anew to the training rows.
+            A model as `build_model` makes it, trained; of a baseline one of
+            `comparison.baselines.BASELINES`, which is fitted anew to the training rows.
 
         Raises:
             ValueError: no such model, it did not come so far, or a graph that is not trusted.
@@ -214,7 +214,8 @@ class Comparison:
         missing = self.table["missing"].items()
         return [
             *map(str, self.differences),
-            *([choose.about_tests(self.results.task)] if self.differences else []),
+            *([choose.about_tests(self.results)] if self.differences else []),
+            *choose.unbeaten(self.results),
             *(f"{label}: not complete, {reason}" for label, reason in missing if reason),
         ]
 

@@ -6,7 +6,6 @@ import re
 import resource
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,40 +15,38 @@ _WARM_UPS = 3
 _MOST_SECONDS = 8.0
 
 
-def latency_ms(
-    model: Any, texts: Sequence[Any], most: int = 200, seed: int = 0
-) -> tuple[float, float]:
-    """Times one text at a time.
+def latency_ms(model: Any, table: Any, most: int = 200, seed: int = 0) -> tuple[float, float]:
+    """Times one text or window at a time.
 
     Args:
-        model: has `predict(texts)`.
-        texts: texts or pairs to draw from, at least one.
-        most: texts timed; fewer where they take more than some seconds.
+        model: has `predict`.
+        table: rows to draw from, at least one.
+        most: rows timed; fewer where they take more than some seconds.
         seed: of the draw.
 
     Returns:
         Median and 95th percentile, in milliseconds.
     """
     rng = np.random.default_rng(seed)
-    drawn = [texts[i] for i in rng.permutation(len(texts))[:most]]
-    for text in drawn[:_WARM_UPS]:
-        model.predict([text])
+    drawn = [table.take([row]).questions for row in rng.permutation(len(table))[:most]]
+    for question in drawn[:_WARM_UPS]:
+        model.predict(question)
     times: list[float] = []
     while len(times) < most and sum(times) < _MOST_SECONDS:
         begun = time.perf_counter()
-        model.predict([drawn[len(times) % len(drawn)]])
+        model.predict(drawn[len(times) % len(drawn)])
         times.append(time.perf_counter() - begun)
     p50, p95 = np.percentile(times, [50, 95]) * 1000
     return float(p50), float(p95)
 
 
-def texts_per_s(model: Any, texts: Sequence[Any], batch_size: int = 32, seed: int = 0) -> float:
-    """Counts the texts that are answered in a second, in batches drawn at random."""
+def texts_per_s(model: Any, table: Any, batch_size: int = 32, seed: int = 0) -> float:
+    """Counts the texts or windows that are answered in a second, in batches drawn at random."""
     rng = np.random.default_rng(seed)
     answered, seconds = 0, 0.0
-    model.predict(list(texts[:batch_size]))
+    model.predict(table.take(np.arange(len(table))[:batch_size]).questions)
     while answered < 2048 and seconds < _MOST_SECONDS:
-        batch = [texts[i] for i in rng.integers(0, len(texts), batch_size)]
+        batch = table.take(rng.integers(0, len(table), batch_size)).questions
         begun = time.perf_counter()
         model.predict(batch)
         seconds += time.perf_counter() - begun

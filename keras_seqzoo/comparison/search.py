@@ -12,14 +12,14 @@ import keras
 
 from keras_seqzoo.comparison.budget import BudgetError
 from keras_seqzoo.comparison.candidates import Candidate, Plan
+from keras_seqzoo.comparison.store import Table
 from keras_seqzoo.comparison.training import Emit, build, train_once
-from keras_seqzoo.data.table import TextTable
 
 
 def search(
     candidate: Candidate,
     plan: Plan,
-    parts: Mapping[str, TextTable],
+    parts: Mapping[str, Table],
     ids: Path,
     emit: Emit,
 ) -> list[dict[str, Any]]:
@@ -103,7 +103,7 @@ def import_tuner() -> Any:
     return keras_tuner
 
 
-def _space(candidate: Candidate, train: TextTable, keras_tuner: Any) -> Any:
+def _space(candidate: Candidate, train: Table, keras_tuner: Any) -> Any:
     space = keras_tuner.HyperParameters()
     if candidate.search:
         for name, values in candidate.search.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,8 @@ from sklearn.preprocessing import StandardScaler
 
 from keras_seqzoo.data.series import SeriesTable
 from keras_seqzoo.data.steps import season_of
+from keras_seqzoo.tasks import task_for
+from keras_seqzoo.tasks.base import Task
 
 Forecasts = npt.NDArray[np.float64]
 
@@ -20,12 +22,23 @@ Forecasts = npt.NDArray[np.float64]
 class SeriesBaseline:
     """A forecaster that is fitted in no time, with the methods of a model of ours."""
 
-    name: str
+    name: ClassVar[str]
+    title: ClassVar[str]
+    description: ClassVar[str]
+    reads: ClassVar[bool] = True
+    pair: ClassVar[bool] = False
+    task: Task
     horizon: int
 
-    def fit(self, table: SeriesTable) -> None:
-        """Learns from the training windows, whose answers are values."""
-        self.horizon = table.horizon
+    def fit(self, train: Any, valid: Any = None) -> None:
+        """Learns from a training `SeriesTable` that asks for values.
+
+        Args:
+            train: the training part.
+            valid: not used.
+        """
+        self.task = task_for(train)
+        self.horizon = train.horizon
 
     def predict(self, x: Any, batch_size: int | None = None, verbose: Any = "auto") -> Forecasts:
         """Returns forecasts, float64 `(rows, horizon, columns)`.
@@ -50,6 +63,8 @@ class LastValue(SeriesBaseline):
     """Every step is like the last one of the window."""
 
     name = "last_value"
+    title = "The last value of the window"
+    description = "every step is as the last value of the window"
 
     def predict(self, x: Any, batch_size: int | None = None, verbose: Any = "auto") -> Forecasts:
         return np.repeat(_windows(x)[:, -1:], self.horizon, axis=1)
@@ -64,11 +79,13 @@ class Seasonal(SeriesBaseline):
     """
 
     name = "seasonal"
+    title = "The value a season before"
+    description = "every step is as the one a season before; without a season, as the last value"
 
-    def fit(self, table: SeriesTable) -> None:
-        super().fit(table)
-        series, calendar = table.covered.values(), table.step.seasons
-        columns = range(len(table.inputs.columns))
+    def fit(self, train: Any, valid: Any = None) -> None:
+        super().fit(train)
+        series, calendar = train.covered.values(), train.step.seasons
+        columns = range(len(train.inputs.columns))
         self.seasons = [season_of([s[:, column] for s in series], calendar) for column in columns]
 
     def predict(self, x: Any, batch_size: int | None = None, verbose: Any = "auto") -> Forecasts:
@@ -81,7 +98,8 @@ class Seasonal(SeriesBaseline):
         """
         longest = max(season for season, _ in self.seasons)
         last = _windows(x)[:, -1:]
-        past = x.before(longest) if isinstance(x, SeriesTable) else _windows(x)
+        # As exact as windows are: without a season it is the last value, and no more.
+        past = _windows(x.before(longest).astype(np.float32) if isinstance(x, SeriesTable) else x)
         if past.shape[1] < longest:
             raise ValueError(
                 "The step a season before must be known. Pass the table, or windows of at least "
@@ -101,12 +119,14 @@ class Ridge(SeriesBaseline):
     """
 
     name = "ridge"
+    title = "Ridge regression over the window"
+    description = "the window → ridge regression of the change from its last value (scikit-learn)"
     pipeline: Pipeline
 
-    def fit(self, table: SeriesTable) -> None:
-        super().fit(table)
-        windows = _windows(table)
-        change = table.labels - windows[:, -1:]
+    def fit(self, train: Any, valid: Any = None) -> None:
+        super().fit(train)
+        windows = _windows(train)
+        change = train.labels - windows[:, -1:]
         self.columns = windows.shape[2]
         self.pipeline = make_pipeline(StandardScaler(), RidgeCV(10.0 ** np.arange(-2, 6)))
         self.pipeline.fit(windows.reshape(len(windows), -1), change.reshape(len(windows), -1))

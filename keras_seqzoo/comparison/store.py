@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,7 @@ from pandas.api.types import infer_dtype
 
 from keras_seqzoo.comparison.candidates import Candidate, Plan
 from keras_seqzoo.data.inputs import INPUTS
+from keras_seqzoo.data.series import SeriesTable
 from keras_seqzoo.data.table import TextTable
 from keras_seqzoo.data.targets import OneOf
 from keras_seqzoo.evaluation.data_summary import DataSummary, summarise
@@ -32,6 +34,7 @@ from keras_seqzoo.tasks.base import Task
 from keras_seqzoo.tasks.classify import Classify
 
 PARTS = ("train", "valid", "test")
+Table = TextTable | SeriesTable
 _STORY = "comparison.json"
 
 
@@ -69,7 +72,7 @@ class Store:
             )
         return path
 
-    def open(self, title: str, parts: Mapping[str, TextTable]) -> None:
+    def open(self, title: str, parts: Mapping[str, Table]) -> None:
         """Makes the folder for a comparison on these rows, or finds it made for them.
 
         Raises:
@@ -88,13 +91,11 @@ class Store:
             return
         (self.folder / "data").mkdir(parents=True, exist_ok=True)
         for name, table in parts.items():
-            frame = table.frame
-            # Half of a surrogate pair has no UTF-8 form; models read it as "?" too.
-            for column in table.inputs.columns:
-                frame[column] = [str(t).encode("utf-8", "replace").decode() for t in frame[column]]
-            path = self.folder / "data" / f"{name}.parquet"
-            with whole(path) as unfinished:
-                frame.assign(row=table.row_numbers).to_parquet(unfinished, index=False)
+            path = self.folder / "data" / name
+            if isinstance(table, SeriesTable):
+                _write_series(path, table)
+            else:
+                _write_texts(path, table)
         train = parts["train"]
         story = {
             "title": title,
@@ -125,8 +126,14 @@ class Store:
             )
         return story
 
-    def part(self, name: str) -> TextTable:
-        """Reads the rows of `train`, `valid` or `test`."""
+    def part(self, name: str) -> Any:
+        """Reads the rows of `train`, `valid` or `test`: a table as it was compared on.
+
+        Raises:
+            ValueError: a damaged file.
+        """
+        if self.story().get("inputs") == "series":
+            return self._series(name)
         path = self.folder / "data" / f"{name}.parquet"
         try:
             story, target = self.story(), self.task().target
@@ -146,6 +153,18 @@ class Store:
             numbers = frame["row"].to_numpy()
         source = _typed(story["title"], str)
         return TextTable(frame[columns], target, inputs=inputs, source=source, row_numbers=numbers)
+
+    def _series(self, name: str) -> SeriesTable:
+        path = self.folder / "data" / f"{name}.npz"
+        try:
+            told = _read_json(path.with_suffix(".json"))
+            with np.load(path) as arrays:  # NumPy refuses pickles unless they are asked for
+                table = SeriesTable.from_arrays(told, arrays)
+            if table.target != self.task().target:
+                raise TypeError("windows of another target")
+        except (OSError, AttributeError, KeyError, TypeError, ValueError, BadZipFile) as error:
+            raise _damaged(path, error) from error
+        return table
 
     def task(self) -> Task:
         """What the models answer.
@@ -185,11 +204,12 @@ class Store:
                 f"again. Received: {self.folder}"
             )
         return Results(
-            title=test.source,
+            title=_typed(story["title"], str),
             task=self.task(),
-            texts=list(test.texts),
+            texts=list(getattr(test, "texts", ())),
             labels=np.asarray(test.labels),
-            row_numbers=test.row_numbers,
+            row_numbers=getattr(test, "row_numbers", None),
+            series=test if isinstance(test, SeriesTable) else None,
             entries=[self._entry(model, last, test) for model in last.get("models", [])],
             data=DataSummary.from_dict(story["data"]),
             environment={k: _typed(v, str) for k, v in last.get("environment", {}).items()},
@@ -218,11 +238,11 @@ class Store:
                 ) from error
             yield
 
-    def _entry(self, model: Mapping[str, Any], last: Mapping[str, Any], test: TextTable) -> Entry:
+    def _entry(self, model: Mapping[str, Any], last: Mapping[str, Any], test: Table) -> Entry:
         candidate = Candidate(**model["candidate"])
         record = ModelRecord(self.inside(f"models/{model['folder']}"))
         task = self.task()
-        shape = (len(test), len(task.names))
+        shape = (len(test), *task.row_shape)
         seeds = [_typed(seed, int) for seed in last["seeds"]]
         runs = [run for seed in seeds if (run := record.run(seed, shape)) is not None]
         if any(run.task is not None and run.task.target != task.target for run in runs):
@@ -289,7 +309,7 @@ class ModelRecord:
     def __init__(self, folder: Path):
         self.folder = folder
 
-    def run(self, seed: int, shape: tuple[int, int] | None = None) -> Run | None:
+    def run(self, seed: int, shape: tuple[int, ...] | None = None) -> Run | None:
         """The run of a seed, with answers of this shape; None where it has not ended well."""
         path = self.folder / f"seed-{seed}.json"
         if not path.exists():
@@ -357,11 +377,27 @@ class ModelRecord:
             (self.folder / name).unlink(missing_ok=True)
 
 
-def default_folder(title: str, parts: Mapping[str, TextTable]) -> Path:
+def default_folder(title: str, parts: Mapping[str, Table]) -> Path:
     """`comparisons/<title>-<digest of the rows>`: the same rows lead to the same folder."""
     prints = "".join(table.fingerprint() for table in parts.values())
     stem = re.sub(r"[^A-Za-z0-9_-]+", "_", Path(title).stem)[:40] or "texts"
     return Path("comparisons") / f"{stem}-{hashlib.sha256(prints.encode()).hexdigest()[:8]}"
+
+
+def _write_texts(path: Path, table: TextTable) -> None:
+    frame = table.frame
+    # Half of a surrogate pair has no UTF-8 form; models read it as "?" too.
+    for column in table.inputs.columns:
+        frame[column] = [str(t).encode("utf-8", "replace").decode() for t in frame[column]]
+    with whole(path.with_suffix(".parquet")) as unfinished:
+        frame.assign(row=table.row_numbers).to_parquet(unfinished, index=False)
+
+
+def _write_series(path: Path, table: SeriesTable) -> None:
+    told, arrays = table.to_arrays()
+    write_json(path.with_suffix(".json"), told)
+    with whole(path.with_suffix(".npz")) as unfinished, unfinished.open("wb") as file:
+        np.savez_compressed(file, **arrays)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -14,7 +14,7 @@ from keras_seqzoo import zoo
 from keras_seqzoo.batches.pipeline import make_dataset
 from keras_seqzoo.comparison.budget import BudgetedLearningRate, TimeBudget
 from keras_seqzoo.comparison.candidates import KEEP, Candidate, Plan
-from keras_seqzoo.data.table import TextTable
+from keras_seqzoo.comparison.store import Table
 from keras_seqzoo.evaluation.results import Run, own_task
 from keras_seqzoo.tasks.model import TextModel
 
@@ -23,7 +23,7 @@ Emit = Callable[[Mapping[str, Any]], None]
 _FEW_ROWS = 1000
 
 
-def build(candidate: Candidate, train: TextTable) -> TextModel:
+def build(candidate: Candidate, train: Table) -> TextModel:
     """Builds a candidate's model; it learns its vocabulary, if it does, from the training rows."""
     model = zoo.build_model(candidate.model, train, **candidate.options)
     if candidate.learning_rate is not None:
@@ -51,7 +51,7 @@ def train_once(
     candidate: Candidate,
     plan: Plan,
     seed: int,
-    parts: Mapping[str, TextTable],
+    parts: Mapping[str, Table],
     ids: Path,
     emit: Emit,
 ) -> tuple[TextModel, Run]:
@@ -96,7 +96,7 @@ def train_once(
     ).history
     seconds = time.monotonic() - begun
     emit({"event": "testing", "seed": seed})
-    outputs = model.predict(test.texts, batch_size=256, verbose=0)
+    outputs = model.predict(test.questions, batch_size=256, verbose=0)
     if not np.isfinite(outputs).all():
         raise ValueError(
             "The training went astray: the model's answers are no numbers. Lower learning_rate. "

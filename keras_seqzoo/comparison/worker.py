@@ -29,7 +29,8 @@ from keras_seqzoo import zoo
 from keras_seqzoo.comparison import measuring
 from keras_seqzoo.comparison.baselines import BASELINES
 from keras_seqzoo.comparison.candidates import Candidate, Plan
-from keras_seqzoo.comparison.store import PARTS, ModelRecord, Store, write_json
+from keras_seqzoo.comparison.store import PARTS, ModelRecord, Store, Table, write_json
+from keras_seqzoo.data.series import SeriesTable
 from keras_seqzoo.data.table import TextTable
 from keras_seqzoo.evaluation.results import Run, architecture, own_task
 from keras_seqzoo.reports.single import count_texts_cut
@@ -158,7 +159,10 @@ def _do_model(job: Job, record: ModelRecord, emit: Emit) -> None:
         folder / "facts.json",
         {
             **facts,
-            "description": architecture(zoo.find_model(candidate.model).card.description),
+            "description": architecture(
+                zoo.find_model(candidate.model).card.description,
+                isinstance(parts["test"], SeriesTable),
+            ),
             "options": {**candidate.options, **chosen},
             "asked": plan.asked(),
             "seconds": timer.seconds,
@@ -170,7 +174,7 @@ def _do_model(job: Job, record: ModelRecord, emit: Emit) -> None:
 
 
 def _measured(
-    model: TextModel, kept: Run, test: TextTable, job: Job, timer: _Timer, emit: Emit
+    model: TextModel, kept: Run, test: Table, job: Job, timer: _Timer, emit: Emit
 ) -> dict[str, Any]:
     """Exports a model, and measures what is served."""
     from keras_seqzoo.serving.export import export_model
@@ -183,7 +187,7 @@ def _measured(
         exported = export_model(model, job.model_folder / "saved_model")
     emit({"event": "measuring"})
     with timer("measuring"):
-        costs = _answering_costs(SavedPredictor(exported), list(test.texts))
+        costs = _answering_costs(SavedPredictor(exported), test)
     emit({"event": "explaining"})
     with timer("explaining"):
         mistakes = _mistakes(model, kept, test, job.plan.explain)
@@ -194,7 +198,7 @@ def _measured(
             "size_mb": measuring.size_mb(exported),
             "memory_mb": memory,
         },
-        "texts_cut": count_texts_cut(model, test.texts),
+        "texts_cut": None if isinstance(test, SeriesTable) else count_texts_cut(model, test.texts),
         "sequence_length": model.preprocessor.sequence_length,
         "mistakes": mistakes,
     }
@@ -211,13 +215,13 @@ def _do_baseline(job: Job, record: ModelRecord, emit: Emit) -> None:
     seconds = time.monotonic() - begun
     # It has no seed: one run stands for all.
     seed = job.plan.seeds[0]
-    loss = baseline.task.figures(valid.labels, baseline.predict(valid.texts)).get("log_loss")
+    loss = baseline.task.figures(valid.labels, baseline.predict(valid.questions)).get("log_loss")
     own = own_task(baseline, train)
-    run = Run(seed, baseline.predict(test.texts), loss, {}, seconds, task=own)
+    run = Run(seed, baseline.predict(test.questions), loss, {}, seconds, task=own)
     record.write_run(run, measuring.peak_memory_mb())
     emit({"event": "measuring"})
     with timer("measuring"):
-        costs = _answering_costs(baseline, list(test.texts))
+        costs = _answering_costs(baseline, test)
     with timer("explaining"):
         mistakes = _mistakes(baseline, run, test, job.plan.explain if baseline.reads else 0)
     write_json(
@@ -232,27 +236,27 @@ def _do_baseline(job: Job, record: ModelRecord, emit: Emit) -> None:
                 "size_mb": baseline.size_mb(),
                 "memory_mb": record.memory_mb((seed,)),
             },
-            "texts_cut": 0,
+            "texts_cut": None if isinstance(test, SeriesTable) else 0,
             "mistakes": mistakes,
             "seconds": timer.seconds,
         },
     )
 
 
-def _answering_costs(model: Any, texts: Sequence[Any]) -> dict[str, float]:
-    p50, p95 = measuring.latency_ms(model, texts)
-    return {"p50_ms": p50, "p95_ms": p95, "texts_per_s": measuring.texts_per_s(model, texts)}
+def _answering_costs(model: Any, table: Table) -> dict[str, float]:
+    p50, p95 = measuring.latency_ms(model, table)
+    return {"p50_ms": p50, "p95_ms": p95, "texts_per_s": measuring.texts_per_s(model, table)}
 
 
-def _mistakes(model: Any, run: Run, test: TextTable, most: int) -> list[Any]:
-    """The worst answers, with their explanations."""
+def _mistakes(model: Any, run: Run, test: Table, most: int) -> list[Any]:
+    """The worst answers, those to texts with their explanations."""
     from keras_seqzoo.explanation.explain import explain
 
     mistakes: list[Any] = []
     end = time.monotonic() + _EXPLAINING_SECONDS
     for row in model.task.worst(test.labels, run.outputs, most):
         explanation = None
-        if time.monotonic() < end:
+        if isinstance(test, TextTable) and time.monotonic() < end:
             explanation = explain(model, test.texts[[row]])[0].as_dict()
         mistakes.append((int(row), explanation))
     return mistakes

@@ -7,7 +7,7 @@ are made when they are asked for: a table holds the steps once, and where each w
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from hashlib import sha256
@@ -31,10 +31,12 @@ from keras_seqzoo.data.reading import (
 )
 from keras_seqzoo.data.splitting import positions, rows_in
 from keras_seqzoo.data.steps import Step
-from keras_seqzoo.data.targets import Future, OneOf, Target
+from keras_seqzoo.data.targets import Future, OneOf, Target, target_from_dict
+from keras_seqzoo.metrics.statistics import blocks_in_time
 
 DIRECTIONS = ("down", "up")
 _GAPS = ("error", "fill", "join")
+_ARRAYS = ("times", "values", "known")
 _MISSING = {"", "na", "n/a", "nan", "null", "none"}
 _SHOWN = 3
 
@@ -47,7 +49,7 @@ def read_series(
     horizon: int = 5,
     *,
     key: str | int | None = None,
-    target: str = "future",
+    target: str | None = "future",
     gaps: str = "error",
     carry: int = 3,
     time_format: str | None = None,
@@ -72,7 +74,8 @@ def read_series(
         key: column that tells several series of one file apart; their rows may be mixed.
         target: `"future"`, the values of all columns in the horizon; or `"direction"`, whether
             the first column's value at the end of the horizon is above that at the end of the
-            window: class `"up"`, else (also where it is the same) `"down"`.
+            window: class `"up"`, else (also where it is the same) `"down"`. None asks nothing:
+            windows reach to the end of the series, to be forecast from.
         gaps: where times are left out: `"error"`; `"fill"`, which takes them as missing values;
             or `"join"`, which takes each row as the step after the one before, as days of trade.
         carry: see above.
@@ -103,7 +106,7 @@ def read_series(
     check_whole(window=window, horizon=horizon)
     check_not_negative(carry=carry)
     for name, given, known in (
-        ("target", target, ("future", "direction")),
+        ("target", target, ("future", "direction", None)),
         ("gaps", gaps, _GAPS),
     ):
         if given not in known:
@@ -134,7 +137,7 @@ def read_series(
         if gaps != "join":
             times, numbers = _on_grid(times, numbers, step, where, fill=gaps == "fill")
         _check_changes(numbers, names, where)
-        if len(numbers) < window + horizon:
+        if len(numbers) < window + (horizon if target else 0):
             raise ValueError(
                 "A series must be at least as long as one window and its horizon together. Make "
                 "them shorter, or leave that series out. "
@@ -161,7 +164,7 @@ class SeriesTable:
     Attributes:
         source: the path, or what else the series came from, for messages.
         inputs: the input `"series"` with the names of the value columns.
-        target: `Future`, or `OneOf` `("down", "up")`.
+        target: `Future`, or `OneOf` `("down", "up")`; None where nothing is asked.
         window: steps of a window.
         horizon: steps that are asked about.
         step: what lies between two times; under `gaps="join"` the most frequent.
@@ -170,7 +173,7 @@ class SeriesTable:
 
     source: str
     inputs: Input
-    target: Target
+    target: Target | None
     window: int
     horizon: int
     step: Step
@@ -183,13 +186,14 @@ class SeriesTable:
 
     def __repr__(self) -> str:
         keys = f" of {len(self._series)} series" if len(self._series) > 1 else ""
-        asked = "future" if isinstance(self.target, Future) else "direction"
+        kinds: dict[Any, str] = {Future: "future of", OneOf: "direction of", type(None): "before"}
+        asked = kinds[type(self.target)]
         times = self.times
         span = f", {_shown(times.min())} to {_shown(times.max())}" if len(times) else ""
         left_out = f", {self.left_out:,} left out" if self.left_out else ""
         return (
             f"SeriesTable({self.source!r}, {len(self):,} windows{keys}, each {self.window} steps "
-            f"of {', '.join(self.inputs.columns)}, {asked} of {self.horizon} steps of {self.step}"
+            f"of {', '.join(self.inputs.columns)}, {asked} {self.horizon} steps of {self.step}"
             f"{span}{left_out})"
         )
 
@@ -197,6 +201,24 @@ class SeriesTable:
     def classes(self) -> tuple[str, ...]:
         """Class names in label order; `()` where values are asked."""
         return self.target.names if isinstance(self.target, OneOf) else ()
+
+    @property
+    def class_counts(self) -> dict[str, int]:
+        """Windows of each class, by name and in order; `{}` where values are asked."""
+        if not isinstance(self.target, OneOf):
+            return {}
+        counts = self.target.counts(self.labels)
+        return dict(zip(self.classes, counts.tolist(), strict=True))
+
+    @property
+    def questions(self) -> SeriesTable:
+        """What a model's `predict` takes: the table."""
+        return self
+
+    @property
+    def blocks(self) -> npt.NDArray[np.intp]:
+        """Blocks of neighbouring windows `(rows,)`; see `metrics.statistics.blocks_in_time`."""
+        return blocks_in_time(self.times, self.horizon)
 
     @property
     def times(self) -> npt.NDArray[Any]:
@@ -224,8 +246,13 @@ class SeriesTable:
         return every, ends[self._rows[:, 0]] + self._rows[:, 1]
 
     @property
-    def labels(self) -> npt.NDArray[Any]:
-        """What is asked: float32 `(rows, horizon, columns)`, or int32 `(rows,)` of a direction."""
+    def labels(self) -> Any:
+        """What is asked: float32 `(rows, horizon, columns)`, or int32 `(rows,)` of a direction.
+
+        None where nothing is.
+        """
+        if self.target is None:
+            return None
         ends = range(self.window, self.window + self.horizon)
         if isinstance(self.target, Future):
             return self._gather("values", ends).astype(np.float32)
@@ -238,8 +265,36 @@ class SeriesTable:
 
     @property
     def label_times(self) -> npt.NDArray[Any]:
-        """The times in the horizon of each window, `(rows, horizon)`."""
-        return self._gather("times", range(self.window, self.window + self.horizon))
+        """The times in the horizon of each window, `(rows, horizon)`.
+
+        Beyond the end of a series they are a step apart from each other.
+        """
+        ends = range(self.window, self.window + self.horizon)
+        if self.target is not None:
+            return self._gather("times", ends)
+        after = tuple(
+            replace(series, times=np.concatenate([series.times, self._after(series.times)]))
+            for series in self._series
+        )
+        return replace(self, _series=after)._gather("times", ends)
+
+    def _after(self, times: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """The times in a horizon after the last of these."""
+        places = np.arange(1, self.horizon + 1)
+        last = pd.Series(times[-1:]).iloc[0]
+        return self.step.after(last, places).to_numpy(times.dtype)
+
+    def renamed(self, columns: Sequence[str]) -> SeriesTable:
+        """The table with other names for its columns, in the same order."""
+        target = self.target
+        if isinstance(target, Future):
+            target = Future(tuple(columns), self.horizon)
+        return replace(self, inputs=replace(self.inputs, columns=tuple(columns)), target=target)
+
+    def last_windows(self) -> SeriesTable:
+        """The last window of each series."""
+        _, at = np.unique(self._rows[::-1, 0], return_index=True)
+        return self.take(np.sort(len(self) - 1 - at))
 
     @cached_property
     def covered(self) -> dict[str, npt.NDArray[np.float64]]:
@@ -270,13 +325,11 @@ class SeriesTable:
             found[rows] = np.where((at >= 0)[..., None], series.known[at.clip(0)], np.nan)
         return found
 
-    def chunks(
-        self, rows: int = 4096
-    ) -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[Any]]]:
-        """Yields windows and what is asked about them, so many rows at a time."""
+    def chunks(self, rows: int = 4096) -> Iterator[tuple[SeriesTable, npt.NDArray[Any]]]:
+        """Yields parts of the table and what is asked about them, so many rows at a time."""
         for start in range(0, len(self), rows):
             part = self.take(np.arange(start, min(start + rows, len(self))))
-            yield part.windows(), part.labels
+            yield part, part.labels
 
     def take(self, indices: Any) -> SeriesTable:
         """Returns the windows at these positions, or where a boolean mask `(rows,)` is true.
@@ -346,6 +399,66 @@ class SeriesTable:
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()[:16]
 
+    def to_arrays(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Returns all there is, as values ready for JSON and arrays by name."""
+        told = {
+            "source": self.source,
+            "columns": list(self.inputs.columns),
+            "target": None if self.target is None else self.target.as_dict(),
+            "window": self.window,
+            "horizon": self.horizon,
+            "step": [self.step.unit, self.step.size],
+            "left_out": self.left_out,
+            "keys": [series.key for series in self._series],
+        }
+        arrays = {
+            f"{what}_{number}": getattr(series, what)
+            for number, series in enumerate(self._series)
+            for what in _ARRAYS
+        }
+        return told, {**arrays, "rows": self._rows}
+
+    @classmethod
+    def from_arrays(
+        cls, told: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]
+    ) -> SeriesTable:
+        """Makes the table of what `to_arrays` returned.
+
+        Raises:
+            KeyError: something is missing.
+            TypeError: a value of another type.
+            ValueError: arrays that do not fit together.
+        """
+        columns, rows = tuple(map(str, told["columns"])), arrays["rows"]
+        series = tuple(
+            _Series(str(key), *(arrays[f"{what}_{number}"] for what in _ARRAYS))
+            for number, key in enumerate(told["keys"])
+        )
+        target = None if told["target"] is None else target_from_dict(told["target"])
+        window, horizon = int(told["window"]), int(told["horizon"])
+        check_whole(window=window, horizon=horizon)
+        lengths = np.array([len(one.times) for one in series])
+        shapes = {one.values.shape for one in series} | {one.known.shape for one in series}
+        kinds = {one.times.dtype.kind for one in series}
+        if (
+            not shapes <= {(length, len(columns)) for length in lengths.tolist()}
+            or any(len(one.times) != len(one.known) for one in series)
+            or any(len(one.times) != len(one.values) for one in series)
+            or {a.dtype for one in series for a in (one.values, one.known)} != {np.dtype(float)}
+            or not (kinds == {"M"} or kinds <= {"i", "u"})
+            or rows.dtype != np.int64
+            or rows.shape != (len(rows), 2)
+            or (rows < 0).any()
+            or (rows[:, 0] >= len(series)).any()
+            or (rows[:, 1] + window + (horizon if target else 0) > lengths[rows[:, 0]]).any()
+        ):
+            raise ValueError("arrays that are no series and their windows")
+        unit, size = told["step"]
+        step = Step(str(unit), int(size))
+        inputs, left_out = Input("series", columns, "windows"), int(told["left_out"])
+        source = str(told["source"])
+        return cls(source, inputs, target, window, horizon, step, left_out, series, rows)
+
     def _gather(self, what: str, offsets: Sequence[int]) -> npt.NDArray[Any]:
         """Steps at these offsets from each window's start: `(rows, offsets[, columns])`."""
         arrays = [getattr(series, what) for series in self._series]
@@ -364,15 +477,18 @@ def _windows(
     window: int,
     horizon: int,
     step: Step,
-    target: str,
+    target: str | None,
 ) -> SeriesTable:
     """The table of all windows that lack nothing."""
     rows, left_out = [], 0
     for number, one in enumerate(series):
         asked = one.values if target == "future" else one.values[:, :1]
-        read = _sums(_any_missing(one.known), window)[: len(asked) - window - horizon + 1]
+        reach = window + (horizon if target else 0)
+        read = _sums(_any_missing(one.known), window)[: len(asked) - reach + 1]
         missing = _any_missing(asked)
-        if target == "future":
+        if target is None:
+            lacking = np.zeros(len(read), np.int64)
+        elif target == "future":
             lacking = _sums(missing, horizon)[window:]
         else:
             lacking = missing[window + horizon - 1 :].astype(np.int64)
@@ -385,9 +501,12 @@ def _windows(
             "At least one window must have all of its values. Make window and horizon shorter, or "
             f"carry longer. Received: {source!r}, where each of {left_out:,} windows lacks one"
         )
-    kind: Target = Future(names, horizon) if target == "future" else OneOf(DIRECTIONS)
+    kinds: dict[str | None, Target | None]
+    kinds = {"future": Future(names, horizon), "direction": OneOf(DIRECTIONS), None: None}
     inputs = Input("series", names, "windows")
-    return SeriesTable(source, inputs, kind, window, horizon, step, left_out, series, found)
+    return SeriesTable(
+        source, inputs, kinds[target], window, horizon, step, left_out, series, found
+    )
 
 
 def _any_missing(values: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:

@@ -366,6 +366,11 @@ class TextTable:
             row_numbers=self.row_numbers[chosen],
         )
 
+    @property
+    def questions(self) -> npt.NDArray[np.object_]:
+        """What a model's `predict` takes: the texts."""
+        return self.texts
+
     def ids(self) -> npt.NDArray[np.uint64]:
         """Numbers rows `(rows,)`: those are equal that differ in case or outer space only."""
         return self.inputs.ids(self._frame)

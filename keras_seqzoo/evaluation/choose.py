@@ -12,15 +12,15 @@ import pandas as pd
 from keras_seqzoo.evaluation.leaderboard import leaderboard
 from keras_seqzoo.evaluation.results import Results
 from keras_seqzoo.metrics.statistics import holm, paired_tests
-from keras_seqzoo.tasks.base import Metric, Task
+from keras_seqzoo.tasks.base import Metric
 
 LEVEL = 0.05
 
 
-def about_tests(task: Task) -> str:
+def about_tests(results: Results) -> str:
     """What the p values of a comparison are of."""
     return (
-        f"p: {task.paired_test} of two trained models on these test rows, corrected by Holm for "
+        f"p: {results.paired_test} of two trained models on these test rows, corrected by Holm for "
         "all pairs. One training is no sample of trainings: what another would give is not tested."
     )
 
@@ -100,7 +100,7 @@ def differences(results: Results, pairs: Sequence[tuple[str, str]]) -> list[Diff
     kept = {label: results.report(label) for label in results.reports}
     scores = {k: r.task.row_scores(results.labels, r.outputs) for k, r in kept.items()}
     every = list(combinations(scores, 2))
-    corrected = holm(paired_tests([scores[a] - scores[b] for a, b in every]))
+    corrected = holm(paired_tests([scores[a] - scores[b] for a, b in every], blocks=results.blocks))
     p_values = dict(zip(map(frozenset, every), map(float, corrected), strict=True))
     metric = task.compared or task.metric().name
     figures = {k: [report.figures[metric] for report in v] for k, v in results.reports.items()}
@@ -119,6 +119,31 @@ def differences(results: Results, pairs: Sequence[tuple[str, str]]) -> list[Diff
         )
         for a, b in pairs
     ]
+
+
+def unbeaten(results: Results) -> list[str]:
+    """Tells of each model that is not shown to beat what costs nothing, `Task.must_beat`.
+
+    Returns:
+        A sentence each, in the order of the table; none where nothing has to be beaten.
+    """
+    free = results.task.must_beat
+    ranked = [label for label in leaderboard(results).index if label in results.reports]
+    models = [e.label for e in results.entries if e.label in ranked and not e.is_baseline]
+    if free not in ranked:
+        return []
+    found = []
+    metric = results.task.metric()
+    for d in differences(results, [(m, free) for m in ranked if m in models]):
+        ours, its = (results.mean(label, metric.name) for label in (d.better, free))
+        figures = f"{metric.title} {ours:.{metric.decimals - 1}f} and {its:.{metric.decimals - 1}f}"
+        if (ours >= its) if metric.lower_is_better else (ours <= its):
+            found.append(f"{d.better} does not beat {free}, which costs nothing ({figures}).")
+        elif not (d.shown and d.leader == d.better):
+            found.append(
+                f"{d.better} is not shown to beat {free} ({figures}, p = {d.p_value:.2g})."
+            )
+    return found
 
 
 def pareto_front(table: pd.DataFrame, cost: str, metric: Metric) -> list[str]:
@@ -155,7 +180,7 @@ def recommend(
 
     Args:
         results: the comparison.
-        max_latency_ms: limit of the 95th percentile of the time of one text.
+        max_latency_ms: limit of the 95th percentile of the time of one text or window.
         max_size_mb: limit of what is served, on disk.
         max_memory_mb: limit of the most memory held.
         metric: one of the task's; its first if None.
@@ -234,7 +259,7 @@ def _cheaper(results: Results, fitting: pd.DataFrame, best: str) -> str:
     found = min(equal, key=lambda d: times[d.worse])
     return (
         f" {found.worse} takes {_figure(times[found.worse])} ms, and as trained is not shown to "
-        f"{results.task.is_worse} ({results.task.paired_test}, p = {found.p_value:.2g})."
+        f"{results.task.is_worse} ({results.paired_test}, p = {found.p_value:.2g})."
     )
 
 
@@ -244,4 +269,4 @@ def _figure(value: float) -> str:
 
 def _hint(results: Results, best: str) -> str:
     entry = next(e for e in results.entries if e.label == best)
-    return " It is a baseline of scikit-learn: no SavedModel." if entry.is_baseline else ""
+    return " It is a baseline: no SavedModel." if entry.is_baseline else ""

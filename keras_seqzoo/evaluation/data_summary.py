@@ -1,4 +1,4 @@
-"""`summarise`: what is to be known of training, validation and test texts before figures are."""
+"""`summarise`: what is to be known of training, validation and test rows before figures are."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from keras_seqzoo.data.series import SeriesTable
 from keras_seqzoo.data.splitting import count_in_several
 from keras_seqzoo.data.table import TextTable
 from keras_seqzoo.data.targets import AnyOf, Number, OneOf, answer_numbers
@@ -29,6 +30,9 @@ _COLUMNS = {
     "characters_median": float,
     "characters_max": int,
 }
+_NAN_FIGURES = (np.nanmin, np.nanmedian, np.nanmax, np.nanmean, np.nanstd)
+_FEW_BLOCKS = 6
+_OF_SERIES = {"rows": int, "series": int, "first": str, "last": str, "left_out": int}
 
 
 @dataclass(frozen=True)
@@ -43,11 +47,12 @@ class DataSummary:
             `rows`; `empty`, rows with a text of nothing but space; `duplicates`, rows whose text
             an earlier row of the part has; `conflicts`, texts that occur with different labels;
             `words_median`, `words_p95`, `words_max`, words being what space separates, of pairs
-            those of both texts; `characters_median`, `characters_max`.
+            those of both texts; `characters_median`, `characters_max`. Of series `rows`, windows;
+            `series`; `first` and `last`, times that are read or asked about; `left_out`, windows.
         class_counts: rows of each class, or with each label: a row a class, a column a part; no
             rows where the labels are numbers, or there are none.
-        numbers: where the labels are numbers, a row a part and number: columns `part`, `name`,
-            `min`, `median`, `max`, `mean`, `std`.
+        numbers: where the labels are numbers, and of series, a row a part and number: columns
+            `part`, `name`, `min`, `median`, `max`, `mean`, `std`.
         shared: number of texts that two parts share, such as `{"train and test": 3}`; pairs that
             share none are left out, and so are empty texts.
         shared_examples: up to five of these texts; those of a pair with a bar between.
@@ -88,9 +93,9 @@ class DataSummary:
 
 
 def summarise(
-    train: TextTable | None = None,
-    valid: TextTable | None = None,
-    test: TextTable | None = None,
+    train: TextTable | SeriesTable | None = None,
+    valid: TextTable | SeriesTable | None = None,
+    test: TextTable | SeriesTable | None = None,
 ) -> DataSummary:
     """Counts rows, lengths, classes, duplicates and texts that parts of a split share.
 
@@ -103,13 +108,13 @@ def summarise(
         A `DataSummary`.
 
     Raises:
-        TypeError: a part is no `TextTable`; a stream cannot be summarised.
+        TypeError: a part is no `TextTable` or `SeriesTable`; a stream cannot be summarised.
         ValueError: no part has rows, or they are not alike: classes, labels, numbers, pairs.
     """
     given = {"train": train, "valid": valid, "test": test}
-    tables: dict[str, TextTable] = {}
+    tables: dict[str, Any] = {}
     for name, table in given.items():
-        if table is not None and not isinstance(table, TextTable):
+        if table is not None and not isinstance(table, TextTable | SeriesTable):
             raise TypeError(
                 f"Tables are summarised in memory. Read `{name}` without stream=True, or a part "
                 f"of its rows. Received: {name}={table!r}"
@@ -126,6 +131,8 @@ def summarise(
             "The parts must have the same classes, labels or numbers, and all texts or all pairs. "
             f"Read the others with read_table(…, target=train.target). Received: {tables}"
         )
+    if isinstance(next(iter(tables.values())), SeriesTable):
+        return _of_series(tables)
     ids = {name: table.ids() for name, table in tables.items()}
     parts = _frame({name: _part(table, ids[name]) for name, table in tables.items()})
     counts = _counts({name: table.class_counts for name, table in tables.items()})
@@ -140,9 +147,49 @@ def summarise(
     return DataSummary(parts, counts, shared, examples, tuple(warnings), numbers)
 
 
-def _frame(rows: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
-    frame = pd.DataFrame(list(rows.values()), index=list(rows), columns=list(_COLUMNS))
-    return frame.astype(_COLUMNS)
+def _of_series(tables: Mapping[str, SeriesTable]) -> DataSummary:
+    parts, numbers, warnings = {}, [], []
+    values = {name: np.concatenate([*table.covered.values()]) for name, table in tables.items()}
+    for name, table in tables.items():
+        first, last = table.window_times().min(), table.label_times.max()
+        parts[name] = {
+            "rows": len(table),
+            "series": len(table.covered),
+            "first": str(first).removesuffix("T00:00:00.000000"),
+            "last": str(last).removesuffix("T00:00:00.000000"),
+            "left_out": table.left_out,
+        }
+        numbers += [
+            [name, column, *(float(f(v)) for f in _NAN_FIGURES)]
+            for column, v in zip(table.inputs.columns, values[name].T, strict=True)
+        ]
+    if "test" in tables:
+        blocks = int(tables["test"].blocks.max()) + 1
+        if blocks < _FEW_BLOCKS:
+            warnings.append(
+                f"The test has windows of only {_count(blocks, 'block')} that hardly depend on "
+                "each other: too few for intervals, and to show a difference."
+            )
+    if "test" in tables and "train" in tables:
+        for place, column in enumerate(tables["test"].inputs.columns):
+            seen, asked = values["train"][:, place], tables["test"].labels
+            if asked is None or asked.ndim != 3:
+                break
+            outside = (asked[..., place] > np.nanmax(seen)) | (asked[..., place] < np.nanmin(seen))
+            if outside.mean() > 0.1:
+                warnings.append(
+                    f"{100 * outside.mean():.0f} % of the test values of {column} lie outside of "
+                    "all training values: the series has moved on, which scale='window' may follow."
+                )
+    counts = _counts({name: table.class_counts for name, table in tables.items()})
+    warnings += _absent_warnings(counts, "class") + _skewed_warnings(counts)
+    figures = pd.DataFrame(numbers, columns=_FIGURES)
+    return DataSummary(_frame(parts), counts, {}, (), tuple(warnings), figures)
+
+
+def _frame(rows: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    kinds: dict[str, Any] = _OF_SERIES if "first" in next(iter(rows.values())) else _COLUMNS
+    return pd.DataFrame(list(rows.values()), index=list(rows), columns=list(kinds)).astype(kinds)
 
 
 def _counts(columns: Mapping[str, Mapping[str, int]]) -> pd.DataFrame:

@@ -18,14 +18,21 @@ from keras_seqzoo.tasks import task_for
 from keras_seqzoo.tasks.base import Task
 
 if TYPE_CHECKING:
+    from keras_seqzoo.data.series import SeriesTable
     from keras_seqzoo.data.table import TextTable
     from keras_seqzoo.evaluation.data_summary import DataSummary
     from keras_seqzoo.explanation.explanation import Explanation
 
 
-def architecture(description: str) -> str:
-    """A card's line without the card's size, such as "2 x 128": what was trained may differ."""
-    return re.sub(r" \d+ x \d+", "", description)
+def architecture(description: str, of_numbers: bool = False) -> str:
+    """A card's line without the card's size, such as "2 x 128": what was trained may differ.
+
+    Args:
+        description: of the card, which is about texts.
+        of_numbers: whether the model reads numbers, of which no vectors are made.
+    """
+    line = re.sub(r" \d+ x \d+", "", description)
+    return line.removeprefix("Embedding → ") if of_numbers else line
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,7 @@ class Run:
     task: Task | None = field(default=None, repr=False)
 
 
-def own_task(model: Any, train: TextTable) -> Task | None:
+def own_task(model: Any, train: TextTable | SeriesTable) -> Task | None:
     """The task of a trained model where it has learnt of its answers; None where it has not."""
     return model.task if model.task != task_for(train) else None
 
@@ -67,9 +74,9 @@ class Costs:
         training_s: seconds of `fit`, mean over the runs.
         examples_per_s: training examples a second, validation and pauses included.
         size_mb: what is served, on disk, in MB of 1,000,000 bytes.
-        p50_ms: median time of one text, in milliseconds.
+        p50_ms: median time of one text or window, in milliseconds.
         p95_ms: 95th percentile of the same.
-        texts_per_s: texts a second in batches of 32.
+        texts_per_s: texts or windows a second in batches of 32.
         memory_mb: most memory that the process held while it trained and answered, in MB.
     """
 
@@ -127,7 +134,8 @@ class Results:
     Attributes:
         title: what was compared, such as `"reviews.csv"`.
         task: what is answered.
-        texts: the test texts `(rows,)`, of pairs `(rows, 2)`.
+        texts: the test texts `(rows,)`, of pairs `(rows, 2)`; empty where they are not kept, and
+            of series.
         labels: the right answers, as `TextTable.labels`.
         entries: the models, in the order in which they were asked for, baselines last.
         row_numbers: int `(rows,)`, where each test row stands in its source; None: in order.
@@ -136,6 +144,7 @@ class Results:
         commands: what to type to get the same, a command each; Python or shell.
         settings: how the comparison was made, such as `{"seeds": "0, 1, 2"}`.
         seconds: of the whole; None where it was not measured.
+        series: the test windows; None of texts, or where they are not known.
     """
 
     title: str
@@ -149,6 +158,27 @@ class Results:
     commands: Sequence[str] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
     seconds: float | None = None
+    series: SeriesTable | None = field(default=None, repr=False)
+
+    @property
+    def blocks(self) -> np.ndarray | None:
+        """Blocks of test rows that depend on each other `(rows,)`; None where each stands alone."""
+        return None if self.series is None else self.series.blocks
+
+    @property
+    def paired_test(self) -> str:
+        """The test of differences, by name."""
+        if self.series is None:
+            return self.task.paired_test
+        return "paired permutation test by blocks of neighbouring windows"
+
+    @property
+    def noun(self) -> str:
+        """What a test row is."""
+        if self.series is not None or self.task.name == "forecast":
+            return "window"
+        is_pair = len(self.texts) and not isinstance(self.texts[0], str)
+        return "pair" if is_pair else "text"
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -175,9 +205,8 @@ class Results:
     def intervals(self, label: str) -> dict[str, tuple[float, float]]:
         """95 % intervals of figures of a model, of the means over its runs; see `Task`."""
         reports = self.reports[label]
-        return self.task.intervals(
-            self.labels, [r.outputs for r in reports], [r.task for r in reports]
-        )
+        outputs, tasks = [r.outputs for r in reports], [r.task for r in reports]
+        return self.task.intervals(self.labels, outputs, tasks, self.blocks)
 
     def mean(self, label: str, metric: str) -> float:
         """Mean of a metric of `Report` over a model's runs."""

@@ -142,8 +142,10 @@ def explain_steps(
 
 
 def _columns(model: Any, values: npt.NDArray[Any]) -> Sequence[str]:
-    known = getattr(getattr(model, "preprocessor", None), "columns", None)
-    return known or [str(place) for place in range(values.shape[2])]
+    known: Sequence[str] = getattr(model, "columns", ())
+    return (
+        known if len(known) == values.shape[2] else [str(place) for place in range(values.shape[2])]
+    )
 
 
 def _replaced(row: npt.NDArray[np.float32], fill: str) -> Iterator[npt.NDArray[np.float32]]:

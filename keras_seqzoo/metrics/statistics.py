@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.stats import binomtest, t
+from scipy.stats import binomtest, norm, t
 
 from keras_seqzoo.checks import check_whole
 
 _CELLS = 4_000_000  # of resampled rows in memory at once
+_BLOCKS = 16  # of neighbouring windows
+_FEW_BLOCKS = 5  # below, draws of them tell nothing
 
 
 def calibration_bins(labels: Any, probabilities: Any, bins: int = 15) -> pd.DataFrame:
@@ -83,6 +85,7 @@ def intervals(
     samples: int = 1000,
     level: float = 0.95,
     seed: int = 0,
+    blocks: Any = None,
 ) -> dict[str, tuple[float, float]]:
     """Draws test rows with replacement to see how far chance moves a model's figures.
 
@@ -97,6 +100,7 @@ def intervals(
         samples: number of draws.
         level: share of the draws between the two ends, above 0 and below 1.
         seed: of the draws.
+        blocks: as in `bootstrap`.
 
     Returns:
         `(low, high)` of `"accuracy"` and `"macro_f1"`. As in scikit-learn, a class that is
@@ -125,34 +129,26 @@ def intervals(
             f"num_classes={num_classes!r}"
         )
     right = answers == truth
-    if right.all() or not right.any():
+    if blocks is None and (right.all() or not right.any()):
         test = binomtest(int(right[0].sum()), len(truth))
         low, high = test.proportion_ci(level, method="wilson")
         return {"accuracy": (float(low), float(high)), "macro_f1": (np.nan, np.nan)}
     is_true = np.eye(num_classes)[truth]
-    rng = np.random.default_rng(seed)
-    accuracy, macro_f1 = [], []
-    for start in range(0, samples, block := max(1, _CELLS // len(truth))):
-        weights = _draw(rng, len(truth), min(block, samples - start))
+
+    def figures(weights: npt.NDArray[np.float64]) -> dict[str, npt.NDArray[Any]]:
         true_rows = weights @ is_true
         of_runs = []
         for predicted in answers:
             hits = weights @ (is_true * (predicted == truth)[:, None])
             of_runs.append(
                 (
-                    hits.sum(axis=1) / len(truth),
+                    hits.sum(axis=1) / weights.sum(axis=1),
                     _macro_f1(hits, true_rows + weights @ np.eye(num_classes)[predicted]),
                 )
             )
-        mean_accuracy, mean_f1 = np.mean(of_runs, axis=0)
-        accuracy.append(mean_accuracy)
-        macro_f1.append(mean_f1)
-    ends = [(1 - level) / 2, (1 + level) / 2]
-    return {
-        name: (float(low), float(high))
-        for name, draws in (("accuracy", accuracy), ("macro_f1", macro_f1))
-        for low, high in [np.quantile(np.concatenate(draws), ends)]
-    }
+        return dict(zip(("accuracy", "macro_f1"), np.mean(of_runs, axis=0), strict=True))
+
+    return bootstrap(figures, len(truth), samples, level, seed, blocks)
 
 
 def bootstrap(
@@ -161,6 +157,7 @@ def bootstrap(
     samples: int = 1000,
     level: float = 0.95,
     seed: int = 0,
+    blocks: Any = None,
 ) -> dict[str, tuple[float, float]]:
     """Percentile intervals of figures that are computed for many draws of rows at once.
 
@@ -174,18 +171,52 @@ def bootstrap(
         samples: number of draws.
         level: share of the draws between the two ends.
         seed: of the draws.
+        blocks: of rows that depend on each other, int `(rows,)`, as `blocks_in_time` numbers them:
+            these are drawn whole (Künsch 1989, The Jackknife and the Bootstrap for General
+            Stationary Observations). Since they are few, further quantiles of the draws are taken
+            (Hesterberg 2015, What Teachers Should Know about the Bootstrap, the expanded
+            percentile interval); of fewer than five blocks the ends are NaN.
     """
     rng = np.random.default_rng(seed)
+    count = rows if blocks is None else int(np.max(blocks)) + 1
     block = max(1, _CELLS // rows)
-    drawn = [
-        figures(_draw(rng, rows, min(block, samples - start))) for start in range(0, samples, block)
-    ]
-    ends = [(1 - level) / 2, (1 + level) / 2]
+    drawn = []
+    for start in range(0, samples, block):
+        weights = _draw(rng, count, min(block, samples - start))
+        drawn.append(figures(weights if blocks is None else weights[:, blocks]))
+    tail = (1 - level) / 2
+    if blocks is not None:
+        if count < _FEW_BLOCKS:
+            return dict.fromkeys(drawn[0], (np.nan, np.nan))
+        tail = float(norm.cdf(np.sqrt(count / (count - 1)) * t.ppf(tail, count - 1)))
+    ends = [tail, 1 - tail]
     return {
         name: (float(low), float(high))
         for name in drawn[0]
         for low, high in [np.quantile(np.concatenate([part[name] for part in drawn]), ends)]
     }
+
+
+def blocks_in_time(times: Any, horizon: int) -> npt.NDArray[np.intp]:
+    """Numbers blocks of windows that are close in time, of all series together.
+
+    The answers to neighbours are about the same steps, so that neighbours are right and wrong
+    together, which a test or an interval of single windows takes for more than was seen. Sums over
+    a few long blocks are nearly independent, whatever the dependence within: about 16 of them, each
+    at least twice as long as the horizon (Canay, Romano and Shaikh 2017, Randomization Tests Under
+    an Approximate Symmetry Assumption, on time series).
+
+    Args:
+        times: of the windows `(rows,)`, in any order.
+        horizon: steps that a window is asked about.
+
+    Returns:
+        int `(rows,)`, from 0 on.
+    """
+    distinct, places = np.unique(np.asarray(times), return_inverse=True)
+    length = max(2 * horizon, -(-len(distinct) // _BLOCKS))
+    # A short one at the end would count as much as the others.
+    return np.minimum(places // length, max(len(distinct) // length - 1, 0))
 
 
 def _draw(rng: np.random.Generator, rows: int, samples: int) -> npt.NDArray[np.float64]:
@@ -233,7 +264,9 @@ def mcnemar(right_a: Any, right_b: Any) -> float:
     return float(binomtest(only_a, only_a + only_b).pvalue)
 
 
-def paired_tests(differences: Sequence[Any], samples: int = 9999, seed: int = 0) -> np.ndarray:
+def paired_tests(
+    differences: Sequence[Any], samples: int = 9999, seed: int = 0, blocks: Any = None
+) -> np.ndarray:
     """Returns how likely each difference between two models is by chance alone.
 
     The test of signs that are as likely the other way (Fisher 1935, The Design of Experiments,
@@ -247,11 +280,16 @@ def paired_tests(differences: Sequence[Any], samples: int = 9999, seed: int = 0)
             one less that by the other.
         samples: number of draws.
         seed: of the draws.
+        blocks: of rows that depend on each other, int `(rows,)`, as `blocks_in_time` numbers them:
+            the sign of a block's sum is turned, not of each row (see there). Of q blocks p is not
+            below 2 / 2^q.
 
     Returns:
         The p values `(pairs,)`; 1.0 where the models are equally good in all rows.
     """
     rows = [np.asarray(row, np.float64) for row in differences]
+    if blocks is not None:
+        rows = [np.bincount(blocks, row).astype(np.float64) for row in rows]
     found = np.array([_of_signs(row) for row in rows])
     drawn = np.isnan(found)
     if drawn.any():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from keras_seqzoo.pages.classes import CLASSES
+from keras_seqzoo.pages.forecasts import FORECASTS
 from keras_seqzoo.pages.labels import LABELS
 from keras_seqzoo.pages.numbers import NUMBERS
 from keras_seqzoo.pages.sections import Sections
@@ -13,6 +14,7 @@ BY_TASK: dict[str, Sections] = {
     "classify": CLASSES,
     "label": LABELS,
     "regress": NUMBERS,
+    "forecast": FORECASTS,
 }
 
 

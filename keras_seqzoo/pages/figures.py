@@ -35,7 +35,7 @@ from keras_seqzoo.pages.formats import EN_DASH
 from keras_seqzoo.tasks.base import Metric
 
 COSTS = {
-    "p95_ms": "time of one text, 95th percentile (ms)",
+    "p95_ms": "time of one answer, 95th percentile (ms)",
     "size_mb": "size on disk (MB)",
     "training_s": "training time (s)",
 }

@@ -1,183 +1,225 @@
-"""The page of forecasts: beside the truth over time, and their errors by step of the horizon."""
+"""What a page shows of forecasts: beside the truth over time, and their errors by step."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from keras_seqzoo.evaluation.environment import environment
+from keras_seqzoo.evaluation.results import Results
+from keras_seqzoo.evaluation.scores import Scores
 from keras_seqzoo.metrics.forecasts import forecast_errors
-from keras_seqzoo.pages.drawing import BLUE, GREEN, GREY, INK, ORANGE, RED, inline_svg, png, style
-from keras_seqzoo.pages.output import check_place, write_atomically
-from keras_seqzoo.pages.page import template
+from keras_seqzoo.pages import frames
+from keras_seqzoo.pages.drawing import BLUE, GREEN, GREY, INK, ORANGE, RED, style
+from keras_seqzoo.pages.formats import bold, fixed, interval, metric_text, three_digits
+from keras_seqzoo.pages.sections import Drawing, Said, Sections
 
-if TYPE_CHECKING:
-    from keras_seqzoo.evaluation.scores import Scores
-
+MOST_DRAWN = 4  # columns; the table has all
 _MOST_POINTS = 250  # of a line, the latest ones
+_MOST_STEPS = 5  # of a horizon that is written out
 _COLOURS = (BLUE, ORANGE, GREEN, RED, GREY)
+_LAST_VALUE = "last value"
 
 
-def forecast_frame(
-    labels: Any, outputs: Any, times: Any = None, column: int = 0, step: int = 1
-) -> pd.DataFrame:
-    """What came and what was forecast, a row a window.
+def forecasts(results: Results) -> pd.DataFrame:
+    """Returns what came and what was forecast one step ahead and at the end of the horizon.
 
-    Args:
-        labels: float `(rows, horizon, columns)`, in the order of time.
-        outputs: the same shape.
-        times: of the steps asked about, `(rows, horizon)`; None numbers the rows from 1.
-        column: which column.
-        step: which step of the horizon, from 1 on.
-
-    Returns:
-        Columns `time`, `truth` and `forecast`.
+    Columns: `model`, `column`, `step`, `series` (its key), `time` (rows from 1 where times are not
+    known), `truth`, `forecast`; kept runs.
     """
-    labels, outputs = np.asarray(labels), np.asarray(outputs)
-    shown = np.arange(1, len(labels) + 1) if times is None else np.asarray(times)[:, step - 1]
-    return pd.DataFrame(
-        {
-            "time": shown,
-            "truth": labels[:, step - 1, column],
-            "forecast": outputs[:, step - 1, column],
-        }
-    )
+    steps = sorted({1, results.task.row_shape[0]})
+
+    def rows(report: Scores) -> pd.DataFrame:
+        table, count = results.series, len(report.labels)
+        parts = [
+            pd.DataFrame(
+                {
+                    "column": name,
+                    "step": step,
+                    "series": "" if table is None else table.keys,
+                    "time": np.arange(1, count + 1)
+                    if table is None
+                    else table.label_times[:, step - 1],
+                    "truth": report.labels[:, step - 1, place],
+                    "forecast": report.outputs[:, step - 1, place],
+                }
+            )
+            for place, name in enumerate(report.task.names)
+            for step in steps
+        ]
+        return pd.concat(parts, ignore_index=True)
+
+    columns = ["column", "step", "series", "time", "truth", "forecast"]
+    return frames.of_kept_runs(results, rows, columns)
 
 
-def forecasts(labels: Any, outputs: Any, name: str, times: Any = None, column: int = 0) -> Figure:
-    """Draws forecasts beside the truth: the first step of the horizon, and the last one below it.
+def steps(results: Results) -> pd.DataFrame:
+    """Returns the errors of each column by step of the horizon, and over all of them.
 
-    Args:
-        labels: as in `forecast_frame`; the latest 250 rows are drawn.
-        outputs: the same shape.
-        name: of the column.
-        times: as in `forecast_frame`.
-        column: which column.
+    Columns: `model`, `column`, `step` (from 1 on, or `"all"`), `mae`, `rmse`, `mase`; kept runs,
+    and the last value where no baseline has it.
     """
-    labels, outputs = np.asarray(labels)[-_MOST_POINTS:], np.asarray(outputs)[-_MOST_POINTS:]
-    times = None if times is None else np.asarray(times)[-_MOST_POINTS:]
-    steps = sorted({1, labels.shape[1]})
+    task: Any = results.task
+
+    def errors(outputs: Any) -> pd.DataFrame:
+        return forecast_errors(results.labels, outputs, task.scale, task.names).reset_index()
+
+    columns = ["column", "step", "mae", "rmse", "mase"]
+    found = frames.of_kept_runs(results, lambda report: errors(report.outputs), columns)
+    if results.series is None or task.must_beat in results.reports:
+        return found
+    last = errors(task.last_values(results.series)).assign(model=_LAST_VALUE)
+    return pd.concat([found, last[list(found.columns)]], ignore_index=True)
+
+
+def draw_forecasts(
+    results: Results, labels: Sequence[str], columns: int = 1, table: pd.DataFrame | None = None
+) -> Figure:
+    """Draws forecasts beside the truth, the latest 250 rows of the first series.
+
+    A row a model, column and step: the first of the horizon, and the last one.
+    """
+    table = forecasts(results) if table is None else table
+    table = table[table["series"] == table["series"].iloc[0]]
+    names = results.task.names[:MOST_DRAWN]
+    steps = sorted(set(table["step"].tolist()))
+    subjects = [(label, name, step) for label in labels for name in names for step in steps]
+    parts = dict(iter(table.groupby(["model", "column", "step"])))
     with style():
-        figure = Figure(figsize=(7.4, 2.4 * len(steps)))
-        panels = figure.subplots(len(steps), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
-        for axes, step in zip(panels, steps, strict=True):
-            frame = forecast_frame(labels, outputs, times, column, step)
-            axes.plot(frame["time"], frame["truth"], color=INK, lw=1.1, label="truth")
-            axes.plot(frame["time"], frame["forecast"], color=BLUE, lw=1.3, label="forecast")
-            axes.set_title(f"{step} step{'s' * (step > 1)} ahead", loc="left")
+        figure = Figure(figsize=(7.4, 1.9 * len(subjects) + 0.3))
+        panels = figure.subplots(len(subjects), 1, squeeze=False)[:, 0]
+        for axes, subject in zip(panels, subjects, strict=True):
+            label, name, step = subject
+            part = parts[subject].iloc[-_MOST_POINTS:]
+            axes.plot(part["time"], part["truth"], color=INK, lw=1.1, label="truth")
+            axes.plot(part["time"], part["forecast"], color=BLUE, lw=1.3, label="forecast")
+            title = f"{step} step{'s' * (step > 1)} ahead"
+            axes.set_title(f"{label}, {title}" if len(labels) > 1 else title, loc="left")
             axes.set_ylabel(name)
-        panels[0].legend(loc="upper left", ncols=2)
-        panels[-1].set_xlabel("test window" if times is None else "time")
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=2)
+        panels[-1].set_xlabel("test window" if results.series is None else "time")
         return figure
 
 
-def errors_by_step(errors: Mapping[str, pd.DataFrame], column: str) -> Figure:
-    """Draws MASE over the steps of the horizon, a line a forecaster.
-
-    Args:
-        errors: frames of `metrics.forecasts.forecast_errors`, by forecaster.
-        column: which column.
-    """
+def draw_steps(
+    results: Results, labels: Sequence[str], columns: int = 1, table: pd.DataFrame | None = None
+) -> Figure:
+    """Draws MASE over the steps of the horizon: a panel a column, a line a forecaster."""
+    table = steps(results) if table is None else table
+    table = table[table["step"] != "all"]
+    names = results.task.names[:MOST_DRAWN]
     with style():
-        figure = Figure(figsize=(3.9, 3.2))
-        axes = figure.subplots()
-        for place, (label, frame) in enumerate(errors.items()):
-            of_column = frame.loc[column].drop("all")
-            axes.plot(
-                of_column.index.astype(int),
-                of_column["mase"],
-                marker="o",
-                ms=3.5,
-                color=_COLOURS[place % len(_COLOURS)],
-                label=label,
-            )
-        axes.axhline(1, color=GREY, lw=0.8, ls=":")
-        axes.set_ylim(bottom=0)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set_xlabel("steps ahead")
-        axes.set_ylabel("MASE")
-        axes.legend()
+        figure = Figure(figsize=(3.7 * max(2, len(names)), 3.2))
+        panels = figure.subplots(1, len(names), squeeze=False, sharey=True)[0]
+        for axes, name in zip(panels, names, strict=True):
+            of_column = table[table["column"] == name]
+            for place, label in enumerate(dict.fromkeys([*labels, *table["model"]])):
+                part = of_column[of_column["model"] == label]
+                axes.plot(
+                    part["step"].astype(int),
+                    part["mase"],
+                    marker="o",
+                    ms=3.5,
+                    ls=("-", "--")[place // len(_COLOURS) % 2],
+                    color=_COLOURS[place % len(_COLOURS)],
+                    label=label,
+                )
+            axes.axhline(1, color=GREY, lw=0.8, ls=":")
+            axes.set_ylim(bottom=0)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.set_xlabel("steps ahead")
+            axes.set_title(name if len(names) > 1 else "")
+        panels[0].set_ylabel("MASE")
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper")
         return figure
 
 
-def write_report(
-    report: Scores,
-    path: str | os.PathLike[str],
-    table: Any,
-    name: str,
-    command: str,
-    folder: str | os.PathLike[str] | None = None,
-) -> Path:
-    """Writes the page of a report on forecasts: one file, readable without a network.
+def context(results: Results, labels: Sequence[str]) -> dict[str, Any]:
+    """What else the template shows: errors by column and step, of each forecaster."""
+    table = steps(results)
+    forecasters = list(dict.fromkeys([*labels, *table["model"]]))
+    rows = {tuple(row[:3]): row[3:] for row in table[
+        ["model", "column", "step", "mase", "mae", "rmse"]].itertuples(index=False)}  # fmt: skip
+    digits = {name: three_digits(part["mae"]) for name, part in table.groupby("column")}
 
-    Args:
-        report: of the task `forecast`.
-        path: of the file, which is replaced where it exists.
-        table: the `SeriesTable` that was forecast; None where only the forecasts are known.
-        name: of the model.
-        command: what to type to get the same page, or "".
-        folder: where the figures (PNG) and what they show (CSV) are to be written, if anywhere.
+    def cell(figures: Any, name: str) -> tuple[str, str]:
+        mase, *others = figures
+        return fixed(mase, 3), " / ".join(fixed(value, digits[name]) for value in others)
 
-    Returns:
-        The path.
-    """
-    path = Path(path)
-    check_place(path)
-    task: Any = report.task
-    errors = {name: forecast_errors(report.labels, report.outputs, task.scale, task.names)}
-    times = None
-    if table is not None:
-        times = table.label_times
-        errors["last value"] = forecast_errors(
-            report.labels, task.last_values(table), task.scale, task.names
+    return {
+        "forecasters": forecasters,
+        "by_step": [
+            (name, [
+                (step, [cell(rows[label, name, step], name) for label in forecasters])
+                for step in table.loc[table["column"] == name, "step"].unique()
+            ])
+            for name in results.task.names
+        ],
+        "first_series": "" if results.series is None else results.series.keys[0],
+    }  # fmt: skip
+
+
+def verdict(report: Scores, row: int) -> list[Said]:
+    """What was forecast, and what came."""
+    said = []
+    for i, name in enumerate(report.task.names):
+        answer, truth = report.outputs[row, :, i], report.labels[row, :, i]
+        digits = three_digits([np.ptp(report.labels[..., i])])
+
+        def written(values: Any, digits: int = digits) -> str:
+            shown = [fixed(float(v), digits) for v in values]
+            if len(shown) > _MOST_STEPS:
+                shown = [*shown[: _MOST_STEPS - 1], "…", shown[-1]]
+            return ", ".join(shown)
+
+        off = float(np.abs(answer - truth).mean())
+        said += [
+            Said("said", name if len(report.task.names) > 1 else "", written(answer)),
+            Said("truth", "", written(truth)),
+            Said("off by", "", fixed(off, digits)),
+        ]
+    return said
+
+
+def about_one(results: Results, table: pd.DataFrame, label: str) -> list[Markup]:
+    """The sentences about a model that stands alone."""
+    report, task = results.report(label), results.task
+    mase, mae = task.metric("mase"), task.metric("mae")
+    start = Markup("{} is off by {}{} on average, with a MASE of {}{}.")
+    found = [
+        start.format(
+            bold(label),
+            metric_text(mae, report.mae),
+            interval(table, label, mae),
+            metric_text(mase, report.mase),
+            interval(table, label, mase),
         )
-    figures = []
-    for place, column in enumerate(task.names):
-        drawn = {"forecasts": forecasts(report.labels, report.outputs, column, times, place)}
-        if task.target.horizon > 1:
-            drawn["errors"] = errors_by_step(errors, column)
-        figures.append((column, drawn))
-        if folder is not None:
-            for kind, figure in drawn.items():
-                write_atomically(Path(folder) / f"{kind}_{place}.png", png(figure))
-            frame = forecast_frame(report.labels, report.outputs, times, place)
-            text = frame.to_csv(index=False)
-            write_atomically(Path(folder) / f"forecasts_{place}.csv", text.encode())
-    page = template("forecasts.html.j2").render(
-        name=name,
-        title="forecasts" if table is None else Path(table.source).name,
-        rows=len(report.labels),
-        horizon=task.target.horizon,
-        step=None if table is None else str(table.step),
-        metrics=[
-            (metric.title, report.figures[metric.name], ranges.get(metric.name))
-            for ranges in [task.intervals(report.labels, [report.outputs])]
-            for metric in task.metrics
-        ],
-        warnings=report.warnings,
-        figures=[
-            (
-                column,
-                [
-                    inline_svg(figure, f"{kind}{place}", f"{kind} of {column}")
-                    for kind, figure in drawn.items()
-                ],
-                [
-                    (step, [frame.loc[(column, step)].to_dict() for frame in errors.values()])
-                    for step in errors[name].loc[column].index
-                ],
-            )
-            for place, (column, drawn) in enumerate(figures)
-        ],
-        forecasters=list(errors),
-        environment=environment(),
-        command=command,
-    )
-    return write_atomically(path, page.encode("utf-8", "replace"))
+    ]
+    if results.series is not None:
+        last = task.figures(results.labels, task.last_values(results.series))["mase"]  # type: ignore[attr-defined]
+        text = "It errs less than the last value, whose MASE is {}."
+        if report.mase >= last:
+            text = '<span class="losing">The last value is as near or nearer, with {}.</span>'
+        found.append(Markup(text).format(metric_text(mase, last)))
+    return found
+
+
+FORECASTS = Sections(
+    noun="column",
+    template="forecasts.html.j2",
+    drawings={
+        "forecasts": Drawing("Forecasts", "Forecasts beside the truth", draw_forecasts, forecasts),
+        "steps": Drawing(
+            "Errors by step", "MASE by step of the horizon", draw_steps, steps, is_one=True
+        ),
+    },
+    context=context,
+    verdict=verdict,
+    mistakes="Largest errors",
+    about_one=about_one,
+)

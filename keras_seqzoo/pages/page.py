@@ -106,8 +106,9 @@ def _context(results: Results) -> dict[str, Any]:
         "labels": labels,
         "models": [entries[str(label)] for label in table.index],
         "rows": len(results.labels),
-        "noun": "pair" if len(results.texts) and len(frames.sides(results.texts[0])) > 1
-        else "text",
+        "noun": results.noun,
+        "drawn": f"the test {results.noun}s"
+        + ", in blocks of neighbours" * (results.blocks is not None),
         "seeds": max(len(entry.runs) for entry in results.entries),
         "summary": summary(results, table, tested),
         "ranking": ranking(results, table),
@@ -128,7 +129,7 @@ def _context(results: Results) -> dict[str, Any]:
             and not entries[label].is_baseline
             and (answer := task.only_answer(results.report(label)))
         },
-        "about": about_tests(task),
+        "about": about_tests(results),
         "many": len(task.names) > _MANY_NAMES,
         "most_named": figures.MOST_NAMED,
         "left_out": [
@@ -204,9 +205,13 @@ def _figures(results: Results, table: pd.DataFrame, labels: Sequence[str]) -> di
 def _mistake(
     results: Results, entry: Entry, row: int, explanation: Explanation | None
 ) -> dict[str, Any]:
+    place = f"row {row + 1 if results.row_numbers is None else results.row_numbers[row]}"
+    if results.series is not None:
+        time = str(pd.Timestamp(results.series.times[row])).removesuffix(" 00:00:00")
+        place = f"window to {time}" + f" of {results.series.keys[row]}".removesuffix(" of ")
     return {
-        "row": row + 1 if results.row_numbers is None else int(results.row_numbers[row]),
-        "texts": frames.sides(results.texts[row]),
+        "place": place,
+        "texts": frames.sides(results.texts[row]) if len(results.texts) else [],
         "said": sections_of(results.task).verdict(results.report(entry.label), row),
         "explanation": explanation,
         "highlighted": highlight(explanation) if explanation else "",

@@ -48,10 +48,10 @@ _COSTS = (
     Column("size_mb", "Size", "on disk", "MB"),
     Column("memory_mb", "Size", "memory", "MB", decimals=0),
     Column("training_s", "Training", "time", "s"),
-    Column("examples_per_s", "Training", "speed", "texts/s", more_is_better=True, decimals=0),
+    Column("examples_per_s", "Training", "speed", "rows/s", more_is_better=True, decimals=0),
     Column("p50_ms", "Answering", "median", "ms"),
     Column("p95_ms", "Answering", "p95", "ms"),
-    Column("texts_per_s", "Answering", "speed", "texts/s", more_is_better=True, decimals=0),
+    Column("texts_per_s", "Answering", "speed", "rows/s", more_is_better=True, decimals=0),
 )
 _MOST_BARS = 2
 _BAR = 104.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from markupsafe import Markup
 
-from keras_seqzoo.evaluation.choose import Difference, differences
+from keras_seqzoo.evaluation.choose import Difference, differences, unbeaten
 from keras_seqzoo.evaluation.results import Results
 from keras_seqzoo.pages.by_task import sections_of
 from keras_seqzoo.pages.formats import (
@@ -37,6 +37,7 @@ def summary(results: Results, table: pd.DataFrame, tested: list[Difference]) -> 
         return sections_of(results.task).about_one(results, table, answering[0])
     metric = results.task.metric()
     sentences = [_best(table, answering, tested, metric), *_baseline(results, table, metric)]
+    sentences += [Markup('<span class="losing">{}</span>').format(s) for s in unbeaten(results)]
     absent = [bold(entry.label) for entry in results.entries if not entry.runs]
     if absent:
         verb = "is" if len(absent) == 1 else "are"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from keras_seqzoo.evaluation.scores import Scores
 from keras_seqzoo.tasks.classify import task_of
 
 if TYPE_CHECKING:
+    from keras_seqzoo.data.series import SeriesTable
     from keras_seqzoo.data.stream import TextStream
 
 
@@ -73,11 +73,6 @@ class Report(Scores):
             make_folder(folder)
         if command is None and self._model is not None:
             command = f"keras_seqzoo.evaluate(model, table).to_html({os.fspath(path)!r})"
-        if self.task.page:
-            write = importlib.import_module(self.task.page).write_report
-            name = str(getattr(self._model, "name", "model"))
-            written: Path = write(self, path, self.table, name, command or "", folder)
-            return written
         results = results_of(self, self._model, self._table, explain, command or "")
         if folder is not None:
             write_figures(results, folder)
@@ -87,16 +82,18 @@ class Report(Scores):
 
 def evaluate(
     model: Any,
-    table: TextTable | TextStream,
+    table: TextTable | TextStream | SeriesTable,
     batch_size: int = 256,
     verbose: Any = 0,
 ) -> Report:
     """Scores a model's answers to labelled texts.
 
     Args:
-        model: a model of `build_model` whose task has a truth, or a `SavedPredictor`.
-        table: labelled rows, with the target of the model. Of a stream, only the answers are
-            kept in memory. A class without rows is allowed, and is among the report's warnings.
+        model: a model of `build_model` whose task has a truth, or a `SavedPredictor`; of a
+            `SeriesTable` its `predict` is given parts of the table.
+        table: labelled rows or windows, with the target of the model. Of a stream, only the
+            answers are kept in memory. A class without rows is allowed, and is among the report's
+            warnings.
         batch_size: rows a batch.
         verbose: as in `keras.Model.predict`.
 
@@ -124,8 +121,9 @@ def evaluate(
     if not hasattr(table, "target"):
         raise TypeError(
             "`evaluate` takes a table. Pass read_table(source, text=…, label=…, "
-            "classes=model.classes) of a file or DataFrame, or TextTable.from_texts(texts, labels, "
-            f"model.classes). Received: {type(table).__name__}"
+            "classes=model.classes) of a file or DataFrame, read_series(…), or "
+            "TextTable.from_texts(texts, labels, model.classes). "
+            f"Received: {type(table).__name__}"
         )
     if table.target is None:
         raise ValueError(
@@ -133,7 +131,8 @@ def evaluate(
             f"Received: {table!r}"
         )
     task.check_table(table)
-    chunks = [(table.texts, table.labels)] if isinstance(table, TextTable) else table.chunks()
+    # Of a TextTable all at once: a model sorts texts by length.
+    chunks: Any = [(table.texts, table.labels)] if isinstance(table, TextTable) else table.chunks()
     labels, outputs = [], []
     for texts, chunk_labels in chunks:
         if len(texts) and chunk_labels is not None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from keras_seqzoo import zoo
+from keras_seqzoo.data.series import SeriesTable
 from keras_seqzoo.data.table import TextTable
 from keras_seqzoo.evaluation.data_summary import summarise
 from keras_seqzoo.evaluation.environment import environment
@@ -35,10 +36,11 @@ def results_of(report: Report, model: Any, table: Any, explain: bool, command: s
         command: what to type to get the same.
     """
     texts = [] if report.texts is None else report.texts.tolist()
+    is_series = isinstance(table, SeriesTable)
     entry = Entry(
         runs=[Run(None, report.outputs, history=_history(model))],
         texts_cut=count_texts_cut(model, texts),
-        mistakes=_mistakes(report, model if explain else None),
+        mistakes=_mistakes(report, model if explain and not is_series else None, is_series),
         **_describe(model),
     )
     return Results(
@@ -48,7 +50,8 @@ def results_of(report: Report, model: Any, table: Any, explain: bool, command: s
         labels=report.labels,
         row_numbers=getattr(table, "row_numbers", None),
         entries=[entry],
-        data=summarise(test=table) if isinstance(table, TextTable) else None,
+        data=summarise(test=table) if is_series or isinstance(table, TextTable) else None,
+        series=table if is_series else None,
         environment=environment(),
         commands=[command] if command else [],
     )
@@ -60,7 +63,11 @@ def _describe(model: Any) -> dict[str, Any]:
         is_known = model.name in zoo.list_models()
         return {
             "label": model.name,
-            "description": architecture(zoo.model_card(model.name).description) if is_known else "",
+            "description": architecture(
+                zoo.model_card(model.name).description, "values" in model.served_inputs
+            )
+            if is_known
+            else "",
             "sequence_length": model.preprocessor.sequence_length,
             "costs": Costs(parameters=model.count_params()),
         }
@@ -77,7 +84,9 @@ def _describe(model: Any) -> dict[str, Any]:
 def _describe_card(card: Mapping[str, Any]) -> dict[str, Any]:
     size = card.get("serving", {}).get("bytes")
     return {
-        "description": architecture((card.get("card") or {}).get("description", "")),
+        "description": architecture(
+            (card.get("card") or {}).get("description", ""), card.get("inputs") == ["values"]
+        ),
         "sequence_length": card.get("sequence_length"),
         "costs": Costs(parameters=card.get("parameters"), size_mb=size and size / 1e6),
     }
@@ -102,14 +111,14 @@ def count_texts_cut(model: Any, texts: Any) -> int | None:
     return cut
 
 
-def _mistakes(report: Report, model: Any) -> list[tuple[int, Explanation | None]]:
+def _mistakes(report: Report, model: Any, is_series: bool) -> list[tuple[int, Explanation | None]]:
     """The worst answers, explained if a model is given."""
-    if report.texts is None:
+    if report.texts is None and not is_series:
         return []
     rows = report.task.worst(report.labels, report.outputs, _MISTAKES).tolist()
     if model is None or not rows:
         return [(row, None) for row in rows]
     from keras_seqzoo.explanation.explain import explain
 
-    found = explain(model, report.texts[rows], method="occlusion")
+    found = explain(model, cast(Any, report.texts)[rows], method="occlusion")
     return list(zip(rows, found, strict=True))

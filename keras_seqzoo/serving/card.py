@@ -46,6 +46,7 @@ def describe(model: TextModel, found: Audit) -> dict[str, Any]:
         **told(model, found.signatures),
         "parameters": model.count_params(),
         "sequence_length": model.preprocessor.sequence_length,
+        "columns": list(getattr(model, "columns", ())),
         "vocabulary_size": len(model.preprocessor.vocabulary),
         "preprocessor": type(model.preprocessor).__name__,
         "preprocessor_fingerprint": model.preprocessor.fingerprint(),

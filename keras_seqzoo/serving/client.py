@@ -122,7 +122,7 @@ class ServingClient(_Client):
         Args:
             texts: strings; `bytes` are sent as they are. For a model of pairs a tuple
                 `(firsts, seconds)`, or rows of two texts: `[(first, second), …]`. For a model of
-                series windows of numbers, `(rows, window, columns)`.
+                series windows of numbers, `(rows, window, columns)`, or a `SeriesTable`.
 
         Returns:
             An answer for each row, in order: a dict of the signature's outputs, or the value alone

@@ -262,7 +262,8 @@ def as_rows(texts: Any, windows: bool = False) -> list[Row]:
 
     Args:
         texts: texts; or pairs as `preprocessing.base.as_pairs` takes them: a tuple of two columns
-            of texts, or rows of two texts; or windows of numbers `(rows, window, columns)`.
+            of texts, or rows of two texts; or windows of numbers `(rows, window, columns)`, or a
+            `SeriesTable`.
         windows: whether these are taken.
 
     Raises:
@@ -270,6 +271,13 @@ def as_rows(texts: Any, windows: bool = False) -> list[Row]:
         ValueError: a string that UTF-8 cannot express, columns that differ in length, or windows
             of another shape.
     """
+    if windows and callable(getattr(texts, "windows", None)):
+        texts = texts.windows()  # of a SeriesTable, which is not imported
+    if not windows and _has_numbers(texts):
+        raise TypeError(
+            "The Classify and Regress APIs take texts. Ask about windows with predict. "
+            f"Received: texts={beginning(texts)}"
+        )
     if windows and _has_numbers(texts):
         try:
             numbers = np.asarray(texts, np.float32)

@@ -28,6 +28,7 @@ class SavedPredictor:
     Attributes:
         path: the folder of the version.
         task: what it answers.
+        columns: names of the value columns of a window; of texts without meaning.
 
     Raises:
         FileNotFoundError: no SavedModel there.
@@ -43,13 +44,16 @@ class SavedPredictor:
             )
         import tensorflow_text  # noqa: F401 - the graph may hold its ops
 
-        task = task_of_card(json.loads((self.path / CARD).read_text("utf-8")))
+        card = json.loads((self.path / CARD).read_text("utf-8"))
+        task = task_of_card(card)
         if task is None or not task.metrics:
             raise ValueError(
                 "This SavedModel has no classes, labels or numbers to answer. Ask it with "
                 f"TensorFlow, through its `serving_default`. Received: {self.path}"
             )
         self.task = task
+        # Cards of before tell those of forecasts alone.
+        self.columns = tuple(card.get("columns") or task.names)
         try:
             self._module = tf.saved_model.load(str(self.path))
         except (OSError, ValueError, IndexError, tf.errors.OpError) as error:

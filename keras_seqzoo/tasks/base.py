@@ -68,10 +68,11 @@ class Task:
         name: of the task.
         metrics: the figures of a report; by the first one models are ranked.
         baselines: names of the models that `compare` puts beside those of the zoo.
+        must_beat: the one of them that costs nothing, of which a model is told that it is not
+            better; "" for none.
         api: TF Serving's API on `tf.Example`s that it answers: `"classify"` or `"regress"`; "" for
             none.
         in_unit_of_inputs: whether answers are in the unit of the numbers that a model reads.
-        page: the module whose `write_report` makes its page; "" for that of all others.
         outcome: what its answers are called, such as "probability", in pages and messages.
         compared: the metric whose rows `row_scores` are, of which paired tests tell; the first of
             `metrics` where it is "".
@@ -85,6 +86,7 @@ class Task:
     name: ClassVar[str] = ""
     metrics: ClassVar[tuple[Metric, ...]] = ()
     baselines: ClassVar[tuple[str, ...]] = ()
+    must_beat: ClassVar[str] = ""
     api: ClassVar[str] = ""
     outcome: ClassVar[str] = "probability"
     compared: ClassVar[str] = ""
@@ -92,7 +94,6 @@ class Task:
     beats: ClassVar[str] = "answers better than"
     is_worse: ClassVar[str] = "answer worse"
     in_unit_of_inputs: ClassVar[bool] = False
-    page: ClassVar[str] = ""
 
     @classmethod
     def of(cls, data: Any, classes: Sequence[str] | None) -> Task:
@@ -128,6 +129,10 @@ class Task:
         from keras_seqzoo.tasks.head import build_head
 
         return build_head(cls.of(data, classes), parts, options, name)
+
+    def baselines_for(self, inputs: Any) -> tuple[str, ...]:
+        """Those of `baselines` that read such inputs, see `data.inputs.Input`."""
+        return self.baselines
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -300,7 +305,7 @@ class Task:
         return None
 
     def intervals(
-        self, labels: Any, runs: Sequence[Any], tasks: Sequence[Any] = ()
+        self, labels: Any, runs: Sequence[Any], tasks: Sequence[Any] = (), blocks: Any = None
     ) -> dict[str, tuple[float, float]]:
         """95 % intervals of figures over draws of rows, of the mean over several runs.
 
@@ -309,6 +314,7 @@ class Task:
             runs: the outputs of one or more runs.
             tasks: the task of each run, where runs have learnt something of their own, such as
                 thresholds; this one by default.
+            blocks: of rows that are not drawn one by one; see `metrics.statistics.bootstrap`.
         """
         raise NotImplementedError
 

@@ -57,6 +57,10 @@ class Classify(Task):
         """The names."""
         return self.names
 
+    def baselines_for(self, inputs: Any) -> tuple[str, ...]:
+        """Of windows of numbers, a regression over these."""
+        return ("majority", "window_logreg") if inputs.name == "series" else self.baselines
+
     @classmethod
     def of(cls, data: Any, classes: Sequence[str] | None) -> Classify:
         """Makes the task of the classes of training data, or of class names.
@@ -279,10 +283,11 @@ class Classify(Task):
         return str(answered[0]) if is_one else None
 
     def intervals(
-        self, labels: Any, runs: Sequence[Any], tasks: Sequence[Any] = ()
+        self, labels: Any, runs: Sequence[Any], tasks: Sequence[Any] = (), blocks: Any = None
     ) -> dict[str, tuple[float, float]]:
         """Of `accuracy` and `macro_f1`; see `metrics.statistics.intervals`."""
-        return intervals(labels, [run.argmax(axis=1) for run in runs], len(self.names))
+        said = [run.argmax(axis=1) for run in runs]
+        return intervals(labels, said, len(self.names), blocks=blocks)
 
     def row_scores(self, labels: Any, outputs: Any) -> npt.NDArray[np.float64]:
         """1 where the answer is right, else 0."""

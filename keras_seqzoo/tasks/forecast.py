@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from keras_seqzoo.metrics.forecasts import forecast_errors, naive_scale
-from keras_seqzoo.metrics.statistics import bootstrap
+from keras_seqzoo.metrics.statistics import blocks_in_time, bootstrap
 from keras_seqzoo.tasks.base import Head, Metric, Task, targets_of
 
 if TYPE_CHECKING:
@@ -46,12 +46,12 @@ class Forecast(Task):
         Metric("rmse", "RMSE", lower_is_better=True, interval=True, unit=None),
     )
     baselines = ("last_value", "seasonal", "ridge")
+    must_beat = "last_value"
     outcome = "forecast"
     compared = "mase"
     beats = "errs less than"
     is_worse = "err more"
     in_unit_of_inputs = True
-    page = "keras_seqzoo.pages.forecasts"
 
     @classmethod
     def of(cls, data: Any, classes: Sequence[str] | None) -> Forecast:
@@ -145,37 +145,27 @@ class Forecast(Task):
         return np.repeat(table.before(1), self.target.horizon, axis=1)
 
     def intervals(
-        self, labels: Any, runs: Sequence[Any], tasks: Sequence[Any] = ()
+        self, labels: Any, runs: Sequence[Any], tasks: Sequence[Any] = (), blocks: Any = None
     ) -> dict[str, tuple[float, float]]:
-        """Of draws of blocks of neighbouring rows, since windows overlap.
-
-        Blocks are as long as the horizon and at least the cube root of the rows (Künsch 1989, The
-        Jackknife and the Bootstrap for General Stationary Observations).
-        """
+        """Of draws of blocks of neighbouring rows; without `blocks` rows are in order of time."""
         truth = np.asarray(labels, np.float64)
         errors = np.abs(np.asarray(runs, np.float64) - truth)
-        block = max(self.target.horizon, round(len(truth) ** (1 / 3)))
-        starts = np.arange(0, len(truth), block)
-        sizes = np.diff([*starts, len(truth)])
-
-        def by_block(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-            return np.add.reduceat(
-                values.reshape(len(runs), len(truth), -1).mean(axis=2), starts, axis=1
+        if blocks is None:
+            blocks = blocks_in_time(np.arange(len(truth)), self.target.horizon)
+        by_row = {
+            name: values.mean(axis=(2, 3)).T
+            for name, values in (
+                ("mase", errors / self.scale), ("mae", errors), ("rmse", np.square(errors)),
             )
-
-        sums = {
-            "mase": by_block(errors / self.scale),
-            "mae": by_block(errors),
-            "rmse": by_block(np.square(errors)),
-        }
+        }  # fmt: skip
 
         def figures(weights: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
-            rows = weights @ sizes
-            means = {name: (weights @ part.T) / rows[:, None] for name, part in sums.items()}
+            share = weights / weights.sum(axis=1, keepdims=True)
+            means = {name: share @ values for name, values in by_row.items()}
             means["rmse"] = np.sqrt(means["rmse"])
             return {name: values.mean(axis=1) for name, values in means.items()}
 
-        return bootstrap(figures, len(starts))
+        return bootstrap(figures, len(truth), blocks=blocks)
 
     def row_scores(self, labels: Any, outputs: Any) -> npt.NDArray[np.float64]:
         """The absolute error of each window over the scale, with its sign turned."""

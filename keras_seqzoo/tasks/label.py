@@ -240,7 +240,7 @@ class Label(Task):
         return ", ".join(n for n, has in zip(self.names, answers[0], strict=True) if has) or "none"
 
     def intervals(
-        self, labels: Any, runs: Sequence[Any], tasks: Sequence[Any] = ()
+        self, labels: Any, runs: Sequence[Any], tasks: Sequence[Any] = (), blocks: Any = None
     ) -> dict[str, tuple[float, float]]:
         """Of both F1 and of the subset accuracy."""
         truth = np.asarray(labels) > 0
@@ -255,10 +255,10 @@ class Label(Task):
                 f1 = np.divide(2 * hits, sums, out=np.zeros_like(hits), where=sums > 0)
                 found["macro_f1"].append(f1.mean(axis=1))
                 found["micro_f1"].append(2 * hits.sum(1) / np.maximum(sums.sum(1), 1))
-                found["subset_accuracy"].append(weights @ (truth == said).all(1) / len(truth))
+                found["subset_accuracy"].append((weights @ (truth == said).all(1)) / weights.sum(1))
             return {name: np.mean(values, axis=0) for name, values in found.items()}
 
-        return bootstrap(figures, len(truth))
+        return bootstrap(figures, len(truth), blocks=blocks)
 
     def row_scores(self, labels: Any, outputs: Any) -> npt.NDArray[np.float64]:
         """F1 of each text's labels, 1 where it has none and is given none."""

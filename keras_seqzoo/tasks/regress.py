@@ -184,7 +184,7 @@ class Regress(Task):
         return ", ".join(f"{value:.6g}" for value in report.outputs[0])
 
     def intervals(
-        self, labels: Any, runs: Sequence[Any], tasks: Sequence[Any] = ()
+        self, labels: Any, runs: Sequence[Any], tasks: Sequence[Any] = (), blocks: Any = None
     ) -> dict[str, tuple[float, float]]:
         """Of all figures but Spearman's, which takes ranks anew for each draw."""
         truth = np.asarray(labels, np.float64)
@@ -207,7 +207,7 @@ class Regress(Task):
                 found["pearson"].append((both / np.sqrt(spread * width)).mean(axis=1))
             return {name: np.mean(values, axis=0) for name, values in found.items()}
 
-        return bootstrap(figures, len(truth))
+        return bootstrap(figures, len(truth), blocks=blocks)
 
     def row_scores(self, labels: Any, outputs: Any) -> npt.NDArray[np.float64]:
         """The absolute error with its sign turned, in standard deviations, over the numbers."""

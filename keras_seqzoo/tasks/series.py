@@ -88,6 +88,11 @@ class SeriesPredictor(Predictor):
         return series_batches(table, batch_size, shuffle, seed)
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the value columns of a window."""
+        return self.preprocessor.columns
+
+    @property
     def served_inputs(self) -> Mapping[str, tf.TensorSpec]:
         """`values`: float32 `(batch, window, columns)`."""
         shape = [None, self.preprocessor.sequence_length, len(self.preprocessor.columns)]

@@ -85,7 +85,10 @@ def test_models_and_their_options_are_read():
         (["--models", "gru", "--metric", "f1"], "--metric must be one of"),
         (["--models", "gru", "--metric", "mae"], "--metric must be one of ('macro_f1', "),
         (["--models", "gru", "--format", "xml"], "--format must be"),
-        (["--models", "gru", "--task", "labels"], "one of ['classify', 'label', 'regress']"),
+        (
+            ["--models", "gru", "--task", "labels"],
+            "one of ['classify', 'forecast', 'label'",
+        ),
         (
             ["--models", "gru", "--task", "label", "--target", "class"],
             "Leave --task or --target out",

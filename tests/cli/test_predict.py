@@ -306,13 +306,6 @@ def test_pairs_with_one_side_missing(
     assert re.search(message, done.err)
 
 
-def test_a_model_of_series_is_asked_in_python(predict: Any, model: Any) -> None:
-    model.found.served_inputs = ("values",)
-    done = predict("a text")
-    assert done.code == 2
-    assert "Received: a model that takes values" in done.err
-
-
 def test_a_model_of_texts_is_asked_no_pairs(predict: Any) -> None:
     done = predict(*PAIRED, stdin=TABLE)
     assert (done.code, done.out.splitlines()[1:]) == (2, [])

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from keras_seqzoo.data.series import read_series
+from keras_seqzoo.data.series import SeriesTable, read_series
 from keras_seqzoo.data.steps import Step, season_of
 from keras_seqzoo.data.table import read_table
 from keras_seqzoo.data.targets import target_from_dict
@@ -18,6 +18,10 @@ from keras_seqzoo.data.targets import target_from_dict
 def frame_of(values, start="2024-01-01", freq="D", **columns):
     times = pd.date_range(start, periods=len(values), freq=freq)
     return pd.DataFrame({"Date": times, "Close": values, **columns})
+
+
+def days(count):
+    return frame_of(np.sin(np.arange(count)))
 
 
 @pytest.fixture
@@ -381,3 +385,82 @@ class TestSeason:
         train, _, _ = read_series(path, value="Temp", window=30, horizon=7, gaps="fill").split()
         season = season_of([v[:, 0] for v in train.covered.values()], train.step.seasons)
         assert season == (365, "calendar")
+
+
+class TestQuestions:
+    """Windows that reach to the end of a series, of which nothing is known yet."""
+
+    def test_windows_reach_to_the_end(self):
+        frame = days(12)
+        table = read_series(frame, window=4, horizon=3, target=None)
+        assert (len(table), table.target, table.labels) == (9, None, None)
+        assert table.windows([8])[0, :, 0] == pytest.approx(frame["Close"].to_numpy()[-4:])
+        last = table.last_windows()
+        assert [str(t)[:10] for t in last.times] == ["2024-01-12"]
+        assert [str(t)[:10] for t in last.label_times[0]] == [
+            "2024-01-13", "2024-01-14", "2024-01-15"]  # fmt: skip
+        assert [str(t)[:10] for t in table.label_times[0]] == [
+            "2024-01-05", "2024-01-06", "2024-01-07"]  # fmt: skip
+        assert "before 3 steps" in repr(table)
+        assert len(read_series(frame.head(4), window=4, horizon=3, target=None)) == 1
+
+    def test_the_times_after_are_of_the_step(self):
+        months = days(30).assign(Date=pd.date_range("2024-01-31", periods=30, freq="ME"))
+        table = read_series(months, window=4, horizon=2, target=None).last_windows()
+        assert [str(t)[:10] for t in table.label_times[0]] == ["2026-07-31", "2026-08-31"]
+        counted = days(30).assign(Date=range(0, 60, 2))
+        table = read_series(counted, window=4, horizon=2, target=None).last_windows()
+        assert table.label_times.tolist() == [[60, 62]]
+
+    def test_the_last_window_of_each_series(self):
+        both = pd.concat([days(9).assign(key="b"), days(12).assign(key="a")])
+        table = read_series(both, window=4, horizon=3, key="key", target=None).last_windows()
+        assert table.keys.tolist() == ["b", "a"]
+        assert [str(t)[:10] for t in table.label_times[:, 0]] == ["2024-01-10", "2024-01-13"]
+
+    def test_other_names_for_the_columns(self):
+        table = read_series(days(12), window=4, horizon=3).renamed(["price"])
+        assert (table.inputs.columns, table.target.names) == (("price",), ("price",))
+
+
+class TestArrays:
+    @pytest.mark.parametrize("target", ["future", "direction", None])
+    def test_a_table_is_made_again(self, target):
+        both = pd.concat([days(20).assign(key="b"), days(15).assign(key="a")])
+        both.loc[both.index[3], "Close"] = np.nan
+        table = read_series(both, window=4, horizon=3, key="key", target=target).take([1, 5, 9])
+        told, arrays = table.to_arrays()
+        again = SeriesTable.from_arrays(json.loads(json.dumps(told)), arrays)
+        assert repr(again) == repr(table)
+        assert again.fingerprint() == table.fingerprint()
+        assert again.keys.tolist() == table.keys.tolist()
+        assert (again.window_times() == table.window_times()).all()
+        assert again.class_counts == table.class_counts
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"rows": np.array([[0, 99]])},
+            {"rows": np.array([[1, 0]])},
+            {"rows": np.array([[0, -1]])},
+            {"rows": np.array([[0.0, 1.0]])},
+            {"rows": np.array([0, 1])},
+            {"known_0": np.zeros((12, 2))},
+            {"values_0": np.zeros((5, 1))},
+            {"values_0": np.zeros((12, 1), np.float32)},
+            {"times_0": np.arange(12.0)},
+            {"times_0": np.arange(4)},
+        ],
+    )
+    def test_arrays_that_do_not_fit_are_refused(self, change):
+        told, arrays = read_series(days(12), window=4, horizon=3).to_arrays()
+        with pytest.raises(ValueError, match="no series and their windows"):
+            SeriesTable.from_arrays(told, arrays | change)
+
+
+def test_windows_of_each_class_are_counted():
+    table = read_series(days(12), window=4, horizon=3, target="direction")
+    assert table.class_counts == dict(
+        zip(("down", "up"), np.bincount(table.labels, minlength=2).tolist(), strict=True)
+    )
+    assert read_series(days(12), window=4, horizon=3).class_counts == {}

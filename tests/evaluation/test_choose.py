@@ -204,7 +204,7 @@ def test_differences_of_numbers_are_of_the_error():
         "next errs less than poor, as trained (mae of the kept runs -1.7000, p = "
         f"{second.p_value:.2g})"
     )
-    assert "paired permutation test" in about_tests(results.task)
+    assert "paired permutation test" in about_tests(results)
     chosen = recommend(results)
     assert "the lowest mae of 3, 0.750" in chosen.reason
     assert "next takes 3 ms, and as trained is not shown to err more (paired perm" in chosen.reason

@@ -259,3 +259,50 @@ def test_differences_of_few_rows_are_tested_nearly_exactly() -> None:
     # Of the 2 ** 4 signs, two are as far from 0.
     assert metrics.paired_tests([[1.5, 2, 3, 4]])[0] == pytest.approx(2 / 16, abs=0.02)
     assert metrics.paired_tests([[0.5, -0.5]])[0] == 1
+
+
+class TestBlocks:
+    def test_blocks_are_long_and_whole(self):
+        blocks = metrics.blocks_in_time(np.arange(100), 3)
+        assert np.bincount(blocks).tolist() == [7] * 13 + [9]
+        assert np.bincount(metrics.blocks_in_time(np.arange(100), 12)).tolist() == [24] * 3 + [28]
+        assert metrics.blocks_in_time(np.arange(5), 12).tolist() == [0] * 5
+        # Several series at the same times share blocks, in whatever order.
+        times = np.tile(np.arange(40), 2)
+        shuffled = np.random.default_rng(0).permutation(80)
+        expected = metrics.blocks_in_time(times, 2)
+        assert (expected[:40] == expected[40:]).all()
+        assert (metrics.blocks_in_time(times[shuffled], 2) == expected[shuffled]).all()
+
+    def test_windows_that_overlap_are_no_evidence_by_themselves(self):
+        """Moving sums of noise differ by chance as often as they should, by block; not by row."""
+        rng, horizon = np.random.default_rng(0), 7
+        noise = np.cumsum(rng.normal(size=(400, 400 + horizon)), axis=1)
+        sums = noise[:, horizon:] - noise[:, :-horizon]
+        blocks = metrics.blocks_in_time(np.arange(400), horizon)
+        by_block = metrics.paired_tests(list(sums), 499, blocks=blocks)
+        by_row = metrics.paired_tests(list(sums), 499)
+        assert (by_block < 0.05).mean() < 0.1
+        assert (by_row < 0.05).mean() > 0.3
+        covers = [
+            low <= 0 <= high
+            for row in sums[:100]
+            for low, high in [
+                metrics.bootstrap(
+                    lambda w, row=row: {"mean": w @ row / w.sum(axis=1)}, 400, 400, blocks=blocks
+                )["mean"]
+            ]
+        ]
+        assert np.mean(covers) > 0.88
+
+    def test_few_blocks_show_nothing(self):
+        blocks = np.repeat([0, 1, 2, 3], 10)
+        assert metrics.paired_tests([np.ones(40) * 1.5], blocks=blocks)[0] > 0.1
+        labels = np.arange(40) % 2
+        found = metrics.intervals(labels, [labels], 2, blocks=blocks)
+        assert np.isnan([*found["accuracy"], *found["macro_f1"]]).all()
+
+    def test_a_difference_in_all_blocks_is_shown(self):
+        blocks = np.repeat(np.arange(12), 5)
+        better = np.random.default_rng(0).normal(1, 0.5, 60)
+        assert metrics.paired_tests([better], blocks=blocks)[0] < 0.01
