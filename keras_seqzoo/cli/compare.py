@@ -52,9 +52,6 @@ def compare_command(
     valid: o.ValidShare = 0.1,
     test: o.TestShare = 0.1,
     split_seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
-    drop_duplicates: Annotated[
-        bool, typer.Option(help="Keep one row of each text, before the split.")
-    ] = False,
     seeds: Annotated[
         str,
         typer.Option(
@@ -143,10 +140,6 @@ def compare_command(
         check_page_path(save / "report.html")
     o.target_for(reading.task, reading.target, reading.is_series)
     say(f"Reading {data}", quiet)
-    if drop_duplicates and reading.is_series:
-        raise ValueError(
-            "Windows of a series are not dropped. Leave it out. Received: --drop-duplicates"
-        )
     parts = reading.read_parts(
         data,
         valid_data,
@@ -154,7 +147,7 @@ def compare_command(
         valid,
         test,
         split_seed,
-        lambda table: _in_memory(table).drop_duplicates() if drop_duplicates else _in_memory(table),
+        _in_memory,
     )
     task_for(parts[0]).metric(metric)
     path = folder or default_folder(

@@ -18,7 +18,7 @@ from keras_seqzoo.names import shown_names
 from keras_seqzoo.serving.versions import check_model_path
 
 
-@o.reads("task")
+@o.reads("task", "drop_duplicates")
 def evaluate_command(
     model: Annotated[Path, typer.Argument(help="A .keras file or an export folder.")],
     data: o.Data,

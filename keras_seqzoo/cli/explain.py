@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _FORMATS = ("csv", "json", "text")
 
 
-@o.reads("label", "task", "target", "label_separator", "stream")
+@o.reads("label", "drop_duplicates", "task", "target", "label_separator", "stream")
 def explain_command(
     model: Annotated[Path, typer.Argument(help="A .keras file or an export folder.")],
     reading: o.Reading,

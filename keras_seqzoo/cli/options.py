@@ -109,6 +109,9 @@ class Reading:
     missing: Annotated[str, _table("'error' or 'drop' rows that lack a text or label.", "--na")] = (
         "error"
     )
+    drop_duplicates: Annotated[
+        bool, _table("Keep one row of each text, before a split.", "--drop-duplicates")
+    ] = False
     stream: Annotated[bool, _table("Read a file larger than memory.", "--stream")] = False
     further: Annotated[
         list[str] | None,
@@ -166,6 +169,7 @@ class Reading:
             "--label": self.label not in (None, LABEL),
             "--label-sep": self.label_separator is not None,
             "--na": self.missing != "error",
+            "--drop-duplicates": self.drop_duplicates,
             "--stream": self.stream,
         }
         return [name for name, is_given in given.items() if is_given]
@@ -296,6 +300,13 @@ class Reading:
             ValueError: whatever is wrong with a table, or with the split.
         """
         whole = prepare(self.read(source))
+        if self.drop_duplicates:
+            if not hasattr(whole, "drop_duplicates"):
+                raise ValueError(
+                    "Texts are told from all others in memory. Leave --drop-duplicates out, or "
+                    f"read one file without --stream. Received: {whole!r}"
+                )
+            whole = whole.drop_duplicates()
         drawn = {} if self.is_series else {"seed": seed}  # series are split in the order of time
         train, valid_table, test_table = whole.split(
             valid=0 if valid_source else valid, test=0 if test_source else test, **drawn

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
-@o.reads("label", "task", "target", "label_separator")
+@o.reads("label", "drop_duplicates", "task", "target", "label_separator")
 def predict_command(
     model: Annotated[Path, typer.Argument(help="A .keras file or an export folder.")],
     reading: o.Reading,

@@ -435,8 +435,8 @@ class TextTable:
         if shared:
             warn(
                 f"{shared:,} {self.inputs.noun} of {self.source} are in more than one part of the "
-                f"split: the model will have seen answers it is tested on. Split "
-                f"table.drop_duplicates() instead."
+                f"split: the model will have seen answers it is tested on. Drop them first: "
+                f"table.drop_duplicates()."
             )
         train, validation, held_out = map(self.take, order)
         return train, validation, held_out

@@ -245,3 +245,14 @@ def test_arguments_are_checked_without_tensorflow(tmp_path: Path) -> None:
         check=True,
     )  # fmt: skip
     assert ran.stdout.splitlines() == ["0 []", *["2 []"] * (len(lines) - 1)]
+
+
+def test_one_row_of_each_text_is_kept(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("text,label\n" + "good,a\nbad,b\nfine,a\npoor,b\n" * 5, "utf-8")
+    reading = o.Reading(drop_duplicates=True)
+    parts = reading.read_parts(str(table), None, None, 0, 2, 0)
+    assert [len(part) for part in parts] == [2, 0, 2]
+    assert sorted([*parts[0].texts, *parts[2].texts]) == ["bad", "fine", "good", "poor"]
+    with pytest.raises(ValueError, match="without --stream"):
+        o.Reading(drop_duplicates=True, stream=True).read_parts(str(table), None, None, 0, 2, 0)
