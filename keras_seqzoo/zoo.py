@@ -158,7 +158,8 @@ def build_model(
         parts = saved_parts(str(weights), card.name)
     else:
         own = {"sequence_length": sequence_length, "weights": weights, **encoder}
-        parts = found.build(data, own, task=task, pair=pair)
+        kind = task_module.TASK
+        parts = found.build(kind.corpus(data), own, task=task, pair=pair, letters=kind.letters)
     preprocessor: Any = parts.preprocessor
     if pair:
         preprocessor.pair = True

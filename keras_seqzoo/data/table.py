@@ -32,7 +32,9 @@ from keras_seqzoo.data.stream import (
     fingerprint,
     open_stream,
 )
+from keras_seqzoo.data.tags import SUFFIXES
 from keras_seqzoo.data.targets import (
+    TARGETS,
     Asked,
     Target,
     answer_numbers,
@@ -69,6 +71,8 @@ def read_table(
     - Labels are columns of 0 and 1 (or booleans), named as they are; or one column of lists, or
       of strings with a separator between, named and sorted as classes. An empty list or string
       says that the row has none.
+    - Tagged pieces of a text (`target="tags"`) are spans `(start, end, type)` of characters, or
+      tags of its words; see `data.tags.read_tagged` for the layouts of files.
     - Numbers are a column or several. They are inferred where those in the first 16,384 rows have
       fractions, or where several columns are not of 0 and 1.
 
@@ -80,9 +84,10 @@ def read_table(
             `("sentence1", "sentence2")`.
         label: label column, by name or by position; a list of them for several labels or numbers;
             `None` for rows without labels.
-        target: `"class"`, `"labels"` or `"number"`, where it is not to be inferred: `"number"`
-            for whole numbers that are no names, such as ratings. The target of another table,
-            such as `train.target`, to read a part of it.
+        target: `"class"`, `"labels"`, `"number"` or `"tags"`, where it is not to be inferred:
+            `"number"` for whole numbers that are no names, such as ratings; `"tags"` of files other
+            than `.conll` and the like. The target of another table, such as `train.target`, to read
+            a part of it.
         label_sep: what stands between the labels in a column of strings; `","` by default.
         classes: names of classes or labels in order, such as `train.classes` for a test file. By
             default those in the data. Where the labels are 0, 1, … and these names are not
@@ -115,6 +120,8 @@ def read_table(
         >>> read_table(frame, text="review", label="sentiment").classes
         ('neg', 'pos')
     """
+    if target is None and str(source).lower().endswith(SUFFIXES):
+        target = "tags"
     asked = ask(target, classes, label_sep, label)
     if na not in ("error", "drop"):
         raise ValueError(f"na must be 'error' or 'drop'. Pass na='drop'. Received: na={na!r}")
@@ -129,6 +136,15 @@ def read_table(
             f"quoting must be one of {sorted(QUOTING)}, or a constant of the csv module. "
             f"Received: quoting={quoting!r}"
         )
+    if asked.kind is not None and (read := TARGETS[asked.kind].read):
+        if stream:
+            raise ValueError(
+                f"A table of the target {asked.kind!r} is read into memory. Leave stream out. "
+                f"Received: stream={stream}"
+            )
+        frame = read(source, text, label, encoding, read_options)
+        name = "DataFrame" if isinstance(source, pd.DataFrame) else os.fspath(source)
+        return _table(Rows(name, "text", "label", na == "drop", frame=frame), asked)
     if isinstance(source, pd.DataFrame):
         if stream or encoding is not None or read_options:
             raise ValueError(
@@ -260,6 +276,9 @@ class TextTable:
             TypeError: `texts` is a single string.
         """
         asked = ask(target, classes, None, None if labels is None else "label")
+        if asked.kind is not None and (pair_up := TARGETS[asked.kind].pair_up):
+            frame = pair_up(texts, labels)
+            return _table(Rows("texts", "text", "label", False, frame=frame), asked)
         frame = pd.DataFrame(text_columns(texts))
         text = [str(name) for name in frame]
         if labels is None:

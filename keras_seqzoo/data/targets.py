@@ -1,4 +1,4 @@
-"""What a row should be answered: one class, any of some labels, or numbers.
+"""What a row should be answered: one class, any of some labels, numbers, or tagged pieces.
 
 A target has names and says how answers are held: as positions of classes `(rows,)`, or as numbers
 with a column a name `(rows, names)`. `learn_target` finds it in label columns.
@@ -7,6 +7,7 @@ with a column a name `(rows, names)`. `learn_target` finds it in label columns.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -21,6 +22,7 @@ from keras_seqzoo.checks import warn
 from keras_seqzoo.data.naming import Naming, checked_names, fractions, label_numbers
 from keras_seqzoo.data.reading import NUMBER, shorten
 from keras_seqzoo.data.splitting import spread_parts, stratified_parts
+from keras_seqzoo.data.tags import read_tagged, span_lists, tagged_frame
 
 _FLAGS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
 _NUMBERS = ("integer", "floating", "mixed-integer-float", "decimal", "string")
@@ -39,6 +41,10 @@ class Target(ABC):
     kind: ClassVar[str]
     noun: ClassVar[str]
     dtype: ClassVar[str] = "float32"
+    # Where texts and answers come together: a frame of `text` and `label` of what `read_table` was
+    # given, and of texts and labels.
+    read: ClassVar[Callable[..., pd.DataFrame] | None] = None
+    pair_up: ClassVar[Callable[..., pd.DataFrame] | None] = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "names", checked_names(self.names))
@@ -378,11 +384,108 @@ class Future(Target):
         return cls(tuple(values.get("names", ())), int(values.get("horizon", 1)))
 
 
+@dataclass(frozen=True)
+class Tags(Target):
+    """Pieces of a text, each of a type: int32 `(rows, most, 3)`.
+
+    A piece is its first character, the one behind its last, and the place of its type in `names`;
+    behind the last piece of a row stand -1s. A table's frame holds them as text, `"0 5 2;9 12 0"`.
+    """
+
+    kind = "tags"
+    noun = "types"
+    dtype = "int32"
+    shape = (None, 3)  # type: ignore[assignment]
+    read = staticmethod(read_tagged)
+    pair_up = staticmethod(tagged_frame)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The column of a table's frame that holds the pieces."""
+        return ("label",)
+
+    @classmethod
+    def learn(
+        cls, blocks: Iterable[pd.DataFrame], asked: Asked, untyped: bool, where: str
+    ) -> Learnt:
+        """Names the types that there are, sorted.
+
+        Raises:
+            ValueError: no piece in any row, or a type outside the names that are asked for.
+        """
+        found = Counter(kind for block in blocks for row in block.iloc[:, 0] for *_, kind in row)
+        if asked.names is None and not found:
+            raise ValueError(
+                "Some rows must have a tagged piece. Check the column of tags or spans, or pass "
+                f"target=train.target for a part of a larger table. Received: {where!r} with none"
+            )
+        target = cls(asked.names or tuple(sorted(found)))
+        if unknown := sorted(found.keys() - set(target.names)):
+            raise ValueError(
+                "Every piece is of one of the types that are known. Add the missing ones to "
+                f"classes, or leave those pieces out. Received: {where!r} with "
+                f"{shorten(unknown)}, types {shorten(target.names)}"
+            )
+        places = {name: place for place, name in enumerate(target.names)}
+
+        def encode(block: pd.DataFrame) -> npt.NDArray[Any]:
+            rows = block.iloc[:, 0]
+            told = (";".join(f"{s} {e} {places[kind]}" for s, e, kind in row) for row in rows)
+            return np.array([*told, None], object)[:-1]
+
+        return Learnt(target, np.array([found[n] for n in target.names], np.int64), encode)
+
+    def encode(self, labels: Any) -> npt.NDArray[np.int32]:
+        """Encodes a list of spans `(start, end, type)` a row; what is encoded stays as it is.
+
+        Raises:
+            ValueError: something else, or an unknown type.
+        """
+        if isinstance(labels, np.ndarray) and labels.dtype.kind == "i" and self.fits(labels):
+            return labels.astype(np.int32)
+        block = pd.DataFrame({"label": pd.Series(span_lists(labels), dtype=object)})
+        learnt = self.learn([block], Asked(self.kind, self.names, is_part=True), False, "labels")
+        return self.labels(pd.DataFrame({"label": learnt.encode(block)}))
+
+    def labels(self, frame: pd.DataFrame) -> npt.NDArray[np.int32]:
+        """Returns the pieces that a table's frame holds."""
+        rows = [
+            [[*map(int, piece.split())] for piece in row.split(";") if piece]
+            for row in frame["label"]
+        ]
+        encoded = np.full((len(rows), max([1, *map(len, rows)]), 3), -1, np.int32)
+        for place, row in enumerate(rows):
+            encoded[place, : len(row)] = np.reshape(row, (-1, 3))
+        return encoded
+
+    def spans(self, encoded: npt.NDArray[Any]) -> list[list[tuple[int, int, str]]]:
+        """The pieces of each row, `(start, end, type)` in order."""
+        return [
+            [(int(s), int(e), self.names[kind]) for s, e, kind in row if kind >= 0]
+            for row in encoded
+        ]
+
+    def fits(self, encoded: npt.NDArray[Any]) -> bool:
+        """Returns whether these are pieces."""
+        is_shape = encoded.ndim == 3 and encoded.shape[2] == 3 and encoded.dtype.kind in "iu"
+        return is_shape and bool((encoded[..., 2] < len(self.names)).all())
+
+    def counts(self, encoded: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+        """Counts the pieces of each type: int64 `(types,)`."""
+        kinds = encoded[..., 2].ravel()
+        return np.bincount(kinds[kinds >= 0], minlength=len(self.names)).astype(np.int64)
+
+    def strata(self, encoded: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
+        """Numbers rows by which types they have."""
+        return answer_numbers((encoded[:, :, 2, None] == np.arange(len(self.names))).any(axis=1))
+
+
 TARGETS: dict[str, type[Target]] = {
     "class": OneOf,
     "labels": AnyOf,
     "number": Number,
     "future": Future,
+    "tags": Tags,
 }
 
 
@@ -428,8 +531,8 @@ def ask(
     kind = target.kind if isinstance(target, Target) else target
     if kind is not None and kind not in TARGETS:
         raise ValueError(
-            "target must be 'class', 'labels' or 'number', or the target of another table, such as "
-            f"train.target. Received: target={target!r}"
+            "target must be 'class', 'labels', 'number' or 'tags', or the target of another table, "
+            f"such as train.target. Received: target={target!r}"
         )
     if separator is not None and (not isinstance(separator, str) or not separator):
         raise ValueError(

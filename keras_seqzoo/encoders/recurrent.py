@@ -95,7 +95,9 @@ class Recurrent:
     )
     dtype: Any = option(None, 'Keras dtype policy, such as `"mixed_bfloat16"`', "Keras's")
 
-    def build(self, data: Any, *, cell: str, task: str, pair: bool = False) -> EncoderParts:
+    def build(
+        self, data: Any, *, cell: str, task: str, pair: bool = False, letters: int = 0
+    ) -> EncoderParts:
         """Builds the encoder and learns its vocabulary, or the scale of its numbers.
 
         Args:
@@ -104,6 +106,7 @@ class Recurrent:
             cell: `"LSTM"` or `"GRU"`.
             task: what the model is for.
             pair: whether rows are pairs of texts.
+            letters: how many of each word are read, too, by a convolution; 0 for none.
 
         Raises:
             FileNotFoundError: no such vocabulary file.
@@ -143,6 +146,10 @@ class Recurrent:
             x += keras.layers.Embedding(4, self.embedding_dim, dtype=dtype, name="place_embedding")(
                 places
             )
+        further = {}
+        if letters:
+            further["letters"] = keras.Input((None, letters), dtype="int32", name="letters")
+            x = keras.ops.concatenate([x, self._spellings(further["letters"], dtype)], axis=-1)
         x = keras.layers.Dropout(dropout, dtype=dtype, name="embedding_dropout")(x)
         # Read forwards, padding on the right comes after every real token and changes nothing
         # before it; to leave the mask out spares a choice between two states at every step.
@@ -159,7 +166,12 @@ class Recurrent:
         else:
             pooled = self._ends(x, last)
         encoder = keras.Model(
-            {"token_ids": token_ids, "padding_mask": padding_mask, "segment_ids": segment_ids},
+            {
+                "token_ids": token_ids,
+                "padding_mask": padding_mask,
+                "segment_ids": segment_ids,
+                **further,
+            },
             {"sequence_output": x, "pooled_output": pooled},
             name="encoder",
         )
@@ -172,6 +184,16 @@ class Recurrent:
             dropout=dropout,
             optimizer=partial(keras.optimizers.Adam, 1e-3, clipnorm=1.0),
         )
+
+    def _spellings(self, letters: Any, dtype: Any) -> Any:
+        """A vector of the letters of each word (Ma and Hovy 2016): `(batch, length, filters)`."""
+        import keras
+
+        from keras_seqzoo.preprocessing.placed import LETTERS
+
+        x = keras.layers.Embedding(LETTERS, 32, dtype=dtype, name="letter_embedding")(letters)
+        x = keras.layers.Conv2D(48, (1, 3), padding="same", dtype=dtype, name="letter_runs")(x)
+        return keras.ops.max(x, axis=2)
 
     def _over_numbers(self, data: Any, cell: str, dtype: Any) -> EncoderParts:
         """The encoder of windows of numbers, whose scale is learnt."""

@@ -19,7 +19,7 @@ Builder = Callable[..., Any]
 _B = TypeVar("_B", bound=Builder)
 
 # What a function that builds is given beside a user's options.
-_CONTEXT = ("data", "task", "pair")
+_CONTEXT = ("data", "task", "pair", "letters")
 
 
 @dataclass(frozen=True)
@@ -106,10 +106,10 @@ def register(*cards: ModelCard) -> Callable[[_B], _B]:
 
     It is a frozen dataclass whose fields are the options, `sequence_length` and `weights` among
     them, with a method `build(data, …)` that returns `keras_seqzoo.encoders.parts.EncoderParts`
-    and is given the card's `fixed` by name, and `task` and `pair` where it takes them. A function
-    `builder(data, *, sequence_length, weights, …)` does too, its keywords being the options. A
-    module that holds encoders must import Keras inside `build`, so that listing models stays
-    cheap.
+    and is given the card's `fixed` by name, and `task`, `pair` and `letters` where it takes them.
+    A function `builder(data, *, sequence_length, weights, …)` does too, its keywords being the
+    options. A module that holds encoders must import Keras inside `build`, so that listing models
+    stays cheap.
 
     Args:
         *cards: one card a name.

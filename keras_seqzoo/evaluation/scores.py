@@ -58,7 +58,7 @@ class Scores:
             ValueError: no rows, or shapes that do not fit.
         """
         task = task if isinstance(task, Task) else Classify(OneOf(tuple(task)))
-        labels, outputs = np.asarray(labels), np.asarray(outputs, np.float64)
+        labels, outputs = np.asarray(labels), task.as_outputs(outputs)
         if len(labels) == 0 or outputs.shape != (len(labels), *task.row_shape):
             raise ValueError(
                 f"A report needs at least one row, and {task.plural} of shape (rows, {task.noun}). "

@@ -59,12 +59,14 @@ def export_model(
     | | `label` | `labels`: string `(batch, most labels of a row)`, the likeliest first, with `""` after the last one; `probabilities`: float32 `(batch, labels)` |
     | | `regress` | `value`: float32 `(batch,)`; of several numbers `values`: float32 `(batch, numbers)` |
     | | `forecast` | `forecast`: float32 `(batch, horizon, columns)`, of `values`: float32 `(batch, window, columns)`; classes of series as `classify` |
+    | | `tag` | `label`, `text`: string, `start`, `end`, `start_byte`, `end_byte`: int32, `probability`: float32, `(batch, most pieces of a text)`, with `""`, -1 and 0 after the last one |
     | | `embed` | `embedding`: float32 `(batch, hidden)` |
     | | `generate` | `text`, `generated`: string `(batch,)`, all and what was written; also named `generate` |
     | `classify` | `classify`, `label`, `prompt` | `classes`, `scores`: `(batch, classes)`, as TF Serving's Classify API has it |
     | `regress` | `regress` of one number | `outputs`: float32 `(batch,)`, as its Regress API has it |
-    | `tokens` | all of texts but `generate` | as `serving_default` |
-    | `embed` | all of texts but `generate`, `prompt` | `embedding`: float32 `(batch, hidden)`, what the head reads |
+    | `spans` | `tag` | the same, `(pieces,)` each, and `row_splits`: int64 `(batch + 1,)` |
+    | `tokens` | all of texts but `generate`, `tag` | as `serving_default` |
+    | `embed` | all of texts but `generate`, `prompt`, `tag` | `embedding`: float32 `(batch, hidden)`, what the head reads |
 
     `classify` and `regress` take `inputs`: serialised `tf.Example`s with the string features `text`
     and, for pairs, `text_pair`; `tokens` takes `token_ids`, `padding_mask` and `segment_ids`: int32

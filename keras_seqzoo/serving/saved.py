@@ -92,7 +92,7 @@ class SavedPredictor:
             return self._predict_windows(x, batch_size or 256)
         texts = as_pairs(x) if self.pair else as_strings(x)[:, tf.newaxis]
         names = ("text", "text_pair")[: texts.shape[1]]
-        answers = np.zeros((texts.shape[0], len(self.task.names)), np.float32)
+        answers: Any = None
         # Texts of about the same size share a call, which spares padding.
         lengths = tf.reduce_sum(tf.strings.length(texts), axis=1)
         order = tf.argsort(lengths, stable=True).numpy()
@@ -100,8 +100,11 @@ class SavedPredictor:
             rows = order[start : start + (batch_size or 256)]
             columns = tf.unstack(tf.gather(texts, rows), axis=1)
             answer = self._answer(**dict(zip(names, columns, strict=True)))
-            answers[rows] = self.task.outputs_of({k: v.numpy() for k, v in answer.items()})
-        return answers
+            outputs = self.task.outputs_of({k: v.numpy() for k, v in answer.items()})
+            if answers is None:
+                answers = np.empty((len(order), *outputs.shape[1:]), outputs.dtype)
+            answers[rows] = outputs
+        return np.zeros((0, *self.task.row_shape), np.float32) if answers is None else answers
 
     def _predict_windows(self, x: Any, batch_size: int) -> np.ndarray:
         values = np.asarray(x.windows() if isinstance(x, SeriesTable) else x, np.float32)

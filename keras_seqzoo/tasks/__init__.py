@@ -14,6 +14,7 @@ TASKS = {
     "classify": "keras_seqzoo.tasks.classify",
     "label": "keras_seqzoo.tasks.label",
     "regress": "keras_seqzoo.tasks.regress",
+    "tag": "keras_seqzoo.tasks.tag",
     "forecast": "keras_seqzoo.tasks.forecast",
     "embed": "keras_seqzoo.tasks.embed",
     "generate": "keras_seqzoo.tasks.generate",
@@ -25,6 +26,7 @@ TASK_OF_TARGET = {
     "class": "classify",
     "labels": "label",
     "number": "regress",
+    "tags": "tag",
     "future": "forecast",
 }
 

@@ -73,6 +73,7 @@ class Task:
         api: TF Serving's API on `tf.Example`s that it answers: `"classify"` or `"regress"`; "" for
             none.
         in_unit_of_inputs: whether answers are in the unit of the numbers that a model reads.
+        letters: of each word, as many as an encoder that knows them is to read.
         outcome: what its answers are called, such as "probability", in pages and messages.
         compared: the metric whose rows `row_scores` are, of which paired tests tell; the first of
             `metrics` where it is "".
@@ -94,6 +95,7 @@ class Task:
     beats: ClassVar[str] = "answers better than"
     is_worse: ClassVar[str] = "answer worse"
     in_unit_of_inputs: ClassVar[bool] = False
+    letters: ClassVar[int] = 0
 
     @classmethod
     def of(cls, data: Any, classes: Sequence[str] | None) -> Task:
@@ -133,6 +135,11 @@ class Task:
     def baselines_for(self, inputs: Any) -> tuple[str, ...]:
         """Those of `baselines` that read such inputs, see `data.inputs.Input`."""
         return self.baselines
+
+    @classmethod
+    def corpus(cls, data: Any) -> Any:
+        """Training data as an encoder that learns its vocabulary reads it."""
+        return data
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -247,6 +254,10 @@ class Task:
     def outputs_of(self, answer: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
         """The model's outputs `(rows, names)` of what a server answered to a batch."""
         return answer["probabilities"]
+
+    def as_outputs(self, outputs: Any) -> npt.NDArray[Any]:
+        """Outputs as figures are computed of them: float64 `(rows, *row_shape)`."""
+        return np.asarray(outputs, np.float64)
 
     def decode(self, outputs: npt.NDArray[Any]) -> list[dict[str, Any]]:
         """The same of outputs `(rows, …)` in plain Python, a dict a row."""

@@ -1,0 +1,293 @@
+"""Words of a text with where they stand, over the tokens of any preprocessor."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import regex
+import tensorflow as tf
+
+from keras_seqzoo.data.tags import joined
+from keras_seqzoo.preprocessing.base import Preprocessor, as_strings
+
+# What a character is to the words of a text. Extending ones belong to the one before them, as in
+# Unicode's extended grapheme clusters; those that only format a text do not end a word.
+_SPACE, _WORD, _SIGN, _FLAG, _EXTENDS, _FORMATS = range(6)
+_CLASSES = (
+    (_SPACE, r"[\p{Z}\p{Cc}]"),
+    (_WORD, r"[\p{L}\p{N}]"),
+    (_FORMATS, r"\p{Cf}"),
+    (_SIGN, r"[\p{Han}\p{Hiragana}\p{Katakana}]"),  # written without spaces: each alone
+    (_FLAG, r"\p{Regional_Indicator}"),
+    (_WORD, r"\p{GCB=Prepend}"),
+    (_EXTENDS, r"[\p{M}\p{GCB=Extend}\p{GCB=ZWJ}\p{GCB=SpacingMark}]"),
+)
+_JOINER = 0x200D
+_PAGE = 256
+
+# A row of tokens tells of each word where it stands, its letters and its ids; the number of a kind
+# stands in the highest bits of each.
+_BITS = 28
+_ID, _START, _END, _LETTER = range(4)
+
+LETTERS = 512  # numbers that a letter may have, 0 for none
+
+
+class Words(NamedTuple):
+    """The words of some texts, all in one row.
+
+    Attributes:
+        rows: int64 `(words,)`, the text of each.
+        starts: int32, the first character.
+        ends: int32, the one behind the last.
+        letters: int32 code points, ragged `(words, None)`.
+        follows_space: bool, whether a space or the like stands before it.
+    """
+
+    rows: tf.Tensor
+    starts: tf.Tensor
+    ends: tf.Tensor
+    letters: tf.RaggedTensor
+    follows_space: tf.Tensor
+
+
+@lru_cache(maxsize=1)
+def _pages() -> tuple[np.ndarray, np.ndarray]:
+    """Classes of all code points: for each 256 of them a page, and the pages `(pages, 256)`."""
+    size = 0x110000
+    text = "".join(map(chr, [*range(0xD800), *[0xE000] * 0x800, *range(0xE000, size)]))
+    kinds = np.full(size, _SIGN, np.int32)
+    for kind, pattern in _CLASSES:
+        for run in regex.finditer(f"{pattern}+", text):
+            kinds[run.start() : run.end()] = kind
+    pages, which = np.unique(kinds.reshape(-1, _PAGE), axis=0, return_inverse=True)
+    return which.reshape(-1).astype(np.int32), pages
+
+
+def split_words(texts: tf.Tensor) -> Words:
+    """Splits texts into words, in a graph of TensorFlow's own ops.
+
+    Words are runs of letters, digits and their marks; every other sign, every Chinese or Japanese
+    character and every emoji with what belongs to it is one alone. None begins or ends within a
+    character as readers see it.
+
+    Args:
+        texts: strings `(batch,)`. Bytes that are no UTF-8 are read as U+FFFD.
+    """
+    codes = tf.strings.unicode_decode(texts, "UTF-8", errors="replace")
+    flat, row = codes.flat_values, codes.value_rowids()
+    at = tf.range(tf.size(flat, tf.int64))
+    place = at - tf.gather(codes.row_starts(), row)
+    which, pages = _pages()
+    kind = tf.gather_nd(pages, tf.stack([tf.gather(which, flat // _PAGE), flat % _PAGE], 1))
+    extends = (kind == _EXTENDS) | (kind == _FORMATS)
+    kind = tf.where(extends & (place == 0), _SPACE, kind)
+    is_base = (kind != _EXTENDS) & (kind != _FORMATS)
+
+    base = tf.boolean_mask(at, is_base)
+    base_kind, base_row = tf.gather(kind, base), tf.gather(row, base)
+    before = tf.concat([[_SPACE], base_kind[:-1]], 0)
+    before = tf.where(tf.gather(place, base) == 0, _SPACE, before)
+    previous = tf.gather(flat, tf.maximum(base - 1, 0))
+    is_glued = (base_kind == _SIGN) & (before != _SPACE) & (previous == _JOINER)
+    goes_on = ((base_kind == _WORD) | (base_kind == _FLAG)) & (before == base_kind)
+    begins = (base_kind != _SPACE) & ~goes_on & ~is_glued
+    number = tf.where(base_kind == _SPACE, 0, tf.cumsum(tf.cast(begins, tf.int32)))
+
+    # Of every character the word that it is in, counted from 0; -1 for none.
+    owner = tf.cumsum(tf.cast(is_base, tf.int32)) - 1
+    word = tf.gather(number, owner) - 1
+    first = tf.boolean_mask(base, begins)
+    count = tf.size(first)
+    inside = word >= 0
+    letters = tf.RaggedTensor.from_value_rowids(
+        tf.boolean_mask(flat, inside),
+        tf.cast(tf.boolean_mask(word, inside), tf.int64),
+        nrows=tf.cast(count, tf.int64),
+        validate=False,
+    )
+    visible = inside & (kind != _FORMATS)
+    ends = tf.math.unsorted_segment_max(
+        tf.boolean_mask(place, visible) + 1, tf.boolean_mask(word, visible), count
+    )
+    return Words(
+        tf.boolean_mask(base_row, begins),
+        tf.cast(tf.gather(place, first), tf.int32),
+        tf.cast(ends, tf.int32),
+        letters,
+        tf.boolean_mask(before, begins) == _SPACE,
+    )
+
+
+@keras.saving.register_keras_serializable("keras_seqzoo")
+class PlacedPreprocessor(Preprocessor):
+    """The tokens of each word of a text, and where the word stands in it.
+
+    Every word is tokenised by itself, so that its tokens are known to be its own, and one that
+    the tokenizer drops is an unknown token. Texts are not cut: the model reads long ones in
+    excerpts of `sequence_length`.
+
+    Args:
+        tokens: makes ids of words.
+        letters: how many letters of a word are among the features; 0 for none.
+        **kwargs: arguments of `keras.layers.Layer`.
+    """
+
+    def __init__(self, tokens: Preprocessor, letters: int = 0, **kwargs: Any):
+        super().__init__(tokens.sequence_length, **kwargs)
+        self.tokens = tokens
+        self.letters = letters
+        self.unit = tokens.unit
+
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        """The tokens, in the order of their ids."""
+        return self.tokens.vocabulary
+
+    @property
+    def resources(self) -> Sequence[Any]:
+        """Those of the tokens."""
+        return self.tokens.resources
+
+    @property
+    def special(self) -> tuple[int | None, int | None, int]:
+        """The ids that an encoder reads before and after a text, and in place of none."""
+        return self.tokens.start_id, self.tokens.end_id, self.tokens.pad_id
+
+    def as_inputs(self, inputs: Any) -> tf.Tensor:
+        """Converts texts to strings `(batch,)`; lists of words are joined by spaces."""
+        is_rows = isinstance(inputs, Collection) and not isinstance(inputs, str | bytes | Mapping)
+        if is_rows and not hasattr(inputs, "shape"):
+            inputs = [joined(row) if isinstance(row, list | tuple) else row for row in inputs]
+        return as_strings(inputs)
+
+    def encode(self, inputs: Any) -> tf.RaggedTensor:
+        """Texts to int32 tokens of words with their places, ragged `(batch, None)`."""
+        return self.tokenize(inputs)
+
+    def tokenize(self, texts: Any) -> tf.RaggedTensor:
+        """See `encode`."""
+        strings = self.as_inputs(texts)
+        words = split_words(strings)
+        spelt = tf.strings.unicode_encode(words.letters, "UTF-8")
+        # Byte pairs tell a word after a space from one that goes on.
+        joints = tf.where(words.follows_space & (words.starts > 0), " ", "")
+        ids = self.tokens.tokenize(joints + spelt)
+        is_dropped = tf.cast(ids.row_lengths() == 0, tf.int64)
+        unknown = tf.fill(
+            [tf.reduce_sum(is_dropped)], tf.constant(self.tokens.unknown_id, tf.int32)
+        )
+        parts = [
+            _tagged(words.starts, _START),
+            _tagged(words.ends, _END),
+            *([_tagged(_folded(words.letters[:, : self.letters]), _LETTER)] * (self.letters > 0)),
+            ids,
+            tf.RaggedTensor.from_row_lengths(unknown, is_dropped),
+        ]
+        told = tf.concat([part.with_row_splits_dtype(tf.int64) for part in parts], axis=1)
+        rows = tf.RaggedTensor.from_value_rowids(
+            told, words.rows, nrows=tf.size(strings, tf.int64), validate=False
+        )
+        return rows.merge_dims(1, 2)
+
+    def truncate(self, tokens: tf.RaggedTensor) -> tf.RaggedTensor:
+        """Leaves tokens as they are: texts are read to their ends."""
+        return tokens
+
+    def check_length(self) -> int:
+        """As that of the tokens."""
+        return self.tokens.check_length()
+
+    def pack(self, tokens: tf.RaggedTensor, multiple: int = 1) -> dict[str, tf.Tensor]:
+        """Tokens to features, padded on the right, without special tokens.
+
+        Args:
+            tokens: ragged `(batch, None)`, as `encode` makes them.
+            multiple: the padded length is rounded up to a multiple of this.
+
+        Returns:
+            Those of every preprocessor, int32 `(batch, length)`; `starts` and `ends`, where the
+            word of a token stands if it is its first token, else -1; and with letters `letters`,
+            `(batch, length, letters)`, those of that word, 0 elsewhere.
+        """
+        flat = tokens.flat_values
+        kind, value = flat // 2**_BITS, flat % 2**_BITS
+        word = tf.cumsum(tf.cast(kind == _START, tf.int32)) - 1
+        is_id = kind == _ID
+        row = tf.boolean_mask(tokens.value_rowids(), is_id)
+        ids, owner = tf.boolean_mask(value, is_id), tf.boolean_mask(word, is_id)
+        is_first = owner != tf.concat([[-1], owner[:-1]], 0)
+        count = tf.maximum(
+            tf.reduce_max(
+                tf.math.unsorted_segment_sum(
+                    tf.ones_like(ids), row, tf.cast(tokens.nrows(), tf.int32)
+                )
+            ),
+            1,
+        )
+        length = -(-count // multiple) * multiple
+        rows = tf.cast(tokens.nrows(), tf.int64)
+
+        def dense(values: tf.Tensor, fill: int) -> tf.Tensor:
+            ragged = tf.RaggedTensor.from_value_rowids(values, row, nrows=rows, validate=False)
+            shape = tf.stack([rows, tf.cast(length, tf.int64), *values.shape[1:]])
+            return ragged.to_tensor(fill, shape=shape)
+
+        def of_words(which: int) -> tf.Tensor:
+            told = tf.gather(tf.boolean_mask(value, kind == which), owner)
+            return dense(tf.where(is_first, told, -1), -1)
+
+        mask = dense(tf.ones_like(ids), 0)
+        empty = tf.reduce_all(mask == 0, axis=1, keepdims=True) & (tf.range(length) == 0)
+        token_ids = tf.where(empty, self.tokens.unknown_id, dense(ids, self.tokens.pad_id))
+        features = {
+            "token_ids": token_ids,
+            "padding_mask": tf.where(empty, 1, mask),
+            "segment_ids": tf.zeros_like(token_ids),
+            "starts": of_words(_START),
+            "ends": of_words(_END),
+        }
+        if self.letters:
+            is_letter = kind == _LETTER
+            letters = tf.RaggedTensor.from_value_rowids(
+                tf.boolean_mask(value, is_letter),
+                tf.cast(tf.boolean_mask(word, is_letter), tf.int64),
+                nrows=tf.cast(tf.reduce_sum(tf.cast(kind == _START, tf.int32)), tf.int64),
+                validate=False,
+            ).to_tensor(shape=[None, self.letters])
+            spelt = tf.where(is_first[:, None], tf.gather(letters, owner), 0)
+            spelt = dense(tf.ensure_shape(spelt, [None, self.letters]), 0)
+            features["letters"] = tf.ensure_shape(spelt, [None, None, self.letters])
+        return features
+
+    def fingerprint(self) -> str:
+        """A digest of everything that decides the ids."""
+        return f"{self.tokens.fingerprint()}{self.letters:x}"
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor."""
+        tokens = keras.saving.serialize_keras_object(self.tokens)
+        return {"name": self.name, "tokens": tokens, "letters": self.letters}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> PlacedPreprocessor:
+        """Makes the layer again."""
+        tokens = keras.saving.deserialize_keras_object(config["tokens"])
+        return cls(**{**config, "tokens": tokens})
+
+
+def _tagged(values: Any, kind: int) -> tf.RaggedTensor:
+    if not isinstance(values, tf.RaggedTensor):
+        values = tf.RaggedTensor.from_tensor(values[:, None])
+    return values.with_flat_values(values.flat_values + kind * 2**_BITS)
+
+
+def _folded(letters: tf.RaggedTensor) -> tf.RaggedTensor:
+    """Code points to numbers from 1: Latin ones as they are, others by their remainder."""
+    codes = letters.flat_values
+    few = LETTERS // 2
+    return letters.with_flat_values(1 + tf.where(codes < few, codes, few + codes % (few - 1)))
