@@ -203,7 +203,7 @@ class Tag(Task):
         return None if is_any else "nothing"
 
     def intervals(
-        self, labels: Any, runs: Sequence[Any], tasks: Sequence[Any] = ()
+        self, labels: Any, runs: Sequence[Any], tasks: Sequence[Any] = (), blocks: Any = None
     ) -> dict[str, tuple[float, float]]:
         """Of all figures."""
         counts = [self._counts(labels, run) for run in runs]
@@ -212,7 +212,7 @@ class Tag(Task):
             found = [metrics.scores(weights @ of_run) for of_run in counts]
             return {name: np.mean([one[name] for one in found], axis=0) for name in found[0]}
 
-        return bootstrap(figures, len(labels))
+        return bootstrap(figures, len(labels), blocks=blocks)
 
     def row_scores(self, labels: Any, outputs: Any) -> npt.NDArray[np.float64]:
         """F1 of each text's pieces, 1 where it has none and none is said."""

@@ -449,7 +449,7 @@ class TestTargets:
 
     @pytest.mark.parametrize(
         "values",
-        [{}, {"kind": "tags", "names": ["a"]}, {"kind": "class"}, {"kind": "class", "names": "ab"},
+        [{}, {"kind": "spans", "names": ["a"]}, {"kind": "class"}, {"kind": "class", "names": "ab"},
          {"kind": "labels", "names": ["a", "a"]}, {"kind": "number", "names": [1]}],
     )  # fmt: skip
     def test_is_refused(self, values):
