@@ -172,7 +172,8 @@ def _explain_series(
     table = table.last_windows() if rows == 1 else table.take(np.arange(len(table))[-rows:])
     found = explain_steps(predictor, table, target, batch_size=batch_size)
     if output == "text":
-        typer.echo("\n\n".join(map(str, found)))
+        told = zip(table.keys, found, strict=True)
+        typer.echo("\n\n".join(f"{key}, {e}".removeprefix(", ") for key, e in told))
         return
     frames = [e.to_frame().assign(target=e.target) for e in found]
     for frame, key, after in zip(frames, table.keys, table.times, strict=True):
