@@ -127,7 +127,8 @@ def unbeaten(results: Results) -> list[str]:
     Returns:
         A sentence each, in the order of the table; none where nothing has to be beaten.
     """
-    free = results.task.must_beat
+    if not (free := results.task.must_beat):
+        return []
     ranked = [label for label in leaderboard(results).index if label in results.reports]
     models = [e.label for e in results.entries if e.label in ranked and not e.is_baseline]
     if free not in ranked:

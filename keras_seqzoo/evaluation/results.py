@@ -204,9 +204,19 @@ class Results:
 
     def intervals(self, label: str) -> dict[str, tuple[float, float]]:
         """95 % intervals of figures of a model, of the means over its runs; see `Task`."""
-        reports = self.reports[label]
-        outputs, tasks = [r.outputs for r in reports], [r.task for r in reports]
-        return self.task.intervals(self.labels, outputs, tasks, self.blocks)
+        if label not in self._intervals:  # the draws take long, and a page asks often
+            reports = self.reports[label]
+            self._intervals[label] = self.task.intervals(
+                self.labels,
+                [report.outputs for report in reports],
+                [report.task for report in reports],
+                self.blocks,
+            )
+        return self._intervals[label]
+
+    @cached_property
+    def _intervals(self) -> dict[str, dict[str, tuple[float, float]]]:
+        return {}
 
     def mean(self, label: str, metric: str) -> float:
         """Mean of a metric of `Report` over a model's runs."""
