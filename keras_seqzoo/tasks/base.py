@@ -130,7 +130,18 @@ class Task:
         """
         from keras_seqzoo.tasks.head import build_head
 
-        return build_head(cls.of(data, classes), parts, options, name)
+        task = cls.of(data, classes)
+        model = build_head(task, parts, options, name)
+        task.begin(model, data)
+        return model
+
+    def begin(self, model: TextModel, data: Any) -> None:
+        """Sets what a new head begins with; most begin at random.
+
+        Args:
+            model: just built.
+            data: training data, which may be None or of any kind that `build_model` takes.
+        """
 
     def baselines_for(self, inputs: Any) -> tuple[str, ...]:
         """Those of `baselines` that read such inputs, see `data.inputs.Input`."""

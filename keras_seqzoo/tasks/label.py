@@ -18,7 +18,6 @@ from keras_seqzoo.tasks.base import Head, Metric, Task, targets_of
 if TYPE_CHECKING:
     import tensorflow as tf
 
-    from keras_seqzoo.encoders.parts import EncoderParts
     from keras_seqzoo.tasks.model import TextModel
 
 
@@ -80,27 +79,15 @@ class Label(Task):
             return cls(AnyOf(tuple(map(str, classes))))
         return cls(targets_of(data, "labels", "several labels a text"))
 
-    @classmethod
-    def build(
-        cls,
-        parts: EncoderParts,
-        data: Any,
-        options: Head,
-        *,
-        classes: Sequence[str] | None = None,
-        name: str,
-    ) -> TextModel:
-        """As `Task.build`; the model begins with the labels' shares in the training rows.
+    def begin(self, model: TextModel, data: Any) -> None:
+        """The head begins with the labels' shares in the training rows.
 
         Labels that few rows have would else spend their first steps on being rare (Lin et al.
         2017, Focal Loss for Dense Object Detection, section 3.3).
         """
-        model = super().build(parts, data, options, classes=classes, name=name)
         if counts := getattr(data, "class_counts", None):
-            has = np.array([counts[label] for label in model.task.names])
-            has, lacks = has + 1, len(data) - has + 1
-            model.get_layer("logits").bias.assign(np.log(has / lacks))
-        return model
+            has = np.array([counts[label] for label in self.names]) + 1
+            model.get_layer("logits").bias.assign(np.log(has / (len(data) + 2 - has)))
 
     def output(self, logits: Any) -> Any:
         """Sigmoid."""

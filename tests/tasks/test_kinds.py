@@ -319,3 +319,14 @@ def test_pairs_and_texts_are_told_apart() -> None:
         model.predict((["a", "b"], ["c"]), verbose=0)
     with pytest.raises(ValueError, match=r"with pairs of texts, text=\(…, …\)"):
         model.fit(sz.TextTable.from_texts(TEXTS, TARGETS["class"][0]), verbose=0)
+
+
+def test_labels_begin_with_their_shares() -> None:
+    table = sz.TextTable.from_texts(TEXTS, [["rare"]] + [["often"]] * 15)
+    model = sz.build_model("gru", table, units=4, embedding_dim=4)
+    outputs = model.predict(table, verbose=0).mean(axis=0)
+    assert dict(zip(model.classes, outputs, strict=True)) == pytest.approx(
+        {"often": 16 / 18, "rare": 2 / 18}, abs=0.05
+    )
+    # Without rows there are no shares.
+    assert sz.build_model("gru", classes=["a"], task="label", vocabulary=["x"]).classes == ("a",)
