@@ -202,7 +202,7 @@ def about_one(results: Results, table: pd.DataFrame, label: str) -> list[Markup]
     ).format(
         bold(label),
         f"{int(report.confusion.to_numpy().diagonal().sum()):,}",
-        count(len(results.labels), "text"),
+        count(len(results.labels), results.noun),
         report.accuracy,
         interval(table, label, results.task.metric("accuracy")),
         report.macro_f1,
@@ -217,7 +217,7 @@ def about_one(results: Results, table: pd.DataFrame, label: str) -> list[Markup]
     ]
     if len(top) > _MOST_TIED:
         shown.append(Markup("{:,} more").format(len(top) - _MOST_TIED))
-    texts = count(int(top["rows"].iloc[0]), "text")
+    texts = count(int(top["rows"].iloc[0]), results.noun)
     if len(top) == 1:
         share = f"{top['share'].iloc[0]:.0%}"
         end = Markup("Its commonest mistake is to take {}: {}, {} of that class.").format(

@@ -159,3 +159,20 @@ def test_what_was_forecast_is_told_in_the_unit(results):
     assert said.number.count(",") == 2
     wrong = np.abs(results.report("bad").outputs[0, :, 0] - results.labels[0, :, 0]).mean()
     assert float(off.number) == pytest.approx(wrong, abs=0.06)
+
+
+def test_the_page_of_directions_is_about_windows():
+    days = pd.date_range("2024-01-01", periods=120)
+    prices = np.random.default_rng(0).normal(size=120).cumsum()
+    table = read_series(
+        pd.DataFrame({"Date": days, "Close": prices}), window=4, horizon=2, target="direction"
+    )
+    train, _, test = table.split(0, 0.4)
+    said = np.random.default_rng(1).dirichlet([1, 1], len(test))
+    results = Results("d.csv", task_for(train), [], test.labels, [Entry("m", runs=[Run(0, said)])],
+                      series=test, data=summarise(train, None, test))  # fmt: skip
+    page = Page(render(results))
+    assert not page.unbalanced
+    assert f"of {len(test)} windows right" in page.words
+    assert "text" not in page.words
+    assert f"down{train.class_counts['down']}" in page.words
