@@ -28,7 +28,8 @@ SERIES = "How series of numbers are read, in place of texts"
 Data = Annotated[
     str,
     typer.Argument(
-        help="CSV, TSV, JSON lines or Parquet; a glob is streamed, - is standard input."
+        help="CSV, TSV, JSON lines, Parquet or, of tags, columns of words (.conll); a glob is "
+        "streamed, - is standard input."
     ),
 ]
 ValidData = Annotated[str | None, typer.Option(help="A table to validate on.")]
@@ -83,14 +84,14 @@ class Reading:
     task: Annotated[
         str | None,
         _table(
-            "'classify', 'label' (several labels a text), 'regress' (numbers) or 'forecast' (of "
-            "series); by default what the target is for."
+            "'classify', 'label' (several labels a text), 'regress' (numbers), 'tag' (pieces of "
+            "texts) or 'forecast' (of series); by default what the target is for."
         ),
     ] = None
     target: Annotated[
         str | None,
         _table(
-            "'class', 'labels' (several a text) or 'number', as the labels look by default; of "
+            "'class', 'labels' (several a text), 'number' or 'tags', as labels look by default; of "
             "series 'future' (default) or 'direction' (up or down)."
         ),
     ] = None

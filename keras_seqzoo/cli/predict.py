@@ -17,6 +17,7 @@ from rich.cells import cell_len, set_cell_size
 
 from keras_seqzoo.cli import inputs as i
 from keras_seqzoo.cli import options as o
+from keras_seqzoo.cli import tagged
 from keras_seqzoo.cli.console import load_tensorflow, say
 from keras_seqzoo.serving.versions import check_model_path
 
@@ -35,7 +36,9 @@ def predict_command(
     reading: o.Reading,
     texts: i.Texts = None,
     source: i.Source = None,
-    output: Annotated[str, typer.Option("--format", help="'table', 'csv' or 'jsonl'.")] = "table",
+    output: Annotated[
+        str, typer.Option("--format", help="'table', 'csv', 'jsonl' or, of tags, 'conll'.")
+    ] = "table",
     every: Annotated[
         bool,
         typer.Option(
@@ -52,11 +55,13 @@ def predict_command(
 
     Standard input and .txt files are a text a line, or a table where --text names its column. For a
     model of pairs, two arguments are a pair, a line is two texts with a tab between, and --text is
-    given twice. CSV and JSON lines keep a table's other columns and the order of its rows. A model
-    of series forecasts from the end of each series in --input: a row a step, with its time.
+    given twice. Tagged pieces are shown within their texts. CSV and JSON lines keep a table's other
+    columns and the order of its rows. A model of series forecasts from the end of each series in
+    --input: a row a step, with its time.
     """
-    if output not in _WRITERS:
-        raise ValueError(f"--format must be one of {sorted(_WRITERS)}. Received: {output!r}")
+    known = sorted(set(_WRITERS).union(*_WRITERS_OF.values()))
+    if output not in known:
+        raise ValueError(f"--format must be one of {known}. Received: {output!r}")
     if i.reads_series(model):
         _forecast(model, texts, source, reading, output, batch_size, trust, every)
         return
@@ -68,7 +73,13 @@ def predict_command(
     from keras_seqzoo.serving.saved import load_predictor
 
     predictor = load_predictor(model, trust)
-    write = _WRITERS[output](predictor.task, quiet)
+    writers = {**_WRITERS, **_WRITERS_OF.get(predictor.task.name, {})}
+    if output not in writers:
+        raise ValueError(
+            f"--format of the task {predictor.task.name!r} must be one of {sorted(writers)}. "
+            f"Received: {output!r}"
+        )
+    write = writers[output](predictor.task, quiet)
     for asked, rows in i.for_model(blocks, predictor, texts, source, reading):
         write(asked, rows, predictor.predict(asked, batch_size=batch_size, verbose=0))
         sys.stdout.flush()
@@ -160,6 +171,8 @@ def _plain(told: dict[str, Any], task: Task) -> dict[str, Any]:
             plain[key] = number(key, value)
         elif key in _BY_NAME:
             plain[key] = {n: number(key, v) for n, v in zip(task.names, value, strict=True)}
+        elif key in _IN_ROWS:
+            plain[key] = [_plain(one, task) for one in value]
         else:
             plain[key] = value
     return plain
@@ -167,6 +180,8 @@ def _plain(told: dict[str, Any], task: Task) -> dict[str, Any]:
 
 # What a task answers a number for each of its names, and what their columns in CSV begin with.
 _BY_NAME = {"probabilities": "p", "values": "value"}
+# What it answers as a list of dicts.
+_IN_ROWS = ("spans",)
 
 
 def _table_writer(task: Task, quiet: bool) -> Writer:
@@ -222,6 +237,8 @@ def _flat(told: dict[str, Any], task: Task) -> dict[str, Any]:
     for key, value in _plain(told, task).items():
         if key in _BY_NAME:
             found |= {f"{_BY_NAME[key]}_{n}": _decimals(key, v) for n, v in value.items()}
+        elif key in _IN_ROWS:
+            found[key] = json.dumps(value, ensure_ascii=False)
         elif isinstance(value, list):
             found[key] = ",".join(value)
         else:
@@ -282,3 +299,5 @@ def _free_names(names: Any, rows: pd.DataFrame, quiet: bool) -> dict[str, str]:
 
 
 _WRITERS = {"table": _table_writer, "csv": _csv_writer, "jsonl": _jsonl_writer}
+# What a task has in their place, or beside them.
+_WRITERS_OF = {"tag": tagged.WRITERS}

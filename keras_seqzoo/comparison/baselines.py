@@ -17,6 +17,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from keras_seqzoo.comparison.series_baselines import SERIES_BASELINES, SeriesBaseline
+from keras_seqzoo.comparison.tag_baselines import TAG_BASELINES, TagBaseline
 from keras_seqzoo.data.inputs import text_columns
 from keras_seqzoo.data.series import SeriesTable
 from keras_seqzoo.data.table import TextTable
@@ -176,9 +177,10 @@ class WindowLogreg(Baseline):
         return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
 
 
-BASELINES: dict[str, type[Baseline | SeriesBaseline]] = {
+BASELINES: dict[str, type[Baseline | SeriesBaseline | TagBaseline]] = {
     **{kind.name: kind for kind in (Majority, Mean, TfidfLogreg, TfidfRidge, WindowLogreg)},
     **SERIES_BASELINES,
+    **TAG_BASELINES,
 }
 
 

@@ -403,11 +403,13 @@ def _lines(path: Path, encoding: str, text: Any, label: Any) -> Iterator[Row]:
     Faults of its tags are told by line, so the scheme is found here, too.
     """
     columns = (0 if text == "text" else text, -1 if label == "label" else label)
-    if not all(isinstance(column, int) for column in columns):
+    try:
+        columns = (int(columns[0]), int(columns[1]))  # a command gives them as text
+    except ValueError:
         raise ValueError(
             "Columns of words and tags have no names. Pass text= and label= as positions from 0, "
             f"-1 for the last. Received: text={text!r}, label={label!r}"
-        )
+        ) from None
     rows: list[tuple[list[str], list[str], list[int]]] = [([], [], [])]
     width = 0
     with path.open("rb") as file:

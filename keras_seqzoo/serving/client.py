@@ -127,8 +127,9 @@ class ServingClient(_Client):
         Returns:
             An answer for each row, in order: a dict of the signature's outputs, or the value alone
             where there is but one output. A value is a `str`, `float`, `int` or `bool`, or nested
-            lists of them. Strings of outputs named `…_bytes` are `bytes`. Both APIs give the same:
-            floats are those that the REST API writes.
+            lists of them; of a tagger an answer is a list of pieces, a dict each. Strings of
+            outputs named `…_bytes` are `bytes`. Both APIs give the same: floats are those that the
+            REST API writes.
 
         Raises:
             ConnectionError: the server cannot be reached, or broke off.

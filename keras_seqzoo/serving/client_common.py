@@ -383,6 +383,24 @@ def check_count(answers: list[Any], count: int, status: int | str) -> list[Any]:
     return answers
 
 
+def with_pieces(answers: list[Any]) -> list[Any]:
+    """Makes a list of pieces, a dict each, of every answer that tells them in columns.
+
+    A served tagger fills these up behind the last piece of a text, with -1 for a start.
+    """
+    first = answers[0] if answers else None
+    if not isinstance(first, dict) or not {"label", "start", "end"} <= first.keys():
+        return answers
+    return [
+        [
+            piece
+            for values in zip(*row.values(), strict=True)
+            if (piece := dict(zip(row, values, strict=True)))["start"] >= 0
+        ]
+        for row in answers
+    ]
+
+
 def describe_signatures(signatures: Any) -> dict[str, dict[str, Any]]:
     """Makes plain dicts of a `SignatureDefMap`."""
     return {

@@ -24,6 +24,7 @@ from keras_seqzoo.serving.client_common import (
     install_hint,
     timed_out,
     too_long,
+    with_pieces,
 )
 
 _PREDICTION = "/tensorflow.serving.PredictionService"
@@ -122,7 +123,7 @@ def _read_predictions(count: int, response: Any) -> list[Any]:
     if len(columns) == 1:
         return next(iter(columns.values()))
     rows = zip(*columns.values(), strict=True)
-    return [dict(zip(columns, row, strict=True)) for row in rows]
+    return with_pieces([dict(zip(columns, row, strict=True)) for row in rows])
 
 
 def _as_json(name: str, array: np.ndarray) -> list[Any]:

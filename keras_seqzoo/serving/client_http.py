@@ -38,6 +38,7 @@ from keras_seqzoo.serving.client_common import (
     install_hint,
     timed_out,
     too_long,
+    with_pieces,
 )
 
 RETRIED = frozenset({429, 502, 503, 504})
@@ -98,7 +99,7 @@ def _as_json(value: Text | np.ndarray) -> Any:
 
 
 def _read_predictions(count: int, body: bytes) -> list[Any]:
-    return check_count(_read(body, "predictions", list), count, 200)
+    return with_pieces(check_count(_read(body, "predictions", list), count, 200))
 
 
 def _read_classes(count: int, body: bytes) -> list[list[tuple[str, float]]]:

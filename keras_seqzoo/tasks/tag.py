@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -79,6 +80,7 @@ class Tag(Task):
         Metric("recall", "recall", interval=True),
         Metric("partial_f1", "partial F1", interval=True),
     )
+    baselines = ("dictionary", "linear_crf")
     compared = "f1"
     letters = 16
 
@@ -127,6 +129,11 @@ class Tag(Task):
             warmup=parts.warmup,
         )
         return model
+
+    def baselines_for(self, inputs: Any) -> tuple[str, ...]:
+        """The linear CRF where its library is installed (`keras-seqzoo[crf]`)."""
+        has_crf = importlib.util.find_spec("pycrfsuite") is not None
+        return self.baselines if has_crf else self.baselines[:1]
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -318,7 +325,12 @@ class Tagger(TextModel):
         )
         return found, {
             "label": tf.gather(tf.constant(self._task.names), found.kinds),
-            "text": tf.strings.substr(tf.gather(texts, found.rows), start, end - start),
+            "text": tf.strings.unicode_transcode(
+                tf.strings.substr(tf.gather(texts, found.rows), start, end - start),
+                "UTF-8",
+                "UTF-8",
+                errors="replace",
+            ),
             "start": found.starts,
             "end": found.ends,
             "start_byte": start,
