@@ -181,14 +181,10 @@ def read_windows(
             f"Received: {', '.join(reading.of_texts)}"
         )
     is_forecast = model.task.target.kind == "future"
-    own = {"window": int(model.served_inputs["values"].shape[1])}
-    if is_forecast:
-        own["horizon"] = model.task.target.horizon
-    elif reading.horizon is None:
-        raise ValueError(
-            "How far ahead a model of directions looks is not kept in it. Pass --horizon as it was "
-            "in training. Received: no --horizon"
-        )
+    own = {
+        "window": int(model.served_inputs["values"].shape[1]),
+        "horizon": model.task.target.horizon,
+    }
     kind = "future" if is_forecast else "direction"
     for name, wanted in {**own, "target": kind}.items():
         given = target if name == "target" else getattr(reading, name)

@@ -177,9 +177,7 @@ class Reading:
 
     def told(self) -> list[str]:
         """What one types to read another file of the same series with its model."""
-        names: tuple[str, ...] = ("time", "key", "gaps", "carry", "time_format")
-        if self.target == "direction" or self.task == "classify":
-            names += ("horizon",)
+        names = ("time", "key", "gaps", "carry", "time_format")
         given = {n: v for n, v in self.of_series.items() if n in names}
         return [word for n, v in given.items() for word in (f"--{n.replace('_', '-')}", str(v))]
 

@@ -502,7 +502,7 @@ def _windows(
             f"carry longer. Received: {source!r}, where each of {left_out:,} windows lacks one"
         )
     kinds: dict[str | None, Target | None]
-    kinds = {"future": Future(names, horizon), "direction": OneOf(DIRECTIONS), None: None}
+    kinds = {"future": Future(names, horizon), "direction": OneOf(DIRECTIONS, horizon), None: None}
     inputs = Input("series", names, "windows")
     return SeriesTable(
         source, inputs, kinds[target], window, horizon, step, left_out, series, found

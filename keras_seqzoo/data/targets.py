@@ -127,7 +127,14 @@ class Target(ABC):
 
 @dataclass(frozen=True)
 class OneOf(Target):
-    """One class a row: int32 `(rows,)`, its position in `names`."""
+    """One class a row: int32 `(rows,)`, its position in `names`.
+
+    Attributes:
+        horizon: steps behind a window after which its direction is asked; None where rows are no
+            windows.
+    """
+
+    horizon: int | None = None
 
     kind = "class"
     noun = "classes"
@@ -159,6 +166,15 @@ class OneOf(Target):
     def encode(self, labels: Any) -> npt.NDArray[np.int32]:
         """Encodes labels as a user writes them; see `data.naming.label_numbers`."""
         return label_numbers(labels, self.names)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The horizon, too, where there is one."""
+        return super().as_dict() | ({} if self.horizon is None else {"horizon": self.horizon})
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> OneOf:
+        """Makes the target of what `as_dict` returned."""
+        return cls(values.get("names", ()), values.get("horizon"))
 
     def labels(self, frame: pd.DataFrame) -> npt.NDArray[np.int32]:
         """Returns the encoded answers that a table's frame holds."""

@@ -234,6 +234,13 @@ class Task:
                 f"Received: table.classes={tuple(table.target.names)}, model.classes={self.names}"
             )
 
+        ahead = [getattr(target, "horizon", None) for target in (self.target, table.target)]
+        if None not in ahead and len(set(ahead)) == 2:
+            raise ValueError(
+                f"A model looks as far ahead as it was built to, a horizon of {ahead[0]}. Read the "
+                f"series with that. Received: a horizon of {ahead[1]}, {table!r}"
+            )
+
     def with_state(self, model: TextModel) -> Task:
         """The task with what a model's weights tell of its answers."""
         return self

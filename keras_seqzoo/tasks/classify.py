@@ -74,7 +74,8 @@ class Classify(Task):
                 "A classifier learns one class a row. Leave `task` out to build what the table "
                 f"is for, or read it with target='class'. Received: {data!r}"
             )
-        return cls(OneOf(check_class_names(classes or getattr(data, "classes", None))))
+        names = check_class_names(classes or getattr(data, "classes", None))
+        return cls(OneOf(names, getattr(target, "horizon", None)))
 
     def output(self, logits: Any) -> Any:
         """Softmax, float32 whatever the encoder's precision, so that probabilities sum to 1."""

@@ -89,16 +89,6 @@ class Forecast(Task):
         """
         return self.target.encode(targets)
 
-    def check_table(self, table: Any) -> None:
-        """Raises where the horizon of a table is another, too."""
-        super().check_table(table)
-        if table.target is not None and table.target.horizon != self.target.horizon:
-            raise ValueError(
-                f"A model forecasts as far as it was built for, a horizon of {self.target.horizon} "
-                "steps. Read the series with it, or build a model for this one. "
-                f"Received: a horizon of {table.target.horizon}, {table!r}"
-            )
-
     def answer(self, outputs: tf.Tensor) -> dict[str, tf.Tensor]:
         """`forecast`, float32 `(batch, horizon, columns)`."""
         return {"forecast": outputs}

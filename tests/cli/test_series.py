@@ -104,16 +104,16 @@ def test_directions_by_command(command: Any, prices: Path, tmp_path: Path) -> No
     done = command("train", prices, *reading, "--target", "direction", *SMALL, "--out", tmp_path)
     assert done.code == 0, done.err
     assert "6 steps of 1 day → 2: down 44, up 38" in done.err
-    assert "--time Day --horizon 2 --key Shop" in done.err
+    assert "--time Day --key Shop" in done.err
     asked = ["-i", prices, "--time", "Day", "--key", "Shop", "-q"]
-    done = command("predict", tmp_path, *asked, "--horizon", 2, "--format", "jsonl")
+    done = command("predict", tmp_path, *asked, "--format", "jsonl")
     record = json.loads(done.out.splitlines()[0])
     assert (record["after"], record["time"]) == ("2024-02-29", "2024-03-02")
     assert record["probabilities"].keys() == {"down", "up"}
     assert "p_down" in command("predict", tmp_path, *asked, "--horizon", 2).out
-    done = command("predict", tmp_path, *asked)
-    assert "Pass --horizon as it was in training" in done.err
-    done = command("evaluate", tmp_path, prices, "--time", "Day", "--key", "Shop", "--horizon", 2,
+    done = command("predict", tmp_path, *asked, "--horizon", 3)
+    assert "--horizon is that of the model, 2." in done.err
+    done = command("evaluate", tmp_path, prices, "--time", "Day", "--key", "Shop",
                    "--format", "json", "-q")  # fmt: skip
     assert "accuracy" in json.loads(done.out)
 
