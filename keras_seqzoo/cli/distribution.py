@@ -153,8 +153,8 @@ class Settings:
             model = build()
         finally:
             keras.config.set_dtype_policy(former)
-        graphs = [layer for layer in model.encoder.layers if hasattr(layer, "archive")]
-        if graphs and (self.precision != "float32" or self.xla):
+        is_graph = any(graph is not model.preprocessor for graph in model.graphs)
+        if is_graph and (self.precision != "float32" or self.xla):
             asked = "--xla" if self.xla else f"--precision {self.precision}"
             raise ValueError(
                 "The graph of a TF Hub module has its precision and its ops written in. Leave "

@@ -306,8 +306,7 @@ def _keep_interrupted(model: TextModel, out: Path, what: str) -> NoReturn:
         with whole(path) as unfinished:
             model.save(unfinished)
     # A graph of TF Hub in the file has to be trusted by name.
-    parts = [*model.encoder.layers, model.preprocessor]
-    trust = " --trust" if any(hasattr(part, "archive") for part in parts) else ""
+    trust = " --trust" if model.graphs else ""
     problem(
         f"{what} is kept in {path}\n"
         f"  keras-seqzoo evaluate {path} DATA{trust}     how good it is\n"

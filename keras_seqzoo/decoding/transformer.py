@@ -46,6 +46,11 @@ def last_to_the_end(values: tf.Tensor, padding_mask: tf.Tensor, fill: tf.Tensor)
     return tf.where(is_last, last, tf.where(is_before, values, fill))
 
 
+def backbone_of(encoder: keras.Model) -> Any:
+    """The KerasHub backbone that an encoder wraps; None where it is of Keras's own layers."""
+    return next((y.backbone for y in encoder.layers if hasattr(y, "backbone")), None)
+
+
 class TransformerDecoding:
     """The steps of GPT-2, written out over the weights of KerasHub's backbone.
 

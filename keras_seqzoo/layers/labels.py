@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_seqzoo.decoding.transformer import TransformerDecoding
+from keras_seqzoo.decoding.transformer import TransformerDecoding, backbone_of
 
 
 @keras.saving.register_keras_serializable("keras_seqzoo")
@@ -29,7 +29,7 @@ class LabelScores(keras.layers.Layer):
 
     def __init__(self, encoder: keras.Model, label_ids: Sequence[Sequence[int]], **kwargs: Any):
         super().__init__(dtype="float32", **kwargs)
-        backbone = next((y.backbone for y in encoder.layers if hasattr(y, "backbone")), None)
+        backbone = backbone_of(encoder)
         self.encoder = encoder
         self.decoding = TransformerDecoding(backbone)
         longest = max(map(len, label_ids))

@@ -18,7 +18,7 @@ from keras_seqzoo.data.stream import TextStream
 from keras_seqzoo.data.table import TextTable
 from keras_seqzoo.decoding.recurrent import RecurrentDecoding
 from keras_seqzoo.decoding.samplers import draws_one_by_one, make_sampler, sample_tokens, seed_of
-from keras_seqzoo.decoding.transformer import TransformerDecoding
+from keras_seqzoo.decoding.transformer import TransformerDecoding, backbone_of
 from keras_seqzoo.decoding.writing import (
     FEATURE_SPECS,
     Writer,
@@ -166,7 +166,7 @@ class TextGenerator(TextModel):
         make_sampler(sampler, temperature)
         inputs = {name: keras.Input((None,), dtype="int32", name=name) for name in FEATURES}
         x = encoder(inputs)["sequence_output"]
-        backbone = next((y.backbone for y in encoder.layers if hasattr(y, "backbone")), None)
+        backbone = backbone_of(encoder)
         if backbone is None:
             x = keras.layers.Dropout(dropout, name="dropout")(x)
             # A vocabulary that is loaded comes after the layers; the embedding knows its size.

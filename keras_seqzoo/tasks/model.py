@@ -86,6 +86,12 @@ class TextModel(DistributedModel):
         return self._task.with_state(self)
 
     @property
+    def graphs(self) -> list[keras.layers.Layer]:
+        """The layers, and the preprocessor, whose graphs of TF Hub travel in the file."""
+        parts = [*self.encoder.layers, self.preprocessor]
+        return [part for part in parts if hasattr(part, "archive")]
+
+    @property
     def pair(self) -> bool:
         """Whether it reads pairs of texts."""
         return "text_pair" in self.served_inputs

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from keras_seqzoo.data.targets import OneOf
-from keras_seqzoo.decoding.transformer import TransformerDecoding
+from keras_seqzoo.decoding.transformer import TransformerDecoding, backbone_of
 from keras_seqzoo.features import FEATURES
 from keras_seqzoo.layers.labels import LabelScores
 from keras_seqzoo.options import option
@@ -82,7 +82,7 @@ def build(
         options.template.replace("{label}", words[number]).replace("{text}", text) + "\n\n"
         for text, number in _pairs(options.examples, names)
     )
-    backbone = next((y.backbone for y in parts.encoder.layers if hasattr(y, "backbone")), None)
+    backbone = backbone_of(parts.encoder)
     decoding = TransformerDecoding(backbone)
     tokens = parts.preprocessor
     label_ids = _label_ids(tokens, [space + word for word in words], words)
