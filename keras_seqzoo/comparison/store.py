@@ -318,8 +318,9 @@ class ModelRecord:
         try:
             # Mapped: what a file says of its shape takes no memory before that is checked.
             mapped = np.load(answers, mmap_mode="r")
-            if mapped.dtype.kind != "f" or (shape and mapped.shape != shape):
-                raise ValueError(f"answers of shape {mapped.shape}, {mapped.dtype}")
+            outputs = _of_lists(mapped) if mapped.dtype == np.uint8 else mapped
+            if outputs.dtype.kind not in "fO" or (shape and outputs.shape != shape):
+                raise ValueError(f"answers of shape {outputs.shape}, {outputs.dtype}")
         except (OSError, ValueError) as error:
             raise _damaged(answers, error) from error
         story = _read_json(path)
@@ -327,7 +328,7 @@ class ModelRecord:
             own = story.get("task")
             return Run(
                 seed,
-                np.array(mapped),
+                np.array(outputs),
                 _number(story["valid_loss"]),
                 {name: [*map(_number, values)] for name, values in story["history"].items()},
                 _number(story["seconds"]),
@@ -342,7 +343,10 @@ class ModelRecord:
         path = self.folder / f"seed-{run.seed}.json"
         self.folder.mkdir(parents=True, exist_ok=True)
         with whole(path.with_suffix(".npy")) as unfinished, unfinished.open("wb") as file:
-            np.save(file, run.outputs)
+            outputs = np.asarray(run.outputs)
+            if outputs.dtype == object:  # lists, which NumPy would pickle
+                outputs = np.frombuffer(json.dumps(outputs.tolist()).encode(), np.uint8)
+            np.save(file, outputs)
         story = {k: v for k, v in vars(run).items() if k != "outputs"}
         own = None if run.task is None else run.task.as_dict()
         write_json(path, {**story, "task": own, "memory_mb": memory_mb})
@@ -375,6 +379,17 @@ class ModelRecord:
         """Takes away what an earlier attempt came to, but for its runs and its search."""
         for name in ("trouble.json", "facts.json"):
             (self.folder / name).unlink(missing_ok=True)
+
+
+def _of_lists(written: Any) -> np.ndarray:
+    """Answers that are lists of pieces, a dict each, of their JSON."""
+    rows = json.loads(bytes(written))
+    if not all(isinstance(p, dict) for row in rows for p in row):
+        raise ValueError("answers that are no pieces")
+    outputs = np.empty(len(rows), object)
+    for place, row in enumerate(rows):
+        outputs[place] = row
+    return outputs
 
 
 def default_folder(title: str, parts: Mapping[str, Table]) -> Path:

@@ -97,7 +97,7 @@ def train_once(
     seconds = time.monotonic() - begun
     emit({"event": "testing", "seed": seed})
     outputs = model.predict(test.questions, batch_size=256, verbose=0)
-    if not np.isfinite(outputs).all():
+    if not np.isfinite(model.task.explained(outputs)).all():
         raise ValueError(
             "The training went astray: the model's answers are no numbers. Lower learning_rate. "
             f"Received: learning_rate={chosen['learning_rate']:.3g}"

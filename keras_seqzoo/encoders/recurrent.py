@@ -69,7 +69,7 @@ class Recurrent:
     num_layers: int = option(1, "recurrent layers, one above the other")
     bidirectional: bool = option(False, "whether texts are read in both directions", "as named")
     dropout: float | None = option(
-        None, "of word vectors, and before the head", "0.5; of numbers 0"
+        None, "of word vectors, and before the head", "0.5; to tag 0.3; of numbers 0"
     )
     recurrent_dropout: float = option(0.0, "of the recurrent state; above 0 rules cuDNN out")
     tokens: str | None = option(
@@ -87,7 +87,7 @@ class Recurrent:
     merges: Sequence[str] | str | Path | None = option(
         None, "of byte pairs, in order, or a `merges.txt`; with `vocabulary`", "learnt"
     )
-    min_count: int = option(1, "words seen less often are left out")
+    min_count: int | None = option(None, "words seen less often are left out", "1; to tag 2")
     scale: str | None = option(
         None,
         'of numbers: by mean and spread of all `"training"` steps, or by each `"window"`\'s own',
@@ -131,8 +131,10 @@ class Recurrent:
                 "`scale` is of numbers. Leave it out for texts, or pass a table of read_series. "
                 f"Received: scale={self.scale!r}"
             )
-        dropout = 0.5 if self.dropout is None else self.dropout
-        preprocessor = self._learn(data, task)
+        # Who reads letters learns from rare words what to make of unknown ones.
+        usual, least = (0.3, 2) if letters else (0.5, 1)
+        dropout = usual if self.dropout is None else self.dropout
+        preprocessor = self._learn(data, task, least)
         token_ids = keras.Input((None,), dtype="int32", name="token_ids")
         padding_mask = keras.Input((None,), dtype="int32", name="padding_mask")
         segment_ids = keras.Input((None,), dtype="int32", name="segment_ids")
@@ -182,7 +184,7 @@ class Recurrent:
             pooling="pooled" if pair else "max" if task == "label" else "mean",
             poolings=("pooled", "mean", "max") if pair else ("mean", "max", "last"),
             dropout=dropout,
-            optimizer=partial(keras.optimizers.Adam, 1e-3, clipnorm=1.0),
+            optimizer=partial(keras.optimizers.Adam, 3e-3 if letters else 1e-3, clipnorm=1.0),
         )
 
     def _spellings(self, letters: Any, dtype: Any) -> Any:
@@ -254,14 +256,15 @@ class Recurrent:
             return last
         return keras.ops.concatenate([last[:, : self.units], x[:, 0, self.units :]], axis=-1)
 
-    def _learn(self, data: Any, task: str) -> Preprocessor:
+    def _learn(self, data: Any, task: str, least: int) -> Preprocessor:
         """The words or byte pairs of texts."""
         length = self.sequence_length or (128 if task == "generate" else 512)
         tokens = self.tokens or ("byte_pairs" if task == "generate" else "words")
         if tokens == "byte_pairs":
             return learn_pairs(data, length, self.vocabulary, self.merges, self.vocabulary_size)
         if tokens == "words" and self.merges is None:
-            return learn_words(data, length, self.vocabulary, self.vocabulary_size, self.min_count)
+            least = least if self.min_count is None else self.min_count
+            return learn_words(data, length, self.vocabulary, self.vocabulary_size, least)
         raise ValueError(
             "`tokens` must be 'words' or 'byte_pairs', and only byte pairs have `merges`. "
             f"Received: tokens={tokens!r}, merges={'None' if self.merges is None else 'given'}"

@@ -7,6 +7,7 @@ from keras_seqzoo.pages.forecasts import FORECASTS
 from keras_seqzoo.pages.labels import LABELS
 from keras_seqzoo.pages.numbers import NUMBERS
 from keras_seqzoo.pages.sections import Sections
+from keras_seqzoo.pages.tags import TAGS
 from keras_seqzoo.tasks.base import Task
 
 # By the name of the task; one that is not here has a page without figures of its own.
@@ -15,6 +16,7 @@ BY_TASK: dict[str, Sections] = {
     "label": LABELS,
     "regress": NUMBERS,
     "forecast": FORECASTS,
+    "tag": TAGS,
 }
 
 

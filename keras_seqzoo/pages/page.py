@@ -209,10 +209,13 @@ def _mistake(
     if results.series is not None:
         time = str(pd.Timestamp(results.series.times[row])).removesuffix(" 00:00:00")
         place = f"window to {time}" + f" of {results.series.keys[row]}".removesuffix(" of ")
+    report, sections = results.report(entry.label), sections_of(results.task)
+    texts = frames.sides(results.texts[row]) if len(results.texts) else []
     return {
         "place": place,
-        "texts": frames.sides(results.texts[row]) if len(results.texts) else [],
-        "said": sections_of(results.task).verdict(results.report(entry.label), row),
+        "texts": texts,
+        "said": sections.verdict(report, row),
+        "marked": sections.marked(report, row, texts[0]) if texts else "",
         "explanation": explanation,
         "highlighted": highlight(explanation) if explanation else "",
     }

@@ -226,6 +226,21 @@ class Tag(Task):
         counts = self._counts(labels, outputs)
         return np.where(counts[:, :2].sum(axis=1) == 0, 1.0, metrics.scores(counts)["f1"])
 
+    def explained(self, outputs: Any) -> npt.NDArray[np.float64]:
+        """Of each type the highest probability of a piece, 0 where there is none."""
+        rows = [
+            [
+                max((p["probability"] for p in row if p["label"] == n), default=0.0)
+                for n in self.names
+            ]
+            for row in outputs
+        ]
+        return np.array(rows, np.float64).reshape(len(rows), len(self.names))
+
+    def said(self, outputs: npt.NDArray[Any]) -> str:
+        """The types that there are pieces of, in order."""
+        return ", ".join(n for n, p in zip(self.names, outputs, strict=True) if p) or "nothing"
+
     def worst(self, labels: Any, outputs: Any, most: int) -> npt.NDArray[np.intp]:
         """Texts with the most pieces missed or said for nothing."""
         counts = self._counts(labels, outputs)

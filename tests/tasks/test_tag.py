@@ -173,3 +173,31 @@ def test_tables_of_other_targets_are_refused(labels: Any) -> None:
         sz.build_model("gru", other, task="tag", units=4)
     with pytest.raises(ValueError, match=r"learns|one class a row"):
         sz.build_model("gru", table(), task="classify", units=4)
+
+
+def test_words_that_made_a_piece_are_explained(tagger: Any) -> None:
+    model, _, exported = tagger
+    text = "yes Ann lives in Rome ."
+    for asked in (model, SavedPredictor(exported)):
+        [found] = sz.explain(asked, [text], target="place")
+        assert found.target == "place"
+        words = dict(zip(found.tokens, found.scores, strict=True))
+        assert max(words, key=words.__getitem__) in ("Rome", "in", "lives")
+    with pytest.raises((TypeError, ValueError), match="Received"):
+        sz.explain(model, [text], "integrated_gradients")
+
+
+@pytest.mark.slow
+def test_taggers_are_compared(tmp_path: Path) -> None:
+    train, valid, test = table().split(valid=0.2, test=0.2, seed=0)
+    small = {"model": "gru", "units": 8, "embedding_dim": 8}
+    compared = sz.compare(
+        [small], train, valid, test, seeds=1, epochs=2, folder=tmp_path / "compared"
+    )
+    shown = compared.table
+    assert list(shown.index[shown["f1"].notna()]) == list(shown.index)
+    assert {"gru", "dictionary"} <= set(shown.index)
+    page = compared.to_html(tmp_path / "page.html").read_text("utf-8")
+    assert "F1 by type" in page
+    again = sz.compare([small], train, valid, test, seeds=1, epochs=2, folder=tmp_path / "compared")
+    assert again.table["f1"].equals(shown["f1"])  # read back, not trained anew
