@@ -45,15 +45,16 @@ class Excerpts(keras.layers.Layer):
 
         def excerpts(values: Any) -> Any:
             cut = tf.gather(values, at, axis=1)
-            return tf.reshape(cut, [batch * count, size, *cut.shape[3:]])
+            return tf.reshape(cut, tf.concat([[batch * count, size], tf.shape(cut)[3:]], 0))
 
         real = excerpts(mask) * tf.cast(tf.tile(inside, [batch, 1]), mask.dtype)
         # Behind the last token of a text there is nothing to read.
         chosen = tf.where(tf.reduce_any(real != 0, axis=1))[:, 0]
         real = tf.gather(real, chosen)
         read = {
-            name: tf.gather(excerpts(features[name]), chosen)
-            for name in self.encoder.input
+            # A batch that is divided among replicas has lost its widths.
+            name: tf.ensure_shape(tf.gather(excerpts(features[name]), chosen), given.shape)
+            for name, given in self.encoder.input.items()
             if name != "padding_mask"
         }
         before, vectors = self._encode(read, real, size, training)

@@ -311,7 +311,10 @@ class Tagger(TextModel):
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None,
         training: bool = True,
     ) -> Any:  # fmt: skip
-        """The negative log-likelihood of the tags, in nats a word."""
+        """The negative log-likelihood of the tags, in nats a word.
+
+        Each of several replicas takes the mean over its own words.
+        """
         scores, lengths, starts, ends = _words(x, y_pred)
         tags = tags_of_spans(starts, ends, tf.cast(y, tf.int32))
         nats = self.get_layer("logits").losses_of(scores, lengths, tags)
@@ -319,7 +322,8 @@ class Tagger(TextModel):
         weights = given * tf.ones_like(nats)
         words = tf.reduce_sum(weights * tf.cast(lengths, nats.dtype))
         loss = tf.reduce_sum(weights * nats) / tf.maximum(words, 1.0)
-        return sum(self.losses, start=loss)
+        loss = sum(self.losses, start=loss)
+        return loss / tf.distribute.get_strategy().num_replicas_in_sync
 
     def pieces(self, texts: tf.Tensor) -> tuple[Pieces, dict[str, tf.Tensor]]:
         """What is found in strings `(batch,)`, and the columns of the answer, `(pieces,)` each.

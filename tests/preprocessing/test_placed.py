@@ -56,7 +56,9 @@ def test_words(text: str, words: list[str]) -> None:
     assert cut([text]) == [words]
 
 
-@pytest.mark.parametrize("kind", ["words", "word pieces", "byte pairs"])
+@pytest.mark.parametrize(
+    "kind", ["words", "word pieces", pytest.param("byte pairs", marks=pytest.mark.slow)]
+)
 def test_every_word_has_tokens_of_its_own(kind: str) -> None:
     """What a tokenizer drops shifts nothing."""
     ours = PlacedPreprocessor(tokenizer(kind), 4)

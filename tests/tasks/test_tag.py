@@ -122,8 +122,6 @@ def test_file_answers_as_the_model(tagger: Any) -> None:
     assert task_from_dict(model.task.as_dict()) == model.task
     for ours, theirs in zip(model.predict(HARD), loaded.predict(HARD), strict=True):
         assert [p["text"] for p in ours] == [p["text"] for p in theirs]
-    again = load_keras_file(file)
-    again.fit(table(), epochs=1, verbose=0)
     assert sz.evaluate(SavedPredictor(exported), table()).f1 == sz.evaluate(model, table()).f1
 
 
@@ -201,3 +199,21 @@ def test_taggers_are_compared(tmp_path: Path) -> None:
     assert "F1 by type" in page
     again = sz.compare([small], train, valid, test, seeds=1, epochs=2, folder=tmp_path / "compared")
     assert again.table["f1"].equals(shown["f1"])  # read back, not trained anew
+
+
+@pytest.mark.slow
+def test_two_replicas_train_as_one() -> None:
+    """But for the words of a batch, whose number differs from replica to replica."""
+    import tensorflow as tf
+
+    losses = []
+    for strategy in (
+        tf.distribute.get_strategy(),
+        tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]),
+    ):
+        keras.utils.set_random_seed(0)
+        with strategy.scope():
+            model = sz.build_model("gru", table(), units=8, embedding_dim=8, dropout=0.0)
+        data = sz.make_dataset(table(), model, 12, shuffle=True, seed=0)
+        losses.append(model.fit(data, epochs=2, verbose=0).history["loss"])
+    np.testing.assert_allclose(*losses, rtol=0.02)
