@@ -158,7 +158,9 @@ def test_answers_are_explained_alike_in_model_and_export(kind: Any) -> None:
             if method != "occlusion":
                 gap = e.scores.sum() + e.rest - (e.output - e.base)
                 assert abs(gap) <= (1e-5 if method == "shapley" else 0.01) * e.spread
-            assert np.abs(e.scores).max() > 1e-3 * e.spread
+            # One word less changes little where the others say the same.
+            least = 1e-5 if method == "occlusion" else 1e-3
+            assert np.abs(e.scores).max() > least * e.spread
 
 
 @every_kind
