@@ -72,7 +72,7 @@ def train(command: Any, table: Path, out: Path, *arguments: str) -> Any:
     return command("train", table, *arguments, *SMALL, "--out", out)
 
 
-@pytest.mark.parametrize("name", few(KINDS, but="number"))
+@pytest.mark.parametrize("name", few(KINDS, but="number|pairs"))
 def test_from_a_table_to_answers(command: Any, table: Path, tmp_path: Path, name: str) -> None:
     kind, out = KINDS[name], tmp_path / "out"
     done = train(command, table, out, *kind.reading)

@@ -15,7 +15,7 @@ from keras_seqzoo.serving.saved import SavedPredictor
 
 REAL = Path(__file__).parents[3] / "shared" / "data"
 GRU = {"model": "gru", "units": 4, "embedding_dim": 8, "learning_rate": 0.02}
-FAST = [("text", "labels"), ("pair", "number")]
+FAST = [("text", "labels")]
 KINDS = [
     pytest.param(i, t, marks=() if (i, t) in FAST else pytest.mark.slow)
     for i in ("text", "pair")

@@ -77,7 +77,14 @@ def test_optimizers_see_the_gradient_of_all_rows(kind: str) -> None:
     np.testing.assert_allclose(weights(model), weights(alone), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(("strategy", "steps"), [(one, 3), (two, 3), (two, 100)])
+@pytest.mark.parametrize(
+    ("strategy", "steps"),
+    [
+        (two, 3),
+        pytest.param(one, 3, marks=pytest.mark.slow),
+        pytest.param(two, 100, marks=pytest.mark.slow),
+    ],
+)
 def test_several_steps_an_execution_end_with_the_epoch(strategy: Any, steps: int) -> None:
     """Four steps an epoch: three do not divide them, and a hundred are more than there are."""
     expected = replicas.fit(replicas.build("gru", one()), epochs=2)
@@ -118,6 +125,7 @@ def test_language_models_count_tokens() -> None:
     assert_same(*histories)
 
 
+@pytest.mark.slow
 def test_mixed_precision_trains() -> None:
     for dtype in ("mixed_bfloat16", "mixed_float16"):
         with two().scope():
