@@ -100,11 +100,3 @@ def test_only_tensorflow_s_notices_are_held_back(capfd: pytest.CaptureFixture[st
     with pytest.raises(ImportError):
         fail()
     assert capfd.readouterr().err == "E0000 1 2 chttp2_transport.cc:9] lost\n"
-
-
-def test_a_baseline_that_is_not_installed_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fit(*_: Any) -> None:
-        raise ImportError("pip install it")
-
-    monkeypatch.setattr("keras_seqzoo.comparison.baselines.TfidfLogreg.fit", fit)
-    assert linear_model(TABLE, TABLE, TABLE, scored(TABLE, TABLE.labels)) == "pip install it"
