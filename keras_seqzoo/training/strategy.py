@@ -48,7 +48,8 @@ def distribution(
 
     Returns:
         A `tf.distribute.Strategy`. For one device that is not named it is TensorFlow's default
-        strategy.
+        strategy. The same devices get the same `MirroredStrategy` each time: TensorFlow's sums stop
+        with "Shape mismatch in the collective instance" where one process has two of them.
 
     Raises:
         RuntimeError: several workers, and TensorFlow has run an op already.

@@ -99,7 +99,8 @@ def test_hub_encoder_is_reached(shared: Any, tiny_table: Any) -> None:
 
 @pytest.mark.slow
 def test_model_of_two_replicas_is_reached(tiny_table: Any) -> None:
-    with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+    two = sz.distribution("mirrored", devices=["CPU:0", "CPU:1"], verbose=False)
+    with two.scope():
         model = build("gru", tiny_table)
     assert_explains(model, TEXTS)
 

@@ -209,7 +209,7 @@ def test_two_replicas_train_as_one() -> None:
     losses = []
     for strategy in (
         tf.distribute.get_strategy(),
-        tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]),
+        sz.distribution("mirrored", devices=["CPU:0", "CPU:1"], verbose=False),
     ):
         keras.utils.set_random_seed(0)
         with strategy.scope():
