@@ -39,6 +39,13 @@ def explain_command(
             "number."
         ),
     ] = None,
+    span: Annotated[
+        str | None,
+        typer.Option(
+            metavar="START:END",
+            help="The piece of one text to explain, by its characters, for a model that tags.",
+        ),
+    ] = None,
     unit: Annotated[str, typer.Option(help="'word', or 'token' for the model's own.")] = "word",
     samples: Annotated[int, typer.Option(help="Most random orders of 'shapley'.")] = 200,
     seed: Annotated[int, typer.Option(help="Of the random orders.")] = 0,
@@ -81,11 +88,13 @@ def explain_command(
             "A number moves by so much in --counterfactual alone. Add it, or leave --change out. "
             f"Received: --change {change:g}"
         )
+    place = None if span is None else _place(span)
     if html is not None:
         check_page_path(html)
     if i.reads_series(model):
         of_texts = {
             "--method": method != "occlusion",
+            "--span": span is not None,
             "--unit": unit != "word",
             "--counterfactual": counterfactual,
             "--global": global_view,
@@ -115,6 +124,7 @@ def explain_command(
         list(islice(asked, rows)),
         method,
         target=target,
+        span=place,
         unit=unit,
         samples=samples,
         batch_size=batch_size,
@@ -148,6 +158,16 @@ def explain_command(
             typer.echo(json.dumps(answer))
         else:
             _print_text(explanations, number, counterfactual, deletion)
+
+
+def _place(span: str) -> tuple[int, int]:
+    start, colon, end = span.partition(":")
+    if not (colon and start.isdecimal() and end.isdecimal()):
+        raise ValueError(
+            "--span must be two whole numbers, the first character of a piece and the one behind "
+            f"its last, such as 13:21. Received: --span {span}"
+        )
+    return int(start), int(end)
 
 
 def _explain_series(

@@ -11,6 +11,7 @@ from keras_seqzoo.checks import check_not_negative, check_whole
 from keras_seqzoo.explanation.arguments import check_targets, check_texts
 from keras_seqzoo.explanation.explanation import Explanation
 from keras_seqzoo.explanation.explanations import Explanations
+from keras_seqzoo.explanation.one_piece import OnePiece
 from keras_seqzoo.explanation.progress import progress_bar
 from keras_seqzoo.explanation.removal import Answers, cut_up
 from keras_seqzoo.explanation.shapley import LEAST_SAMPLES, shapley_values
@@ -32,6 +33,7 @@ def explain(
     method: str = "occlusion",
     *,
     target: str | Sequence[str] | None = None,
+    span: Any = None,
     unit: str = "word",
     samples: int = 200,
     steps: int = 32,
@@ -78,6 +80,9 @@ def explain(
         method: one of the three.
         target: the class, label or number to explain, or one a text; by default the likeliest
             class or label, and the first number.
+        span: for a tagger and one text the piece to explain, as `predict` returned it or as
+            `(start, end)` in characters; by default the surest piece of the type `target`. Where
+            words are left out, a piece with one of its words is still the piece.
         unit: `"word"` for the words and signs of the text, the same for all models, or `"token"`
             for what the model's preprocessor cuts it into.
         samples: most random orders of `"shapley"`, at least 4.
@@ -94,7 +99,7 @@ def explain(
 
     Raises:
         TypeError: a text is no string, or the model answers nothing that can be explained.
-        ValueError: no texts, an unknown method, target or unit, a number out of its range, a
+        ValueError: no texts, an unknown method, target, span or unit, a number out of its range, a
             model without the tokens or gradients that were asked for, or pairs for a model of
             single texts or the other way round.
 
@@ -120,6 +125,9 @@ def explain(
     if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or not tolerance > 0:
         raise ValueError(f"`tolerance` must be a number above 0. Received: tolerance={tolerance!r}")
     questions = check_texts(texts)
+    if span is not None:
+        model = OnePiece(model, questions, span)
+        target = model.target
     with progress_bar(len(questions), progress) as report:
         answers = Answers(model, batch_size, report.asked)
         targets = check_targets(target, len(questions), answers.task)

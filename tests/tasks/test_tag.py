@@ -185,6 +185,29 @@ def test_words_that_made_a_piece_are_explained(tagger: Any) -> None:
         sz.explain(model, [text], "integrated_gradients")
 
 
+def test_one_piece_is_explained(tagger: Any) -> None:
+    model, _, _ = tagger
+    text = "yes Ann lives in Rome ."
+    pieces = model.predict([text])[0]
+    assert [p["text"] for p in pieces] == ["Ann", "Rome"]
+    for piece in pieces:
+        for span in (piece, (piece["start"], piece["end"] - 1)):
+            [found] = sz.explain(model, text, span=span)
+            assert found.target == piece["label"]
+            assert found.output == pytest.approx(piece["probability"], abs=1e-5)
+            scores = dict(zip(found.tokens, found.scores, strict=True))
+            assert scores[piece["text"]] == pytest.approx(found.output)  # gone without its word
+    for wrong, said in (
+        ((3, 4), r"'Rome' \(17, 21\)"),
+        ((0,), "two whole numbers"),
+        ("ab", "two whole"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            sz.explain(model, text, span=wrong)
+    with pytest.raises(ValueError, match="piece of one text"):
+        sz.explain(model, [text, text], span=(0, 3))
+
+
 @pytest.mark.slow
 def test_taggers_are_compared(tmp_path: Path) -> None:
     train, valid, test = table().split(valid=0.2, test=0.2, seed=0)
