@@ -1,0 +1,82 @@
+"""One piece of a text, such as one name of several, as what a tagger is asked about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from keras_seqzoo.explanation.words import Question, word_spans
+from keras_seqzoo.tasks.classify import task_of
+
+
+class OnePiece:
+    """A tagger of which only what it says of some words is heard.
+
+    Where words of the text are left out, the piece is what has one of its words, and its type.
+
+    Args:
+        model: a tagger, or an export of one.
+        questions: the text.
+        span: the piece, as `predict` returns it, or its first character and the one behind its
+            last; then the first piece of the answer that it touches is taken.
+
+    Attributes:
+        target: the piece's type.
+
+    Raises:
+        ValueError: a model that finds no pieces, several texts, or a span that touches none.
+    """
+
+    def __init__(self, model: Any, questions: Sequence[Question], span: Any):
+        task = task_of(model)
+        if task is None or task.name != "tag":
+            raise ValueError(
+                "`span` is one of the pieces that a tagger finds. Leave it out for other models. "
+                f"Received: span={span!r}, a {type(model).__name__}"
+            )
+        if len(questions) != 1:
+            raise ValueError(
+                f"`span` is a piece of one text. Received: span={span!r}, {len(questions)} texts"
+            )
+        start, end = _ends(span)
+        pieces = model.predict(list(questions), verbose=0)[0]
+        found = [p for p in pieces if p["start"] < end and start < p["end"]]
+        if not found:
+            there = ", ".join(f"{p['text']!r} ({p['start']}, {p['end']})" for p in pieces)
+            raise ValueError(
+                "`span` must touch a piece that the model finds in the text: "
+                f"{there or 'there is none'}. Received: span={span!r}"
+            )
+        self.target: str = found[0]["label"]
+        self.task = task
+        self._model = model
+        self._words = _words(found[0]["text"])
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+    def predict(self, texts: Any, **options: Any) -> Any:
+        """The tagger's answer, without all that is not the piece."""
+        answers = self._model.predict(texts, **options)
+        made = np.empty(len(answers), object)
+        for place, row in enumerate(answers):
+            made[place] = [
+                p for p in row if p["label"] == self.target and self._words & _words(p["text"])
+            ]
+        return made
+
+
+def _words(text: str) -> set[str]:
+    return {text[start:end] for start, end in word_spans(text)}
+
+
+def _ends(span: Any) -> tuple[int, int]:
+    given = (span.get("start"), span.get("end")) if isinstance(span, Mapping) else tuple(span)
+    if len(given) != 2 or not all(isinstance(x, int | np.integer) for x in given):
+        raise ValueError(
+            "`span` must be a piece as `predict` returns it, or two whole numbers, the first "
+            f"character and the one behind the last. Received: span={span!r}"
+        )
+    return int(given[0]), int(given[1])
