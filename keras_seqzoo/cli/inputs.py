@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
@@ -31,8 +32,8 @@ Source = Annotated[
     typer.Option(
         "--input",
         "-i",
-        help="A table or series; a .txt file or '-' for standard input, a text a line (of a pair, "
-        "two with a tab between) unless there is --text.",
+        help="A table, words with tags (.conll) or a series; a .txt file or '-' for standard "
+        "input, a text a line (of a pair, two with a tab between) unless there is --text.",
     ),
 ]
 # Texts or pairs, and the rows that they stand in.
@@ -62,9 +63,13 @@ def read_blocks(
     """
     if texts and source is not None:
         raise ValueError("Pass texts or --input, not both. Received: both")
+    from keras_seqzoo.data.tags import SUFFIXES
+
     check_texts(reading)
     source = source or "-"
     is_stdin = source in _STDIN
+    if not texts and source.lower().endswith(SUFFIXES):
+        return _blocks(replace(reading, label=o.LABEL).read(source).texts.tolist(), _CHUNK)
     if not texts and is_table(source, reading):
         # A stream is checked to its end before the first row is answered, and takes no memory.
         return _rows(reading.read(source, stream=True))

@@ -61,6 +61,13 @@ def test_from_words_and_tags_to_answers(command: Any, data: Path, tmp_path: Path
             [(0, 3, "person"), (8, 16, "place")],
             [(0, 4, "place")],
         ]
+    done = command("predict", out, "-i", tmp_path / "a.conll", "-q", "--format", "conll")
+    assert done.out == (tmp_path / "a.conll").read_text()
+
+    done = command("explain", out, text, "--span", "8:16", "-q")
+    assert done.code == 0, done.err
+    assert "place" in done.out
+    assert "two whole numbers" in command("explain", out, text, "--span", "York", "-q").err
 
 
 TEXT = "\x1b x\ny z"
