@@ -176,7 +176,12 @@ def learn_word_pieces(
         seen.update(*texts)
     letters = {c for s in seen for c in trained.normalizer.normalize_str(_readable(s))}
     split = trained.pre_tokenizer.pre_tokenize_str
-    within = [f"##{c}" for c in sorted(letters) if len(split(f"a{c}")) == len(split(f"{c}a")) == 1]
+    # A space stands in no word, though it splits a text in one place alone, too.
+    within = [
+        f"##{c}"
+        for c in sorted(letters)
+        if not c.isspace() and len(split(f"a{c}")) == len(split(f"{c}a")) == 1
+    ]
     trained.train_from_iterator(
         (_readable(text) for texts in chunks() for text in texts),
         vocab_size=vocabulary_size,

@@ -143,6 +143,9 @@ def test_learnt_pieces_cover_the_texts() -> None:
     assert "film" in pieces or "##film" in pieces or "filmmaker" in pieces
     ids = WordPiecePreprocessor(32, pieces).tokenize(["the unaffable filmmakers cafe"])
     assert 1 not in ids.to_list()[0], "no unknown token among words that were seen"
+    spelt = [pieces[i] for i in ids.to_list()[0]]
+    assert "".join(p.removeprefix("##") for p in spelt) == "theunaffablefilmmakerscafe"
+    assert sum(not p.startswith("##") for p in spelt) == 4, "a piece does not go on over a space"
 
 
 def test_the_same_texts_give_the_same_pieces() -> None:
