@@ -135,6 +135,7 @@ def __dir__() -> list[str]:
 _CLASSES = (
     "hub.backbone",
     "hub.encoder",
+    "layers.answers",
     "layers.excerpts",
     "layers.labels",
     "layers.losses",

@@ -135,7 +135,9 @@ def digest_of(arrays: Iterable[np.ndarray]) -> str:
     """Some hex digits that stand for arrays."""
     digest = sha256()
     for array in arrays:
-        digest.update(np.ascontiguousarray(array).tobytes())
+        # Of objects, strings, the bytes are where these lie.
+        content = array.tolist() if array.dtype == object else None
+        digest.update(str(content).encode() if content else np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:16]
 
 

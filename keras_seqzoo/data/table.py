@@ -73,6 +73,8 @@ def read_table(
       says that the row has none.
     - Tagged pieces of a text (`target="tags"`) are spans `(start, end, type)` of characters, or
       tags of its words; see `data.tags.read_tagged` for the layouts of files.
+    - Answers to questions (`target="answer"`) stand in contexts: SQuAD's JSON, or columns of
+      questions, contexts, answers and where these start; see `data.answers.read_answers`.
     - Numbers are a column or several. They are inferred where those in the first 16,384 rows have
       fractions, or where several columns are not of 0 and 1.
 
@@ -84,15 +86,16 @@ def read_table(
             `("sentence1", "sentence2")`.
         label: label column, by name or by position; a list of them for several labels or numbers;
             `None` for rows without labels.
-        target: `"class"`, `"labels"`, `"number"` or `"tags"`, where it is not to be inferred:
-            `"number"` for whole numbers that are no names, such as ratings; `"tags"` of files other
-            than `.conll` and the like. The target of another table, such as `train.target`, to read
-            a part of it.
+        target: `"class"`, `"labels"`, `"number"`, `"tags"` or `"answer"`, where it is not to be
+            inferred: `"number"` for whole numbers that are no names, such as ratings; `"tags"` of
+            files other than `.conll` and the like; `"answer"` always. The target of another table,
+            such as `train.target`, to read a part of it.
         label_sep: what stands between the labels in a column of strings; `","` by default.
         classes: names of classes or labels in order, such as `train.classes` for a test file. By
             default those in the data. Where the labels are 0, 1, … and these names are not
             numbers, the labels are positions in them.
-        na: `"error"`, or `"drop"` to leave rows without text or label out.
+        na: `"error"`, or `"drop"` to leave rows without text or label out, and answers that are
+            not in their context.
         encoding: codec of a text file. By default detected from the whole file.
         stream: read the rows anew from the file at every use, in constant memory. What is returned
             is a `TextStream` then; `stream_table` says so to type checkers.
@@ -142,9 +145,9 @@ def read_table(
                 f"A table of the target {asked.kind!r} is read into memory. Leave stream out. "
                 f"Received: stream={stream}"
             )
-        frame = read(source, text, label, encoding, read_options)
+        frame = read(source, text, label, encoding, na == "drop", read_options)
         name = "DataFrame" if isinstance(source, pd.DataFrame) else os.fspath(source)
-        return _table(Rows(name, "text", "label", na == "drop", frame=frame), asked)
+        return _table(Rows(name, _texts(frame), "label", na == "drop", frame=frame), asked)
     if isinstance(source, pd.DataFrame):
         if stream or encoding is not None or read_options:
             raise ValueError(
@@ -199,6 +202,10 @@ def stream_table(
         ValueError: as `read_table`.
     """
     return cast(TextStream, read_table(source, text, label, **{**options, "stream": True}))
+
+
+def _texts(frame: pd.DataFrame) -> list[str]:
+    return [str(name) for name in frame if name != "label"]
 
 
 def _table(rows: Rows, asked: Asked) -> TextTable:
@@ -278,7 +285,7 @@ class TextTable:
         asked = ask(target, classes, None, None if labels is None else "label")
         if asked.kind is not None and (pair_up := TARGETS[asked.kind].pair_up):
             frame = pair_up(texts, labels)
-            return _table(Rows("texts", "text", "label", False, frame=frame), asked)
+            return _table(Rows("texts", _texts(frame), "label", False, frame=frame), asked)
         frame = pd.DataFrame(text_columns(texts))
         text = [str(name) for name in frame]
         if labels is None:

@@ -38,7 +38,7 @@ _WITHOUT_SCHEME = (
 
 
 def read_tagged(
-    source: Any, text: Any, label: Any, encoding: str | None, options: Mapping[str, Any]
+    source: Any, text: Any, label: Any, encoding: str | None, drop: bool, options: Mapping[str, Any]
 ) -> pd.DataFrame:
     """Reads texts and their spans.
 
@@ -50,6 +50,7 @@ def read_tagged(
         text: column of the texts, or of lists of words; of lines by position, the first by default.
         label: column of the spans, or of lists of tags; of lines by position, the last by default.
         encoding: codec of a text file.
+        drop: not used: no fault of spans is left out.
         options: further ones of a reader, of which there are none.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What a row should be answered: one class, any of some labels, numbers, or tagged pieces.
+"""What a row should be answered: one class, any labels, numbers, tagged pieces, or a piece.
 
 A target has names and says how answers are held: as positions of classes `(rows,)`, or as numbers
 with a column a name `(rows, names)`. `learn_target` finds it in label columns.
@@ -19,6 +19,7 @@ import pandas as pd
 from pandas.api.types import infer_dtype, is_list_like
 
 from keras_seqzoo.checks import warn
+from keras_seqzoo.data.answers import answer_frame, read_answers, read_written
 from keras_seqzoo.data.naming import Naming, checked_names, fractions, label_numbers
 from keras_seqzoo.data.reading import NUMBER, shorten
 from keras_seqzoo.data.splitting import spread_parts, stratified_parts
@@ -41,8 +42,8 @@ class Target(ABC):
     kind: ClassVar[str]
     noun: ClassVar[str]
     dtype: ClassVar[str] = "float32"
-    # Where texts and answers come together: a frame of `text` and `label` of what `read_table` was
-    # given, and of texts and labels.
+    # Where texts and answers come together: a frame of `text` (and `text_pair`) and `label` of what
+    # `read_table` was given, and of texts and labels.
     read: ClassVar[Callable[..., pd.DataFrame] | None] = None
     pair_up: ClassVar[Callable[..., pd.DataFrame] | None] = None
 
@@ -496,12 +497,86 @@ class Tags(Target):
         return answer_numbers((encoded[:, :, 2, None] == np.arange(len(self.names))).any(axis=1))
 
 
+@dataclass(frozen=True)
+class Answers(Target):
+    """Where in a context the answers to a question stand: str `(rows,)`, JSON of all of them.
+
+    An answer is its first character, the one behind its last, and its text; each of several is
+    right, and a context may have none, `[]`.
+
+    Attributes:
+        names: two, of rows with an answer and of those without.
+    """
+
+    names: tuple[str, ...] = ("answer", "no answer")
+
+    kind = "answer"
+    noun = "answers"
+    dtype = "string"
+    shape = ()
+    read = staticmethod(read_answers)
+    pair_up = staticmethod(answer_frame)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The column of a table's frame that holds the answers."""
+        return ("label",)
+
+    @classmethod
+    def learn(
+        cls, blocks: Iterable[pd.DataFrame], asked: Asked, untyped: bool, where: str
+    ) -> Learnt:
+        """Counts rows with an answer, and those without."""
+        target = cls()
+        labels = [label for block in blocks for label in block.iloc[:, 0]]
+
+        def encode(block: pd.DataFrame) -> npt.NDArray[Any]:
+            return block.iloc[:, 0].to_numpy(dtype=object)
+
+        return Learnt(target, target.counts(np.array(labels, object)), encode)
+
+    def encode(self, labels: Any) -> npt.NDArray[np.object_]:
+        """Checks answers as a table encodes them.
+
+        Raises:
+            ValueError: something else.
+        """
+        for label in labels:
+            read_written(label)
+        return np.array([*labels, None], object)[:-1]
+
+    def labels(self, frame: pd.DataFrame) -> npt.NDArray[np.object_]:
+        """Returns the answers that a table's frame holds."""
+        return frame["label"].to_numpy(dtype=object, copy=True)
+
+    def spans(self, encoded: Any) -> list[list[tuple[int, int, str]]]:
+        """The answers of each row, `(start, end, text)`, the first of which is learnt."""
+        return [read_written(label) for label in encoded]
+
+    def fits(self, encoded: npt.NDArray[Any]) -> bool:
+        """Returns whether these are answers."""
+        try:
+            self.spans(encoded)
+        except ValueError:
+            return False
+        return encoded.ndim == 1
+
+    def counts(self, encoded: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+        """Counts the rows with an answer, and those without: int64 `(2,)`."""
+        return np.bincount(self.strata(encoded), minlength=2).astype(np.int64)
+
+    def strata(self, encoded: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
+        """Numbers rows `(rows,)`: 0 with an answer, 1 without."""
+        return np.array([not answers for answers in self.spans(encoded)], np.intp)
+
+
 TARGETS: dict[str, type[Target]] = {
     "class": OneOf,
     "labels": AnyOf,
     "number": Number,
     "future": Future,
     "tags": Tags,
+    "answer": Answers,
 }
 
 
@@ -547,8 +622,8 @@ def ask(
     kind = target.kind if isinstance(target, Target) else target
     if kind is not None and kind not in TARGETS:
         raise ValueError(
-            "target must be 'class', 'labels', 'number' or 'tags', or the target of another table, "
-            f"such as train.target. Received: target={target!r}"
+            "target must be 'class', 'labels', 'number', 'tags' or 'answer', or the target of "
+            f"another table, such as train.target. Received: target={target!r}"
         )
     if separator is not None and (not isinstance(separator, str) or not separator):
         raise ValueError(
@@ -659,6 +734,8 @@ def label_columns(labels: Any, asked: Asked) -> tuple[pd.DataFrame, Asked]:
 
 def answer_numbers(encoded: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
     """Numbers encoded answers `(rows,)`: equal ones have one number."""
+    if encoded.dtype == object:
+        return pd.factorize(encoded)[0].astype(np.intp)
     return np.unique(encoded, axis=0, return_inverse=True)[1].reshape(-1)
 
 

@@ -12,7 +12,8 @@ import regex
 import tensorflow as tf
 
 from keras_seqzoo.data.tags import joined
-from keras_seqzoo.preprocessing.base import Preprocessor, as_strings
+from keras_seqzoo.preprocessing.base import SEPARATOR, Preprocessor, as_pairs, as_strings
+from keras_seqzoo.preprocessing.spans import Span
 
 # What a character is to the words of a text. Extending ones belong to the one before them, as in
 # Unicode's extended grapheme clusters; those that only format a text do not end a word.
@@ -171,7 +172,7 @@ class PlacedPreprocessor(Preprocessor):
 
     def tokenize(self, texts: Any) -> tf.RaggedTensor:
         """See `encode`."""
-        strings = self.as_inputs(texts)
+        strings = PlacedPreprocessor.as_inputs(self, texts)
         words = split_words(strings)
         spelt = tf.strings.unicode_encode(words.letters, "UTF-8")
         # Byte pairs tell a word after a space from one that goes on.
@@ -278,6 +279,113 @@ class PlacedPreprocessor(Preprocessor):
         """Makes the layer again."""
         tokens = keras.saving.deserialize_keras_object(config["tokens"])
         return cls(**{**config, "tokens": tokens})
+
+
+@keras.saving.register_keras_serializable("keras_seqzoo")
+class AskedPreprocessor(PlacedPreprocessor):
+    """The tokens of questions, and those of the contexts that they are about, with their places.
+
+    Contexts are not cut; of a question as many tokens are read as leave half of the encoder's
+    length to the context, 64 at most.
+
+    Args:
+        tokens: makes ids of words.
+        **kwargs: arguments of `PlacedPreprocessor`.
+    """
+
+    def __init__(self, tokens: Preprocessor, letters: int = 0, **kwargs: Any):
+        super().__init__(tokens, letters, **kwargs)
+        self.pair = True
+
+    @property
+    def room(self) -> int:
+        """Tokens of a question and its context that are read at once, beside special ones."""
+        special = (self.tokens.start_id is not None) + self.tokens.separators + 1
+        return self.sequence_length - special
+
+    def as_inputs(self, inputs: Any) -> tf.Tensor:
+        """Converts questions and their contexts to strings `(batch, 2)`."""
+        return as_pairs(inputs)
+
+    def encode(self, inputs: Any) -> tf.RaggedTensor:
+        """Questions and contexts to int32, ragged `(batch, None)`.
+
+        These are the ids of a question, `SEPARATOR`, and what `PlacedPreprocessor` makes of its
+        context.
+        """
+        pairs = self.as_inputs(inputs)
+        question, context = self.tokenize(pairs[:, 0]), self.tokenize(pairs[:, 1])
+        question = tf.ragged.boolean_mask(question, question < 2**_BITS)
+        between = tf.fill([question.nrows(), 1], tf.constant(SEPARATOR, tf.int32))
+        return tf.concat([question[:, : min(64, self.room // 2)], between, context], axis=1)
+
+    def pack(self, tokens: tf.RaggedTensor, multiple: int = 1) -> dict[str, tf.Tensor]:
+        """Tokens to features.
+
+        Args:
+            tokens: ragged `(batch, None)`, as `encode` makes them.
+            multiple: the padded lengths are rounded up to a multiple of this.
+
+        Returns:
+            Of the contexts those of `PlacedPreprocessor`, and `question_ids`, int32
+            `(batch, length of the longest question)`, with -1 behind their ends.
+        """
+        row, rows = tokens.value_rowids(), tokens.nrows()
+        is_between = tokens.flat_values == SEPARATOR
+        seen = tf.cumsum(tf.cast(is_between, row.dtype))
+        is_question = (seen == row) & ~is_between  # one in every row before it
+
+        def part(chosen: tf.Tensor) -> tf.RaggedTensor:
+            return tf.RaggedTensor.from_value_rowids(
+                tf.boolean_mask(tokens.flat_values, chosen),
+                tf.boolean_mask(row, chosen),
+                nrows=rows,
+                validate=False,
+            )
+
+        question = part(is_question)
+        longest = tf.reduce_max(tf.concat([question.row_lengths(), [1]], 0))
+        length = -(-longest // multiple) * multiple
+        question_ids = question.to_tensor(-1, shape=tf.stack([rows, length]))
+        context = super().pack(part(~is_question & ~is_between), multiple)
+        return {**context, "question_ids": tf.ensure_shape(question_ids, [None, None])}
+
+    def uncut_spans(self, texts: Sequence[str]) -> list[list[Span]]:
+        """Spans of all words of texts."""
+        words = split_words(as_strings(texts))
+        places = tf.RaggedTensor.from_value_rowids(
+            tf.stack([words.starts, words.ends], axis=1), words.rows, nrows=len(texts)
+        )
+        return [[(start, end) for start, end in row] for row in places.to_list()]
+
+
+def cut_out(
+    texts: tf.Tensor, rows: tf.Tensor, starts: tf.Tensor, ends: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """What stands in texts from one character to another, and which bytes that are.
+
+    Bytes are counted in the texts as they are, characters as U+FFFD stands for bytes that are no
+    UTF-8.
+
+    Args:
+        texts: strings `(batch,)`.
+        rows: int64 `(pieces,)`, the text of each piece.
+        starts: int32 `(pieces,)`, its first character.
+        ends: the one behind its last.
+
+    Returns:
+        UTF-8 strings, and int32 first bytes and those behind the last, `(pieces,)` each.
+    """
+    _, offsets = tf.strings.unicode_decode_with_offsets(texts, "UTF-8", errors="replace")
+    sizes = tf.cast(tf.strings.length(texts), tf.int64)
+    offsets = tf.concat([offsets, sizes[:, None]], axis=1)
+    first = tf.gather(offsets.row_starts(), rows)
+    start, end = (
+        tf.cast(tf.gather(offsets.flat_values, first + tf.cast(at, tf.int64)), tf.int32)
+        for at in (starts, ends)
+    )
+    pieces = tf.strings.substr(tf.gather(texts, rows), start, end - start)
+    return tf.strings.unicode_transcode(pieces, "UTF-8", "UTF-8", errors="replace"), start, end
 
 
 def _tagged(values: Any, kind: int) -> tf.RaggedTensor:

@@ -15,6 +15,7 @@ TASKS = {
     "label": "keras_seqzoo.tasks.label",
     "regress": "keras_seqzoo.tasks.regress",
     "tag": "keras_seqzoo.tasks.tag",
+    "answer": "keras_seqzoo.tasks.answer",
     "forecast": "keras_seqzoo.tasks.forecast",
     "embed": "keras_seqzoo.tasks.embed",
     "generate": "keras_seqzoo.tasks.generate",
@@ -27,6 +28,7 @@ TASK_OF_TARGET = {
     "labels": "label",
     "number": "regress",
     "tags": "tag",
+    "answer": "answer",
     "future": "forecast",
 }
 

@@ -23,7 +23,7 @@ from keras_seqzoo.layers.tags import Pieces, TagScores, tags_of_spans
 from keras_seqzoo.metrics import spans as metrics
 from keras_seqzoo.metrics.statistics import bootstrap
 from keras_seqzoo.options import option
-from keras_seqzoo.preprocessing.placed import PlacedPreprocessor, split_words
+from keras_seqzoo.preprocessing.placed import PlacedPreprocessor, cut_out, split_words
 from keras_seqzoo.tasks import task_from_dict
 from keras_seqzoo.tasks.base import Metric, Task, targets_of
 from keras_seqzoo.tasks.model import ServingFunction, TextModel
@@ -94,7 +94,7 @@ class Tag(Task):
     @classmethod
     def corpus(cls, data: Any) -> Any:
         """The training texts as they are read: words and signs apart."""
-        return _SplitTexts(data) if hasattr(data, "chunks") or hasattr(data, "texts") else data
+        return SplitTexts.of(data)
 
     @classmethod
     def build(  # type: ignore[override]
@@ -253,8 +253,49 @@ TASK, OPTIONS = Tag, TagHead
 build = Tag.build
 
 
+class PlacedModel(TextModel):
+    """A model that answers with places in texts, which are not to be told of their features."""
+
+    def _answer(self, texts: tf.Tensor) -> dict[str, tf.Tensor]:
+        """What a server answers to a batch of texts, in a graph."""
+        raise NotImplementedError
+
+    def predict(
+        self, x: Any, batch_size: int | None = None, verbose: Any = "auto", **kwargs: Any
+    ) -> npt.NDArray[np.object_]:
+        """Answers what the task does, row by row in the order of `x`: an object array `(rows,)`.
+
+        Args:
+            x: texts, or pairs of them; of taggers also lists of words, in whose place the words
+                with single spaces between are read; a `TextTable`, or a dataset of batches.
+            batch_size: texts a batch; 32 by default.
+            verbose: not used.
+            **kwargs: not used.
+
+        Raises:
+            TypeError: something else, such as features, which do not tell the text.
+        """
+        if isinstance(x, TextTable):
+            self.check_table(x)
+            x = x.texts
+        if isinstance(x, tf.data.Dataset):
+            parts = [b[0] if isinstance(b, tuple) else b for b in x]
+            parts = [tf.stack(p, 1) if isinstance(p, tuple) else p for p in parts]
+            x = tf.concat(parts, 0) if parts else []
+        texts = self.preprocessor.as_inputs(x)
+        sizes = tf.reduce_sum(tf.reshape(tf.strings.length(texts), [-1, 1 + self.pair]), 1).numpy()
+        order = np.argsort(sizes, kind="stable")
+        answers = np.empty(len(order), object)
+        size = batch_size or 32
+        for start in range(0, len(order), size):
+            rows = order[start : start + size]
+            found = self._answer(tf.gather(texts, rows))
+            answers[rows] = self._task.outputs_of({k: v.numpy() for k, v in found.items()})
+        return answers
+
+
 @keras.saving.register_keras_serializable("keras_seqzoo")
-class Tagger(TextModel):
+class Tagger(PlacedModel):
     """A model that tags pieces of texts.
 
     Its output as a Keras model is scores of tags, float32 `(batch, length, 1 + 2 · types)`, at the
@@ -285,9 +326,7 @@ class Tagger(TextModel):
         **kwargs: Any,
     ):
         check_rate(dropout=dropout)
-        for weight in encoder.weights:
-            if "pool" in weight.path:  # which is left out, and so gets no gradient
-                weight.trainable = False
+        without_pooler(encoder)
         task = task if isinstance(task, Task) else task_from_dict(task)
         names = (*FEATURES, "starts", "ends")
         inputs = {name: keras.Input((None,), dtype="int32", name=name) for name in names}
@@ -334,22 +373,10 @@ class Tagger(TextModel):
         features = self.preprocessor.pack(self.preprocessor.encode(texts), LENGTH_MULTIPLE)
         scores = self(features, training=False)
         found = self.get_layer("logits").pieces(*_words(features, scores))
-        _, offsets = tf.strings.unicode_decode_with_offsets(texts, "UTF-8", errors="replace")
-        sizes = tf.cast(tf.strings.length(texts), tf.int64)
-        offsets = tf.concat([offsets, sizes[:, None]], axis=1)
-        first = tf.gather(offsets.row_starts(), found.rows)
-        start, end = (
-            tf.cast(tf.gather(offsets.flat_values, first + tf.cast(at, tf.int64)), tf.int32)
-            for at in (found.starts, found.ends)
-        )
+        text, start, end = cut_out(texts, found.rows, found.starts, found.ends)
         return found, {
             "label": tf.gather(tf.constant(self._task.names), found.kinds),
-            "text": tf.strings.unicode_transcode(
-                tf.strings.substr(tf.gather(texts, found.rows), start, end - start),
-                "UTF-8",
-                "UTF-8",
-                errors="replace",
-            ),
+            "text": text,
             "start": found.starts,
             "end": found.ends,
             "start_byte": start,
@@ -391,37 +418,12 @@ class Tagger(TextModel):
     def _answer(self, texts: tf.Tensor) -> dict[str, tf.Tensor]:
         return self._by_text(texts)
 
-    def predict(
-        self, x: Any, batch_size: int | None = None, verbose: Any = "auto", **kwargs: Any
-    ) -> npt.NDArray[np.object_]:
-        """Tags pieces of texts: an object array `(rows,)` of lists of dicts, see `Tag`.
 
-        Args:
-            x: texts, or lists of words, in whose place the words with single spaces between are
-                read; a `TextTable`, or a dataset of batches of texts.
-            batch_size: texts a batch; 32 by default.
-            verbose: not used.
-            **kwargs: not used.
-
-        Raises:
-            TypeError: something else, such as features, which do not tell the text.
-        """
-        if isinstance(x, TextTable):
-            self.check_table(x)
-            x = x.texts
-        if isinstance(x, tf.data.Dataset):
-            parts = [b[0] if isinstance(b, tuple) else b for b in x]
-            x = tf.concat(parts, 0) if parts else []
-        texts = self.preprocessor.as_inputs(x)
-        sizes = tf.strings.length(texts).numpy()
-        order = np.argsort(sizes, kind="stable")
-        answers = np.empty(len(order), object)
-        size = batch_size or 32
-        for start in range(0, len(order), size):
-            rows = order[start : start + size]
-            found = self._answer(tf.gather(texts, rows))
-            answers[rows] = self._task.outputs_of({k: v.numpy() for k, v in found.items()})
-        return answers
+def without_pooler(encoder: keras.Model) -> None:
+    """Freezes what makes one vector of all, where that is left out and gets no gradient."""
+    for weight in encoder.weights:
+        if "pool" in weight.path or "pair_comparison" in weight.path:
+            weight.trainable = False
 
 
 def _words(features: Mapping[str, Any], scores: Any) -> tuple[Any, Any, Any, Any]:
@@ -451,12 +453,17 @@ def _plain(value: Any) -> Any:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
-class _SplitTexts:
+class SplitTexts:
     """Texts with spaces between their words and signs, for a vocabulary to be learnt from."""
 
     def __init__(self, data: Any) -> None:
         self._data = data
         self.inputs = getattr(data, "inputs", None)
+
+    @classmethod
+    def of(cls, data: Any) -> Any:
+        """Those of a table or stream; other data as it is."""
+        return cls(data) if hasattr(data, "chunks") or hasattr(data, "texts") else data
 
     def chunks(self, rows: int) -> Iterator[tuple[npt.NDArray[Any], None]]:
         """Yields the texts, some at a time."""

@@ -359,7 +359,7 @@ class TestParts:
     @pytest.mark.parametrize(
         ("target", "options", "words"),
         [
-            ("classes", {}, "must be 'class', 'labels', 'number' or 'tags', or.*target='classes'"),
+            ("classes", {}, "must be 'class', .* 'tags' or 'answer', or.*target='classes'"),
             ("number", {"label": None}, "learnt from labels.*label=None"),
             (OneOf(("a", "b")), {"classes": ["a", "b"]}, "has its own. Leave classes out"),
             (OneOf(("a", "b")), {"label": ["label"]}, "one label column"),
