@@ -541,9 +541,9 @@ class Answers(Target):
         Raises:
             ValueError: something else.
         """
-        for label in labels:
-            read_written(label)
-        return np.array([*labels, None], object)[:-1]
+        encoded = np.array([*np.asarray(labels, object), None], object)[:-1]
+        self.spans(encoded)
+        return encoded
 
     def labels(self, frame: pd.DataFrame) -> npt.NDArray[np.object_]:
         """Returns the answers that a table's frame holds."""
