@@ -27,7 +27,7 @@ SMALL: dict[str, Any] = {
     "intermediate_dim": 512,
 }
 RECURRENT = ("lstm", "gru", "bilstm", "bigru")
-_SERVING = re.compile(r"Serving .* at http://127\.0\.0\.1:([0-9]+)/v1/models")
+_SERVING = re.compile(r"Serving .* at http://127\.0\.0\.1:([0-9]+)")
 
 
 def read_reviews() -> tuple[sz.TextTable, list[str]]:

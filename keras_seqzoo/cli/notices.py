@@ -80,7 +80,7 @@ def linear_model(train: Table, valid: Table, test: Table, report: Report) -> str
         return None
     task = report.task
     linear = BASELINES[task.baselines_for(train.inputs)[-1]]()
-    say(f"Fitting {linear.title} to the same rows, to compare")
+    say(f"To compare, on the same rows: {linear.title}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         try:

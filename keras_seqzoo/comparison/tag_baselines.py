@@ -97,7 +97,7 @@ class Dictionary(TagBaseline):
     """Pieces of the training texts are found again, the longest first; letter by letter alike."""
 
     name = "dictionary"
-    title = "Looking up the pieces of the training rows"
+    title = "A dictionary of the training pieces"
     description = "pieces of the training rows, looked up word by word, the longest first"
 
     def learn(self, words: Sequence[Sequence[Word]], tags: Sequence[Sequence[str]]) -> None:
