@@ -17,6 +17,8 @@ import keras
 
 import keras_seqzoo as sz
 from keras_seqzoo.comparison.baselines import BASELINES
+from keras_seqzoo.metrics.spans import counts_by_row, scores
+from keras_seqzoo.metrics.statistics import bootstrap
 
 PARTS = ("wnut17train.conll", "emerging.dev.conll", "emerging.test.annotated")
 
@@ -39,13 +41,26 @@ class KeepBest(keras.callbacks.Callback):
         self.model.set_weights(self.weights)
 
 
-def tell(name: str, model: Any, dev: Any, test: Any, seconds: float) -> None:
-    """Prints a model's figures."""
+def tell(name: str, model: Any, dev: Any, test: Any, seconds: float, other: Any = None) -> Any:
+    """Prints a model's figures, and by how much its F1 is above another's; returns its report."""
     report = sz.evaluate(model, test)
     low, high = report.task.intervals(report.labels, [report.outputs])["f1"]
     figures = "  ".join(f"{k} {v:.3f}" for k, v in report.figures.items())
     found = f"dev f1 {sz.evaluate(model, dev).f1:.3f}  test {figures} ({low:.3f} to {high:.3f})"
     print(f"{name}: {found}  {model.count_params():,} weights  {seconds:.0f} s", flush=True)
+    if other is not None:
+        spans = report.task.target.spans(report.labels)
+        counts = [counts_by_row(spans, r.task.spans(r.outputs)) for r in (report, other)]
+
+        def above(weights: Any) -> dict[str, Any]:
+            ours, theirs = (scores(weights @ c)["f1"] for c in counts)
+            return {"f1": ours - theirs}
+
+        low, high = bootstrap(above, len(spans))["f1"]
+        print(
+            f"  f1 above the linear CRF's: {report.f1 - other.f1:+.3f} ({low:+.3f} to {high:+.3f})"
+        )
+    return report
 
 
 def main() -> None:
@@ -61,7 +76,7 @@ def main() -> None:
         begun = time.monotonic()
         baseline = BASELINES[name]()
         baseline.fit(train)
-        tell(name, baseline, dev, test, time.monotonic() - begun)
+        crf = tell(name, baseline, dev, test, time.monotonic() - begun)
     models: dict[str, dict[str, Any]] = {"bilstm": {"epochs": 12}}
     if options.hub:
         words = options.hub / "bert_en_uncased_preprocess_3"
@@ -77,7 +92,7 @@ def main() -> None:
             data = sz.make_dataset(train, model, batch_size=16, shuffle=True, seed=seed)
             begun = time.monotonic()
             model.fit(data, epochs=settings["epochs"], verbose=0, callbacks=[KeepBest(dev)])
-            tell(f"{Path(name).name}, seed {seed}", model, dev, test, time.monotonic() - begun)
+            tell(f"{Path(name).name}, seed {seed}", model, dev, test, time.monotonic() - begun, crf)
 
 
 if __name__ == "__main__":

@@ -115,6 +115,7 @@ class Recurrent:
         import keras
 
         from keras_seqzoo.layers.pairs import PairAlignment, PairPlaces, PairPooling
+        from keras_seqzoo.layers.spelling import spellings
 
         if self.weights not in (None, "pretrained"):
             raise ValueError(
@@ -151,7 +152,7 @@ class Recurrent:
         further = {}
         if letters:
             further["letters"] = keras.Input((None, letters), dtype="int32", name="letters")
-            x = keras.ops.concatenate([x, self._spellings(further["letters"], dtype)], axis=-1)
+            x = keras.ops.concatenate([x, spellings(further["letters"], dtype)], axis=-1)
         x = keras.layers.Dropout(dropout, dtype=dtype, name="embedding_dropout")(x)
         # Read forwards, padding on the right comes after every real token and changes nothing
         # before it; to leave the mask out spares a choice between two states at every step.
@@ -186,16 +187,6 @@ class Recurrent:
             dropout=dropout,
             optimizer=partial(keras.optimizers.Adam, 3e-3 if letters else 1e-3, clipnorm=1.0),
         )
-
-    def _spellings(self, letters: Any, dtype: Any) -> Any:
-        """A vector of the letters of each word (Ma and Hovy 2016): `(batch, length, filters)`."""
-        import keras
-
-        from keras_seqzoo.preprocessing.placed import LETTERS
-
-        x = keras.layers.Embedding(LETTERS, 32, dtype=dtype, name="letter_embedding")(letters)
-        x = keras.layers.Conv2D(48, (1, 3), padding="same", dtype=dtype, name="letter_runs")(x)
-        return keras.ops.max(x, axis=2)
 
     def _over_numbers(self, data: Any, cell: str, dtype: Any) -> EncoderParts:
         """The encoder of windows of numbers, whose scale is learnt."""
