@@ -6,18 +6,22 @@ of numbers, which need no embedding.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_seqzoo.checks import check_dtype, check_rate, check_whole
+from keras_seqzoo.checks import check_dtype, check_not_negative, check_rate, check_whole
 from keras_seqzoo.encoders.parts import EncoderParts, learn_pairs, learn_words
 from keras_seqzoo.encoders.registry import ModelCard, register
 from keras_seqzoo.options import option
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from keras_seqzoo.preprocessing.base import Preprocessor
 
 _LSTM_PAPER = "Hochreiter and Schmidhuber (1997), Long Short-Term Memory"
@@ -64,7 +68,19 @@ class Recurrent:
     weights: str | None = option(
         None, "a `.keras` file: start from its encoder and words, with a new head", "from scratch"
     )
-    embedding_dim: int = option(128, "width of a word vector")
+    embedding_dim: int | None = option(None, "width of a word vector", "128; with vectors theirs")
+    vectors: Any = option(
+        None,
+        "word vectors to begin with: a file of GloVe, word2vec or fastText, gensim's "
+        "KeyedVectors, a mapping, or (words, array)",
+        "none",
+    )
+    vector_words: int = option(
+        100_000, "words that `vectors` has and the texts lack, the first of the file"
+    )
+    tune: bool | str = option(
+        True, 'whether `vectors` are trained, too; `"late"` after a third of the epochs'
+    )
     units: int = option(64, "width of the recurrent state, in each direction")
     num_layers: int = option(1, "recurrent layers, one above the other")
     bidirectional: bool = option(False, "whether texts are read in both directions", "as named")
@@ -114,17 +130,25 @@ class Recurrent:
         """
         import keras
 
+        from keras_seqzoo.layers.late import LateEmbedding
         from keras_seqzoo.layers.pairs import PairAlignment, PairPlaces, PairPooling
-        from keras_seqzoo.layers.spelling import spellings
 
         if self.weights not in (None, "pretrained"):
             raise ValueError(
                 "A recurrent model starts from scratch (`weights=None`) or from a .keras file of "
                 f"this package. Received: weights={self.weights!r}"
             )
-        check_whole(embedding_dim=self.embedding_dim, units=self.units, num_layers=self.num_layers)
+        width = 128 if self.embedding_dim is None else self.embedding_dim
+        check_whole(embedding_dim=width, units=self.units, num_layers=self.num_layers)
         check_rate(dropout=self.dropout or 0.0, recurrent_dropout=self.recurrent_dropout)
         dtype = check_dtype(self.dtype)
+        if self.tune not in (True, False, "late"):
+            raise ValueError(f"`tune` must be True, False or 'late'. Received: tune={self.tune!r}")
+        if self.vectors is None and self.tune is not True:
+            raise ValueError(
+                "`tune` is of `vectors`. Pass both, or leave it out. "
+                f"Received: tune={self.tune!r}, no vectors"
+            )
         if getattr(getattr(data, "inputs", None), "name", "") == "series":
             return self._over_numbers(data, cell, dtype)
         if self.scale is not None:
@@ -136,23 +160,37 @@ class Recurrent:
         usual, least = (0.3, 2) if letters else (0.5, 1)
         dropout = usual if self.dropout is None else self.dropout
         preprocessor = self._learn(data, task, least)
+        rows = None
+        if self.vectors is not None:
+            preprocessor, rows = self._with_vectors(preprocessor)
+            width = width if self.embedding_dim else rows.shape[1]
         token_ids = keras.Input((None,), dtype="int32", name="token_ids")
         padding_mask = keras.Input((None,), dtype="int32", name="padding_mask")
         segment_ids = keras.Input((None,), dtype="int32", name="segment_ids")
 
-        x = keras.layers.Embedding(
-            len(preprocessor.vocabulary), self.embedding_dim, dtype=dtype, name="token_embedding"
-        )(token_ids)
+        embedding = (LateEmbedding if self.tune == "late" else keras.layers.Embedding)(
+            len(preprocessor.vocabulary),
+            width if rows is None else rows.shape[1],
+            trainable=bool(self.tune),
+            dtype=dtype,
+            name="token_embedding",
+        )
+        x = embedding(token_ids)
+        if rows is not None:
+            embedding.embeddings.assign(rows)
+            if width != rows.shape[1]:
+                project = keras.layers.Dense(
+                    width, use_bias=False, dtype=dtype, name="vector_projection"
+                )
+                x = project(x)
         words = x
         if pair:
             places = PairPlaces(name="pair_places")(token_ids, padding_mask, segment_ids)
-            x += keras.layers.Embedding(4, self.embedding_dim, dtype=dtype, name="place_embedding")(
-                places
-            )
+            x += keras.layers.Embedding(4, width, dtype=dtype, name="place_embedding")(places)
         further = {}
         if letters:
             further["letters"] = keras.Input((None, letters), dtype="int32", name="letters")
-            x = keras.ops.concatenate([x, spellings(further["letters"], dtype)], axis=-1)
+            x = keras.ops.concatenate([x, self._spellings(further["letters"], dtype)], axis=-1)
         x = keras.layers.Dropout(dropout, dtype=dtype, name="embedding_dropout")(x)
         # Read forwards, padding on the right comes after every real token and changes nothing
         # before it; to leave the mask out spares a choice between two states at every step.
@@ -188,13 +226,23 @@ class Recurrent:
             optimizer=partial(keras.optimizers.Adam, 3e-3 if letters else 1e-3, clipnorm=1.0),
         )
 
+    def _spellings(self, letters: Any, dtype: Any) -> Any:
+        """A vector of the letters of each word (Ma and Hovy 2016): `(batch, length, filters)`."""
+        import keras
+
+        from keras_seqzoo.preprocessing.placed import LETTERS
+
+        x = keras.layers.Embedding(LETTERS, 32, dtype=dtype, name="letter_embedding")(letters)
+        x = keras.layers.Conv2D(48, (1, 3), padding="same", dtype=dtype, name="letter_runs")(x)
+        return keras.ops.max(x, axis=2)
+
     def _over_numbers(self, data: Any, cell: str, dtype: Any) -> EncoderParts:
         """The encoder of windows of numbers, whose scale is learnt."""
         import keras
 
         from keras_seqzoo.preprocessing.windows import Windows
 
-        of_texts = ("sequence_length", "tokens", "vocabulary", "merges")
+        of_texts = ("sequence_length", "tokens", "vocabulary", "merges", "vectors")
         given = [name for name in of_texts if getattr(self, name) is not None]
         if given:
             raise ValueError(
@@ -260,3 +308,37 @@ class Recurrent:
             "`tokens` must be 'words' or 'byte_pairs', and only byte pairs have `merges`. "
             f"Received: tokens={tokens!r}, merges={'None' if self.merges is None else 'given'}"
         )
+
+    def _with_vectors(self, words: Preprocessor) -> tuple[Preprocessor, npt.NDArray[np.float32]]:
+        """The words with those that `vectors` has beside them, and a vector of each.
+
+        Vectors of words that the source lacks are drawn as far around zero as those it has.
+        """
+        import numpy as np
+
+        from keras_seqzoo.data.vectors import read_vectors
+        from keras_seqzoo.preprocessing.words import WordPreprocessor
+
+        if not isinstance(words, WordPreprocessor):
+            raise ValueError(
+                "`vectors` are of words. Leave tokens='byte_pairs' out. "
+                f"Received: tokens={self.tokens!r}"
+            )
+        check_not_negative(vector_words=self.vector_words)
+        own = words.vocabulary[2:]
+        further = 0 if self.vocabulary is not None else self.vector_words
+        found = read_vectors(self.vectors, own, further, words.forms)
+        given = dict(zip(found.words, found.rows, strict=True))
+        every = tuple(dict.fromkeys((*own, *found.words)))
+        spread = np.random.default_rng(0).normal(size=(2 + len(every), found.rows.shape[1]))
+        rows = (found.rows.std() * spread).astype(np.float32)
+        for place, word in enumerate(every, 2):
+            if word in given:
+                rows[place] = given[word]
+        known = sum(word in given for word in own)
+        print(
+            f"Word vectors: {known:,} of {len(own):,} words of the texts, and "
+            f"{len(every) - len(own):,} further ones; {rows.nbytes / 1e6:,.0f} MB in the model",
+            file=sys.stderr,
+        )
+        return WordPreprocessor(words.sequence_length, every), rows

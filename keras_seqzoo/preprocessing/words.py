@@ -165,6 +165,11 @@ class WordPreprocessor(Preprocessor):
         """Makes the layer again from what `get_config` returned, in this version or an earlier."""
         return super().from_config({"normalize": False, **config})
 
+    def forms(self, words: Sequence[str]) -> list[str]:
+        """Words as texts are split into them; "" for what no text has."""
+        split = self.split(list(words)).to_list()
+        return [found[0].decode() if len(found) == 1 else "" for found in split]
+
     def check_words(self) -> None:
         """Raises where a word of the vocabulary is not what a text would be split into.
 

@@ -25,6 +25,7 @@ from keras_seqzoo.checks import check_rate, check_whole
 from keras_seqzoo.data.stream import TextStream
 from keras_seqzoo.data.table import TextTable
 from keras_seqzoo.features import FEATURES
+from keras_seqzoo.layers.late import LateEmbedding, Later
 from keras_seqzoo.layers.pooling import pool
 from keras_seqzoo.layers.recurrent import set_xla
 from keras_seqzoo.preprocessing.base import Preprocessor, is_text, with_a_token
@@ -295,6 +296,8 @@ class TextModel(DistributedModel):
             y = sample_weight = None
         if isinstance(x, tf.data.Dataset):
             batch_size = None
+        if any(isinstance(layer, LateEmbedding) for layer in self.encoder.layers):
+            callbacks = _joined(Later(), callbacks)
         callbacks, self._scheduler = self._with_schedule(callbacks)
         try:
             history = super().fit(
@@ -611,10 +614,7 @@ class TextModel(DistributedModel):
             )
             return callbacks, None
         scheduler = LearningRateOverFit(self.schedule, self.warmup)
-        if isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks.append(scheduler)
-            return callbacks, scheduler
-        return [scheduler, *given], scheduler
+        return _joined(scheduler, callbacks), scheduler
 
     def _features(self, x: Any) -> Any:
         return self.preprocessor(x) if is_text(x) else x
@@ -837,3 +837,11 @@ def _split_end(share: float, columns: Any) -> tuple[Any, Any]:
         return keras.tree.map_structure(lambda c: None if c is None else c[rows], columns)
 
     return part(slice(at)), part(slice(at, None))
+
+
+def _joined(own: keras.callbacks.Callback, callbacks: Any) -> Any:
+    """A callback with those of the user."""
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        callbacks.append(own)
+        return callbacks
+    return [own, *listed(callbacks)]

@@ -19,7 +19,6 @@ from keras_seqzoo.data.table import TextTable
 from keras_seqzoo.data.targets import Tags
 from keras_seqzoo.features import FEATURES
 from keras_seqzoo.layers.excerpts import Excerpts
-from keras_seqzoo.layers.spelling import spellings
 from keras_seqzoo.layers.tags import Pieces, TagScores, tags_of_spans
 from keras_seqzoo.metrics import spans as metrics
 from keras_seqzoo.metrics.statistics import bootstrap
@@ -53,11 +52,6 @@ class TagHead:
         None,
         "whether it is learnt which tag follows which; else only what may not follow is left out",
         "of recurrent encoders",
-    )
-    letters: bool = option(
-        True,
-        "whether the letters of each word are read, too, which tell capitals and parts of rare "
-        "words; recurrent encoders always do",
     )
 
 
@@ -118,14 +112,14 @@ class Tag(Task):
                 "Pieces of one text are tagged. Read the table with one text column. "
                 "Received: pairs of texts"
             )
-        in_encoder = "letters" in getattr(parts.encoder, "input", {})
-        letters = cls.letters if in_encoder or options.letters else 0
+        names = getattr(parts.encoder, "input", {})
+        letters = names["letters"].shape[-1] if "letters" in names else 0
         model = Tagger(
             encoder=parts.encoder,
             preprocessor=PlacedPreprocessor(parts.preprocessor, letters),
             task=cls.of(data, classes),
             dropout=parts.dropout if options.dropout is None else options.dropout,
-            crf=in_encoder if options.crf is None else options.crf,
+            crf=bool(letters) if options.crf is None else options.crf,
             name=name,
         )
         model.compile(
@@ -309,8 +303,7 @@ class Tagger(PlacedModel):
 
     Args:
         encoder: functional model from the features to `sequence_output`.
-        preprocessor: texts to words, their tokens and where they stand. Letters of words that it
-            tells and the encoder does not read stand beside the encoder's vectors.
+        preprocessor: texts to words, their tokens and where they stand.
         task: the types, or what its `as_dict` returned.
         dropout: rate before the scores.
         crf: whether transitions between tags are learnt.
@@ -343,9 +336,6 @@ class Tagger(PlacedModel):
         special = tuple(special or preprocessor.special)
         read = Excerpts(encoder, preprocessor.sequence_length, special, name="excerpts")
         vectors = read(inputs)
-        if preprocessor.letters and "letters" not in encoder.input:
-            both = keras.ops.concatenate([vectors, spellings(inputs["letters"])], axis=-1)
-            vectors = keras.layers.Dense(256, activation="gelu", name="spelt")(both)
         vectors = keras.layers.Dropout(dropout, name="dropout")(vectors)
         scores = TagScores(len(task.names), crf, name="logits")(vectors)
         super().__init__(inputs, scores, **kwargs)

@@ -209,16 +209,6 @@ def test_one_piece_is_explained(tagger: Any) -> None:
 
 
 @pytest.mark.slow
-def test_letters_tell_capitals_that_a_tokenizer_folds() -> None:
-    for letters in (True, False):
-        tiny = sz.model_card("bert_base").tiny
-        model = sz.build_model("bert_base", table(), weights=None, letters=letters, **tiny)
-        read = model.preprocessor
-        scores = model(read.pack(read.encode(["Ann saw Rome", "ann saw rome"])), training=False)
-        assert bool(np.ptp(scores, axis=0).max() > 1e-4) == letters
-
-
-@pytest.mark.slow
 def test_taggers_are_compared(tmp_path: Path) -> None:
     train, valid, test = table().split(valid=0.2, test=0.2, seed=0)
     small = {"model": "gru", "units": 8, "embedding_dim": 8}
