@@ -17,7 +17,7 @@ from keras_seqzoo.encoders.registry import MODELS, SOURCES, ModelCard, Registere
 from keras_seqzoo.hub.resolve import plain_handle
 from keras_seqzoo.options import Option, check_flags, options_of
 from keras_seqzoo.quiet import import_tensorflow
-from keras_seqzoo.tasks import TASK_OF_TARGET, TASKS
+from keras_seqzoo.tasks import TASK_OF_TARGET, TASKS, task_module
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -138,7 +138,7 @@ def build_model(
             f"for this table. Received: name={name!r}, {data!r}"
         )
     _check_backend()
-    task_module = importlib.import_module(TASKS[task])
+    home = task_module(task)
     head, encoder = _share_options(found, task, options)
     _check_sequence_length(sequence_length)
     if hasattr(data, "columns"):
@@ -158,15 +158,13 @@ def build_model(
         parts = saved_parts(str(weights), card.name)
     else:
         own = {"sequence_length": sequence_length, "weights": weights, **encoder}
-        kind = task_module.TASK
+        kind = home.TASK
         parts = found.build(kind.corpus(data), own, task=task, pair=pair, letters=kind.letters)
     preprocessor: Any = parts.preprocessor
     if pair:
         preprocessor.pair = True
     preprocessor.check_length()
-    return task_module.build(
-        parts, data, task_module.OPTIONS(**head), classes=classes, name=card.name
-    )
+    return home.build(parts, data, home.OPTIONS(**head), classes=classes, name=card.name)
 
 
 def check_options(name: str, options: Mapping[str, Any], task: str = "classify") -> None:
@@ -184,7 +182,7 @@ def check_options(name: str, options: Mapping[str, Any], task: str = "classify")
 
 def head_options(task: str) -> dict[str, Option]:
     """Returns the options of a task's head; its module is imported."""
-    return options_of(importlib.import_module(TASKS[task]).OPTIONS)
+    return options_of(task_module(task).OPTIONS)
 
 
 def _share_options(

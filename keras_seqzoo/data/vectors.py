@@ -78,8 +78,8 @@ def read_vectors(
                 others += 1
             kept[word] = vector
     found = len(kept) - others
-    for word in sorted(wanted - kept.keys()) if by_parts else ():
-        kept[word] = by_parts(word)
+    if by_parts:
+        kept |= {word: by_parts(word) for word in sorted(wanted - kept.keys())}
     if not found:
         raise ValueError(
             "`vectors` must have words of the training texts. Check their language, and that both "
@@ -167,7 +167,7 @@ def _array_rows(words: Any, array: Any) -> Iterator[Row]:
 
 def _text_rows(path: Path) -> Iterator[Row]:
     """A word and its numbers a line; a word may hold spaces."""
-    with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:  # type: ignore[operator]
+    with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
         width = said = 0
         for number, line in enumerate(file, 1):
             fields = line.rstrip().split(b" ")

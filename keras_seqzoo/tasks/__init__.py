@@ -33,15 +33,24 @@ TASK_OF_TARGET = {
 }
 
 
+def task_module(name: str) -> Any:
+    """The module of a task.
+
+    Keras is imported first: as it is, our classes are made known to it, those of all tasks, some of
+    which stand on others.
+    """
+    import keras  # noqa: F401
+
+    return importlib.import_module(TASKS[name])
+
+
 def task_for(data: Any) -> Task:
     """The task that a labelled table is for, with what it learns of it, such as a scale.
 
     Raises:
         ValueError: a target that the task does not take.
     """
-    made: Task = importlib.import_module(TASKS[TASK_OF_TARGET[data.target.kind]]).TASK.of(
-        data, None
-    )
+    made: Task = task_module(TASK_OF_TARGET[data.target.kind]).TASK.of(data, None)
     return made
 
 
@@ -54,5 +63,5 @@ def task_from_dict(values: Mapping[str, Any]) -> Task:
     name = values.get("name")
     if name not in TASKS:
         raise ValueError(f"A task is one of {sorted(TASKS)}. Received: {name!r}")
-    made: Task = importlib.import_module(TASKS[name]).TASK.from_dict(values)
+    made: Task = task_module(name).TASK.from_dict(values)
     return made
