@@ -99,7 +99,7 @@ def pack_tokens(documents: Iterable[str], preprocessor: Preprocessor) -> np.ndar
     pieces: list[str] = []
     ends: list[int] = []
     for document in documents:
-        pieces.extend(_pieces(document))
+        pieces.extend(pieces_of(document))
         ends.append(len(pieces))
     windows = text_windows(pieces, preprocessor, {}, truncate=False)
     window = next(windows.as_numpy_iterator())
@@ -171,7 +171,7 @@ def packed_batches(
     return Passes(draw, rows, batch_size, seed, lambda: digest_of([tokens])).dataset()
 
 
-def _pieces(document: str | bytes) -> Sequence[str]:
+def pieces_of(document: str | bytes) -> Sequence[str]:
     """Cuts a long document where no token reaches across, so that all cores can tokenise it."""
     if len(document) <= _PIECE_CHARACTERS:
         return [document]  # type: ignore[list-item]

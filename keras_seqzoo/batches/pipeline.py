@@ -60,6 +60,7 @@ def make_dataset(
         table: a `TextTable`, or a `TextStream`, of which only some windows of rows are in memory
             at a time. For a model of the task `generate` also a text file or a list of strings:
             all of it is laid end to end and cut into full rows, with the next tokens as labels.
+            For `fill_mask` the same, each text cut into passages of which tokens are hidden.
         model: the model, or its preprocessor, whose vocabulary turns the texts into ids.
         batch_size: rows a batch; over all replicas, where there are several.
         shuffle: whether rows are drawn in a new random order in every epoch. A stream is
@@ -239,7 +240,9 @@ def _drawing(
             )
             columns = [column for key, column in window.items() if key not in ("values", "splits")]
             random_seed = order_seed(seed, pass_number, number)
-            order, starts = _plan(tokens.row_lengths(), batch_size, shuffle, bucket, random_seed)
+            order, starts = plan_pass(
+                tokens.row_lengths(), batch_size, shuffle, bucket, random_seed
+            )
             before = number * (window_rows or 0) // batch_size
             skipped = tf.maximum(tf.cast(first_batch, tf.int64) - before, 0)
 
@@ -254,7 +257,7 @@ def _drawing(
     return draw
 
 
-def _plan(
+def plan_pass(
     lengths: tf.Tensor, batch_size: int, shuffle: bool, bucket: bool, seed: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Draws an epoch: row numbers in order, and where in that order each batch starts."""

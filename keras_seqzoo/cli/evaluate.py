@@ -73,6 +73,11 @@ def _read(reading: o.Reading, data: str, model: Any) -> Any:
         return read_windows(reading, data, model, reading.target)
     check_texts(reading)
     task = model.task
+    if task.target is None:
+        raise ValueError(
+            "The answers have no truth in a table. `train` tells how well texts are known; in "
+            f"Python, model.evaluate(texts) does. Received: a model of the task {task.name!r}"
+        )
     own = f"The model is of the task {task.name!r} ({shown_names(task.names)})"
     if reading.target not in (None, task.target.kind):
         raise ValueError(f"{own}. Leave --target out. Received: --target {reading.target}")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
+from keras_seqzoo.cli import running
 from keras_seqzoo.options import Option, options_of
 from keras_seqzoo.tasks import TASK_OF_TARGET
 
@@ -53,6 +54,8 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results only."
 # What the rows of a table are to be answered, by what learns it.
 TARGET_OF_TASK = {name: kind for kind, name in TASK_OF_TARGET.items()}
 _OF_SERIES = ("future", "direction")
+# What learns from texts alone.
+OF_RUNNING_TEXT = ("fill_mask",)
 TEXT, LABEL = ["text"], ["label"]
 
 _FLAGS = {
@@ -85,7 +88,8 @@ class Reading:
         str | None,
         _table(
             "'classify', 'label' (several labels a text), 'regress' (numbers), 'tag' (pieces of "
-            "texts) or 'forecast' (of series); by default what the target is for."
+            "texts), 'forecast' (of series) or 'fill_mask' (masked language models, of a .txt file "
+            "or a table's texts); by default what the target is for."
         ),
     ] = None
     target: Annotated[
@@ -182,6 +186,11 @@ class Reading:
         return [word for n, v in given.items() for word in (f"--{n.replace('_', '-')}", str(v))]
 
     @property
+    def is_running(self) -> bool:
+        """Whether texts alone are to be read, or a text."""
+        return self.task in OF_RUNNING_TEXT
+
+    @property
     def is_series(self) -> bool:
         """Whether a series is to be read.
 
@@ -225,10 +234,11 @@ class Reading:
         asked = target_for(self.task, self.target, self.is_series)
         if self.is_series:
             return self.read_series(source, asked or "future")
+        is_unlabelled = self.label is None or self.is_running
         return read_table(
             _file_of(source, self.names),
             text=_one_or_several(self.text or TEXT),
-            label=None if self.label is None else _one_or_several(self.label),
+            label=None if is_unlabelled else _one_or_several(self.label or LABEL),
             target=target or asked,
             label_sep=self.label_separator,
             classes=classes,
@@ -298,6 +308,8 @@ class Reading:
         Raises:
             ValueError: whatever is wrong with a table, or with the split.
         """
+        if self.is_running and self.text is None and Path(source).suffix == ".txt":
+            return running.text_parts(source, valid_source, test_source, valid, test)
         whole = prepare(self.read(source))
         if self.drop_duplicates:
             if not hasattr(whole, "drop_duplicates"):
@@ -371,10 +383,13 @@ def target_for(task: str | None, target: str | None, is_series: bool = False) ->
         )
     if task is None:
         return target
+    if task in OF_RUNNING_TEXT and target is None:
+        return None
     if task not in TARGET_OF_TASK:
+        known = sorted({*TARGET_OF_TASK, *OF_RUNNING_TEXT} - ({task} if target else set()))
         raise ValueError(
-            f"--task must be what learns from a table: one of {sorted(TARGET_OF_TASK)}. "
-            f"Received: {task!r}"
+            f"--task must be what learns from a table: one of {known}. Received: {task!r}"
+            + f" with --target {target}" * (target is not None)
         )
     learnt = "direction" if is_series and task == "classify" else TARGET_OF_TASK[task]
     if target not in (None, learnt):

@@ -17,7 +17,7 @@ from rich.cells import cell_len, set_cell_size
 
 from keras_seqzoo.cli import inputs as i
 from keras_seqzoo.cli import options as o
-from keras_seqzoo.cli import tagged
+from keras_seqzoo.cli import running, tagged
 from keras_seqzoo.cli.console import load_tensorflow, say
 from keras_seqzoo.serving.versions import check_model_path
 
@@ -172,7 +172,10 @@ def _plain(told: dict[str, Any], task: Task) -> dict[str, Any]:
         elif key in _BY_NAME:
             plain[key] = {n: number(key, v) for n, v in zip(task.names, value, strict=True)}
         elif key in _IN_ROWS:
-            plain[key] = [_plain(one, task) for one in value]
+            plain[key] = [
+                [_plain(two, task) for two in one] if isinstance(one, list) else _plain(one, task)
+                for one in value
+            ]
         else:
             plain[key] = value
     return plain
@@ -181,7 +184,10 @@ def _plain(told: dict[str, Any], task: Task) -> dict[str, Any]:
 # What a task answers a number for each of its names, and what their columns in CSV begin with.
 _BY_NAME = {"probabilities": "p", "values": "value"}
 # What it answers as a list of dicts.
-_IN_ROWS = ("spans",)
+_IN_ROWS = (
+    "masks",
+    "spans",
+)
 
 
 def _table_writer(task: Task, quiet: bool) -> Writer:
@@ -300,4 +306,4 @@ def _free_names(names: Any, rows: pd.DataFrame, quiet: bool) -> dict[str, str]:
 
 _WRITERS = {"table": _table_writer, "csv": _csv_writer, "jsonl": _jsonl_writer}
 # What a task has in their place, or beside them.
-_WRITERS_OF = {"tag": tagged.WRITERS}
+_WRITERS_OF = {"fill_mask": running.WRITERS, "tag": tagged.WRITERS}

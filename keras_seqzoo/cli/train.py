@@ -161,13 +161,13 @@ def train_command(
         data, valid_data, test_data, valid, test, seed
     )
     say(_describe(train, valid_table, test_table), quiet)
-    task = TASK_OF_TARGET[train.target.kind]
-    if class_weight == "balanced" and train.target.kind != "class":
+    task = str(reading.task) if reading.is_running else TASK_OF_TARGET[train.target.kind]
+    if class_weight == "balanced" and getattr(train.target, "kind", None) != "class":
         raise ValueError(
             "--class-weight weighs classes, of which a row has one. Leave it out. "
             f"Received: --class-weight balanced for the task {task!r}"
         )
-    if not allow_changes:
+    if not allow_changes and train.target:
         known = {"name": task, "target": train.target.as_dict()}
         check_answers(out, {"task": known, "inputs": train.inputs.columns})
 
@@ -182,6 +182,7 @@ def train_command(
             lambda: zoo.build_model(
                 model,
                 train,
+                task=task,
                 sequence_length=sequence_length,
                 **options,
             )
@@ -196,7 +197,8 @@ def train_command(
         built.warmup = warmup
     read = len(built.preprocessor.vocabulary) or built.preprocessor.sequence_length
     say(f"{model}: {built.count_params():,} parameters, {read:,} {built.preprocessor.unit}", quiet)
-    if not quiet and not reading.is_series and (told := notices.cut_texts(built, train)):
+    uncut = quiet or reading.is_series or reading.is_running
+    if not uncut and (told := notices.cut_texts(built, train)):
         say(told)
     recovering = d.recovery(
         recovery or out / ".recovery", resume, resume_or_start, checkpoint_minutes
@@ -226,7 +228,12 @@ def train_command(
     if not quiet and (told := notices.still_falling(history, epochs)):
         say(told)
     report = None
-    if len(test_table):
+    if len(test_table) and reading.is_running:
+        report = built.evaluate(test_table, verbose=0, return_dict=True)
+        if joined.chief:
+            shown = (f"{name} {value:.4f}" for name, value in report.items())
+            typer.echo(f"Test report\n{'  '.join(shown)}\n")
+    elif len(test_table):
         from keras_seqzoo.reports.report import evaluate
 
         try:
@@ -239,6 +246,8 @@ def train_command(
             _keep_interrupted(built, out, "Interrupted while testing. The trained model")
     if joined.chief:
         how = '"your text"' + ' "and its pair"' * built.pair
+        if reading.is_running:
+            how = f"'your text with a {getattr(built.task, 'mask', '')}'"
         if reading.is_series:
             how = shlex.join(["--input", data, *reading.told()])
         _publish(built, out, history, report, quiet, allow_changes, how)
@@ -248,6 +257,11 @@ def train_command(
 def _describe(train: Any, valid: Table, test: Table) -> str:
     counts = [f"{name} {count:,}" for name, count in train.class_counts.items()]
     target: Any = train.target
+    if target is None:
+        return (
+            f"{len(train):,} {train.inputs.noun} to learn from, {len(valid):,} to validate, "
+            f"{len(test):,} to test"
+        )
     noun = "" if target.kind == "class" else f"{target.noun}: "
     if train.inputs.name == "series":
         noun = f"{train.window} steps of {train.step} → {train.horizon}: "
@@ -331,7 +345,7 @@ def _publish(
     model: TextModel,
     out: Path,
     history: dict[str, Any],
-    report: Report | None,
+    report: Report | dict[str, float] | None,
     quiet: bool,
     allow_changes: bool,
     how: str,
@@ -346,7 +360,7 @@ def _publish(
         story = {
             "command": shlex.join(["keras-seqzoo", *sys.argv[1:]]),
             "history": {name: [float(v) for v in values] for name, values in history.items()},
-            "test": report.to_dict() if report else None,
+            "test": report.to_dict() if report and not isinstance(report, dict) else report,
         }
         with whole(exported.with_name(f"{exported.name}.json")) as unfinished:
             text = json.dumps(story, indent=2, ensure_ascii=False)

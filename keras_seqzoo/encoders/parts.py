@@ -42,6 +42,8 @@ class EncoderParts:
         poolings: the poolings that make sense for this family.
         schedule: learning-rate schedule of `fit`, see `TextModel.compile`.
         warmup: share of the steps over which the learning rate rises.
+        source: what a task may take more from: the model of a file, or the address or folder that
+            was loaded.
     """
 
     encoder: keras.Model
@@ -52,6 +54,7 @@ class EncoderParts:
     poolings: Sequence[str] = ("pooled", "mean", "max")
     schedule: str = "constant"
     warmup: float = 0.0
+    source: keras.Model | str | None = None
 
     @property
     def causal(self) -> bool:

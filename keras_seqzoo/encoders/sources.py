@@ -89,7 +89,9 @@ class Pretrained:
         # larger steps.
         rate = 1e-3 if tune is False else 5e-4 if rank else _learning_rate(layer.hidden_dim)
         chosen = _choose_preprocessor(self.preprocessor, own, layer, length, source)
-        return transformer_parts(layer, chosen, rate, self.dropout)
+        parts = transformer_parts(layer, chosen, rate, self.dropout)
+        parts.source = source
+        return parts
 
 
 @register_source(is_source)

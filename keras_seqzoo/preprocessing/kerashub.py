@@ -52,6 +52,7 @@ def preprocessor_of_tokenizer(tokenizer: Any, length: int, causal: bool) -> Prep
             pad_id=getattr(tokenizer, "pad_token_id", None) or 0,
             offset=int(shifted),
             unknown_id=tokenizer.unk_token_id if shifted else None,
+            mask_id=getattr(tokenizer, "mask_token_id", None),
         )
     raise ValueError(
         "Of KerasHub's tokenizers, WordPiece, SentencePiece and byte pairs split as GPT-2 does are "

@@ -34,6 +34,7 @@ class SentencePiecePreprocessor(Preprocessor):
         pad_id: the id that fills rows.
         offset: what the encoder's ids have over SentencePiece's: 1 for XLM-RoBERTa.
         unknown_id: the id of what has no piece; SentencePiece's own, by default.
+        mask_id: the id of a mask token that is none of the pieces, as DeBERTa-v3 has; none if None.
 
     Raises:
         TypeError: a path in place of the bytes.
@@ -51,6 +52,7 @@ class SentencePiecePreprocessor(Preprocessor):
         pad_id: int = 0,
         offset: int = 0,
         unknown_id: int | None = None,
+        mask_id: int | None = None,
         **kwargs: Any,
     ):
         super().__init__(sequence_length, **kwargs)
@@ -58,6 +60,7 @@ class SentencePiecePreprocessor(Preprocessor):
         self.end_id = end_id
         self.pad_id = pad_id
         self.offset = offset
+        self.mask_id = mask_id
         self.separators = 2 if offset else 1  # as XLM-RoBERTa was trained
         self._unknown = unknown_id
         object.__setattr__(self, "_pieces", ())
@@ -110,6 +113,8 @@ class SentencePiecePreprocessor(Preprocessor):
         """Returns the arguments of the constructor but the model, which is an asset."""
         names = ("start_id", "end_id", "pad_id", "offset")
         config = {name: getattr(self, name) for name in names}
+        if self.mask_id is not None:  # so that the digests of others stay
+            config["mask_id"] = self.mask_id
         return {**super().get_config(), **config, "unknown_id": self._unknown}
 
     def save_assets(self, dir_path: str) -> None:

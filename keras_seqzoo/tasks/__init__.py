@@ -19,6 +19,7 @@ TASKS = {
     "forecast": "keras_seqzoo.tasks.forecast",
     "embed": "keras_seqzoo.tasks.embed",
     "generate": "keras_seqzoo.tasks.generate",
+    "fill_mask": "keras_seqzoo.tasks.fill_mask",
     "prompt": "keras_seqzoo.tasks.prompt",
 }
 

@@ -84,6 +84,9 @@ def saved_parts(path: str, name: str) -> EncoderParts:
             "settings to train on with. For a prompt, take the file of its language model. "
             f"Received: {path} holds a {type(model).__name__}"
         )
+    for weight in model.encoder.weights:
+        if "pool" in weight.path:  # the new head says whether it reads the pooler
+            weight.trainable = True
     optimizer = model.optimizer
     return EncoderParts(
         model.encoder,
@@ -94,6 +97,7 @@ def saved_parts(path: str, name: str) -> EncoderParts:
         poolings=model.poolings,
         schedule=model.schedule,
         warmup=model.warmup,
+        source=model,
     )
 
 
