@@ -81,7 +81,7 @@ def _read(reading: o.Reading, data: str, model: Any) -> Any:
     own = f"The model is of the task {task.name!r} ({shown_names(task.names)})"
     if reading.target not in (None, task.target.kind):
         raise ValueError(f"{own}. Leave --target out. Received: --target {reading.target}")
-    columns = reading.text or o.TEXT
+    columns = reading.text or task.target.texts
     if (len(columns) == 2) != model.pair:
         wanted = "pairs of texts. Give --text twice" if model.pair else "one text. Give --text once"
         raise ValueError(

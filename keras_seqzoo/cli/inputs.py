@@ -32,8 +32,8 @@ Source = Annotated[
     typer.Option(
         "--input",
         "-i",
-        help="A table, words with tags (.conll) or a series; a .txt file or '-' for standard "
-        "input, a text a line (of a pair, two with a tab between) unless there is --text.",
+        help="A table, words with tags (.conll), SQuAD's JSON or a series; a .txt file or '-' for "
+        "standard input, a text a line (of a pair, two with a tab between) unless there is --text.",
     ),
 ]
 # Texts or pairs, and the rows that they stand in.
@@ -63,6 +63,7 @@ def read_blocks(
     """
     if texts and source is not None:
         raise ValueError("Pass texts or --input, not both. Received: both")
+    from keras_seqzoo.data.answers import squad_pairs
     from keras_seqzoo.data.tags import SUFFIXES
 
     check_texts(reading)
@@ -70,6 +71,9 @@ def read_blocks(
     is_stdin = source in _STDIN
     if not texts and source.lower().endswith(SUFFIXES):
         return _blocks(replace(reading, label=o.LABEL).read(source).texts.tolist(), _CHUNK)
+    is_json = not texts and reading.text is None and source.lower().endswith(".json")
+    if is_json and (pairs := squad_pairs(source, reading.encoding)) is not None:
+        return _blocks(pairs, _CHUNK)
     if not texts and is_table(source, reading):
         # A stream is checked to its end before the first row is answered, and takes no memory.
         return _rows(reading.read(source, stream=True))

@@ -29,8 +29,8 @@ SERIES = "How series of numbers are read, in place of texts"
 Data = Annotated[
     str,
     typer.Argument(
-        help="CSV, TSV, JSON lines, Parquet or, of tags, columns of words (.conll); a glob is "
-        "streamed, - is standard input."
+        help="CSV, TSV, JSON lines, Parquet, of tags columns of words (.conll), of answers SQuAD's "
+        "JSON; a glob is streamed, - is standard input."
     ),
 ]
 ValidData = Annotated[str | None, typer.Option(help="A table to validate on.")]
@@ -78,25 +78,34 @@ class Reading:
 
     text: Annotated[
         list[str] | None,
-        _table("Column of the texts, 'text' by default; given twice for pairs.", "--text"),
+        _table(
+            "Column of the texts, 'text' by default; given twice for pairs. Of answers 'question' "
+            "and 'context'.",
+            "--text",
+        ),
     ] = None
     label: Annotated[
         list[str] | None,
-        _table("Column of the labels; once each for columns of 0 and 1, or of numbers.", "--label"),
+        _table(
+            "Column of the labels; once each for columns of 0 and 1, or of numbers. Of answers "
+            "'answer', and again 'start' where they begin.",
+            "--label",
+        ),
     ] = field(default_factory=lambda: LABEL)
     task: Annotated[
         str | None,
         _table(
             "'classify', 'label' (several labels a text), 'regress' (numbers), 'tag' (pieces of "
-            "texts), 'forecast' (of series) or 'fill_mask' (masked language models, of a .txt file "
-            "or a table's texts); by default what the target is for."
+            "texts), 'answer' (questions about contexts), 'forecast' (of series) or 'fill_mask' "
+            "(masked language models, of a .txt file or a table's texts); by default what the "
+            "target is for."
         ),
     ] = None
     target: Annotated[
         str | None,
         _table(
-            "'class', 'labels' (several a text), 'number' or 'tags', as labels look by default; of "
-            "series 'future' (default) or 'direction' (up or down)."
+            "'class', 'labels' (several a text), 'number', 'tags' or 'answer', as labels look by "
+            "default; of series 'future' (default) or 'direction' (up or down)."
         ),
     ] = None
     label_separator: Annotated[
@@ -111,9 +120,13 @@ class Reading:
         str | None, _table("'minimal' (default) or 'none', where quotes are text.")
     ] = None
     encoding: Annotated[str | None, _table("Detected by default.")] = None
-    missing: Annotated[str, _table("'error' or 'drop' rows that lack a text or label.", "--na")] = (
-        "error"
-    )
+    missing: Annotated[
+        str,
+        _table(
+            "'error' or 'drop' rows that lack a text or label, and answers not in their context.",
+            "--na",
+        ),
+    ] = "error"
     drop_duplicates: Annotated[
         bool, _table("Keep one row of each text, before a split.", "--drop-duplicates")
     ] = False

@@ -15,9 +15,9 @@ import numpy.typing as npt
 import typer
 from rich.cells import cell_len, set_cell_size
 
+from keras_seqzoo.cli import answered, running, tagged
 from keras_seqzoo.cli import inputs as i
 from keras_seqzoo.cli import options as o
-from keras_seqzoo.cli import running, tagged
 from keras_seqzoo.cli.console import load_tensorflow, say
 from keras_seqzoo.serving.versions import check_model_path
 
@@ -55,7 +55,8 @@ def predict_command(
 
     Standard input and .txt files are a text a line, or a table where --text names its column. For a
     model of pairs, two arguments are a pair, a line is two texts with a tab between, and --text is
-    given twice. Tagged pieces are shown within their texts. CSV and JSON lines keep a table's other
+    given twice. A question and its context are a pair; SQuAD's JSON is read as such. Answers and
+    tagged pieces are shown within their texts. CSV and JSON lines keep a table's other
     columns and the order of its rows. A model of series forecasts from the end of each series in
     --input: a row a step, with its time.
     """
@@ -306,4 +307,8 @@ def _free_names(names: Any, rows: pd.DataFrame, quiet: bool) -> dict[str, str]:
 
 _WRITERS = {"table": _table_writer, "csv": _csv_writer, "jsonl": _jsonl_writer}
 # What a task has in their place, or beside them.
-_WRITERS_OF = {"fill_mask": running.WRITERS, "tag": tagged.WRITERS}
+_WRITERS_OF = {
+    "answer": answered.WRITERS,
+    "fill_mask": running.WRITERS,
+    "tag": tagged.WRITERS,
+}

@@ -29,15 +29,16 @@ def marked_writer(task: Task, quiet: bool) -> Callable[..., None]:
         for text, pieces in zip(asked, outputs, strict=True):
             shown, at = "", 0
             for piece in pieces:
-                inner = marked(_one_line(piece["text"]), _one_line(piece["label"]))
-                shown += _one_line(text[at : piece["start"]]) + inner
+                inner = marked(one_line(piece["text"]), one_line(piece["label"]))
+                shown += one_line(text[at : piece["start"]]) + inner
                 at = piece["end"]
-            typer.echo(shown + _one_line(text[at:]))
+            typer.echo(shown + one_line(text[at:]))
 
     return write
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """A text without line breaks, and without what a terminal would take as commands."""
     return _CONTROLS.sub("\ufffd", re.sub(r"\s", " ", text))
 
 

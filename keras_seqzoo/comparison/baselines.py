@@ -16,6 +16,7 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from keras_seqzoo.comparison.answer_baselines import ANSWER_BASELINES, NoAnswer
 from keras_seqzoo.comparison.series_baselines import SERIES_BASELINES, SeriesBaseline
 from keras_seqzoo.comparison.tag_baselines import TAG_BASELINES, TagBaseline
 from keras_seqzoo.data.inputs import text_columns
@@ -177,10 +178,11 @@ class WindowLogreg(Baseline):
         return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
 
 
-BASELINES: dict[str, type[Baseline | SeriesBaseline | TagBaseline]] = {
+BASELINES: dict[str, type[Baseline | SeriesBaseline | TagBaseline | NoAnswer]] = {
     **{kind.name: kind for kind in (Majority, Mean, TfidfLogreg, TfidfRidge, WindowLogreg)},
     **SERIES_BASELINES,
     **TAG_BASELINES,
+    **ANSWER_BASELINES,
 }
 
 

@@ -382,9 +382,10 @@ class ModelRecord:
 
 
 def _of_lists(written: Any) -> np.ndarray:
-    """Answers that are lists of pieces, a dict each, of their JSON."""
+    """Answers that are a dict, or lists of pieces, a dict each, of their JSON."""
     rows = json.loads(bytes(written))
-    if not all(isinstance(p, dict) for row in rows for p in row):
+    lists = (row if isinstance(row, list) else [row] for row in rows)
+    if not all(isinstance(p, dict) for row in lists for p in row):
         raise ValueError("answers that are no pieces")
     outputs = np.empty(len(rows), object)
     for place, row in enumerate(rows):

@@ -359,10 +359,7 @@ def _columns(columns: Sequence[Any], text: Any, label: Any, where: str) -> list[
 def _json_rows(path: Path, encoding: str, text: Any, label: Any) -> Iterator[Row]:
     """The questions of SQuAD's file, or the rows of another."""
     content = path.read_text(encoding).strip()
-    try:
-        whole = json.loads(content)
-    except ValueError:
-        whole = None
+    whole = _whole(content)
     if isinstance(whole, Mapping) and "data" in whole:
         yield from _squad(whole["data"], path)
         return
@@ -386,6 +383,23 @@ def _json_rows(path: Path, encoding: str, text: Any, label: Any) -> Iterator[Row
         if "column must be in the table" not in str(error):
             raise
         raise ValueError(f"{_LAYOUT} {error}") from error
+
+
+def squad_pairs(path: str, encoding: str | None = None) -> list[tuple[Any, Any]] | None:
+    """The questions of a file of SQuAD's with their contexts; None of another file."""
+    files, _ = find_files(path)
+    content = _whole(files[0].read_text(choose_encoding(files[0], encoding, {})))
+    if len(files) > 1 or not isinstance(content, Mapping) or "data" not in content:
+        return None
+    return [(row.question, row.context) for row in _squad(content["data"], files[0])]
+
+
+def _whole(content: str) -> Any:
+    """JSON, or None of what is none, such as lines of it."""
+    try:
+        return json.loads(content)
+    except ValueError:
+        return None
 
 
 def _squad(articles: Any, path: Path) -> Iterator[Row]:

@@ -19,7 +19,7 @@ import pandas as pd
 from pandas.api.types import infer_dtype, is_list_like
 
 from keras_seqzoo.checks import warn
-from keras_seqzoo.data.answers import answer_frame, read_answers, read_written
+from keras_seqzoo.data.answers import TEXTS, answer_frame, read_answers, read_written
 from keras_seqzoo.data.naming import Naming, checked_names, fractions, label_numbers
 from keras_seqzoo.data.reading import NUMBER, shorten
 from keras_seqzoo.data.splitting import spread_parts, stratified_parts
@@ -45,6 +45,7 @@ class Target(ABC):
     # Where texts and answers come together: a frame of `text` (and `text_pair`) and `label` of what
     # `read_table` was given, and of texts and labels.
     read: ClassVar[Callable[..., pd.DataFrame] | None] = None
+    texts: ClassVar[tuple[str, ...]] = ("text",)  # the usual names of its columns of texts
     pair_up: ClassVar[Callable[..., pd.DataFrame] | None] = None
 
     def __post_init__(self) -> None:
@@ -515,6 +516,7 @@ class Answers(Target):
     dtype = "string"
     shape = ()
     read = staticmethod(read_answers)
+    texts = TEXTS
     pair_up = staticmethod(answer_frame)
 
     @property

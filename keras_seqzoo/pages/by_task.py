@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from keras_seqzoo.pages.answers import ANSWERS
 from keras_seqzoo.pages.classes import CLASSES
 from keras_seqzoo.pages.forecasts import FORECASTS
 from keras_seqzoo.pages.labels import LABELS
@@ -17,6 +18,7 @@ BY_TASK: dict[str, Sections] = {
     "regress": NUMBERS,
     "forecast": FORECASTS,
     "tag": TAGS,
+    "answer": ANSWERS,
 }
 
 

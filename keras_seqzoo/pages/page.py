@@ -215,7 +215,7 @@ def _mistake(
         "place": place,
         "texts": texts,
         "said": sections.verdict(report, row),
-        "marked": sections.marked(report, row, texts[0]) if texts else "",
+        "marked": sections.marked(report, row, *texts) if texts else "",
         "explanation": explanation,
         "highlighted": highlight(explanation) if explanation else "",
     }

@@ -52,7 +52,7 @@ def _unsaid(report: Scores, row: int) -> list[Said]:
     return []
 
 
-def _unmarked(report: Scores, row: int, text: str) -> Markup:
+def _unmarked(report: Scores, row: int, *texts: str) -> Markup:
     return Markup()
 
 
@@ -72,7 +72,7 @@ class Sections:
         drawings: by the id of the section, which is the name of the files, too.
         context: of `results, labels` what else the template shows.
         verdict: of a report and a row of it what was said, and what is true.
-        marked: of a report, a row and its text the text with what was said in it; "" for none.
+        marked: of a report, a row and its texts these with what was said in them; "" for none.
         mistakes: heading of the worst answers.
         about_one: of `results`, their leaderboard and `label` the sentences about a model that
             stands alone.
@@ -85,6 +85,6 @@ class Sections:
     drawings: Mapping[str, Drawing] = field(default_factory=dict)
     context: Callable[[Results, Sequence[str]], dict[str, Any]] = _nothing
     verdict: Callable[[Scores, int], list[Said]] = _unsaid
-    marked: Callable[[Scores, int, str], Markup] = _unmarked
+    marked: Callable[..., Markup] = _unmarked
     mistakes: str = "Worst answers"
     about_one: Callable[[Results, pd.DataFrame, str], list[Markup]] = _untold
