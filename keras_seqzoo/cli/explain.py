@@ -43,7 +43,8 @@ def explain_command(
         str | None,
         typer.Option(
             metavar="START:END",
-            help="The piece of one text to explain, by its characters, for a model that tags.",
+            help="The piece of one text to explain, by its characters, for a model that tags; or "
+            "the answer in one context.",
         ),
     ] = None,
     unit: Annotated[str, typer.Option(help="'word', or 'token' for the model's own.")] = "word",

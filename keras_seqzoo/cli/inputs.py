@@ -264,7 +264,7 @@ def _lines(file: BinaryIO, name: str, encoding: str | None) -> Iterator[Block]:
     return _blocks(text_lines(file, name, encoding), 1 if file.isatty() else _CHUNK)
 
 
-def _blocks(texts: Iterable[str], size: int) -> Iterator[Block]:
+def _blocks(texts: Iterable[Any], size: int) -> Iterator[Block]:
     remaining: Any = iter(texts)
     while block := list(islice(remaining, size)):
         yield block, _frame(block)

@@ -77,9 +77,9 @@ class NoAnswer:
 class SharedWords(NoAnswer):
     """The sentence that shares the most words with the question, rare ones counting more.
 
-    A word counts by the logarithm of the share of training contexts that have it, with its sign
-    turned. Below a share of the question's words, which is chosen on the validation rows, there is
-    no answer.
+    A word counts by the share of training contexts that have it, as in scikit-learn's
+    `TfidfTransformer`. Below a share of the question's words, which is chosen on the validation
+    rows, there is no answer.
     """
 
     name = "shared_words"
@@ -136,7 +136,7 @@ class SharedWords(NoAnswer):
         return super().told(context, start, end, probability)
 
     def _weight(self, word: str) -> float:
-        return float(np.log((1 + self.contexts) / (1 + self.found[word])))
+        return 1 + float(np.log((1 + self.contexts) / (1 + self.found[word])))
 
     def count_params(self) -> int:
         """Number of words."""

@@ -81,8 +81,9 @@ def explain(
         target: the class, label or number to explain, or one a text; by default the likeliest
             class or label, and the first number.
         span: for a tagger and one text the piece to explain, as `predict` returned it or as
-            `(start, end)` in characters; by default the surest piece of the type `target`. Where
-            words are left out, a piece with one of its words is still the piece.
+            `(start, end)` in characters; by default the surest piece of the type `target`. For one
+            question and its context the answer; by default any answer there is then. Where words
+            are left out, a piece with one of its words is still the piece.
         unit: `"word"` for the words and signs of the text, the same for all models, or `"token"`
             for what the model's preprocessor cuts it into.
         samples: most random orders of `"shapley"`, at least 4.

@@ -1,4 +1,4 @@
-"""One piece of a text, such as one name of several, as what a tagger is asked about."""
+"""One piece of a text, such as one name of several, as what a model is asked about."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from keras_seqzoo.tasks.classify import task_of
 
 
 class OnePiece:
-    """A tagger of which only what it says of some words is heard.
+    """A model that finds pieces, of which only what it says of some words is heard.
 
     Where words of the text are left out, the piece is what has one of its words, and its type.
 
     Args:
-        model: a tagger, or an export of one.
-        questions: the text.
+        model: a tagger or a model that answers from contexts, or an export of one.
+        questions: the text, or the question and its context.
         span: the piece, as `predict` returns it, or its first character and the one behind its
             last; then the first piece of the answer that it touches is taken.
 
@@ -31,17 +31,17 @@ class OnePiece:
 
     def __init__(self, model: Any, questions: Sequence[Question], span: Any):
         task = task_of(model)
-        if task is None or task.name != "tag":
-            raise ValueError(
-                "`span` is one of the pieces that a tagger finds. Leave it out for other models. "
-                f"Received: span={span!r}, a {type(model).__name__}"
-            )
         if len(questions) != 1:
             raise ValueError(
                 f"`span` is a piece of one text. Received: span={span!r}, {len(questions)} texts"
             )
         start, end = _ends(span)
-        pieces = model.predict(list(questions), verbose=0)[0]
+        pieces = None if task is None else task.pieces(model.predict(list(questions), verbose=0)[0])
+        if task is None or pieces is None:
+            raise ValueError(
+                "`span` is one of the pieces that a tagger finds, or an answer in its context. "
+                f"Leave it out for other models. Received: span={span!r}, a {type(model).__name__}"
+            )
         found = [p for p in pieces if p["start"] < end and start < p["end"]]
         if not found:
             there = ", ".join(f"{p['text']!r} ({p['start']}, {p['end']})" for p in pieces)
@@ -58,13 +58,16 @@ class OnePiece:
         return getattr(self._model, name)
 
     def predict(self, texts: Any, **options: Any) -> Any:
-        """The tagger's answer, without all that is not the piece."""
+        """The model's answer, without all that is not the piece."""
         answers = self._model.predict(texts, **options)
         made = np.empty(len(answers), object)
         for place, row in enumerate(answers):
-            made[place] = [
-                p for p in row if p["label"] == self.target and self._words & _words(p["text"])
+            kept = [
+                p
+                for p in self.task.pieces(row) or ()
+                if p["label"] == self.target and self._words & _words(p["text"])
             ]
+            made[place] = self.task.of_pieces(row, kept)
         return made
 
 

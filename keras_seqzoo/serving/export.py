@@ -60,6 +60,7 @@ def export_model(
     | | `regress` | `value`: float32 `(batch,)`; of several numbers `values`: float32 `(batch, numbers)` |
     | | `forecast` | `forecast`: float32 `(batch, horizon, columns)`, of `values`: float32 `(batch, window, columns)`; classes of series as `classify` |
     | | `tag` | `label`, `text`: string, `start`, `end`, `start_byte`, `end_byte`: int32, `probability`: float32, `(batch, most pieces of a text)`, with `""`, -1 and 0 after the last one |
+    | | `answer` | `answer`: string, `start`, `end`, `start_byte`, `end_byte`: int32, of the context, which is `text_pair`, `""` and -1 for none; `probability`, `no_answer`: float32, `(batch,)` each |
     | | `embed` | `embedding`: float32 `(batch, hidden)` |
     | | `generate` | `text`, `generated`: string `(batch,)`, all and what was written; also named `generate` |
     | | `fill_mask` | `token`: string, `probability`: float32, `(batch, most masks of a text, top_k)`, with `""` and 0 after the last mask |
@@ -67,8 +68,8 @@ def export_model(
     | `regress` | `regress` of one number | `outputs`: float32 `(batch,)`, as its Regress API has it |
     | `spans` | `tag` | the same, `(pieces,)` each, and `row_splits`: int64 `(batch + 1,)` |
     | `masks` | `fill_mask` | the same, `(masks, top_k)` each, and `row_splits`: int64 `(batch + 1,)` |
-    | `tokens` | all of texts but `generate`, `tag`, `fill_mask` | as `serving_default` |
-    | `embed` | all of texts but `generate`, `prompt`, `tag`, `fill_mask` | `embedding`: float32 `(batch, hidden)`, what the head reads |
+    | `tokens` | all of texts but `answer`, `generate`, `tag`, `fill_mask` | as `serving_default` |
+    | `embed` | all of texts but `answer`, `generate`, `prompt`, `tag`, `fill_mask` | `embedding`: float32 `(batch, hidden)`, what the head reads |
 
     `classify` and `regress` take `inputs`: serialised `tf.Example`s with the string features `text`
     and, for pairs, `text_pair`; `tokens` takes `token_ids`, `padding_mask` and `segment_ids`: int32

@@ -255,6 +255,15 @@ class Answer(Task):
         ]
         return np.array(rows, np.float64).reshape(-1, 2)
 
+    def pieces(self, output: Any) -> list[dict[str, Any]]:
+        """The answer, if there is one."""
+        said = {"label": self.names[0], "text": output["answer"], **output}
+        return [said] if output["answer"] else []
+
+    def of_pieces(self, output: Any, pieces: list[dict[str, Any]]) -> Any:
+        """The answer, or none."""
+        return output if pieces else {**output, "answer": "", "start": -1, "end": -1}
+
     def said(self, outputs: npt.NDArray[Any]) -> str:
         """Whether there is an answer."""
         return str(self.names[0] if outputs[0] else self.names[1])
@@ -440,19 +449,21 @@ class Answerer(PlacedModel):
         """Answers labelled rows, whatever the threshold.
 
         Args:
-            data: batches `(features, answers, …)`, as `fit` validates on.
+            data: batches `(features, answers, …)`, as `fit` validates on, or one of them.
             steps: batches to read; all if None.
 
         Returns:
             What `best_threshold` takes; F1 is that of characters.
         """
         margins, scores, has = [], [], []
-        for features, labels, *_ in islice(iter(data), steps):
+        _, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
+        batches = iter(data) if labels is None else [data]
+        for features, labels, *_ in islice(batches, steps):
             best = self._found(features)
             margins += (best.answer - best.nothing).numpy().tolist()
             said = zip(best.starts.numpy().tolist(), best.ends.numpy().tolist(), strict=True)
             for (start, end), true in zip(
-                said, self._task.target.spans(labels.numpy()), strict=True
+                said, self._task.target.spans(np.asarray(labels)), strict=True
             ):
                 shared = [
                     2 * max(0, min(end, e) - max(start, s)) / (end - start + e - s)

@@ -363,6 +363,17 @@ class Task:
         """The numbers that explanations are about: `(rows, names)`."""
         return outputs
 
+    def pieces(self, output: Any) -> list[dict[str, Any]] | None:
+        """The pieces of a text that an answer to it is; None where answers are something else.
+
+        Each has `label`, which is one of `names`, `text`, and `start` and `end` in characters.
+        """
+        return None
+
+    def of_pieces(self, output: Any, pieces: list[dict[str, Any]]) -> Any:
+        """The answer that has these of its pieces alone."""
+        return pieces
+
     def chosen(self, outputs: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
         """Which of `names` is explained where nobody says, `(rows,)`: the likeliest.
 

@@ -237,6 +237,10 @@ class Tag(Task):
         ]
         return np.array(rows, np.float64).reshape(len(rows), len(self.names))
 
+    def pieces(self, output: Any) -> list[dict[str, Any]]:
+        """All of them."""
+        return list(output)
+
     def said(self, outputs: npt.NDArray[Any]) -> str:
         """The types that there are pieces of, in order."""
         return ", ".join(n for n, p in zip(self.names, outputs, strict=True) if p) or "nothing"

@@ -204,7 +204,7 @@ def test_other_files_are_held_to_the_target_of_the_first(tmp_path: Path) -> None
         (["--text", "one", "--label", "one"], "Text and label must be two columns"),
         (["--text", "one", "--label", "other", "--target", "number"], "pass --target class"),
         (["--text", "one", "--label", "other", "--label", "more"], "--target number for numbers"),
-        (["--text", "one", "--target", "numbers"], "must be 'class', 'labels', 'number' or 'tags'"),
+        (["--text", "one", "--target", "numbers"], "'number', 'tags' or 'answer'"),
         (["--text", "one", "--target", "number", "--label-sep", ","], "pass --target labels and"),
     ],
 )

@@ -156,6 +156,13 @@ def test_words_that_made_an_answer_are_explained(answerer: Any) -> None:
         assert found.target == "answer"
         words = dict(zip(found.tokens, found.scores, strict=True))
         assert max(words, key=words.__getitem__) in ("Rome", "where", "in", "lives", ".")
+        [answer] = asked.predict([pair])
+        [of_answer] = sz.explain(asked, [pair], span=answer)
+        words = dict(zip(of_answer.tokens, of_answer.scores, strict=True))
+        # Without it the answer is another, however sure.
+        assert words["Rome"] == pytest.approx(answer["probability"], abs=1e-4)
+    with pytest.raises(ValueError, match="must touch a piece"):
+        sz.explain(model, [pair], span=(0, 3))
 
 
 def test_windows_hold_all_of_a_context() -> None:
