@@ -151,33 +151,32 @@ def place(context: str, answer: str, start: int | None) -> tuple[Placed, str]:
     Raises:
         ValueError: it is not there, or several times, or part of a character.
     """
-    # Two words may have become one and the reverse, as in "service !".
-    signs = [re.escape(sign) for sign in answer if not sign.isspace()]
-    loose = re.compile(r"\s*".join(signs))
-    first = None if start is None else loose.match(context, start + _spaces_at(context, start))
-    done = "" if first and context.startswith(answer.strip(), first.start()) else "spaces"
-    if first is None:
-        exact = re.finditer(f"(?=({re.escape(answer.strip())}))", context)
-        spans = _whole_words(context, [match.span(1) for match in exact])
-        done = "" if start is None else "moved"
-        if not spans:
-            spans = _whole_words(context, [match.span() for match in loose.finditer(context)])
-            done = done or "spaces"
-        if len(spans) != 1:
-            often = f"is there {len(spans)} times" if spans else "is not there"
-            raise ValueError(
-                f"{shorten([answer])} {often}" + (start is not None) * f", not at {start}"
-            )
-        begin, end = spans[0]
+    if start is not None and context.startswith(answer, start):
+        (begin, end), done = (start, start + len(answer)), ""
     else:
-        begin, end = first.span()
+        (begin, end), done = _searched(context, answer.strip(), start)
     [(begin, end, _)] = checked_spans(context, [(begin, end, "answer")])
     return (begin, end, context[begin:end]), done
 
 
-def _spaces_at(context: str, start: int) -> int:
-    inside = context[start:]
-    return len(inside) - len(inside.lstrip())
+def _searched(context: str, answer: str, start: int | None) -> tuple[tuple[int, int], str]:
+    # Two words may have become one and the reverse, as in "service !".
+    loose = re.compile(r"\s*".join(re.escape(sign) for sign in answer if not sign.isspace()))
+    if start is not None:
+        inside = context[start:]
+        first = loose.match(context, start + len(inside) - len(inside.lstrip()))
+        if first is not None:
+            return first.span(), "" if first[0] == answer else "spaces"
+    exact = re.finditer(f"(?=({re.escape(answer)}))", context)
+    spans = _whole_words(context, [match.span(1) for match in exact])
+    done = "" if start is None else "moved"
+    if not spans:
+        spans = _whole_words(context, [match.span() for match in loose.finditer(context)])
+        done = done or "spaces"
+    if len(spans) != 1:
+        often = f"is there {len(spans)} times" if spans else "is not there"
+        raise ValueError(f"{shorten([answer])} {often}" + (start is not None) * f", not at {start}")
+    return spans[0], done
 
 
 def _whole_words(context: str, spans: Sequence[tuple[int, int]]) -> Sequence[tuple[int, int]]:

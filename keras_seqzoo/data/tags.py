@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -194,6 +195,12 @@ def _of_code_units(text: str, start: int, end: int, said: str) -> tuple[int, int
     return len(before), len(before) + len(said)
 
 
+@lru_cache(maxsize=4)
+def _bounds(text: str) -> frozenset[int]:
+    """Where characters as readers see them begin and end."""
+    return frozenset({0, *(cluster.end() for cluster in regex.finditer(r"\X", text))})
+
+
 def checked_spans(text: str, spans: Sequence[Span]) -> list[Span]:
     """Returns spans in order, without the spaces at their ends.
 
@@ -202,7 +209,6 @@ def checked_spans(text: str, spans: Sequence[Span]) -> list[Span]:
             them (Unicode's extended grapheme cluster), or over another.
     """
     found: list[Span] = []
-    bounds = None
     for start, end, kind in sorted(spans):
         said = f"Received: ({start}, {end}, {kind!r}) in a text of {len(text):,} characters,"
         if start >= end:
@@ -214,8 +220,7 @@ def checked_spans(text: str, spans: Sequence[Span]) -> list[Span]:
             raise ValueError(f"A span holds more than spaces. Correct or leave it out. {said}")
         start, end = end - len(inner.lstrip()), start + len(inner.rstrip())
         if not text.isascii():
-            if bounds is None:
-                bounds = {0, *(cluster.end() for cluster in regex.finditer(r"\X", text))}
+            bounds = _bounds(text)
             if start not in bounds or end not in bounds:
                 place = start if start not in bounds else end
                 raise ValueError(

@@ -183,6 +183,12 @@ def test_unsuitable_columns_are_refused(given: Any, said: str) -> None:
         sz.read_table(asked(start=20), target="answer", **given)
 
 
+def test_a_table_of_another_task_is_refused() -> None:
+    other = pd.DataFrame({"text": ["fine"], "label": ["pos"]})
+    with pytest.raises(ValueError, match="A question is asked about a context"):
+        sz.read_table(other, target="answer")
+
+
 def test_texts_without_contexts_are_refused() -> None:
     with pytest.raises(ValueError, match="Pass \\(questions, contexts\\)"):
         sz.TextTable.from_texts(["Who ?"], ["Bob"], target="answer")
