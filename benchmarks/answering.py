@@ -79,8 +79,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data/subjqa_restaurants"))
     parser.add_argument("--hub", type=Path, help="folder of minilm_L-6_H-384_A-12 and its words")
     parser.add_argument("--longest", type=int, help="most words of a review that is learnt from")
-    parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--rate", type=float, default=2e-4)
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--rate", type=float, default=3e-4)
     options = parser.parse_args()
     train, dev, test = (read(options.data / f"{part}.csv") for part in ("train", "dev", "test"))
     for name, rows in (("no_answer", dev), ("shared_words", dev), ("shared_words", None)):
@@ -104,7 +105,7 @@ def main() -> None:
         stride=192,
     )
     model.optimizer.learning_rate = options.rate
-    data = sz.make_dataset(train, model, batch_size=16, shuffle=True, seed=0)
+    data = sz.make_dataset(train, model, options.batch_size, shuffle=True, seed=0)
     held = sz.make_dataset(dev, model, batch_size=32, bucket=True)
     begun = time.monotonic()
     model.fit(data, epochs=options.epochs, verbose=0, callbacks=[KeepBest(held)])
