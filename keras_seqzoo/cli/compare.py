@@ -139,6 +139,11 @@ def compare_command(
     if save is not None:
         check_page_path(save / "report.html")
     o.target_for(reading.task, reading.target, reading.is_series)
+    if reading.is_running:
+        raise ValueError(
+            "Models are compared by their answers to labelled rows, and running text has none. "
+            f"Take another --task. Received: --task {reading.task}"
+        )
     say(f"Reading {data}", quiet)
     parts = reading.read_parts(
         data,

@@ -62,6 +62,12 @@ def test_what_cannot_be_trained_is_told(
     assert message in done.err
 
 
+def test_running_text_is_not_compared(command: Any, corpus: Path) -> None:
+    done = command("compare", corpus, "--task", "fill_mask", "--models", "bert_base")
+    assert done.code == 2
+    assert "answers to labelled rows" in done.err
+
+
 @pytest.mark.slow
 def test_from_a_text_to_filled_masks(command: Any, corpus: Path, tmp_path: Path) -> None:
     small = ["num_layers=1", "num_heads=2", "hidden_dim=16", "intermediate_dim=32", "weights=none"]

@@ -24,17 +24,13 @@ VERSES = ["the film was good and the plot was clever", "the food was bad and the
 TEXTS = VERSES * 20
 DETECT = {"objective": "replaced_token_detection"}
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
-    "bert, next sentence": ("bert_base", {"next_sentence": True, "whole_words": True}),
-    "electra, detection": ("electra_small", DETECT),
-    "roberta, detection": ("roberta_base", {**DETECT, "generator_layers": 1, "generator_dim": 8}),
-    "distilbert": ("distilbert", {}),
+    "electra, detection, next sentence": ("electra_small", {**DETECT, "next_sentence": True}),
+    "roberta": ("roberta_base", {"whole_words": True}),
     "deberta, detection": (
         "deberta_v3_small",
-        {**DETECT, "vocabulary_size": 60, "sequence_length": 64},
+        {**DETECT, "vocabulary_size": 60, "sequence_length": 64, "generator_layers": 1},
     ),
 }
-# The others have the same graph behind their scores.
-SERVED = ("bert, next sentence", "roberta, detection", "deberta, detection")
 
 
 def build(name: str, **options: Any) -> Any:
@@ -231,7 +227,7 @@ def test_every_kind_is_saved_and_served(kind: str, tmp_path: Path) -> None:
         classifier.encoder.get_weights(), model.encoder.get_weights(), strict=True
     ):
         np.testing.assert_array_equal(ours, theirs)
-    if kind in SERVED:
+    if not kind.startswith("deberta"):  # its scores come from the same graph
         assert_served_alike(model, texts, expected, tmp_path)
 
 
