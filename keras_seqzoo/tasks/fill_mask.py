@@ -542,7 +542,7 @@ class MaskFiller(TextModel):
         """Fills masks: an object array `(rows,)` of lists of lists, see `FillMask`.
 
         Args:
-            x: texts with the mask token in each; or a `TextTable` of such.
+            x: texts with the mask token in each; a `TextTable`, or a dataset of batches of such.
             batch_size: texts a batch; 32 by default.
             verbose: not used.
             **kwargs: not used.
@@ -560,6 +560,9 @@ class MaskFiller(TextModel):
             >>> len(tokens), type(tokens[0][0])
             (5, <class 'str'>)
         """
+        if isinstance(x, tf.data.Dataset):
+            parts = [batch[0] if isinstance(batch, tuple) else batch for batch in x]
+            x = tf.concat(parts, 0) if parts else []
         texts = self.preprocessor.as_inputs(x.texts if isinstance(x, TextTable) else x)
         mask = self.mask.text.encode()
         counts = [text.count(mask) for text in texts.numpy().tolist()]

@@ -76,7 +76,9 @@ def test_fills_masks(learnt: Any) -> None:
     assert 0.3 < sum(chances) <= 1.0001
     assert learnt.predict([]).shape == (0,)
     table = sz.TextTable.from_texts(asked(learnt))
-    assert_alike(learnt.predict(table), [first, second])
+    batches = tf.data.Dataset.from_tensor_slices(asked(learnt)).batch(1)
+    for given in (table, batches):
+        assert_alike(learnt.predict(given), [first, second])
     [only] = learnt.predict(asked(learnt)[1:])
     assert_alike([only], [second])
 
