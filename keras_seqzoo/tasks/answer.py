@@ -479,9 +479,14 @@ class Answerer(PlacedModel):
 
 
 def _first_answers(labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Where the first answer of each row stands, of what a table encodes; -1 for none."""
+    """Where the first answer of each row stands, of what a table encodes; -1 for none.
+
+    A replica without a row of a batch has a row of "".
+    """
     places = []
     for pattern in (r"(?s)^\[\[(\d+), .*$", r"(?s)^\[\[\d+, (\d+), .*$"):
         found = tf.strings.regex_replace(labels, pattern, r"\1")
-        places.append(tf.strings.to_number(tf.where(labels == "[]", "-1", found), tf.int32))
+        places.append(
+            tf.strings.to_number(tf.where(tf.strings.length(labels) < 3, "-1", found), tf.int32)
+        )
     return places[0], places[1]

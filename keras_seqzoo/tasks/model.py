@@ -718,7 +718,10 @@ class TextModel(DistributedModel):
                 f"{wanted} and labels. Batch it first, dataset.batch(32), or map its elements to "
                 f"such pairs. Received: element_spec={spec}"
             )
-        is_named = any(getattr(part, "dtype", None) == tf.string for part in rest[:1])
+        # What `make_dataset` has made is encoded.
+        is_named = not hasattr(dataset, "passes") and any(
+            getattr(part, "dtype", None) == tf.string for part in rest[:1]
+        )
         encodes = labelled and rest and (has_texts or is_named)
         if not has_texts and not encodes:
             return dataset

@@ -128,7 +128,9 @@ def _with_a_row(x: Any, y: Any, weight: Any) -> tuple[Any, Any, Any, tf.Tensor]:
         # It may lack tokens too: then it gets one.
         lacks = [tf.cast(tf.shape(value)[axis] == 0, tf.int32) for axis in range(value.shape.rank)]
         ends = [[0, missing], *([0, lack * missing] for lack in lacks[1:])]
-        filled = tf.pad(value, ends, constant_values=tf.cast(content, value.dtype))
+        of_strings = value.dtype == tf.string
+        given = tf.constant("") if of_strings else tf.cast(content, value.dtype)
+        filled = tf.pad(value, ends, constant_values=given)
         filled.set_shape([None] * value.shape.rank)
         return filled
 
