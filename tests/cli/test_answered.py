@@ -21,7 +21,7 @@ SMALL = ["-m", "gru", "-o", "units=16", "-o", "embedding_dim=16", "-o", "dropout
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("answered") / "rows.json"
     paragraphs = []
-    for i in range(40):
+    for i in range(160):
         name, place = ("Ann", "Bob")[i % 2], ("Rome", "Oslo")[i // 2 % 2]
         asked = [("who ?", name, 4), ("where ?", place, 17), ("why ?", "", 0)][i % 3]
         answers = [{"text": asked[1], "answer_start": asked[2]}] if asked[1] else []
@@ -34,16 +34,17 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 def test_from_squad_s_file_to_answers(command: Any, data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    more = ["--valid", "0.2", "--test", "0.2", "--epochs", "25", "--learning-rate", "0.02"]
+    more = ["--valid", "0.1", "--test", "0.1", "--epochs", "20", "--learning-rate", "0.02"]
+    more += ["--batch-size", "16", "--patience", "0"]
     done = command("train", data, "--task", "answer", *SMALL, *more, "--out", out)
     assert done.code == 0, done.err
-    assert "answers: answer 16, no answer 8" in done.err
+    assert "128 pairs to train on (answers: answer " in done.err
     assert json.loads((out / "1.json").read_text())["test"]["f1"] > 0.8
     assert "The sentence with the most words of the question, fitted on the same rows" in done.err
 
     done = command("evaluate", out, data, "-q", "--format", "json")
     assert done.code == 0, done.err
-    assert json.loads(done.out)["per_kind"]["answer"]["support"] == 27
+    assert json.loads(done.out)["per_kind"]["answer"]["support"] == 107
 
     asked = ["who ?", "yes Ann lives in Rome 3"]
     done = command("predict", out, *asked)
@@ -52,7 +53,7 @@ def test_from_squad_s_file_to_answers(command: Any, data: Path, tmp_path: Path) 
     assert (record["text"], record["text_pair"]) == tuple(asked)
     assert (record["answer"], record["start"], record["end"]) == ("Ann", 4, 7)
     done = command("predict", out, "-i", data, "-q", "--format", "csv")
-    assert len(done.out.splitlines()) == 41
+    assert len(done.out.splitlines()) == 161
     assert done.out.startswith("text,text_pair,answer,start,end,probability,no_answer")
     (tmp_path / "t.csv").write_text("q,c\nwho ?,yes Bob lives in Oslo 1\n")
     done = command("predict", out, "-i", tmp_path / "t.csv", "--text", "q", "--text", "c", "-q")
