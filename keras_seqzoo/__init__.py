@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from keras_seqzoo.data.series import SeriesTable, read_series
     from keras_seqzoo.data.stream import TextStream
     from keras_seqzoo.data.table import TextTable, read_table, stream_table
+    from keras_seqzoo.evaluation.suspects import most_uncertain, suspects
     from keras_seqzoo.explanation.counterfactual import counterfactual
     from keras_seqzoo.explanation.explain import explain
     from keras_seqzoo.explanation.explanation import Explanation
@@ -73,6 +74,8 @@ _homes = {
     "Explanations": "explanation.explanations",
     "explain_steps": "explanation.steps",
     "faithfulness": "explanation.faithfulness",
+    "most_uncertain": "evaluation.suspects",
+    "suspects": "evaluation.suspects",
     "Report": "reports.report",
     "evaluate": "reports.report",
     "Recovery": "training.recovery",
@@ -114,10 +117,12 @@ __all__ = [
     "list_tasks",
     "make_dataset",
     "model_card",
+    "most_uncertain",
     "read_series",
     "read_table",
     "register",
     "stream_table",
+    "suspects",
 ]
 
 

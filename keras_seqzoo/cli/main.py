@@ -9,6 +9,7 @@ import typer
 
 from keras_seqzoo.cli import (
     audit,
+    check,
     compare,
     evaluate,
     explain,
@@ -36,6 +37,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("list", cls=Command)(listing.list_command)
+app.command("check", cls=Command)(check.check_command)
 app.command("train", cls=Command, epilog=listing.options_help())(train.train_command)
 app.command("launch", cls=Command, context_settings={"ignore_unknown_options": True})(
     launch.launch_command
