@@ -125,6 +125,7 @@ def train_model(recipe: Recipe, hub: Path, parts: Split, seed: int) -> tuple[sz.
         validation_data=sz.make_dataset(valid, model, 64),
         epochs=recipe.epochs,
         callbacks=training_callbacks(patience=recipe.patience),
+        calibrate=True,
         verbose=0,
     )
     return sz.evaluate(model, test), time.monotonic() - begun, len(history.epoch)

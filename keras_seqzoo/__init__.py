@@ -148,6 +148,7 @@ _CLASSES = (
     "layers.pooling",
     "layers.recurrent",
     "layers.tags",
+    "layers.temperature",
     "layers.thresholds",
     "preprocessing.bytepair",
     "preprocessing.hub",

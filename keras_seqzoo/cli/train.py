@@ -298,6 +298,7 @@ def _fit(
             epochs=epochs,
             class_weight=class_weight,
             callbacks=callbacks + ([] if quiet else [progress]),
+            calibrate=len(valid) > 0,
             verbose=0,
         ).history
     except KeyboardInterrupt:

@@ -92,6 +92,7 @@ def train_once(
         validation_data=make_dataset(valid, model, 256, cache=ids),
         epochs=chosen["epochs"],
         callbacks=callbacks,
+        calibrate=True,
         verbose=0,
     ).history
     seconds = time.monotonic() - begun

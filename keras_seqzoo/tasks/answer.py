@@ -156,7 +156,7 @@ class Answer(Task):
         """The task with the threshold of the model."""
         return replace(self, threshold=float(model.get_layer("logits").threshold.numpy()))
 
-    def after_fit(self, model: Any, validation: Any, steps: int | None) -> None:
+    def after_fit(self, model: Any, validation: Any, steps: int | None, calibrate: bool) -> None:
         """Chooses the threshold on the validation rows."""
         model.get_layer("logits").threshold.assign(
             best_threshold(*model.found_in(validation, steps))

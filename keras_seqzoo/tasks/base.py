@@ -245,13 +245,19 @@ class Task:
         """The task with what a model's weights tell of its answers."""
         return self
 
-    def after_fit(self, model: TextModel, validation: Any, steps: int | None) -> None:
+    def before_fit(self, model: TextModel) -> None:
+        """Takes back what `after_fit` has set, where training would feel it."""
+
+    def after_fit(
+        self, model: TextModel, validation: Any, steps: int | None, calibrate: bool
+    ) -> None:
         """Sets what a task learns of the validation rows; most learn nothing.
 
         Args:
             model: trained.
             validation: the dataset or arrays that `fit` validated on.
             steps: of the dataset that it read; all if None.
+            calibrate: whether it shall be as sure as these rows say.
         """
 
     def learn(self, labels: Any, outputs: Any) -> Task:

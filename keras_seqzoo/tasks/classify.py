@@ -13,11 +13,13 @@ from sklearn import metrics
 
 from keras_seqzoo.data.naming import label_numbers
 from keras_seqzoo.data.targets import OneOf
-from keras_seqzoo.metrics.statistics import calibration_error, intervals
+from keras_seqzoo.metrics.statistics import best_temperature, calibration_error, intervals
 from keras_seqzoo.tasks.base import Head, Metric, Task
 
 if TYPE_CHECKING:
     import tensorflow as tf
+
+    from keras_seqzoo.tasks.model import TextModel
 
 
 class Classify(Task):
@@ -79,9 +81,21 @@ class Classify(Task):
 
     def output(self, logits: Any) -> Any:
         """Softmax, float32 whatever the encoder's precision, so that probabilities sum to 1."""
-        import keras
+        from keras_seqzoo.layers.temperature import ClassProbabilities
 
-        return keras.layers.Softmax(dtype="float32", name="probabilities")(logits)
+        return ClassProbabilities(dtype="float32", name="probabilities")(logits)
+
+    def before_fit(self, model: TextModel) -> None:
+        """Learns at temperature 1."""
+        model.get_layer("probabilities").temperature.assign(1.0)
+
+    def after_fit(
+        self, model: TextModel, validation: Any, steps: int | None, calibrate: bool
+    ) -> None:
+        """If asked, makes the model as sure as the validation rows say."""
+        if calibrate:
+            found = best_temperature(*model.answers_to(validation, steps))
+            model.get_layer("probabilities").temperature.assign(found)
 
     def training(self) -> dict[str, Any]:
         """Cross-entropy, and the accuracy."""

@@ -127,7 +127,9 @@ class Label(Task):
         layer = model.get_layer("probabilities")
         return replace(self, thresholds=tuple(map(float, layer.thresholds.numpy())))
 
-    def after_fit(self, model: TextModel, validation: Any, steps: int | None) -> None:
+    def after_fit(
+        self, model: TextModel, validation: Any, steps: int | None, calibrate: bool
+    ) -> None:
         """Chooses the thresholds on the validation rows."""
         learnt = self.learn(*model.answers_to(validation, steps))
         model.get_layer("probabilities").thresholds.assign(learnt.thresholds)

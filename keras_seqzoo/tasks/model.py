@@ -250,6 +250,7 @@ class TextModel(DistributedModel):
         shuffle: bool = True,
         class_weight: Any = None,
         sample_weight: Any = None,
+        calibrate: bool = False,
         **kwargs: Any,
     ) -> keras.callbacks.History:
         """Trains the model; `keras.Model.fit` that also takes raw text.
@@ -270,10 +271,18 @@ class TextModel(DistributedModel):
             class_weight: weight of each class in the loss, by name or label number; or
                 `"balanced"`, by which each class counts the same.
             sample_weight: weight of each row in the loss.
+            calibrate: whether the probabilities of a classifier become as sure as the validation
+                rows say, once it is trained (temperature scaling, see
+                `metrics.statistics.best_temperature`): no answer changes, and the loss of these
+                rows is then another than the history's. The command and `compare` do that. Tasks
+                without classes have nothing to calibrate.
             **kwargs: the further arguments of `keras.Model.fit`.
 
         Returns:
             The `keras.callbacks.History`.
+
+        Raises:
+            ValueError: `calibrate` without validation rows, or what Keras says.
         """
         for layer in self.encoder.layers:
             if getattr(layer, "lora_rank", None):
@@ -290,6 +299,12 @@ class TextModel(DistributedModel):
                 )
         else:
             validation_data = self._validation_data(validation_data, batch_size)
+        if calibrate and validation_data is None:
+            raise ValueError(
+                "Probabilities are calibrated on rows that the model does not learn. Pass "
+                "validation_data or, with arrays or texts, validation_split. "
+                "Received: calibrate=True"
+            )
         class_weight = self._task.encode_class_weight(class_weight, y)
         if is_text(x):
             x = self._text_dataset(x, y, sample_weight, batch_size, shuffle)
@@ -299,6 +314,7 @@ class TextModel(DistributedModel):
         if any(isinstance(layer, LateEmbedding) for layer in self.encoder.layers):
             callbacks = _joined(Later(), callbacks)
         callbacks, self._scheduler = self._with_schedule(callbacks)
+        self._task.before_fit(self)
         try:
             history = super().fit(
                 x,
@@ -320,7 +336,7 @@ class TextModel(DistributedModel):
                 self._scheduler.put_back()
             self._scheduler = None
         if validation_data is not None:
-            self._task.after_fit(self, validation_data, kwargs.get("validation_steps"))
+            self._task.after_fit(self, validation_data, kwargs.get("validation_steps"), calibrate)
         return history
 
     def evaluate(

@@ -306,3 +306,19 @@ class TestBlocks:
         blocks = np.repeat(np.arange(12), 5)
         better = np.random.default_rng(0).normal(1, 0.5, 60)
         assert metrics.paired_tests([better], blocks=blocks)[0] < 0.01
+
+
+def test_the_temperature_of_least_log_loss() -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=(4000, 3)) * 2
+    labels = (scores + rng.gumbel(size=scores.shape)).argmax(axis=1)  # as sure as their softmax
+
+    def softmax(values: Any) -> Any:
+        return np.exp(values) / np.exp(values).sum(axis=1, keepdims=True)
+
+    for sharper in (0.5, 1, 4):
+        found = metrics.best_temperature(labels, softmax(scores * sharper))
+        assert found == pytest.approx(sharper, rel=0.1)
+    assert metrics.best_temperature(np.eye(3)[labels], softmax(scores)) == pytest.approx(1, rel=0.1)
+    few = metrics.best_temperature([0, 1], [[0.9, 0.1], [0.1, 0.9]])
+    assert 0.5 < few < 1  # two rows that are right make no model certain

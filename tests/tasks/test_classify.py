@@ -13,8 +13,11 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 from samples import NEGATIVE, POSITIVE
+from sklearn.metrics import log_loss
 
 import keras_seqzoo as sz
+from keras_seqzoo.metrics.statistics import best_temperature
+from keras_seqzoo.serving.saved import SavedPredictor
 
 TEXTS = POSITIVE + NEGATIVE
 NAMES = ["positive"] * 8 + ["negative"] * 8
@@ -413,3 +416,36 @@ def test_xla_may_compile_it(tiny_table: Any, name: str) -> None:
     model.compile(keras.optimizers.SGD(0.0), loss, jit_compile=True)
     model.fit(tiny_table, batch_size=16, verbose=0)
     np.testing.assert_allclose(model.predict(TEXTS, verbose=0), before, atol=1e-5)
+
+
+def test_calibration_changes_how_sure_a_model_is_and_no_answer(tmp_path: Path) -> None:
+    """Labels of noise: whoever learns them by heart is too sure of other rows."""
+    rng = np.random.default_rng(0)
+    texts = [" ".join(rng.choice(list("abcdefgh"), 4)) for _ in range(120)]
+    labels = rng.choice(["x", "y"], 120).tolist()
+    keras.utils.set_random_seed(0)
+    train = sz.TextTable.from_texts(texts[:40], labels[:40], ["x", "y"])
+    valid = sz.TextTable.from_texts(texts[40:], labels[40:], ["x", "y"])
+    model = sz.build_model("gru", train, units=16, embedding_dim=16, dropout=0.0)
+    model.optimizer.learning_rate = 0.05
+    layer = model.get_layer("probabilities")
+    model.fit(train, validation_data=valid, epochs=15, verbose=0)
+    assert float(layer.temperature) == 1
+    plain = model.predict(valid.texts, verbose=0)
+    answers = model.answers_to(sz.make_dataset(valid, model, 40))
+    layer.temperature.assign(best_temperature(*answers))
+    assert float(layer.temperature) > 1.5
+    sure = model.predict(valid.texts, verbose=0)
+    np.testing.assert_array_equal(sure.argmax(axis=1), plain.argmax(axis=1))
+    assert sz.evaluate(model, valid).log_loss < 0.8 < log_loss(valid.labels, plain)
+    model.save(tmp_path / "model.keras")
+    for again in (
+        keras.saving.load_model(tmp_path / "model.keras"),
+        SavedPredictor(sz.export_model(model, tmp_path / "served")),
+    ):
+        np.testing.assert_allclose(again.predict(valid.texts, verbose=0), sure, atol=1e-6)
+    model.optimizer.learning_rate = 0.0
+    model.fit(train, validation_data=valid, epochs=1, calibrate=True, verbose=0)  # from 1 again
+    np.testing.assert_allclose(model.predict(valid.texts, verbose=0), sure, atol=1e-5)
+    with pytest.raises(ValueError, match="rows that the model does not learn"):
+        model.fit(train, calibrate=True, verbose=0)
