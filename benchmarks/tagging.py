@@ -81,7 +81,7 @@ def main() -> None:
     if options.hub:
         words = options.hub / "bert_en_uncased_preprocess_3"
         given = {"preprocessor": str(words), "sequence_length": 128}
-        models[str(options.hub / "minilm_L-6_H-384_A-12")] = {"epochs": 4, "rate": 3e-4, **given}
+        models[str(options.hub / "minilm_L-6_H-384_A-12")] = {"epochs": 5, "rate": 1e-4, **given}
     for name, settings in models.items():
         for seed in range(options.seeds):
             keras.utils.set_random_seed(seed)

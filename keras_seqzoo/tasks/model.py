@@ -466,11 +466,13 @@ class TextModel(DistributedModel):
             return np.asarray(y), np.asarray(super().predict(x, verbose=0))
         sized = isinstance(data, keras.utils.PyDataset)
         batches = (data[i] for i in range(data.num_batches)) if sized else iter(data)
+        # Keras would have each of several replicas answer the whole batch.
+        ask = self._answer_here if self._is_spread else super().predict_on_batch
         truth, outputs = [], []
         for batch in islice(batches, steps):
             features, targets, *_ = batch
             truth.append(np.asarray(targets))
-            outputs.append(np.asarray(super().predict_on_batch(features)))
+            outputs.append(np.asarray(ask(features)))
         return np.concatenate(truth), np.concatenate(outputs)
 
     def vectors(self, features: Any) -> Any:
