@@ -111,7 +111,7 @@ def suspects(
         ValueError: labels that are no classes, a class with one row, or a value out of its range.
 
     Example:
-        >>> table = TextTable.from_texts(["a fine film", "poor", "A fine film"], label=None)
+        >>> table = TextTable.from_texts(["a fine film", "poor", "A fine film"])
         >>> suspects(table).duplicates[["row", "like"]].to_numpy().tolist()
         [[2, 0]]
     """
