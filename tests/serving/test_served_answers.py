@@ -34,6 +34,7 @@ def answerer(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
     return model, folder
 
 
+@pytest.mark.slow
 def test_both_apis(answerer: Any) -> None:
     model, folder = answerer
     expected = model.predict(PAIRS)

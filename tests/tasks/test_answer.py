@@ -81,7 +81,7 @@ def test_learns_its_rows(answerer: Any) -> None:
 
 def hard() -> list[tuple[str, str]]:
     texts = [golden["text"] for golden in json.loads(GOLDENS.read_text("utf-8"))]
-    return HARD + [(question, text) for text in texts for question in ASKED[:1]]
+    return HARD + [(ASKED[0], text) for text in texts[::5]]  # all of them: test_tag
 
 
 def test_answers_are_the_very_characters(answerer: Any) -> None:
