@@ -168,7 +168,7 @@ def test_file_without_header(command: Any, tmp_path: Path) -> None:
 def test_list(command: Any) -> None:
     listed = command("list").out
     assert "bigru" in listed
-    assert "tasks: classify, label, regress, tag, forecast (by what the" in listed
+    assert "tasks: classify, label, regress, tag, answer, forecast (by what the" in listed
     shown = command("list", "bilstm").out.split()
     assert shown[shown.index("bidirectional") + 1] == "True"
     assert "units (64)" in " ".join(command("train", "--help").out.split())
