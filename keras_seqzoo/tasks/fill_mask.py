@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
@@ -16,14 +15,13 @@ from keras_seqzoo.batches.masking import Masking, cut_passages, masked_batches
 from keras_seqzoo.batches.packing import read_corpus
 from keras_seqzoo.batches.pipeline import LENGTH_MULTIPLE
 from keras_seqzoo.checks import check_positive, check_whole
-from keras_seqzoo.data.stream import TextStream
 from keras_seqzoo.data.table import TextTable
 from keras_seqzoo.decoding.transformer import backbone_of
 from keras_seqzoo.features import FEATURES
 from keras_seqzoo.hub.heads import masked_head
 from keras_seqzoo.layers.masking import Sampling, generator_of, put, token_scores
 from keras_seqzoo.options import option
-from keras_seqzoo.preprocessing.base import Preprocessor, is_text
+from keras_seqzoo.preprocessing.base import Preprocessor
 from keras_seqzoo.preprocessing.masks import (
     MaskToken,
     mask_of,
@@ -32,7 +30,7 @@ from keras_seqzoo.preprocessing.masks import (
     tokenize_masked,
 )
 from keras_seqzoo.tasks.base import Metric, Task
-from keras_seqzoo.tasks.model import ServingFunction, TextModel
+from keras_seqzoo.tasks.model import RunningTextModel, ServingFunction, as_rows
 
 if TYPE_CHECKING:
     from keras_seqzoo.encoders.parts import EncoderParts
@@ -114,11 +112,11 @@ class FillMask(Task):
 
     def as_outputs(self, outputs: Any) -> npt.NDArray[Any]:
         """An object array of lists."""
-        return _as_rows(outputs)
+        return as_rows(outputs)
 
     def outputs_of(self, answer: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
         """What `predict` returns, of what a server answered."""
-        return _as_rows(
+        return as_rows(
             [
                 [
                     [(t.decode("utf-8", "replace"), p) for t, p in zip(*one, strict=True)]
@@ -211,7 +209,7 @@ class Perplexity(keras.metrics.Mean):
 
 
 @keras.saving.register_keras_serializable("keras_seqzoo")
-class MaskFiller(TextModel):
+class MaskFiller(RunningTextModel):
     """A masked language model, whose `.keras` file is where other tasks may begin.
 
     Its outputs as a Keras model are a dict of `tokens`, the scores of the tokens at
@@ -243,6 +241,7 @@ class MaskFiller(TextModel):
     """
 
     arguments = (*(field.name for field in fields(Filling)), "dropout")
+    own_target = "the hidden tokens"
     pooling = "mean"
     poolings = ("pooled", "cls", "mean", "max")
     _task = FillMask()
@@ -586,30 +585,6 @@ class MaskFiller(TextModel):
                 )
         return answers
 
-    def _read(
-        self,
-        x: Any,
-        y: Any,
-        sample_weight: Any,
-        batch_size: int | None,
-        shuffle: bool = False,
-        labelled: bool = True,
-    ) -> tuple[Any, Any, Any]:
-        is_running = isinstance(x, (str, os.PathLike, TextTable, TextStream)) or is_text(x)
-        if not is_running or x is None:
-            return x, y, sample_weight
-        if y is not None or sample_weight is not None:
-            raise ValueError(
-                "Running text is its own target: the hidden tokens. Leave `y` and `sample_weight` "
-                f"out. Received: y of type {type(y).__name__}"
-            )
-        return self.own_dataset(x, batch_size or 32, shuffle), None, None
-
-    def _validation_data(self, data: Any, batch_size: int | None) -> Any:
-        if data is None or isinstance(data, tuple):
-            return super()._validation_data(data, batch_size)
-        return self._read(data, None, None, batch_size)[0]
-
 
 def _generator(
     encoder: keras.Model, width: int | None, layers: int | None, dropout: float
@@ -643,10 +618,3 @@ def _no_mask(mask: str, received: str) -> str:
         f"Write the mask token {mask!r} where a token is asked for, as in 'the film was {mask}.'. "
         f"Received: {received}"
     )
-
-
-def _as_rows(rows: Any) -> npt.NDArray[np.object_]:
-    made = np.empty(len(rows), object)
-    for place, row in enumerate(rows):
-        made[place] = row
-    return made

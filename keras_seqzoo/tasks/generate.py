@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ import tensorflow as tf
 
 from keras_seqzoo.batches.packing import pack_tokens, packed_batches, read_corpus
 from keras_seqzoo.checks import check_rate, check_whole
-from keras_seqzoo.data.stream import TextStream
 from keras_seqzoo.data.table import TextTable
 from keras_seqzoo.decoding.recurrent import RecurrentDecoding
 from keras_seqzoo.decoding.samplers import draws_one_by_one, make_sampler, sample_tokens, seed_of
@@ -36,7 +34,7 @@ from keras_seqzoo.features import FEATURES
 from keras_seqzoo.options import option
 from keras_seqzoo.preprocessing.base import Preprocessor, as_strings, is_text
 from keras_seqzoo.tasks.base import Task
-from keras_seqzoo.tasks.model import ServingFunction, TextModel
+from keras_seqzoo.tasks.model import RunningTextModel, ServingFunction
 
 if TYPE_CHECKING:
     from keras_seqzoo.encoders.parts import EncoderParts
@@ -123,7 +121,7 @@ TASK, OPTIONS = Generate, Writing
 
 
 @keras.saving.register_keras_serializable("keras_seqzoo")
-class TextGenerator(TextModel):
+class TextGenerator(RunningTextModel):
     """A causal language model: the scores of the next token at every token, and `generate`.
 
     Outputs logits, float32 `(batch, length, vocabulary)`. `fit` and `evaluate` take running text:
@@ -150,6 +148,7 @@ class TextGenerator(TextModel):
     pooling = "last"
     _task = Generate()
     arguments = ("sampler", "temperature", "max_length", "dropout")
+    own_target = "the next token"
     poolings = ("last", "mean", "max")
 
     def __init__(
@@ -383,30 +382,6 @@ class TextGenerator(TextModel):
         strings = {"text": tf.TensorSpec([None], tf.string)}
         function = ServingFunction(generate, strings)
         return {"serving_default": function, "generate": function}
-
-    def _read(
-        self,
-        x: Any,
-        y: Any,
-        sample_weight: Any,
-        batch_size: int | None,
-        shuffle: bool = False,
-        labelled: bool = True,
-    ) -> tuple[Any, Any, Any]:
-        is_running = isinstance(x, (str, os.PathLike, TextTable, TextStream)) or is_text(x)
-        if not is_running or x is None:
-            return x, y, sample_weight
-        if y is not None or sample_weight is not None:
-            raise ValueError(
-                "Running text is its own target: the next token. Leave `y` and `sample_weight` "
-                f"out. Received: y of type {type(y).__name__}"
-            )
-        return self.own_dataset(x, batch_size or 32, shuffle), None, None
-
-    def _validation_data(self, data: Any, batch_size: int | None) -> Any:
-        if isinstance(data, tuple):
-            return super()._validation_data(data, batch_size)
-        return None if data is None else self._read(data, None, None, batch_size)[0]
 
     def _limit(self, max_length: int | None) -> int:
         """The most tokens of a text: what is asked for, what the model was built with, or 64."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -9,10 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from itertools import chain, islice
 from types import GeneratorType, MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import keras
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from keras_seqzoo.batches.pipeline import (
@@ -789,6 +791,36 @@ class TextModel(DistributedModel):
         ).prefetch(1)
 
 
+class RunningTextModel(TextModel):
+    """A model that learns running text, which is its own target: a file, table, stream or texts."""
+
+    own_target: ClassVar[str]
+
+    def _read(
+        self,
+        x: Any,
+        y: Any,
+        sample_weight: Any,
+        batch_size: int | None,
+        shuffle: bool = False,
+        labelled: bool = True,
+    ) -> tuple[Any, Any, Any]:
+        is_running = isinstance(x, (str, os.PathLike, TextTable, TextStream)) or is_text(x)
+        if not is_running or x is None:
+            return x, y, sample_weight
+        if y is not None or sample_weight is not None:
+            raise ValueError(
+                f"Running text is its own target: {self.own_target}. Leave `y` and `sample_weight` "
+                f"out. Received: y of type {type(y).__name__}"
+            )
+        return self.own_dataset(x, batch_size or 32, shuffle, None), None, None
+
+    def _validation_data(self, data: Any, batch_size: int | None) -> Any:
+        if isinstance(data, tuple):
+            return super()._validation_data(data, batch_size)
+        return None if data is None else self._read(data, None, None, batch_size)[0]
+
+
 class Predictor(TextModel):
     """A model that answers from one vector, whatever it reads."""
 
@@ -866,3 +898,11 @@ def _joined(own: keras.callbacks.Callback, callbacks: Any) -> Any:
         callbacks.append(own)
         return callbacks
     return [own, *listed(callbacks)]
+
+
+def as_rows(rows: Any) -> npt.NDArray[np.object_]:
+    """Lists as an object array of one dimension."""
+    made = np.empty(len(rows), object)
+    for place, row in enumerate(rows):
+        made[place] = row
+    return made

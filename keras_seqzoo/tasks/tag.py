@@ -26,7 +26,7 @@ from keras_seqzoo.options import option
 from keras_seqzoo.preprocessing.placed import PlacedPreprocessor, cut_out, split_words
 from keras_seqzoo.tasks import task_from_dict
 from keras_seqzoo.tasks.base import Metric, Task, targets_of
-from keras_seqzoo.tasks.model import ServingFunction, TextModel
+from keras_seqzoo.tasks.model import ServingFunction, TextModel, as_rows
 
 if TYPE_CHECKING:
     from keras_seqzoo.encoders.parts import EncoderParts
@@ -147,7 +147,7 @@ class Tag(Task):
 
     def as_outputs(self, outputs: Any) -> npt.NDArray[Any]:
         """An object array of lists."""
-        return _as_rows(outputs)
+        return as_rows(outputs)
 
     def encode(self, targets: Any, loss: str) -> npt.NDArray[np.int32]:
         """Turns lists of spans `(start, end, type)` into int32 `(rows, most, 3)`."""
@@ -156,7 +156,7 @@ class Tag(Task):
     def outputs_of(self, answer: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
         """What `predict` returns, of what a server answered."""
         fields = ("label", "text", "start", "end", "probability")
-        return _as_rows(
+        return as_rows(
             [
                 [
                     dict(zip(fields, map(_plain, piece), strict=True))
@@ -443,14 +443,6 @@ def _words(features: Mapping[str, Any], scores: Any) -> tuple[Any, Any, Any, Any
 
     starts, ends = chosen(features["starts"], -1), chosen(features["ends"], -1)
     return chosen(scores, 0.0), lengths, starts, ends
-
-
-def _as_rows(rows: Any) -> npt.NDArray[np.object_]:
-    """Lists as an object array of one dimension."""
-    made = np.empty(len(rows), object)
-    for place, row in enumerate(rows):
-        made[place] = row
-    return made
 
 
 def _plain(value: Any) -> Any:
