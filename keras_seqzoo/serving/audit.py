@@ -218,8 +218,8 @@ def _look_at_variables(found: Audit) -> None:
     try:
         reader = tf.train.load_checkpoint(str(prefix))
         for name in reader.get_variable_to_shape_map():
-            value = reader.get_tensor(name)
-            if isinstance(value, np.ndarray) and value.dtype != object:
+            value = np.asarray(reader.get_tensor(name))  # scalars come as such
+            if value.dtype.kind not in "OSU" and not name.startswith("save_counter"):
                 found.variables += 1
                 found.parameters += value.size
                 if value.dtype.kind == "f" and not np.isfinite(value).all():

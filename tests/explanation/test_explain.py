@@ -163,7 +163,7 @@ def test_a_model_with_shuffled_weights_is_explained_otherwise(
 ) -> None:
     shuffled = sz.build_model("gru", tiny_table, units=8, embedding_dim=16)
     random = np.random.default_rng(0)
-    shuffled.set_weights([random.permuted(w) for w in tiny_model.get_weights()])
+    shuffled.set_weights([random.permuted(w) if w.ndim else w for w in tiny_model.get_weights()])
     trained, other = (
         np.concatenate([e.scores for e in explain(m, tiny_table, method, target="positive")])
         for m in (tiny_model, shuffled)

@@ -169,7 +169,7 @@ def test_linear_model_gives_the_closed_form() -> None:
     """With logits linear in the vectors, a token's share of the difference is its logit's."""
     model = bag_of_words()
     words = model.preprocessor.vocabulary
-    table, kernel, bias = (values(w).astype(float) for w in model.weights)
+    table, kernel, bias = (values(w).astype(float) for w in model.trainable_weights)
     texts = ["good film", "a dull dull good film"]
     for text, found in zip(texts, integrated_gradients(model, texts, ["yes", "no"]), strict=True):
         sign = 1 if text == texts[0] else -1
