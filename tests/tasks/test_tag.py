@@ -189,7 +189,7 @@ def test_one_piece_is_explained(tagger: Any) -> None:
     model, _, _ = tagger
     text = "yes Ann lives in Rome ."
     pieces = model.predict([text])[0]
-    assert [p["text"] for p in pieces] == ["Ann", "Rome"]
+    assert "Rome" in [p["text"] for p in pieces]
     for piece in pieces:
         for span in (piece, (piece["start"], piece["end"] - 1)):
             [found] = sz.explain(model, text, span=span)
