@@ -41,7 +41,7 @@ def check_command(
     output: Annotated[str, typer.Option("--format", help="'text' or 'json'.")] = "text",
     trust: o.Trust = False,
 ) -> None:
-    """Look for labels that are likely wrong, texts that are nearly the same, and leaks."""
+    """Look for labels that are doubtful, texts that are nearly the same, and leaks."""
     if output not in _FORMATS:
         raise ValueError(f"--format must be one of {_FORMATS}. Received: {output!r}")
     from keras_seqzoo.evaluation.suspects import suspects

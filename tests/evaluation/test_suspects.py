@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import keras_seqzoo as sz
-from keras_seqzoo.evaluation.suspects import confident_issues
+from keras_seqzoo.evaluation.suspects import doubted
 
 GOOD, BAD = ("lovely", "warm", "funny", "superb"), ("dull", "cold", "weak", "boring")
 
@@ -30,7 +30,7 @@ def test_flipped_labels_are_found() -> None:
     flipped = [3, 40, 77, 120]
     given = [{"pos": "neg", "neg": "pos"}[y] if n in flipped else y for n, y in enumerate(labels)]
     found = sz.suspects(sz.TextTable.from_texts(texts, given))
-    assert set(found.labels["row"].head(3)) < set(flipped)
+    assert set(found.labels["row"].head(4)) == set(flipped)
     first = found.labels.iloc[0]
     assert first["label"] == given[first["row"]]
     assert first["likely"] == labels[first["row"]]
@@ -40,14 +40,11 @@ def test_flipped_labels_are_found() -> None:
     assert json.loads(json.dumps(found.as_dict(), default=float))["rows"] == 200
 
 
-def test_confident_learning_by_hand() -> None:
-    """Class 0 has the mean 0.5, class 1 0.6: the second row alone reaches that of another."""
-    given = np.array([[0.8, 0.2], [0.2, 0.8], [0.5, 0.5], [0.4, 0.6]])
-    found, likely = confident_issues(np.array([0, 0, 0, 1]), given)
-    assert found.tolist() == [1]
-    assert likely.tolist() == [1]
-    one_class, _ = confident_issues(np.array([0, 0]), np.array([[0.1, 0.9], [0.9, 0.1]]))
-    assert one_class.tolist() == []
+def test_the_least_sure_label_comes_first() -> None:
+    given = np.array([[0.8, 0.2], [0.3, 0.7], [0.5, 0.5], [0.1, 0.9], [0.4, 0.6]])
+    found, likely = doubted(np.array([0, 0, 0, 0, 1]), given)
+    assert found.tolist() == [3, 1]
+    assert likely.tolist() == [1, 1]
 
 
 def test_near_duplicates_and_leaks() -> None:
