@@ -11,6 +11,7 @@ import gzip
 import mmap
 import os
 import struct
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -115,6 +116,8 @@ def _open(source: Any) -> tuple[Iterator[Row], Callable[[str], Any] | None]:
             )
         with path.open("rb") as file:
             begins = file.read(4)
+        if not begins:
+            raise ValueError(f"{_RULE}Fetch the file again. Received: {path}, which is empty")
         if path.suffix in (".kv", ".model", ".pkl"):
             raise ValueError(
                 "gensim's own files are pickles, which may run any code. If you trust it, pass "
@@ -122,7 +125,9 @@ def _open(source: Any) -> tuple[Iterator[Row], Callable[[str], Any] | None]:
             )
         if begins == _FASTTEXT:
             return _open(_fasttext(path))
-        return (_binary_rows(path) if path.suffix == ".bin" else _text_rows(path)), None
+        if path.suffix == ".bin":
+            return _binary_rows(path), None
+        return _lines_of(path), None
     if hasattr(source, "key_to_index") and hasattr(source, "get_vector"):  # gensim's
         rows = ((word, source.vectors[at]) for word, at in source.key_to_index.items())
         return rows, source.get_vector if hasattr(source, "vectors_ngrams") else None
@@ -165,33 +170,42 @@ def _array_rows(words: Any, array: Any) -> Iterator[Row]:
     return zip(map(str, words), array, strict=True)
 
 
-def _text_rows(path: Path) -> Iterator[Row]:
+def _lines_of(path: Path) -> Iterator[Row]:
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as lines:
+            yield from _text_rows(path, lines)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(
+            f"{_RULE}This one is cut off, or no gzip; fetch it again. Received: {path}: {error}"
+        ) from error
+
+
+def _text_rows(path: Path, lines: Iterable[bytes]) -> Iterator[Row]:
     """A word and its numbers a line; a word may hold spaces."""
-    with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
-        width = said = 0
-        for number, line in enumerate(file, 1):
-            fields = line.rstrip().split(b" ")
-            if number == 1 and len(fields) == 2 and all(f.isdigit() for f in fields):
-                width = said = int(fields[1])
-                continue
-            width = width or len(fields) - 1
-            if said and len(fields) - 1 != said:
-                raise ValueError(
-                    f"{_RULE}Correct its first line, or fetch it again. Received: {path}, which "
-                    f"says {said} numbers a word and has {len(fields) - 1}"
-                )
-            said = 0
-            try:
-                vector = np.array(fields[-width:], np.float32)
-                word = b" ".join(fields[:-width]).decode("utf-8")
-            except ValueError:
-                vector, word = np.zeros(0, np.float32), ""
-            if not word or len(vector) != width:
-                raise ValueError(
-                    f"{_RULE}Fetch the file again, or pass another. "
-                    f"Received: {path}, line {number:,}: {line[:60]!r}"
-                )
-            yield word, vector
+    width = said = 0
+    for number, line in enumerate(lines, 1):
+        fields = line.rstrip().split(b" ")
+        if number == 1 and len(fields) == 2 and all(f.isdigit() for f in fields):
+            width = said = int(fields[1])
+            continue
+        width = width or len(fields) - 1
+        if said and len(fields) - 1 != said:
+            raise ValueError(
+                f"{_RULE}Correct its first line, or fetch it again. Received: {path}, which "
+                f"says {said} numbers a word and has {len(fields) - 1}"
+            )
+        said = 0
+        try:
+            vector = np.array(fields[-width:], np.float32)
+            word = b" ".join(fields[:-width]).decode("utf-8")
+        except ValueError:
+            vector, word = np.zeros(0, np.float32), ""
+        if not word or len(vector) != width:
+            raise ValueError(
+                f"{_RULE}Fetch the file again, or pass another. "
+                f"Received: {path}, line {number:,}: {line[:60]!r}"
+            )
+        yield word, vector
 
 
 def _binary_rows(path: Path) -> Iterator[Row]:

@@ -1,4 +1,4 @@
-"""`suspects`: labels likely wrong, and texts nearly the same; `most_uncertain`: what to label."""
+"""`suspects`: doubtful labels, and texts nearly the same; `most_uncertain`: what to label next."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def suspects(
     similarity: float = 0.9,
     seed: int = 0,
 ) -> Suspects:
-    """Finds labels that are likely wrong, texts that are nearly the same, and leaks.
+    """Finds labels that are doubtful, texts that are nearly the same, and leaks.
 
     A label is doubted where a model that has not learnt the row finds another class likelier; the
     worst has the lowest probability of its label (self-confidence, Kuan and Mueller 2022,

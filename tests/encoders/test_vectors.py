@@ -82,7 +82,7 @@ def test_gensim_s_files_are_read(tmp_path: Path) -> None:
         (b"good nan 2 3\n", r"not finite"),
         (b"gut 1 2 3\n", r"with none of 1 words"),
         (b"\x80\x04pickled", r"line 1"),
-        (b"", r"with none of 1 words"),
+        (b"", r"is empty"),
     ],
 )
 def test_other_files_are_refused(content: bytes, said: str, tmp_path: Path) -> None:
@@ -96,10 +96,16 @@ def test_other_sources_are_refused(tmp_path: Path) -> None:
     (tmp_path / "cut.bin").write_bytes(whole[:-20])
     (tmp_path / "foreign.bin").write_bytes(b"PK\x03\x04 and so on\n" * 9)
     (tmp_path / "v.kv").write_bytes(b"\x80\x04.")
+    (tmp_path / "cut.gz").write_bytes(gzip.compress(text(tmp_path / "t").read_bytes())[:-9])
+    (tmp_path / "foreign.gz").write_bytes(b"good 1 2 3\n")
+    (tmp_path / "empty.bin").write_bytes(b"")
     for source, said in (
         (tmp_path / "cut.bin", "ends after 6 of 7 words"),
         (tmp_path / "foreign.bin", "two counts"),
         (tmp_path / "v.kv", "pickles"),
+        (tmp_path / "cut.gz", "cut off, or no gzip"),
+        (tmp_path / "foreign.gz", "cut off, or no gzip"),
+        (tmp_path / "empty.bin", "is empty"),
         ((WORDS, ROWS[:3]), "a row for each word"),
     ):
         with pytest.raises(ValueError, match=said):
