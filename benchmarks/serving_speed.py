@@ -20,6 +20,10 @@ same weights: the encoder of `--checkpoint`, which must be that of `--hub`, unde
 With `--wnut`, a folder of WNUT 2017, the encoder of `--hub` tags names in its development rows,
 under a head that was trained on its training rows for an epoch, and transformers'
 `pipeline("token-classification", aggregation_strategy="first")` does with the same weights.
+
+With `--subjqa`, a folder of SubjQA's restaurants, it answers the questions of the test rows, under
+pointers that were trained on some training rows for an epoch, and always gives an answer;
+`pipeline("question-answering")`, which transformers has up to version 4, reads the same windows.
 """
 
 from __future__ import annotations
@@ -34,7 +38,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
 from typing import Any, Self
 
@@ -51,6 +55,7 @@ from serving_local import (
 MODELS = (*RECURRENT, "bert_base", "gpt2")
 DEFAULT = ["lstm", "bert_base", "gpt2"]
 HUB = "encoder of TF Hub"
+LENGTH, STRIDE = 256, 176  # of windows over a context
 BATCH, TURNS = 32, 6
 Figures = dict[str, list[float]]
 
@@ -69,10 +74,32 @@ def make_tagger(hub: str, wnut: str) -> Any:
     return model
 
 
+def make_answerer(hub: str, subjqa: str) -> Any:
+    """A model of questions whose head alone is trained, and which always answers."""
+    import keras
+    from answering import read
+
+    import keras_seqzoo as sz
+
+    keras.utils.set_random_seed(0)
+    with redirect_stdout(sys.stderr):
+        table = read(Path(subjqa) / "train.csv").take(range(256))
+    model = sz.build_model(hub, table, trainable=False, sequence_length=LENGTH, stride=STRIDE)
+    model.optimizer.learning_rate = 3e-3
+    model.fit(sz.make_dataset(table, model, BATCH, shuffle=True, seed=0), epochs=1, verbose=0)
+    pointers = model.get_layer("logits")
+    pointers.threshold.assign(-1e9)
+    pointers.bias.assign([0.0, 0.0])  # of no answer, which transformers' head has not
+    return model
+
+
+LEARNT = {"wnut": make_tagger, "subjqa": make_answerer}
+
+
 def make(order: dict[str, Any]) -> dict[str, Any]:
     """Trains and exports a model."""
-    if order["wnut"]:
-        return export(make_tagger(order["model"], order["wnut"]), order)
+    if order["task"]:
+        return export(LEARNT[order["task"]](order["model"], order["data"]), order)
     table, _ = read_reviews()
     # Weights do not matter for speed, and a transformer's first steps take a while to compile.
     model = train_model(order["model"], table, 1000 if order["model"] in RECURRENT else 0)
@@ -87,9 +114,14 @@ def export(model: Any, order: dict[str, Any]) -> dict[str, Any]:
     path = sz.export_model(model, order["folder"])
     seconds = time.perf_counter() - begun
     if Path(order["model"]).is_dir():
-        kernel, bias = model.get_layer("logits").get_weights()
-        types = model.classes if order["wnut"] else []
-        np.savez(Path(order["folder"]) / "head.npz", kernel=kernel, bias=bias, types=types)
+        head = model.get_layer("logits")
+        np.savez(
+            Path(order["folder"]) / "head.npz",
+            kernel=head.kernel.numpy(),
+            bias=head.bias.numpy(),
+            types=model.classes if order["task"] == "wnut" else [],
+            windows=[LENGTH, STRIDE] if order["task"] == "subjqa" else [],
+        )
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     return {"export": seconds, "megabytes": size / 1e6, "path": str(path)}
 
@@ -119,16 +151,24 @@ def work() -> None:
         tell({"seconds": time.perf_counter() - begun})
 
 
-def ask(session: Any, texts: list[str], size: int) -> dict[str, Any]:
-    """Asks a session in batches of `size`."""
+def ask(session: Any, texts: list[Any], size: int) -> dict[str, Any]:
+    """Asks a session in batches of `size`; questions come in lists with their contexts."""
     times, answers = [], []
     for start in range(0, len(texts), size):
         begun = time.perf_counter()
-        batch = np.array([text.encode() for text in texts[start : start + size]], object)
-        answer = session.run("serving_default", {"text": batch})
+        some = texts[start : start + size]
+        sides = [some] if isinstance(some[0], str) else zip(*some, strict=True)
+        batch = {
+            name: np.array([text.encode() for text in side], object)
+            for name, side in zip(("text", "text_pair"), sides, strict=False)
+        }
+        answer = session.run("serving_default", batch)
         times.append(time.perf_counter() - begun)
         if "probabilities" in answer:
             answers += answer["probabilities"].tolist()
+            continue
+        if "answer" in answer:
+            answers += np.stack([answer["start"], answer["end"]], axis=1).tolist()
             continue
         columns = (answer[name].tolist() for name in ("label", "start", "end"))
         rows = (
@@ -178,7 +218,7 @@ class Worker:
         self._process.stdin.flush()
         return self._read()
 
-    def ask(self, texts: list[str], batch: int = 1) -> list[float]:
+    def ask(self, texts: list[Any], batch: int = 1) -> list[float]:
         """Returns the seconds of each batch."""
         times: list[float] = self.do("ask", texts=texts, batch=batch)["times"]
         return times
@@ -206,7 +246,7 @@ def ours() -> Worker:
 
 
 def measure(
-    model: str, folder: Path, texts: list[str], peer: Callable[[], Worker] | None, wnut: str
+    model: str, folder: Path, texts: list[Any], peer: Callable[[], Worker] | None, **learnt: str
 ) -> dict[str, Figures]:
     """A round of one model: figures of `ours`, and of `torch` where there is one."""
     figures: dict[str, Figures] = defaultdict(lambda: defaultdict(list))
@@ -214,7 +254,7 @@ def measure(
     with ExitStack() as workers:
         maker, cold, warm = (workers.enter_context(ours()) for _ in range(3))
         theirs = workers.enter_context(peer()) if peer else None
-        made = maker.do("make", model=model, folder=str(folder), wnut=wnut)
+        made = maker.do("make", model=model, folder=str(folder), **learnt)
         for worker in filter(None, (cold, warm, theirs)):
             worker.wait()
         mine["export"] = [made["export"]]
@@ -234,7 +274,7 @@ def measure(
     return figures
 
 
-def take_turns(workers: dict[str, Worker], texts: list[str], figures: dict[str, Figures]) -> None:
+def take_turns(workers: dict[str, Worker], texts: list[Any], figures: dict[str, Figures]) -> None:
     """Has the workers answer the same texts, some of them at a time, and notes how fast."""
     for worker in workers.values():
         worker.ask(texts[:BATCH], BATCH)  # the first batch of a size takes longer
@@ -254,6 +294,9 @@ def take_turns(workers: dict[str, Worker], texts: list[str], figures: dict[str, 
         some = texts[: 2 * BATCH]
         answers = [w.do("ask", texts=some, batch=BATCH)["answers"] for w in workers.values()]
         figures["torch"]["apart"] = [apart(*answers)]
+        if not isinstance(texts[0], str):
+            alike = workers["torch"].do("ask by words", texts=some)
+            figures["torch"]["apart by words"] = [apart(answers[0], alike)]
 
 
 def apart(ours: list[Any], theirs: list[Any]) -> float:
@@ -268,7 +311,7 @@ def percentiles(times: list[float]) -> np.ndarray:
     return np.percentile(times, [50, 95])
 
 
-def measure_http(folder: Path, names: Iterable[str], texts: list[str]) -> dict[str, float]:
+def measure_http(folder: Path, names: Iterable[str], texts: list[Any]) -> dict[str, float]:
     """The median seconds of a text through `keras-seqzoo serve`, by model."""
     medians = {}
     with Server(folder) as server:
@@ -276,8 +319,10 @@ def measure_http(folder: Path, names: Iterable[str], texts: list[str]) -> dict[s
         for name in names:
             times = []
             for text in [*texts[:20], *texts]:
+                is_one = isinstance(text, str)
+                row = text if is_one else dict(zip(("text", "text_pair"), text, strict=True))
                 begun = time.perf_counter()
-                connection.predict(name, {"instances": [text]})
+                connection.predict(name, {"instances": [row]})
                 times.append(time.perf_counter() - begun)
             medians[name] = statistics.median(times[20:])
         connection.close()
@@ -311,7 +356,7 @@ def table(figures: dict[str, Figures]) -> list[str]:
     return [*lines, ""]
 
 
-def compare(mine: Figures, theirs: Figures, tags: bool) -> list[str]:
+def compare(mine: Figures, theirs: Figures, task: str) -> list[str]:
     """A row a figure: ours, PyTorch's, and how many times as fast ours is, round by round."""
     lines = ["| | ours | torch | times as fast | range |", "|---|---|---|---|---|"]
     for title, (key, factor, form) in COLUMNS.items():
@@ -327,8 +372,10 @@ def compare(mine: Figures, theirs: Figures, tags: bool) -> list[str]:
             f"| {min(ratios):.2f} to {max(ratios):.2f} |"
         )
     said = f"by {max(theirs['apart']):.1e} at most"
-    if tags:
+    if task:
         said = f"in {max(theirs['apart']):.1%} of the texts"
+    if task == "subjqa":
+        said += f"; in {max(theirs['apart by words']):.1%}, if PyTorch's scores are decoded as ours"
     return [*lines, f"\nAnswers differ {said}.", ""]
 
 
@@ -338,6 +385,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="*", choices=MODELS, default=DEFAULT)
     parser.add_argument("--hub", type=Path, help="a TF Hub encoder of BERT's API")
     parser.add_argument("--wnut", default="", help="a folder of WNUT 2017: --hub tags names")
+    parser.add_argument("--subjqa", default="", help="of SubjQA: --hub answers questions")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--texts", type=int, default=300, help="at most 500")
     parser.add_argument("--threads", type=int, default=2, help="cores that all may use")
@@ -353,14 +401,21 @@ def main() -> None:
         parser.error("--torch needs --hub and --checkpoint")
     # The processes inherit it, and TensorFlow and PyTorch take as many threads.
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: arguments.threads])
+    learnt = {"task": "", "data": ""}
     models = {name: name for name in arguments.models}
     if arguments.hub:
         models[HUB] = str(arguments.hub.resolve())
-    texts = read_reviews()[1]
+    texts: list[Any] = read_reviews()[1]
     if arguments.wnut:
         import keras_seqzoo as sz
 
+        learnt = {"task": "wnut", "data": arguments.wnut}
         texts = list(sz.read_table(Path(arguments.wnut) / "emerging.dev.conll").texts)
+    if arguments.subjqa:
+        from answering import read
+
+        learnt = {"task": "subjqa", "data": arguments.subjqa}
+        texts = [list(row) for row in read(Path(arguments.subjqa) / "test.csv").texts]
     texts = texts[: arguments.texts]
     figures: dict[str, dict[str, Figures]] = defaultdict(
         lambda: defaultdict(lambda: defaultdict(list))
@@ -376,7 +431,7 @@ def main() -> None:
             for name, model in models.items():
                 theirs = peer if name == HUB and arguments.torch else None
                 place = Path(folder) / name.replace(" ", "_")
-                for whose, measured in measure(model, place, texts, theirs, arguments.wnut).items():
+                for whose, measured in measure(model, place, texts, theirs, **learnt).items():
                     for key, values in measured.items():
                         figures[whose][name][key] += values
                 last = {k: v[-1] for k, v in figures["ours"][name].items()}
@@ -388,7 +443,7 @@ def main() -> None:
             print(f"{time.monotonic() - begun:.0f} s: round {number} is done", flush=True)
     lines = table(figures["ours"])
     if arguments.torch:
-        lines += compare(figures["ours"][HUB], figures["torch"][HUB], bool(arguments.wnut))
+        lines += compare(figures["ours"][HUB], figures["torch"][HUB], learnt["task"])
     print("\n".join(lines))
     if arguments.out is not None:
         arguments.out.write_text("\n".join([head_line(), "", *lines]), encoding="utf-8")

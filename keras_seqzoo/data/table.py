@@ -142,8 +142,8 @@ def read_table(
     if asked.kind is not None and (read := TARGETS[asked.kind].read):
         if stream:
             raise ValueError(
-                f"A table of the target {asked.kind!r} is read into memory. Leave stream out. "
-                f"Received: stream={stream}"
+                f"A table of the target {asked.kind!r} is read into memory, by read_table. Leave "
+                f"`stream` out. Received: stream={stream}"
             )
         frame = read(source, text, label, encoding, na == "drop", read_options)
         name = "DataFrame" if isinstance(source, pd.DataFrame) else os.fspath(source)

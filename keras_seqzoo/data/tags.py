@@ -18,6 +18,7 @@ import pandas as pd
 import regex
 from pandas.api.types import is_list_like
 
+from keras_seqzoo.checks import warn
 from keras_seqzoo.data.encoding import choose_encoding
 from keras_seqzoo.data.reading import file_format, find_files, pick_column, shorten, text_lines
 
@@ -26,9 +27,12 @@ Span = tuple[int, int, str]
 SUFFIXES = (".conll", ".conll2003", ".bio", ".bioes", ".iob", ".iob2")
 """Suffixes of files of columns, which are read as such whatever the target."""
 
+# What models do not tag apart: neighbours in a word (see `preprocessing.placed.split_words`).
+_WITHIN_WORD = regex.compile(r"(?V1)[[\p{L}\p{N}]--[\p{Han}\p{Hiragana}\p{Katakana}]]{2}")
+_SHOWN = 5  # rows that a warning names
 _OUTSIDE = "O"
 _LETTERS = {"B": "B", "I": "I", "E": "E", "S": "S", "L": "E", "U": "S"}  # BILOU's last two
-_PREFIXED = re.compile(r"([A-Z])-(.+)", re.DOTALL)
+_PREFIXED = re.compile(r"([A-Z])-(.*)", re.DOTALL)
 _SPANS = ("label", "labels", "entities", "spans", "annotations")
 _TAGS = ("tags", "ner_tags")
 _WORDS = ("tokens", "words")
@@ -89,13 +93,24 @@ Row = tuple[str, Any, Any]  # where it stands; a text or words; spans or tags
 def _frame_of(rows: Iterable[Row], source: Any) -> pd.DataFrame:
     rows = list(rows)
     scheme = _Scheme([label for _, text, label in rows if _are_tags(text, label)])
-    texts, spans = [], []
+    texts, spans, within = [], [], []
     for where, text, label in rows:
         try:
             texts.append(joined(text) if _is_list(text) else text)
             spans.append(_spans_of(text, label, scheme))
         except ValueError as error:
             raise ValueError(f"{error} in {where} of {str(source)!r}") from error
+        within += [
+            f"{where}: {texts[-1][start:end]!r}"
+            for start, end, _ in spans[-1] or ()
+            if any(at and _WITHIN_WORD.match(texts[-1], at - 1) for at in (start, end))
+        ]
+    if within:
+        shown = "; ".join(within[:_SHOWN]) + "; …" * (len(within) > _SHOWN)
+        warn(
+            f"{len(within):,} span{'s' * (len(within) > 1)} of {source}: beginning or ending "
+            f"within a word, of which models tag all or nothing: {shown}."
+        )
     return pd.DataFrame(
         {"text": pd.Series(texts, dtype=object), "label": pd.Series(spans, dtype=object)}
     )
@@ -261,7 +276,7 @@ class _Scheme:
         if self.plain:
             return "I", tag
         match = _PREFIXED.fullmatch(tag)
-        if match is None or match[1] not in _LETTERS:
+        if match is None or match[1] not in _LETTERS or not match[2]:
             raise ValueError(f"{_WITHOUT_SCHEME} Received: {tag!r}")
         return _LETTERS[match[1]], match[2]
 

@@ -807,7 +807,10 @@ def _lists(block: pd.DataFrame, asked: Asked, where: str) -> list[list[Any]]:
         items = pd.Series(list(chain.from_iterable(lists)), dtype=object)
         not_names = items.map(_is_list) | items.isna()
         if not_names.any() or any(isinstance(value, Mapping) for value in values):
-            raise ValueError(f"A list of labels holds names, none missing. {found}")
+            raise ValueError(
+                "A list of labels holds names, none missing. Spans within texts are read with "
+                f"target='tags'. {found}"
+            )
         if any(len(set(row)) < len(row) and set(row) <= {0, 1} for row in lists):
             raise ValueError(
                 "Lists hold the names of the labels that a row has. Where 0 and 1 say of each "

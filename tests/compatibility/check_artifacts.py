@@ -22,27 +22,29 @@ import tensorflow as tf
 import tensorflow_text  # noqa: F401 - its ops
 
 
-def by_object(path: Path, asked: dict[str, Any]) -> dict[str, Any]:
+def by_object(path: Path, asked: dict[str, Any], signature: str) -> dict[str, Any]:
     """Answers of the functions that `tf.saved_model.load` gives."""
-    answer = tf.saved_model.load(str(path)).signatures["serving_default"]
+    answer = tf.saved_model.load(str(path)).signatures[signature]
     given = {name: tf.constant(values) for name, values in asked.items()}
     return {name: value.numpy() for name, value in answer(**given).items()}
 
 
-def by_session(path: Path, asked: dict[str, Any]) -> dict[str, Any]:
+def by_session(path: Path, asked: dict[str, Any], signature: str) -> dict[str, Any]:
     """Answers of the graph in a session, which is how a server runs it."""
     with tf.compat.v1.Session(graph=tf.Graph()) as session:
         meta = tf.compat.v1.saved_model.load(session, ["serve"], str(path))
-        signature = meta.signature_def["serving_default"]
-        fetches = {name: info.name for name, info in signature.outputs.items()}
-        feeds = {signature.inputs[name].name: values for name, values in asked.items()}
+        told = meta.signature_def[signature]
+        fetches = {name: info.name for name, info in told.outputs.items()}
+        feeds = {told.inputs[name].name: values for name, values in asked.items()}
         return session.run(fetches, feeds)
 
 
 def same(answer: Any, expected: Any) -> bool:
     """Whether numbers are equal to 1e-5, and strings exactly."""
+    if answer.shape != np.shape(expected):
+        return False
     if answer.dtype == object:
-        return [text.decode("utf-8", "replace") for text in answer] == expected
+        return [t.decode("utf-8", "replace") for t in answer.flat] == np.ravel(expected).tolist()
     return np.allclose(answer, expected, atol=1e-5)
 
 
@@ -56,10 +58,11 @@ def main(folder: Path) -> int:
         path = folder / name / "1"
         assert (path / "assets.extra" / "tf_serving_warmup_requests").is_file()
         wrong = [
-            how.__name__
+            f"{how.__name__} {signature} {output}"
             for how in (by_object, by_session)
-            for output, values in told["answers"].items()
-            if not same(how(path, told["asked"])[output], values)
+            for signature, expected in told["answers"].items()
+            for output, values in how(path, told["asked"], signature).items()
+            if output in expected and not same(values, expected[output])
         ]
         failed += bool(wrong)
         verdict = f"DIFFERS {wrong}" if wrong else "same"

@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import keras
 import numpy as np
 import pandas as pd
+import tensorflow as tf
 from samples import NEGATIVE, POSITIVE
 from trained import MODELS, TEXTS
 
@@ -71,6 +72,36 @@ def tasks() -> dict[str, tuple[Any, dict[str, Any]]]:
     return made
 
 
+def in_texts() -> dict[str, tuple[Any, dict[str, Any]]]:
+    """Tiny untrained models of tags, answers and masks, and what they are asked."""
+    tags = sz.TextTable.from_texts(TEXTS[:2], [[(2, 6, "good")], [(2, 7, "bad")]], target="tags")
+    asked = sz.TextTable.from_texts((["what ?"], ["a good film"]), ["good"], target="answer")
+    words = {"text": [*TEXTS, "the dull [MASK] and the [MASK]"]}
+    made: dict[str, tuple[Any, dict[str, Any]]] = {}
+    for name in ("bilstm", "bert_base"):
+        options = {**sz.model_card(name).tiny, "weights": None}
+        tagger = sz.build_model(name, tags, **options)
+        tagger.get_layer("logits").bias.assign([0.0, 1.0, 0.0, 0.9, 0.0])
+        answerer = sz.build_model(name, asked, sequence_length=24, **options)
+        answerer.get_layer("logits").threshold.assign(-1e9)
+        made[f"{name}-tag"] = tagger, words
+        made[f"{name}-answer"] = answerer, {"text": TEXTS[::-1], "text_pair": TEXTS}
+    bert = {**sz.model_card("bert_base").tiny, "weights": None}
+    filler = sz.build_model("bert_base", TABLE, task="fill_mask", **bert)
+    made["bert_base-fill_mask"] = filler, words
+    return made
+
+
+def told_by_signature(model: Any, asked: dict[str, Any]) -> dict[str, Any]:
+    """What a server should answer to texts, by signature."""
+    given = {name: tf.constant(values) for name, values in asked.items()}
+    plain = np.vectorize(lambda v: v.decode() if isinstance(v, bytes) else v, otypes=[object])
+    return {
+        name: {k: plain(v.numpy()).tolist() for k, v in signature.function(**given).items()}
+        for name, signature in model.serving_functions().items()
+    }
+
+
 def told(model: Any, asked: dict[str, Any]) -> dict[str, Any]:
     """What a server should answer, but for what depends on a threshold."""
     if "values" in asked:
@@ -96,10 +127,13 @@ def main(folder: Path) -> None:
             answers = {"embedding": np.asarray(model.predict(TEXTS, verbose=0)).tolist()}
         else:
             answers = told(model, asked)
-        expected[name] = {"asked": asked, "answers": answers}
+        expected[name] = {"asked": asked, "answers": {"serving_default": answers}}
     for name, (model, asked) in tasks().items():
         sz.export_model(model, folder / name, version=1)
-        expected[name] = {"asked": asked, "answers": told(model, asked)}
+        expected[name] = {"asked": asked, "answers": {"serving_default": told(model, asked)}}
+    for name, (model, asked) in in_texts().items():
+        sz.export_model(model, folder / name, version=1)
+        expected[name] = {"asked": asked, "answers": told_by_signature(model, asked)}
     (folder / "expected.json").write_text(json.dumps(expected))
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +123,21 @@ def test_spaces_at_the_ends_of_a_span_are_left_out() -> None:
     assert spans(table) == [[(3, 7, "place")]]
 
 
+def test_spans_within_words_are_told() -> None:
+    """Models tag whole words; Chinese and Japanese characters are words each."""
+    texts = ["Romeo", "in Rome2, é", "王東京", "Zoe\u0301 x"]
+    with pytest.warns(
+        UserWarning, match=r"2 spans of texts: .*within a word.*row 1: 'Rome'; row 2"
+    ):
+        table = sz.TextTable.from_texts(
+            texts, [[(0, 4, "x")], [(5, 8, "x")], [(1, 2, "x")], [(0, 4, "x")]], target="tags"
+        )
+    assert spans(table)[0] == [(0, 4, "x")]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        sz.TextTable.from_texts(texts[2:], [[(1, 3, "x")], [(0, 4, "x")]], target="tags")
+
+
 def test_label_studio_counts_as_javascript_does(tmp_path: Path) -> None:
     text = "😀 Rome"
     value = {"start": 3, "end": 7, "text": "Rome", "labels": ["place"]}
@@ -154,6 +171,7 @@ def test_label_studio_counts_as_javascript_does(tmp_path: Path) -> None:
         (["a", "b"], ["B-x", "I-y"], "I-y after B-x"),
         (["a", "b"], ["B-x", "E-y"], "E-y after B-x"),
         (["a", "b"], ["S-x", "B-x"], "O after B-x"),
+        (["a", "b"], ["B-", "O"], "BIO, BIOES, IO.*'B-'"),
         (["a", "b"], ["B-x", "Z-x"], "BIO, BIOES, IO.*'Z-x'"),
         (["a", "b"], ["B-x", "person"], "BIO, BIOES, IO.*'person'"),
         (["a", "b"], [1, 0], "Tags are names"),
@@ -203,8 +221,12 @@ def test_files_of_another_kind_are_refused(tmp_path: Path) -> None:
     (tmp_path / "c.conll").write_text("a\tB-x\n")
     with pytest.raises(ValueError, match=r"positions from 0"):
         sz.read_table(tmp_path / "c.conll", text="word")
-    with pytest.raises(ValueError, match="Leave stream out"):
-        sz.read_table(tmp_path / "c.conll", stream=True)
+    for read in (partial(sz.read_table, stream=True), sz.stream_table):
+        with pytest.raises(ValueError, match=r"memory, by read_table\. Leave `stream` out"):
+            read(tmp_path / "c.conll")
+    path = objects([{"text": TEXT, "label": SPANS}], tmp_path, True)
+    with pytest.raises(ValueError, match="read with target='tags'"):
+        sz.read_table(path)
 
 
 def test_another_file_has_the_same_types() -> None:
