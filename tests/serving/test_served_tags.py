@@ -26,20 +26,19 @@ FIELDS = {"label", "text", "start", "end", "start_byte", "end_byte", "probabilit
 
 @pytest.fixture(scope="module")
 def tagger(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
-    """An untrained model that tags every word, and the folder of its export."""
+    """What an untrained model answers that tags every word, and the folder of its export."""
     table = sz.TextTable.from_texts(FEW, [[(0, 4, "person")], [], [], [(0, 4, "place")]],
                                     target="tags")  # fmt: skip
     model = sz.build_model("gru", table, units=4, embedding_dim=4, sequence_length=64)
     model.get_layer("logits").bias.assign([0.0, 3.0, 0.0, 2.0, 0.0])
     folder = tmp_path_factory.mktemp("tagger")
     sz.export_model(model, folder / "tags")
-    return model, folder
+    return model.predict(TEXTS), folder
 
 
 @pytest.mark.parametrize("signature", [None, "serving_default"])
 def test_rest(tagger: Any, signature: str | None) -> None:
-    model, folder = tagger
-    expected = model.predict(TEXTS)
+    expected, folder = tagger
     assert [len(pieces) for pieces in expected[:5]] == [4, 0, 1, 5, 200]
     target = Target("http://a:1", "tags", None, None, signature, None, "text_pair", {}, None)
     call = client_http.Calls(target).predict(as_rows(TEXTS))
@@ -63,7 +62,7 @@ def test_rest(tagger: Any, signature: str | None) -> None:
 
 def test_grpc(tagger: Any) -> None:
     """Without a server between: the bytes of a request to the session, and its answer back."""
-    model, folder = tagger
+    expected, folder = tagger
     target = Target("grpc://a:1", "tags", None, None, None, None, "text_pair", {}, None)
     call = client_grpc.Calls(target).predict(as_rows(TEXTS))
     request = protocol.PredictRequest.FromString(call.body)
@@ -72,7 +71,7 @@ def test_grpc(tagger: Any) -> None:
     reply = protocol.PredictResponse()
     for name, array in session.run("serving_default", inputs).items():
         reply.outputs[name].CopyFrom(protocol.to_tensor(np.asarray(array)))
-    check(call.read(reply.SerializeToString()), model.predict(TEXTS))
+    check(call.read(reply.SerializeToString()), expected)
 
 
 def check(answers: Any, expected: Any) -> None:

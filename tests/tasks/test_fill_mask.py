@@ -224,11 +224,13 @@ def test_every_kind_is_saved_and_served(kind: str, tmp_path: Path) -> None:
     assert_alike(loaded.predict(texts), expected)
     assert loaded.evaluate(TEXTS, verbose=0) == pytest.approx(model.evaluate(TEXTS, verbose=0))
     tags = sz.TextTable.from_texts(VERSES, [[(4, 8, "x")], []], target="tags")
-    classifier = sz.build_model(name, tags, weights=str(tmp_path / "model.keras"))
-    for ours, theirs in zip(
-        classifier.encoder.get_weights(), model.encoder.get_weights(), strict=True
-    ):
-        np.testing.assert_array_equal(ours, theirs)
+    answers = sz.TextTable.from_texts((["what ?", "why ?"], VERSES), ["film", ""], target="answer")
+    for table in (tags, answers):
+        other = sz.build_model(name, table, weights=str(tmp_path / "model.keras"))
+        for ours, theirs in zip(
+            other.encoder.get_weights(), model.encoder.get_weights(), strict=True
+        ):
+            np.testing.assert_array_equal(ours, theirs)
     if kind.startswith("electra"):  # scores of the others come from the same graph
         assert_served_alike(model, texts, expected, tmp_path)
 
