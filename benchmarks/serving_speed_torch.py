@@ -51,6 +51,7 @@ def answering(checkpoint: str, tokenizer: Any, arrays: Any) -> Any:
     from transformers import QuestionAnsweringPipeline  # up to version 4
 
     length, stride = arrays["windows"].tolist()
+    overlap = length - tokenizer.num_special_tokens_to_add(pair=True) - stride
 
     class SameWindows(QuestionAnsweringPipeline):  # type: ignore[misc]
         """Ours begin at every `stride`th token of a context; here they overlap by a number."""
@@ -58,16 +59,13 @@ def answering(checkpoint: str, tokenizer: Any, arrays: Any) -> Any:
         overlaps: dict[str, int] = {}  # noqa: RUF012 - by question, made before the clock runs
 
         def preprocess(self, example: Any, **options: Any) -> Any:
-            overlap = self.overlaps[example.question_text]
-            return super().preprocess(example, **{**options, "doc_stride": overlap})
+            options["doc_stride"] = self.overlaps[example.question_text]
+            return super().preprocess(example, **options)
 
         def prepare(self, rows: list[list[str]]) -> None:
             """Makes the overlaps of some questions."""
             for question, _ in rows:
-                asked = len(tokenizer.tokenize(question)) + tokenizer.num_special_tokens_to_add(
-                    True
-                )
-                self.overlaps[question] = length - asked - stride
+                self.overlaps[question] = overlap - len(tokenizer.tokenize(question))
 
     model = BertForQuestionAnswering.from_pretrained(checkpoint)
     with torch.no_grad():

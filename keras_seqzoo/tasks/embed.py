@@ -16,6 +16,7 @@ from keras_seqzoo.options import option
 from keras_seqzoo.preprocessing.base import Preprocessor, with_a_token
 from keras_seqzoo.tasks.base import Task
 from keras_seqzoo.tasks.model import ServingFunction, TextModel
+from keras_seqzoo.tasks.tag import PlacedModel
 
 if TYPE_CHECKING:
     from keras_seqzoo.encoders.parts import EncoderParts
@@ -123,7 +124,8 @@ def embed(
     """Turns texts into vectors with the encoder of any model of this package.
 
     Args:
-        model: any model: of a classifier, its fine-tuned encoder is used.
+        model: any model but one that tags or answers questions; of a classifier, its fine-tuned
+            encoder is used.
         texts: strings `(rows,)`: a list, an array, or the `texts` of a table; of a model of pairs,
             pairs.
         tokens: whether to return the encoder's vector of every token instead.
@@ -135,7 +137,7 @@ def embed(
         it has tokens, those of `[CLS]` and `[SEP]` included where the model has them.
 
     Raises:
-        TypeError: not a model of this package, or not strings.
+        TypeError: not a model of this package, one that finds pieces of texts, or not strings.
 
     Example:
         >>> import keras_seqzoo as sz
@@ -149,6 +151,12 @@ def embed(
         raise TypeError(
             "`embed` takes a model of keras_seqzoo. Build it with build_model(…, task='embed'), or "
             f"pass a classifier. Received: {type(model).__name__}"
+        )
+    if isinstance(model, PlacedModel):
+        raise TypeError(
+            "A model that finds pieces of texts makes no vectors of whole ones. Save it, and build "
+            "one that does with build_model(…, task='embed', weights='model.keras'). "
+            f"Received: {type(model).__name__}"
         )
     strings = model.preprocessor.as_inputs(texts)
     rows = int(strings.shape[0])
