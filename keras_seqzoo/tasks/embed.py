@@ -154,9 +154,8 @@ def embed(
         )
     if isinstance(model, PlacedModel):
         raise TypeError(
-            "A model that finds pieces of texts makes no vectors of whole ones. Save it, and build "
-            "one that does with build_model(…, task='embed', weights='model.keras'). "
-            f"Received: {type(model).__name__}"
+            "A model that finds pieces of texts makes no vectors of whole ones. Build one that "
+            f"does with build_model(…, task='embed'). Received: {type(model).__name__}"
         )
     strings = model.preprocessor.as_inputs(texts)
     rows = int(strings.shape[0])
