@@ -16,10 +16,11 @@ In the order in which data passes through:
    `ServingClient` asks a server, `config` writes TensorFlow Serving's files, and `server` is a
    local one for development.
 10. `explanation`: `explain` → which words made the answer; `counterfactual`.
-11. `evaluation`: scores, leaderboard and choice; `summarise` → what is wrong with the data.
-12. `pages`: all that as one HTML file; `reports`: `evaluate`, and the page of one model.
-13. `comparison`: `compare` → several models trained and measured alike, and which to take.
-14. `cli`: the same functions as the `keras-seqzoo` command.
+11. `distillation`: `distill` → a small model that has learnt the answers of a large one.
+12. `evaluation`: scores, leaderboard and choice; `summarise` → what is wrong with the data.
+13. `pages`: all that as one HTML file; `reports`: `evaluate`, and the page of one model.
+14. `comparison`: `compare` → several models trained and measured alike, and which to take.
+15. `cli`: the same functions as the `keras-seqzoo` command.
 
 No layer imports from one further down the list (`lint-imports`, part of `make lint`).
 Importing the package imports no TensorFlow; the first use of a model does.
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from keras_seqzoo.data.series import SeriesTable, read_series
     from keras_seqzoo.data.stream import TextStream
     from keras_seqzoo.data.table import TextTable, read_table, stream_table
+    from keras_seqzoo.distillation.distill import distill
     from keras_seqzoo.evaluation.suspects import most_uncertain, suspects
     from keras_seqzoo.explanation.counterfactual import counterfactual
     from keras_seqzoo.explanation.explain import explain
@@ -68,6 +70,7 @@ _homes = {
     "make_dataset": "batches.pipeline",
     "Comparison": "comparison.comparison",
     "compare": "comparison.compare",
+    "distill": "distillation.distill",
     "counterfactual": "explanation.counterfactual",
     "explain": "explanation.explain",
     "Explanation": "explanation.explanation",
@@ -106,6 +109,7 @@ __all__ = [
     "build_model",
     "compare",
     "counterfactual",
+    "distill",
     "distribution",
     "embed",
     "evaluate",

@@ -250,6 +250,18 @@ def read_lines(path: Path, pair: bool) -> list[Any]:
     return [line for line in lines if line.strip()]
 
 
+def texts_of(source: str, reading: o.Reading, pair: bool) -> list[Any]:
+    """Reads texts, or pairs, without labels: of a file of lines or of a table.
+
+    Raises:
+        ValueError: whatever is wrong with either.
+    """
+    if Path(source).suffix == ".txt":
+        return read_lines(Path(source), pair)
+    texts: list[Any] = replace(reading, label=None).read(source).texts.tolist()
+    return texts
+
+
 def _rows(table: TextStream) -> Iterator[Block]:
     for rows, texts in table.blocks():
         for start in range(0, len(texts), _CHUNK):

@@ -11,6 +11,7 @@ from keras_seqzoo.cli import (
     audit,
     check,
     compare,
+    distill,
     evaluate,
     explain,
     export,
@@ -39,6 +40,7 @@ app = typer.Typer(
 app.command("list", cls=Command)(listing.list_command)
 app.command("check", cls=Command)(check.check_command)
 app.command("train", cls=Command, epilog=listing.options_help())(train.train_command)
+app.command("distill", cls=Command, epilog=listing.options_help())(distill.distill_command)
 app.command("launch", cls=Command, context_settings={"ignore_unknown_options": True})(
     launch.launch_command
 )

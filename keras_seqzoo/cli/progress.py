@@ -64,6 +64,45 @@ class EpochProgress(keras.callbacks.Callback):
             self._progress.stop()
 
 
+class AskingProgress:
+    """Draws a bar while a teacher is asked; it is told how many texts of how many are answered.
+
+    Args:
+        console: where to print.
+
+    Attributes:
+        is_done: whether all are answered.
+    """
+
+    def __init__(self, console: Console):
+        self.is_done = False
+        self._console = console
+        self._progress: Progress | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        if self._progress is None:
+            self._progress = Progress(
+                TextColumn("asking the teacher"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                console=self._console,
+                transient=True,
+                disable=not self._console.is_terminal,
+            )
+            self._task = self._progress.add_task("", total=total)
+            self._progress.start()
+        self._progress.update(self._task, completed=done)
+        if done == total:
+            self.is_done = True
+            self.stop()
+
+    def stop(self) -> None:
+        """Takes the bar away."""
+        if self._progress is not None:
+            self._progress.stop()
+
+
 def _figures(logs: dict[str, Any] | None) -> str:
     shown = {name: value for name, value in (logs or {}).items() if name != "learning_rate"}
     return "  ".join(f"{name} {float(value):.4f}" for name, value in shown.items())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import signal
 import sys
 import time
@@ -20,8 +21,9 @@ from keras_seqzoo.cli import distribution as d
 from keras_seqzoo.cli import notices
 from keras_seqzoo.cli import options as o
 from keras_seqzoo.cli.console import load_tensorflow, messages, problem, say
+from keras_seqzoo.cli.inputs import texts_of
 from keras_seqzoo.files import whole
-from keras_seqzoo.serving.versions import check_answers
+from keras_seqzoo.serving.versions import check_answers, check_model_path
 from keras_seqzoo.tasks import TASK_OF_TARGET
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
 SCHEDULES = ("constant", "linear", "cosine", "plateau")
 TRAINING = "How the model is trained"
+TEACHING = "A teacher, whose answers are learnt"
 
 
 @o.reads()
@@ -110,8 +113,46 @@ def train_command(
     ] = None,
     cache: Annotated[
         Path | None,
-        typer.Option(help="Folder for the ids, instead of memory.", rich_help_panel=TRAINING),
+        typer.Option(
+            help="Folder for the ids, instead of memory, and for a teacher's answers.",
+            rich_help_panel=TRAINING,
+        ),
     ] = None,
+    teacher: Annotated[
+        Path | None,
+        typer.Option(
+            help="A .keras file or export folder of the same task and names: the model learns what "
+            "it answers.",
+            rich_help_panel=TEACHING,
+        ),
+    ] = None,
+    unlabelled: Annotated[
+        str | None,
+        typer.Option(
+            help="Further texts for it to answer: a .txt file, a text a line (of a pair, two with "
+            "a tab between), or a table.",
+            rich_help_panel=TEACHING,
+        ),
+    ] = None,
+    augment: Annotated[
+        int, typer.Option(min=0, help="Texts made of each, too.", rich_help_panel=TEACHING)
+    ] = 0,
+    temperature: Annotated[
+        float,
+        typer.Option(help="Of classes: how much unlikely ones count.", rich_help_panel=TEACHING),
+    ] = 1.0,
+    label_share: Annotated[
+        float,
+        typer.Option(help="How much labels count beside its answers.", rich_help_panel=TEACHING),
+    ] = 0.0,
+    trust: Annotated[
+        bool,
+        typer.Option(
+            "--trust",
+            help="Load a teacher's .keras file that holds a TF Hub graph: it is a program.",
+            rich_help_panel=TEACHING,
+        ),
+    ] = False,
     strategy: d.Strategy = "auto",
     devices: d.Devices = None,
     timeout: d.Timeout = 300.0,
@@ -150,6 +191,18 @@ def train_command(
         raise ValueError(f"--class-weight must be 'none' or 'balanced'. Received: {class_weight!r}")
     if warmup is not None:
         check_rate(warmup=warmup)
+    if teacher is not None:
+        check_model_path(teacher)
+        if reading.is_series or reading.is_running or reading.stream:
+            raise ValueError(
+                "What a teacher answers are texts of a table in memory. Leave --teacher, or the "
+                f"options of other data, out. Received: --teacher {teacher}"
+            )
+    elif unlabelled is not None or augment:
+        raise ValueError(
+            "Texts without labels are there for a teacher to answer. Name one with --teacher. "
+            f"Received: {'--augment' if unlabelled is None else '--unlabelled'} without --teacher"
+        )
     out = out or o.default_out(data)
     settings = d.Settings(precision, accumulate, clip_norm, xla, steps_per_execution)
     settings.check()
@@ -203,11 +256,25 @@ def train_command(
     recovering = d.recovery(
         recovery or out / ".recovery", resume, resume_or_start, checkpoint_minutes
     )
+    teaching = None
+    if teacher is not None:
+        from keras_seqzoo.serving.saved import load_predictor
+
+        answers = (cache or recovering.path.parent) / "answers"
+        teaching = {
+            "teacher": load_predictor(teacher, trust),
+            "unlabelled": None if unlabelled is None else texts_of(unlabelled, reading, built.pair),
+            "augment": augment,
+            "temperature": temperature,
+            "label_share": label_share,
+            "cache": answers,
+        }
     history = _fit(
         built,
         train,
         valid_table,
         out,
+        teaching,
         epochs=epochs,
         batch_size=batch_size,
         seed=seed,
@@ -252,6 +319,8 @@ def train_command(
             how = shlex.join(["--input", data, *reading.told()])
         _publish(built, out, history, report, quiet, allow_changes, how)
     recovering.discard()
+    if teacher is not None and cache is None and joined.chief:
+        shutil.rmtree(answers, ignore_errors=True)
 
 
 def _describe(train: Any, valid: Table, test: Table) -> str:
@@ -274,9 +343,10 @@ def _describe(train: Any, valid: Table, test: Table) -> str:
 
 def _fit(
     model: TextModel,
-    train: Table,
+    train: Any,
     valid: Table,
     out: Path,
+    teaching: dict[str, Any] | None,
     *,
     epochs: int,
     batch_size: int,
@@ -287,22 +357,36 @@ def _fit(
     quiet: bool,
 ) -> dict[str, Any]:
     from keras_seqzoo.batches.pipeline import make_dataset
-    from keras_seqzoo.cli.progress import EpochProgress
+    from keras_seqzoo.cli.progress import AskingProgress, EpochProgress
 
-    progress = EpochProgress(messages, epochs)
+    progress, asking = EpochProgress(messages, epochs), AskingProgress(messages)
     begun = time.monotonic()
+    fit: dict[str, Any] = {
+        "validation_data": make_dataset(valid, model, 256, cache=cache) if len(valid) else None,
+        "epochs": epochs,
+        "class_weight": class_weight,
+        "callbacks": callbacks + ([] if quiet else [progress]),
+        "calibrate": len(valid) > 0,
+        "verbose": 0,
+    }
     try:
-        history = model.fit(
-            make_dataset(train, model, batch_size, shuffle=True, seed=seed, cache=cache),
-            validation_data=make_dataset(valid, model, 256, cache=cache) if len(valid) else None,
-            epochs=epochs,
-            class_weight=class_weight,
-            callbacks=callbacks + ([] if quiet else [progress]),
-            calibrate=len(valid) > 0,
-            verbose=0,
-        ).history
+        if teaching is None:
+            rows = make_dataset(train, model, batch_size, shuffle=True, seed=seed, cache=cache)
+            history = model.fit(rows, **fit).history
+        else:
+            from keras_seqzoo.distillation.distill import distill
+
+            how = {**teaching, "seed": seed, "batch_size": batch_size, **fit}
+            history = distill(student=model, texts=train, progress=asking, **how).history
     except KeyboardInterrupt:
         progress.stop()
+        if teaching is not None and not asking.is_done:
+            asking.stop()
+            problem(
+                "Interrupted while the teacher was asked. Its answers are kept in "
+                f"{teaching['cache']}: the same command goes on from there."
+            )
+            sys.exit(130)
         when = f"Interrupted in epoch {progress.epoch} of {epochs}. What was learnt so far"
         _keep_interrupted(model, out, when)
     say(f"Trained in {time.monotonic() - begun:.1f} s", quiet)

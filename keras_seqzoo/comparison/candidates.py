@@ -14,13 +14,14 @@ import pandas as pd
 from keras_seqzoo import zoo
 from keras_seqzoo.checks import check_not_negative, check_positive, check_whole
 from keras_seqzoo.comparison.baselines import BASELINES
-from keras_seqzoo.names import last_part
+from keras_seqzoo.distillation.augmenting import Augmentation
+from keras_seqzoo.names import last_part, suggest
 
 Models = Sequence[str | Mapping[str, Any]] | Mapping[str, str | Mapping[str, Any]]
 
 # By what an epoch is chosen, and whether more of it is better.
 KEEP = {"val_loss": False, "val_accuracy": True}
-_TRAINING = ("epochs", "batch_size", "learning_rate", "search")
+_TRAINING = ("epochs", "batch_size", "learning_rate", "search", "teacher", "augment")
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,9 @@ class Candidate:
         batch_size: rows a step; the comparison's own if None.
         learning_rate: of the optimizer; the model's own if None.
         search: values that a search tries, by option; its own if None.
+        teacher: label of the model of the comparison whose answers it learns, or the path of one;
+            none if None.
+        augment: texts that are made of each for the teacher to answer, as `distill` takes them.
     """
 
     label: str
@@ -44,6 +48,8 @@ class Candidate:
     batch_size: int | None = None
     learning_rate: float | None = None
     search: Mapping[str, Sequence[Any]] | None = None
+    teacher: str | None = None
+    augment: int | Mapping[str, Any] = 0
 
     @property
     def is_baseline(self) -> bool:
@@ -60,8 +66,8 @@ def parse_candidates(models: Models, baselines: Sequence[str] = ()) -> list[Cand
 
     Args:
         models: names, handles or folders; or dicts with `model`, perhaps a `label`, options of
-            `build_model`, and `epochs`, `batch_size`, `learning_rate` or `search`; or a dict of
-            either by label.
+            `build_model`, and `epochs`, `batch_size`, `learning_rate`, `search`, `teacher` or
+            `augment`; or a dict of either by label.
         baselines: names of those that stand beside them, such as `Task.baselines`.
 
     Returns:
@@ -69,7 +75,7 @@ def parse_candidates(models: Models, baselines: Sequence[str] = ()) -> list[Cand
 
     Raises:
         TypeError: neither names nor dicts.
-        ValueError: none, an unknown model or option, or a label twice.
+        ValueError: none, an unknown model, option or teacher, or a label twice.
     """
     if isinstance(models, (str, Path)):
         models = [str(models)]
@@ -90,7 +96,40 @@ def parse_candidates(models: Models, baselines: Sequence[str] = ()) -> list[Cand
                 f"256}}}}. Received: {label!r} "
                 + ("twice" if label not in BASELINES else "(the name of a baseline)")
             )
+    in_order_of_teaching(candidates)
     return candidates + [Candidate(name, name) for name in baselines]
+
+
+def in_order_of_teaching(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """The candidates, each after its teacher.
+
+    Raises:
+        ValueError: a teacher that is neither one of them nor a path, or is its own student.
+    """
+    by_label = {c.label: c for c in candidates}
+    ordered: list[Candidate] = []
+
+    def add(candidate: Candidate, students: Sequence[str]) -> None:
+        teacher = candidate.teacher
+        if candidate.label in students:
+            raise ValueError(
+                "A student learns from a model that is trained before it. Name another teacher. "
+                f"Received: teacher={teacher!r} of {candidate.label!r}, its own student"
+            )
+        if teacher in by_label:
+            add(by_label[teacher], [*students, candidate.label])
+        elif teacher is not None and not Path(teacher).exists():
+            raise ValueError(
+                "`teacher` is the label of another model of the comparison, or a model's path. "
+                f"{suggest(teacher, by_label.keys() - {candidate.label})}"
+                f"Received: teacher={teacher!r} of {candidate.label!r}"
+            )
+        if candidate not in ordered:
+            ordered.append(candidate)
+
+    for candidate in candidates:
+        add(candidate, [])
+    return ordered
 
 
 def _candidate(label: str | None, item: Any) -> Candidate:
@@ -113,7 +152,17 @@ def _candidate(label: str | None, item: Any) -> Candidate:
     for chosen in (options, *({k: v} for k, values in searched.items() for v in values)):
         zoo.check_options(name, chosen)
     _check_plain({**options, **search})
-    return Candidate(str(label or item.get("label") or last_part(name)), name, options, **own)
+    told = last_part(name)
+    if "teacher" in own:
+        own["teacher"] = str(own["teacher"])
+        told = f"{told} taught by {last_part(own['teacher'])}"
+    elif "augment" in own:
+        raise ValueError(
+            "Texts are made for a teacher to answer. Name one, teacher=…, or leave `augment` out. "
+            f"Received: augment={own['augment']!r} of {name!r}"
+        )
+    Augmentation.of(own.get("augment", 0))
+    return Candidate(str(label or item.get("label") or told), name, options, **own)
 
 
 def _check_plain(options: Mapping[str, Any]) -> None:

@@ -16,7 +16,14 @@ from typing import Any
 
 from keras_seqzoo import zoo
 from keras_seqzoo.comparison import worker
-from keras_seqzoo.comparison.candidates import Candidate, Models, Plan, make_plan, parse_candidates
+from keras_seqzoo.comparison.candidates import (
+    Candidate,
+    Models,
+    Plan,
+    in_order_of_teaching,
+    make_plan,
+    parse_candidates,
+)
 from keras_seqzoo.comparison.comparison import Comparison
 from keras_seqzoo.comparison.store import PARTS, ModelRecord, Store, Table, default_folder
 from keras_seqzoo.data.series import SeriesTable
@@ -71,7 +78,10 @@ def compare(
     Args:
         models: names, handles and folders, as `build_model` takes them; or dicts with `model`,
             options of `build_model`, and perhaps `label`, `epochs`, `batch_size`,
-            `learning_rate` or `search` (values to try, by option); or a dict of either by label.
+            `learning_rate`, `search` (values to try, by option), `teacher` (the label of another
+            model here, which is trained first, or the path of a trained one: what it answers is
+            learnt, see `distill`) or `augment` (as `distill` takes it); or a dict of either by
+            label. What a student costs to train includes asking its teacher.
         train: training rows, in memory; vocabularies, or scales, are learnt from these alone.
         valid: validation rows: they choose the epoch, the options in a search, and the run kept.
         test: test rows, which choose nothing.
@@ -130,12 +140,16 @@ def compare(
     with store.locked():
         store.open(title, parts)
         versions = {k: v for k, v in environment().items() if k in ("keras_seqzoo", "Keras")}
-        folders = [store.model_folder(c, plan, versions) for c in candidates]
+        ordered = in_order_of_teaching(candidates)
+        folders: dict[str, Path] = {}
+        for candidate in ordered:  # another teacher makes another student
+            taught = {"teacher": folders[t].name} if (t := candidate.teacher) in folders else {}
+            folders[candidate.label] = store.model_folder(candidate, plan, versions | taught)
         story = store.story()["last"]
         before = story.get("seconds")
         store.write_last(
-            models=[{"candidate": c.as_dict(), "folder": f.name}
-                    for c, f in zip(candidates, folders, strict=True)],
+            models=[{"candidate": c.as_dict(), "folder": folders[c.label].name}
+                    for c in candidates],
             seeds=list(plan.seeds),
             train_rows=len(train),
             environment=environment(),
@@ -146,12 +160,22 @@ def compare(
         begun, worked = time.monotonic(), 0
         tell("", {"event": "begin", "labels": [c.label for c in candidates],
                   "folder": str(store.folder)})  # fmt: skip
-        for candidate, path in zip(candidates, folders, strict=True):
+        by_label = {c.label: c for c in candidates}
+        for candidate in ordered:
+            path = folders[candidate.label]
             if _is_complete(path, plan):
                 tell(candidate.label, {"event": "done before"})
                 continue
             worked += 1
-            job = worker.Job(store.folder.resolve(), path.resolve(), candidate, plan, imports)
+            teacher = by_label.get(candidate.teacher or "")
+            job = worker.Job(
+                store.folder.resolve(),
+                path.resolve(),
+                candidate,
+                plan,
+                imports,
+                None if teacher is None else (teacher, folders[teacher.label].resolve()),
+            )
             job.write()
             ModelRecord(path).forget()
             tell(candidate.label, {"event": "start"})

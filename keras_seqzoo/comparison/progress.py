@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 _DOING = {
     "start": "starting",
+    "asking": "asking its teacher",
     "testing": "answering the test rows",
     "exporting": "exporting",
     "measuring": "measuring",

@@ -13,7 +13,7 @@ import keras
 from keras_seqzoo.comparison.budget import BudgetError
 from keras_seqzoo.comparison.candidates import Candidate, Plan
 from keras_seqzoo.comparison.store import Table
-from keras_seqzoo.comparison.training import Emit, build, train_once
+from keras_seqzoo.comparison.training import Emit, Teaching, build, train_once
 
 
 def search(
@@ -22,6 +22,7 @@ def search(
     parts: Mapping[str, Table],
     ids: Path,
     emit: Emit,
+    teaching: Teaching | None = None,
 ) -> list[dict[str, Any]]:
     """Trains a model with the options it has, then with others, and notes the validation losses.
 
@@ -34,6 +35,7 @@ def search(
         parts: tables; the test rows have no part in the search.
         ids: folder of ids.
         emit: is told of every trial.
+        teaching: as `train_once` takes it.
 
     Returns:
         The trials in order, a dict each of what was tried and its `val_loss`.
@@ -60,7 +62,8 @@ def search(
             values = dict(trial.hyperparameters.values)
             emit({"event": "trial", "trial": len(trials) + 1, "trials": plan.trials, **values})
             try:
-                _, run = train_once(with_values(candidate, values), plan, 0, asked, ids, emit)
+                tried = with_values(candidate, values)
+                _, run = train_once(tried, plan, 0, asked, ids, emit, teaching)
             except BudgetError as error:
                 # KerasTuner would try others, and in the end tell how many failed.
                 raise keras_tuner.errors.FatalValueError(str(error)) from error

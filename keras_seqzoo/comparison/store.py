@@ -253,7 +253,9 @@ class Store:
         if missing and runs:
             missing = f"{len(runs)} of {asked} trainings ended well; then {missing}"
         costs = {k: _number(v) for k, v in facts.get("costs", {}).items()}
-        costs |= _training_costs(runs, _typed(last.get("train_rows", 0), int))
+        # How many texts a student has read is not known here.
+        rows = 0 if candidate.teacher else _typed(last.get("train_rows", 0), int)
+        costs |= _training_costs(runs, rows)
         return Entry(
             label=_typed(candidate.label, str),
             description=_typed(facts.get("description", ""), str),
@@ -466,6 +468,6 @@ def _training_costs(runs: list[Run], rows: int) -> dict[str, float]:
         return {}
     costs = {"training_s": float(np.mean(seconds))}
     examples = [rows * len(run.history["loss"]) for run in runs if run.history.get("loss")]
-    if examples and not any(run.stopped for run in runs):
+    if rows and examples and not any(run.stopped for run in runs):
         costs["examples_per_s"] = sum(examples) / sum(seconds)
     return costs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -15,12 +15,25 @@ from keras_seqzoo.batches.pipeline import make_dataset
 from keras_seqzoo.comparison.budget import BudgetedLearningRate, TimeBudget
 from keras_seqzoo.comparison.candidates import KEEP, Candidate, Plan
 from keras_seqzoo.comparison.store import Table
+from keras_seqzoo.distillation.distill import distill
 from keras_seqzoo.evaluation.results import Run, own_task
 from keras_seqzoo.tasks.model import TextModel
 
 Emit = Callable[[Mapping[str, Any]], None]
 
 _FEW_ROWS = 1000
+
+
+class Teaching(NamedTuple):
+    """From whom a model learns.
+
+    Attributes:
+        teacher: as `distill` takes it.
+        answers: folder where its answers are kept.
+    """
+
+    teacher: Any
+    answers: Path
 
 
 def build(candidate: Candidate, train: Table) -> TextModel:
@@ -54,6 +67,7 @@ def train_once(
     parts: Mapping[str, Table],
     ids: Path,
     emit: Emit,
+    teaching: Teaching | None = None,
 ) -> tuple[TextModel, Run]:
     """Builds a model, trains it, keeps the best epoch, asks the test rows.
 
@@ -64,13 +78,15 @@ def train_once(
         parts: tables `train`, `valid` and `test`.
         ids: folder of ids, shared by models of one vocabulary.
         emit: is told of every epoch.
+        teaching: whose answers it learns; the labels if None.
 
     Raises:
         BudgetError: not even one epoch fits into the budget.
         ValueError: the model cannot be built, or its answers are no numbers.
     """
     keras.utils.set_random_seed(seed)
-    train, valid, test = (parts[name] for name in ("train", "valid", "test"))
+    train: Any = parts["train"]
+    valid, test = parts["valid"], parts["test"]
     model = build(candidate, train)
     chosen = settings(candidate, plan, model, len(train))
     clock = TimeBudget(plan.budget_s)
@@ -87,14 +103,28 @@ def train_once(
         _Epochs(emit, seed, chosen["epochs"]),
     ]
     begun = time.monotonic()
-    history = model.fit(
-        make_dataset(train, model, chosen["batch_size"], shuffle=True, seed=seed, cache=ids),
-        validation_data=make_dataset(valid, model, 256, cache=ids),
-        epochs=chosen["epochs"],
-        callbacks=callbacks,
-        calibrate=True,
-        verbose=0,
-    ).history
+    fit: dict[str, Any] = {
+        "validation_data": make_dataset(valid, model, 256, cache=ids),
+        "epochs": chosen["epochs"],
+        "callbacks": callbacks,
+        "calibrate": True,
+        "verbose": 0,
+    }
+    if teaching is None:
+        rows = make_dataset(train, model, chosen["batch_size"], shuffle=True, seed=seed, cache=ids)
+        history = model.fit(rows, **fit).history
+    else:
+        # The texts that are made are those of every seed, so that the teacher is asked once.
+        history = distill(
+            teaching.teacher,
+            model,
+            train,
+            augment=candidate.augment,
+            cache=teaching.answers,
+            progress=lambda done, total: emit({"event": "asking", "done": done / total}),
+            batch_size=chosen["batch_size"],
+            **fit,
+        ).history
     seconds = time.monotonic() - begun
     emit({"event": "testing", "seed": seed})
     outputs = model.predict(test.questions, batch_size=256, verbose=0)

@@ -36,7 +36,7 @@ from keras_seqzoo.evaluation.results import Run, architecture, own_task
 from keras_seqzoo.reports.single import count_texts_cut
 
 if TYPE_CHECKING:
-    from keras_seqzoo.comparison.training import Emit
+    from keras_seqzoo.comparison.training import Emit, Teaching
     from keras_seqzoo.tasks.model import TextModel
 
 # Explanations of long texts take long; what has none by then goes without.
@@ -53,6 +53,7 @@ class Job:
         candidate: which model.
         plan: how.
         imports: modules that register models of the user's own.
+        teacher: the model of the comparison that it learns from, and its folder; None for none.
     """
 
     folder: Path
@@ -60,11 +61,15 @@ class Job:
     candidate: Candidate
     plan: Plan
     imports: Sequence[str] = ()
+    teacher: tuple[Candidate, Path] | None = None
 
     def write(self) -> Path:
         """Writes the job into the model's folder."""
         path = self.model_folder / "job.json"
-        story = {"candidate": self.candidate.as_dict(), "plan": asdict(self.plan)}
+        story: dict[str, Any] = {"candidate": self.candidate.as_dict(), "plan": asdict(self.plan)}
+        if self.teacher is not None:
+            candidate, folder = self.teacher
+            story["teacher"] = [candidate.as_dict(), str(folder)]
         write_json(path, {**story, "folder": str(self.folder), "imports": list(self.imports)})
         return path
 
@@ -74,7 +79,10 @@ class Job:
         story = json.loads(path.read_text(encoding="utf-8"))
         plan = Plan(**{**story["plan"], "seeds": tuple(story["plan"]["seeds"])})
         candidate = Candidate(**story["candidate"])
-        return cls(Path(story["folder"]), path.parent, candidate, plan, story["imports"])
+        teacher = story.get("teacher")
+        if teacher is not None:
+            teacher = Candidate(**teacher[0]), Path(teacher[1])
+        return cls(Path(story["folder"]), path.parent, candidate, plan, story["imports"], teacher)
 
 
 def main() -> None:
@@ -119,23 +127,24 @@ def do(job: Job, emit: Emit) -> bool:
 def _do_model(job: Job, record: ModelRecord, emit: Emit) -> None:
     timer = _Timer()
     with timer("imports"):
-        from keras_seqzoo.comparison.search import search, with_values
-        from keras_seqzoo.comparison.training import build, settings, train_once
+        from keras_seqzoo.comparison.search import search
+        from keras_seqzoo.comparison.training import settings, train_once
     store = Store(job.folder)
     parts = {name: store.part(name) for name in PARTS}
     candidate, plan, folder = job.candidate, job.plan, job.model_folder
+    with timer("loading"):
+        teaching = _teaching(job, parts["train"])
     if plan.trials and not record.searched():
         with timer("search"):
-            trials = search(candidate, plan, parts, store.ids, emit)
+            trials = search(candidate, plan, parts, store.ids, emit, teaching)
         write_json(folder / "search.json", {"trials": trials})
-    if plan.trials:
-        candidate = with_values(candidate, min(record.searched(), key=lambda t: t["val_loss"]))
+    candidate = _found(candidate, record)
     model, model_seed = None, None
 
     def train(seed: int) -> None:
         nonlocal model, model_seed
         with timer("trainings"):
-            model, run = train_once(candidate, plan, seed, parts, store.ids, emit)
+            model, run = train_once(candidate, plan, seed, parts, store.ids, emit, teaching)
             model_seed = seed
         with timer("saving"):
             model.save(folder / f"seed-{seed}.keras")
@@ -150,19 +159,18 @@ def _do_model(job: Job, record: ModelRecord, emit: Emit) -> None:
         train(seed)
     if model is None or model_seed != seed:
         with timer("loading"):
-            # The weights alone: what else a file holds, another may have put into the folder.
-            model = build(candidate, parts["train"])
-            model.load_weights(file)
+            model = _load(candidate, parts["train"], file)
     chosen = settings(candidate, plan, model, len(parts["train"]))
     facts = _measured(model, kept, parts["test"], job, timer, emit)
+    description = architecture(
+        zoo.find_model(candidate.model).card.description, isinstance(parts["test"], SeriesTable)
+    )
     write_json(
         folder / "facts.json",
         {
             **facts,
-            "description": architecture(
-                zoo.find_model(candidate.model).card.description,
-                isinstance(parts["test"], SeriesTable),
-            ),
+            "description": description
+            + (f", taught by {candidate.teacher}" if candidate.teacher else ""),
             "options": {**candidate.options, **chosen},
             "asked": plan.asked(),
             "seconds": timer.seconds,
@@ -171,6 +179,46 @@ def _do_model(job: Job, record: ModelRecord, emit: Emit) -> None:
     for other in plan.seeds:
         if other != seed:
             (folder / f"seed-{other}.keras").unlink(missing_ok=True)
+
+
+def _found(candidate: Candidate, record: ModelRecord) -> Candidate:
+    """A candidate with what its search, if there was one, has found."""
+    trials = record.searched()
+    if not trials:
+        return candidate
+    from keras_seqzoo.comparison.search import with_values
+
+    return with_values(candidate, min(trials, key=lambda t: t["val_loss"]))
+
+
+def _load(candidate: Candidate, train: Table, file: Path) -> TextModel:
+    """A trained model of the comparison."""
+    from keras_seqzoo.comparison.training import build
+
+    # The weights alone: what else a file holds, another may have put into the folder.
+    model = build(candidate, train)
+    model.load_weights(file)
+    return model
+
+
+def _teaching(job: Job, train: Table) -> Teaching | None:
+    """From whom the model of a job learns.
+
+    Raises:
+        ValueError: its teacher did not come so far.
+    """
+    from keras_seqzoo.comparison.training import Teaching
+
+    if job.teacher is None:
+        own = job.candidate.teacher
+        return None if own is None else Teaching(own, job.model_folder / "answers")
+    candidate, folder = job.teacher
+    record = ModelRecord(folder)
+    if not record.facts():
+        raise ValueError(f"its teacher, {candidate.label!r}, is not complete")
+    seed, _ = _kept(record, job.plan)
+    teacher = _load(_found(candidate, record), train, folder / f"seed-{seed}.keras")
+    return Teaching(teacher, folder / "answers")
 
 
 def _measured(

@@ -57,3 +57,66 @@ class ScaledSquaredError(keras.losses.Loss):
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments of the constructor."""
         return {**super().get_config(), "std": self.std}
+
+
+@keras.saving.register_keras_serializable("keras_seqzoo")
+class SoftenedCrossEntropy(keras.losses.Loss):
+    """What a student learns of a teacher's classes (Hinton et al. 2015, section 2).
+
+    The cross-entropy of the teacher's probabilities at a temperature, which are the targets
+    `(batch, classes)`, and of the student's, which come at temperature 1 and are brought to it;
+    times the temperature's square, which keeps gradients alike. As the temperature rises it becomes
+    half the squared error of the scores, less their means, over the classes (section 2.1).
+
+    Of targets `(batch,)`, which are positions of classes, it is the cross-entropy at temperature 1:
+    what is validated on labels is not softened.
+
+    Args:
+        temperature: above 0.
+        **kwargs: arguments of `keras.losses.Loss`.
+    """
+
+    def __init__(
+        self, temperature: float = 1.0, name: str = "softened_cross_entropy", **kwargs: Any
+    ):
+        super().__init__(name=name, **kwargs)
+        self.temperature = float(temperature)
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Returns the loss of each row, `(batch,)`."""
+        logs = keras.ops.log(keras.ops.maximum(y_pred, keras.config.epsilon()))
+        if _is_positions(y_true, y_pred):
+            shares = keras.ops.one_hot(keras.ops.cast(_flat(y_true), "int32"), y_pred.shape[-1])
+            return -keras.ops.sum(shares * logs, axis=-1)
+        softened = keras.ops.log_softmax(logs / self.temperature, axis=-1)
+        return -(self.temperature**2) * keras.ops.sum(y_true * softened, axis=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor."""
+        return {**super().get_config(), "temperature": self.temperature}
+
+
+@keras.saving.register_keras_serializable("keras_seqzoo")
+def same_class(y_true: Any, y_pred: Any) -> Any:
+    """Whether the likeliest class `(batch,)` is that of the targets: shares, or positions."""
+    said = keras.ops.argmax(y_pred, axis=-1)
+    is_hard = _is_positions(y_true, y_pred)
+    true = _flat(y_true) if is_hard else keras.ops.argmax(y_true, axis=-1)
+    return keras.ops.cast(keras.ops.equal(said, keras.ops.cast(true, said.dtype)), "float32")
+
+
+@keras.saving.register_keras_serializable("keras_seqzoo")
+def same_labels(y_true: Any, y_pred: Any) -> Any:
+    """Share of the labels `(batch,)` that both or neither find likelier than not."""
+    same = keras.ops.equal(y_true > 0.5, y_pred > 0.5)
+    return keras.ops.mean(keras.ops.cast(same, "float32"), axis=-1)
+
+
+def _is_positions(y_true: Any, y_pred: Any) -> bool:
+    """Whether targets are positions of classes, `(batch,)` or `(batch, 1)`, and not shares."""
+    return len(y_true.shape) < len(y_pred.shape) or y_true.shape[-1] == 1
+
+
+def _flat(y_true: Any) -> Any:
+    """Targets as `(batch,)`."""
+    return keras.ops.reshape(y_true, (-1,))

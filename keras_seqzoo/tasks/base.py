@@ -264,6 +264,47 @@ class Task:
         """The task with what it learns of answers to validation rows; most learn nothing."""
         return self
 
+    # What a teacher's answers are to a student, see `distillation`
+
+    def learning(self, temperature: float) -> dict[str, Any]:
+        """What a student is compiled with for a teacher's answers, in the place of its own.
+
+        Args:
+            temperature: above 0.
+
+        Raises:
+            ValueError: the answers of this task cannot be learnt, or have no temperature.
+        """
+        raise ValueError(
+            "What a student can learn of a teacher are classes, labels and numbers. Build one with "
+            f"such a task. Received: a student of the task {self.name!r}"
+        )
+
+    def check_lessons(self, answers: npt.NDArray[Any]) -> None:
+        """Raises a ValueError where a teacher's answers `(rows, names)` cannot be."""
+        if not np.isfinite(answers).all():
+            raise ValueError(
+                "A teacher's answers are numbers. Ask it about the texts that it fails on. "
+                f"Received: {answers[~np.isfinite(answers).all(axis=1)][0].tolist()}"
+            )
+
+    def lessons(
+        self, answers: npt.NDArray[Any], labels: Any, label_share: float, temperature: float
+    ) -> npt.NDArray[Any]:
+        """What a student learns, float32 `(rows, names)`.
+
+        Args:
+            answers: the teacher's.
+            labels: of the first rows, as a table encodes them; None where none are known.
+            label_share: how much these count, at least 0 and below 1.
+            temperature: as in `learning`.
+        """
+        lessons = np.array(answers, np.float32)
+        if labels is not None:
+            known = lessons[: len(labels)]
+            known += np.float32(label_share) * (labels - known)
+        return lessons
+
     # Answers
 
     @property
@@ -459,3 +500,12 @@ def targets_of(data: Any, kind: str, what: str) -> Any:
             f"target={kind!r}). Received: data={data!r:.200}"
         )
     return target
+
+
+def no_temperature(temperature: float, task: Task) -> None:
+    """Raises a ValueError where answers that have none are to be softened."""
+    if temperature != 1:
+        raise ValueError(
+            f"A temperature softens the probabilities of classes. Leave it out for {task.noun}. "
+            f"Received: temperature={temperature!r}"
+        )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.special import softmax
 from scipy.stats import binomtest
 from sklearn import metrics
 
@@ -100,6 +101,33 @@ class Classify(Task):
     def training(self) -> dict[str, Any]:
         """Cross-entropy, and the accuracy."""
         return {"loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"]}
+
+    def learning(self, temperature: float) -> dict[str, Any]:
+        """Cross-entropy at a temperature, and how often both say the same class."""
+        import keras
+
+        from keras_seqzoo.layers.losses import SoftenedCrossEntropy, same_class
+
+        agreement = keras.metrics.MeanMetricWrapper(same_class, name="accuracy")
+        return {"loss": SoftenedCrossEntropy(temperature), "metrics": [agreement]}
+
+    def check_lessons(self, answers: npt.NDArray[Any]) -> None:
+        """Probabilities sum to 1."""
+        super().check_lessons(answers)
+        wrong = (answers < 0).any(axis=1) | (np.abs(answers.sum(axis=1) - 1) > 1e-3)
+        if wrong.any():
+            raise ValueError(
+                "A teacher of classes answers with probabilities, which sum to 1. Take the softmax "
+                f"of scores. Received: {answers[wrong][0].tolist()}"
+            )
+
+    def lessons(
+        self, answers: npt.NDArray[Any], labels: Any, label_share: float, temperature: float
+    ) -> npt.NDArray[np.float32]:
+        """Probabilities at the temperature."""
+        softened = softmax(np.log(np.maximum(answers, 1e-7)) / temperature, axis=1)
+        sure = None if labels is None else np.eye(len(self.names), dtype=np.float32)[labels]
+        return super().lessons(softened, sure, label_share, temperature)
 
     def encode(self, targets: Any, loss: str) -> Any:
         """Turns labels into label numbers, int32 `(rows,)`.

@@ -13,7 +13,7 @@ from sklearn import metrics
 
 from keras_seqzoo.data.targets import AnyOf
 from keras_seqzoo.metrics.statistics import bootstrap
-from keras_seqzoo.tasks.base import Head, Metric, Task, targets_of
+from keras_seqzoo.tasks.base import Head, Metric, Task, no_temperature, targets_of
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -98,6 +98,26 @@ class Label(Task):
     def training(self) -> dict[str, Any]:
         """Binary cross-entropy, and the share of right answers to "has it this label?"."""
         return {"loss": "binary_crossentropy", "metrics": ["binary_accuracy"]}
+
+    def learning(self, temperature: float) -> dict[str, Any]:
+        """The loss it has, which takes probabilities, and how often both find a label likely."""
+        import keras
+
+        from keras_seqzoo.layers.losses import same_labels
+
+        no_temperature(temperature, self)
+        agreement = keras.metrics.MeanMetricWrapper(same_labels, name="binary_accuracy")
+        return {"metrics": [agreement]}
+
+    def check_lessons(self, answers: npt.NDArray[Any]) -> None:
+        """Probabilities lie between 0 and 1."""
+        super().check_lessons(answers)
+        wrong = ((answers < 0) | (answers > 1)).any(axis=1)
+        if wrong.any():
+            raise ValueError(
+                "A teacher of labels answers with a probability for each, 0 to 1. Take the sigmoid "
+                f"of scores. Received: {answers[wrong][0].tolist()}"
+            )
 
     def encode(self, targets: Any, loss: str) -> npt.NDArray[np.float32]:
         """Turns labels into 0 and 1, float32 `(rows, labels)`.

@@ -13,7 +13,7 @@ from scipy import stats
 from sklearn import metrics
 
 from keras_seqzoo.metrics.statistics import bootstrap
-from keras_seqzoo.tasks.base import Head, Metric, Task, targets_of
+from keras_seqzoo.tasks.base import Head, Metric, Task, no_temperature, targets_of
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -102,6 +102,11 @@ class Regress(Task):
         from keras_seqzoo.layers.losses import ScaledSquaredError
 
         return {"loss": ScaledSquaredError(self.std), "metrics": ["mae"]}
+
+    def learning(self, temperature: float) -> dict[str, Any]:
+        """The loss it has, which takes numbers."""
+        no_temperature(temperature, self)
+        return {}
 
     def encode(self, targets: Any, loss: str) -> npt.NDArray[np.float32]:
         """Turns numbers into float32 `(rows, numbers)`.

@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 
 import keras_seqzoo as sz
-from keras_seqzoo.comparison.candidates import make_plan, parse_budget, parse_candidates
+from keras_seqzoo.comparison.candidates import (
+    in_order_of_teaching,
+    make_plan,
+    parse_budget,
+    parse_candidates,
+)
 from keras_seqzoo.comparison.compare import check_parts
 
 
@@ -175,3 +180,35 @@ def test_the_accuracy_chooses_an_epoch_of_classes_alone():
     table = sz.TextTable.from_texts(["a", "b"], [1.5, 2.5], target="number")
     with pytest.raises(ValueError, match="The accuracy is a figure of classes alone"):
         sz.compare(["gru"], table, table, table, keep="val_accuracy", progress=False)
+
+
+def test_a_student_is_trained_after_its_teacher():
+    models = [
+        {"model": "gru", "teacher": "middle", "augment": 2},
+        {"model": "lstm", "label": "middle", "teacher": "bilstm"},
+        "bilstm",
+    ]
+    candidates = parse_candidates(models)
+    assert [c.label for c in candidates] == ["gru taught by middle", "middle", "bilstm"]
+    assert [c.model for c in in_order_of_teaching(candidates)] == ["bilstm", "lstm", "gru"]
+
+
+@pytest.mark.parametrize(
+    ("models", "message"),
+    [
+        ({"a": {"model": "gru", "teacher": "a"}}, "its own student"),
+        (
+            {"a": {"model": "gru", "teacher": "b"}, "b": {"model": "gru", "teacher": "a"}},
+            "its own student",
+        ),
+        ({"minilm": "lstm", "a": {"model": "gru", "teacher": "minlm"}}, "Did you mean 'minilm'"),
+        ({"a": {"model": "gru", "augment": 2}}, "for a teacher to answer. Name one"),
+        (
+            {"b": "lstm", "a": {"model": "gru", "teacher": "b", "augment": {"drop": 1}}},
+            "a dict of copies, mask, ngram, mix",
+        ),
+    ],
+)
+def test_a_teacher_that_cannot_be_is_refused(models, message):
+    with pytest.raises(ValueError, match=message):
+        parse_candidates(models)

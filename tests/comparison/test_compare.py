@@ -357,3 +357,29 @@ def test_a_search_tries_as_often_as_asked_and_begins_with_the_defaults(parts, tm
     assert entry.searched[0]["units"] == 4
     best = min(entry.searched, key=lambda trial: trial["val_loss"])
     assert entry.options["units"] == best["units"]
+
+
+@pytest.mark.slow
+def test_a_student_learns_from_a_model_of_the_comparison(parts, tmp_path):
+    models = {
+        "student": {**GRU, "teacher": "large gru", "augment": 2, "label": "unused"},
+        "large gru": {**GRU, "units": 8, "learning_rate": 0.03},
+    }
+    how: dict[str, Any] = {**SETTINGS, "folder": tmp_path / "c", "isolated": False, "explain": 0}
+    told = Told()
+    comparison = sz.compare(models, *parts, progress=told, **how)
+    assert (comparison.table["missing"] == "").all()
+    assert told.labels("start")[:2] == ["large gru", "student"]
+    entry = comparison.results.entries[0]
+    assert entry.label == "student"
+    assert entry.description.endswith("taught by large gru")
+    # Asked once, for all seeds: the second finds the answers.
+    assert len(list(tmp_path.glob("c/models/large_gru-*/answers/answers-*"))) == 1
+    again = Told()
+    sz.compare(models, *parts, progress=again, **how)
+    assert set(again.labels("done before")) == set(comparison.table.index)
+    # Another teacher makes another student.
+    models["large gru"]["units"] = 7
+    other = Told()
+    sz.compare(models, *parts, progress=other, **how)
+    assert other.labels("start") == ["large gru", "student"]

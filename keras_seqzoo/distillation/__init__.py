@@ -1,0 +1,1 @@
+"""Distillation: a model learns the answers of another."""
