@@ -65,18 +65,22 @@ class EpochProgress(keras.callbacks.Callback):
 
 
 class AskingProgress:
-    """Draws a bar while a teacher is asked; it is told how many texts of how many are answered.
+    """Draws a bar while a teacher is asked, and prints a line when it has answered.
+
+    It is told how many texts of how many are answered.
 
     Args:
         console: where to print.
+        quiet: whether nothing is printed.
 
     Attributes:
         is_done: whether all are answered.
     """
 
-    def __init__(self, console: Console):
+    def __init__(self, console: Console, quiet: bool):
         self.is_done = False
-        self._console = console
+        self._console, self._quiet = console, quiet
+        self._begun = time.monotonic()
         self._progress: Progress | None = None
 
     def __call__(self, done: int, total: int) -> None:
@@ -88,7 +92,7 @@ class AskingProgress:
                 TimeRemainingColumn(),
                 console=self._console,
                 transient=True,
-                disable=not self._console.is_terminal,
+                disable=self._quiet or not self._console.is_terminal,
             )
             self._task = self._progress.add_task("", total=total)
             self._progress.start()
@@ -96,6 +100,9 @@ class AskingProgress:
         if done == total:
             self.is_done = True
             self.stop()
+            seconds = time.monotonic() - self._begun
+            if not self._quiet:
+                self._console.print(f"The teacher has answered {total:,} texts  {seconds:.1f} s")
 
     def stop(self) -> None:
         """Takes the bar away."""

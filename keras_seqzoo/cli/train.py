@@ -359,7 +359,7 @@ def _fit(
     from keras_seqzoo.batches.pipeline import make_dataset
     from keras_seqzoo.cli.progress import AskingProgress, EpochProgress
 
-    progress, asking = EpochProgress(messages, epochs), AskingProgress(messages)
+    progress, asking = EpochProgress(messages, epochs), AskingProgress(messages, quiet)
     begun = time.monotonic()
     fit: dict[str, Any] = {
         "validation_data": make_dataset(valid, model, 256, cache=cache) if len(valid) else None,

@@ -125,7 +125,8 @@ def ask(
     folder = None if cache is None else Path(cache) / f"answers-{_digest(texts)}"
     if folder is not None:
         kept = _read(folder / "0.npy", min(_BLOCK, len(texts)))
-        if kept is None or not _are_close(kept, teacher(texts[:_ASKED_AGAIN])):
+        first = None if kept is None else kept[:_ASKED_AGAIN]
+        if first is None or not _are_close(first, teacher(texts[: len(first)])):
             shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
     blocks = []
@@ -154,9 +155,8 @@ def _read(file: Path, rows: int) -> npt.NDArray[np.float32] | None:
 
 
 def _are_close(kept: npt.NDArray[Any], again: npt.NDArray[Any]) -> bool:
-    """Whether the first of kept answers are those that a teacher now gives."""
-    first = kept[: len(again)]
-    return first.shape == again.shape and np.allclose(first, again, rtol=_CLOSE, atol=_CLOSE)
+    """Whether kept answers are those that a teacher now gives."""
+    return kept.shape == again.shape and np.allclose(kept, again, rtol=_CLOSE, atol=_CLOSE)
 
 
 def _digest(texts: Sequence[Any]) -> str:

@@ -123,13 +123,22 @@ class Label(Task):
         """Turns labels into 0 and 1, float32 `(rows, labels)`.
 
         Args:
-            targets: 0 and 1 `(rows, labels)`; or a list of lists of label names.
+            targets: 0 and 1 `(rows, labels)`, or probabilities in an array of floats; or a list of
+                lists of label names.
             loss: unused.
 
         Raises:
             ValueError: something else, or an unknown label.
         """
-        return self.target.encode(targets)
+        of_floats = isinstance(targets, np.ndarray) and targets.dtype.kind == "f"
+        if (
+            of_floats
+            and targets.shape[1:] == (len(self.names),)
+            and ((targets >= 0) & (targets <= 1)).all()
+        ):
+            return np.asarray(targets, np.float32)
+        encoded: npt.NDArray[np.float32] = self.target.encode(targets)
+        return encoded
 
     def encode_batch(self, targets: tf.Tensor, is_foreign: bool, loss: str) -> tf.Tensor:
         """Checks the form of a batch."""
