@@ -158,6 +158,10 @@ def build_model(
         parts = saved_parts(str(weights), card.name)
     else:
         own = {"sequence_length": sequence_length, "weights": weights, **encoder}
+        if str(own.get("vectors")).endswith(".keras"):
+            from keras_seqzoo.tasks.keras_file import load_keras_file
+
+            own["vectors"] = load_keras_file(str(own["vectors"]))
         kind = home.TASK
         parts = found.build(kind.corpus(data), own, task=task, pair=pair, letters=kind.letters)
     preprocessor: Any = parts.preprocessor

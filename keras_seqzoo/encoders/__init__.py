@@ -2,6 +2,7 @@
 
 ENCODERS = {
     "recurrent": "keras_seqzoo.encoders.recurrent",
+    "static": "keras_seqzoo.encoders.static",
     "transformers": "keras_seqzoo.encoders.transformers",
     "sources": "keras_seqzoo.encoders.sources",
 }

@@ -6,21 +6,19 @@ of numbers, which need no embedding.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_seqzoo.checks import check_dtype, check_not_negative, check_rate, check_whole
+from keras_seqzoo.checks import check_dtype, check_rate, check_whole
 from keras_seqzoo.encoders.parts import EncoderParts, learn_pairs, learn_words
 from keras_seqzoo.encoders.registry import ModelCard, register
+from keras_seqzoo.encoders.words import Words
 from keras_seqzoo.options import option
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
 
     from keras_seqzoo.preprocessing.base import Preprocessor
 
@@ -59,28 +57,9 @@ def _card(name: str, cell: str, bidirectional: bool, parameters: int, paper: str
     _card("bigru", "GRU", True, 2_634_754, _GRU_PAPER),
 )
 @dataclass(frozen=True, kw_only=True)
-class Recurrent:
+class Recurrent(Words):
     """A recurrent encoder, whose vocabulary is learnt from the training texts."""
 
-    sequence_length: int | None = option(
-        None, "most tokens read of a text; to generate, tokens of a row", "512; to generate 128"
-    )
-    weights: str | None = option(
-        None, "a `.keras` file: start from its encoder and words, with a new head", "from scratch"
-    )
-    embedding_dim: int | None = option(None, "width of a word vector", "128; with vectors theirs")
-    vectors: Any = option(
-        None,
-        "word vectors to begin with: a file of GloVe, word2vec or fastText, gensim's "
-        "KeyedVectors, a mapping, or (words, array)",
-        "none",
-    )
-    vector_words: int = option(
-        100_000, "words that `vectors` has and the texts lack, the first of the file"
-    )
-    tune: bool | str = option(
-        True, 'whether `vectors` are trained, too; `"late"` after a third of the epochs'
-    )
     units: int = option(64, "width of the recurrent state, in each direction")
     num_layers: int = option(1, "recurrent layers, one above the other")
     bidirectional: bool = option(False, "whether texts are read in both directions", "as named")
@@ -94,12 +73,6 @@ class Recurrent:
         "made again",
         '`"words"`; to generate `"byte_pairs"`',
     )
-    vocabulary_size: int = option(20_000, "most entries, special ones included")
-    vocabulary: Any = option(
-        None,
-        "the words, or a text file of a word a line; of byte pairs their ids, or a `vocab.json`",
-        "learnt",
-    )
     merges: Sequence[str] | str | Path | None = option(
         None, "of byte pairs, in order, or a `merges.txt`; with `vocabulary`", "learnt"
     )
@@ -109,8 +82,6 @@ class Recurrent:
         'of numbers: by mean and spread of all `"training"` steps, or by each `"window"`\'s own',
         '`"training"`',
     )
-    dtype: Any = option(None, 'Keras dtype policy, such as `"mixed_bfloat16"`', "Keras's")
-
     def build(
         self, data: Any, *, cell: str, task: str, pair: bool = False, letters: int = 0
     ) -> EncoderParts:
@@ -130,25 +101,19 @@ class Recurrent:
         """
         import keras
 
-        from keras_seqzoo.layers.late import LateEmbedding
         from keras_seqzoo.layers.pairs import PairAlignment, PairPlaces, PairPooling
+        from keras_seqzoo.training.optimizers import RowAdam
 
         if self.weights not in (None, "pretrained"):
             raise ValueError(
                 "A recurrent model starts from scratch (`weights=None`) or from a .keras file of "
                 f"this package. Received: weights={self.weights!r}"
             )
-        width = 128 if self.embedding_dim is None else self.embedding_dim
+        width = self.width
         check_whole(embedding_dim=width, units=self.units, num_layers=self.num_layers)
         check_rate(dropout=self.dropout or 0.0, recurrent_dropout=self.recurrent_dropout)
         dtype = check_dtype(self.dtype)
-        if self.tune not in (True, False, "late"):
-            raise ValueError(f"`tune` must be True, False or 'late'. Received: tune={self.tune!r}")
-        if self.vectors is None and self.tune is not True:
-            raise ValueError(
-                "`tune` is of `vectors`. Pass both, or leave it out. "
-                f"Received: tune={self.tune!r}, no vectors"
-            )
+        self.check_tune()
         if getattr(getattr(data, "inputs", None), "name", "") == "series":
             return self._over_numbers(data, cell, dtype)
         if self.scale is not None:
@@ -162,27 +127,17 @@ class Recurrent:
         preprocessor = self._learn(data, task, least)
         rows = None
         if self.vectors is not None:
-            preprocessor, rows = self._with_vectors(preprocessor)
+            preprocessor, rows, _ = self.begin(preprocessor)
             width = width if self.embedding_dim else rows.shape[1]
         token_ids = keras.Input((None,), dtype="int32", name="token_ids")
         padding_mask = keras.Input((None,), dtype="int32", name="padding_mask")
         segment_ids = keras.Input((None,), dtype="int32", name="segment_ids")
 
-        embedding = (LateEmbedding if self.tune == "late" else keras.layers.Embedding)(
-            len(preprocessor.vocabulary),
-            width if rows is None else rows.shape[1],
-            trainable=bool(self.tune),
-            dtype=dtype,
-            name="token_embedding",
-        )
-        x = embedding(token_ids)
-        if rows is not None:
-            embedding.embeddings.assign(rows)
-            if width != rows.shape[1]:
-                project = keras.layers.Dense(
-                    width, use_bias=False, dtype=dtype, name="vector_projection"
-                )
-                x = project(x)
+        x = self.embedding(
+            len(preprocessor.vocabulary), width if rows is None else rows.shape[1], rows, dtype
+        )(token_ids)
+        if rows is not None and width != rows.shape[1]:
+            x = keras.layers.Dense(width, use_bias=False, dtype=dtype, name="vector_projection")(x)
         words = x
         if pair:
             places = PairPlaces(name="pair_places")(token_ids, padding_mask, segment_ids)
@@ -223,7 +178,8 @@ class Recurrent:
             pooling="pooled" if pair else "max" if task == "label" else "mean",
             poolings=("pooled", "mean", "max") if pair else ("mean", "max", "last"),
             dropout=dropout,
-            optimizer=partial(keras.optimizers.Adam, 3e-3 if letters else 1e-3, clipnorm=1.0),
+            # Over vectors that come trained, 1e-3 was still learning when others had stopped.
+            optimizer=partial(RowAdam, 1e-3 if rows is None and not letters else 3e-3),
         )
 
     def _spellings(self, letters: Any, dtype: Any) -> Any:
@@ -308,37 +264,3 @@ class Recurrent:
             "`tokens` must be 'words' or 'byte_pairs', and only byte pairs have `merges`. "
             f"Received: tokens={tokens!r}, merges={'None' if self.merges is None else 'given'}"
         )
-
-    def _with_vectors(self, words: Preprocessor) -> tuple[Preprocessor, npt.NDArray[np.float32]]:
-        """The words with those that `vectors` has beside them, and a vector of each.
-
-        Vectors of words that the source lacks are drawn as far around zero as those it has.
-        """
-        import numpy as np
-
-        from keras_seqzoo.data.vectors import read_vectors
-        from keras_seqzoo.preprocessing.words import WordPreprocessor
-
-        if not isinstance(words, WordPreprocessor):
-            raise ValueError(
-                "`vectors` are of words. Leave tokens='byte_pairs' out. "
-                f"Received: tokens={self.tokens!r}"
-            )
-        check_not_negative(vector_words=self.vector_words)
-        own = words.vocabulary[2:]
-        further = 0 if self.vocabulary is not None else self.vector_words
-        found = read_vectors(self.vectors, own, further, words.forms)
-        given = dict(zip(found.words, found.rows, strict=True))
-        every = tuple(dict.fromkeys((*own, *found.words)))
-        spread = np.random.default_rng(0).normal(size=(2 + len(every), found.rows.shape[1]))
-        rows = (found.rows.std() * spread).astype(np.float32)
-        for place, word in enumerate(every, 2):
-            if word in given:
-                rows[place] = given[word]
-        known = sum(word in given for word in own)
-        print(
-            f"Word vectors: {known:,} of {len(own):,} words of the texts, and "
-            f"{len(every) - len(own):,} further ones; {rows.nbytes / 1e6:,.0f} MB in the model",
-            file=sys.stderr,
-        )
-        return WordPreprocessor(words.sequence_length, every), rows

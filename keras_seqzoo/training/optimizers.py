@@ -1,4 +1,4 @@
-"""The optimizer that transformers are fine-tuned with."""
+"""The optimizers: of transformers that are fine-tuned, and of models that learn words."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 NO_DECAY = ("bias", "norm", "beta", "gamma")
 
@@ -56,3 +57,67 @@ class TransformerAdamW(keras.optimizers.AdamW):
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments of the constructor."""
         return {**super().get_config(), "no_decay": list(self.no_decay)}
+
+
+@keras.saving.register_keras_serializable("keras_seqzoo")
+class RowAdam(keras.optimizers.Adam):
+    """Adam that changes only those rows of a table of vectors that a batch has.
+
+    So a step costs what a batch has of words, not what the vocabulary has. The moments of the other
+    rows stay as they are until a batch has the row again, where Adam would let them fade, and move
+    the row meanwhile ("lazy" Adam). Where gradients are accumulated, or replicas sum whole tables,
+    it is Adam.
+
+    Args:
+        learning_rate: of every step.
+        row_clipnorm: largest norm of the gradient of a variable. Keras's `clipnorm` is the same,
+            and makes the gradient of a table whole.
+        **kwargs: further arguments of `keras.optimizers.Adam`.
+    """
+
+    def __init__(
+        self, learning_rate: Any = 1e-3, row_clipnorm: float | None = 1.0, **kwargs: Any
+    ):
+        super().__init__(learning_rate, **kwargs)
+        self.row_clipnorm = row_clipnorm
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Changes a variable, or some of its rows."""
+        is_rows = isinstance(gradient, tf.IndexedSlices) and not self.amsgrad
+        if is_rows:
+            rows, is_used, gradient = _summed_rows(gradient)
+        gradient = tf.cast(tf.convert_to_tensor(gradient), variable.dtype)
+        if self.row_clipnorm is not None:
+            gradient = tf.clip_by_norm(gradient, self.row_clipnorm)
+        if not is_rows:
+            super().update_step(gradient, variable, learning_rate)
+            return
+        at = self._get_variable_index(variable)
+        m, v = (moments[at].value for moments in (self._momentums, self._velocities))
+        old_m, old_v = tf.gather(m, rows), tf.gather(v, rows)
+        more_m = is_used * (gradient - old_m) * (1 - self.beta_1)
+        more_v = is_used * (tf.square(gradient) - old_v) * (1 - self.beta_2)
+        step = tf.cast(self.iterations + 1, variable.dtype)
+        rate = tf.cast(learning_rate, variable.dtype)
+        rate *= tf.sqrt(1 - self.beta_2**step) / (1 - self.beta_1**step)
+        change = is_used * rate * (old_m + more_m) / (tf.sqrt(old_v + more_v) + self.epsilon)
+        self.assign_add(m, tf.IndexedSlices(more_m, rows))
+        self.assign_add(v, tf.IndexedSlices(more_v, rows))
+        self.assign_sub(variable, tf.IndexedSlices(change, rows))
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor."""
+        return {**super().get_config(), "row_clipnorm": self.row_clipnorm}
+
+
+def _summed_rows(gradient: tf.IndexedSlices) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Each row once, 1.0 where it is one, and its sum; as many as there were, which XLA wants."""
+    order = tf.argsort(gradient.indices)
+    indices = tf.gather(gradient.indices, order)
+    is_first = tf.concat([tf.zeros([1], tf.bool), indices[1:] != indices[:-1]], axis=0)
+    place, count = tf.cumsum(tf.cast(is_first, tf.int32)), tf.size(indices)
+    values = tf.gather(gradient.values, order)
+    sums = tf.math.unsorted_segment_sum(values, place, count)
+    rows = tf.maximum(tf.math.unsorted_segment_max(indices, place, count), 0)
+    is_used = tf.cast(tf.range(count) <= place[-1], values.dtype)
+    return rows, is_used[:, tf.newaxis], sums

@@ -12,6 +12,7 @@ import pytest
 
 import keras_seqzoo as sz
 from keras_seqzoo.data.vectors import read_vectors
+from keras_seqzoo.encoders.static import rarity
 from keras_seqzoo.serving.saved import SavedPredictor
 
 WORDS = ["the", "Good", "good", "new york", "bad", "film", "Résumé"]
@@ -173,3 +174,30 @@ def test_a_narrower_model_projects_them() -> None:
 def test_wrong_options_are_explained(options: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         sz.build_model("gru", TABLE, **{"units": 4, "vectors": (WORDS, ROWS), **options})
+
+
+def test_an_encoder_gives_vectors_of_words(tmp_path: Path) -> None:
+    encoder = build(tune=False)  # 4 wide
+    encoder.save(tmp_path / "encoder.keras")
+    asked = ["good", "bad", "film", "the"]
+    alone = sz.embed(encoder, asked)
+    for source in (encoder, str(tmp_path / "encoder.keras")):
+        model = sz.build_model("static", TABLE, vectors=source, dropout=0.0)
+        words = model.preprocessor.vocabulary
+        assert set(words[2:]) == {"film", "good", "bad", "the", "résumé"}
+        at = [words.index(word) for word in asked]
+        common = [encoder.preprocessor.vocabulary.index(word) - 2 for word in asked]
+        taken = rows_of(model)[at] / rarity(np.arange(6))[common][:, None]
+        # Turned towards the directions of most variance, they are as far apart as they were.
+        apart = [np.linalg.norm(rows[:, None] - rows[None], axis=2) for rows in (taken, alone)]
+        np.testing.assert_allclose(*apart, atol=1e-4)
+
+
+def test_static_vectors_know_no_order() -> None:
+    model = sz.build_model("static", TABLE, vectors=(WORDS, ROWS), dropout=0.0)
+    one, other, twice = model.predict(["bad good", "good bad", "good bad good bad"], verbose=0)
+    np.testing.assert_allclose(one, other, atol=1e-6)
+    np.testing.assert_allclose(one, twice, atol=1e-6)
+    weights = rarity(np.arange(1000))
+    assert (np.diff(weights) > 0).all()
+    assert 0 < weights[0] < 1e-3 < 0.4 < weights[-1] < 1

@@ -1,0 +1,193 @@
+"""What encoders that read words share: a vocabulary, and what its words begin with."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from keras_seqzoo.checks import check_not_negative
+from keras_seqzoo.options import option
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+    import numpy.typing as npt
+
+    from keras_seqzoo.preprocessing.base import Preprocessor
+    from keras_seqzoo.preprocessing.words import WordPreprocessor
+
+# Of an encoder's vectors that many directions are kept, those of the most variance: what
+# Tulkens and van Dongen (2024), Model2Vec, keep.
+_MOST_DIRECTIONS = 256
+_BLOCK = 1024
+
+
+class Begun(NamedTuple):
+    """Words and what they begin with.
+
+    Attributes:
+        preprocessor: of the words of the texts, then the further ones.
+        rows: float32 `(vocabulary, width)`, a vector of each entry.
+        places: int64 `(vocabulary,)`: where in the source each stands, the commonest at 0; one
+            beyond its end for what it lacks.
+    """
+
+    preprocessor: WordPreprocessor
+    rows: npt.NDArray[np.float32]
+    places: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Words:
+    """Options of an encoder whose vocabulary of words is learnt from the training texts."""
+
+    sequence_length: int | None = option(
+        None, "most tokens read of a text; to generate, tokens of a row", "512; to generate 128"
+    )
+    weights: str | None = option(
+        None, "a `.keras` file: start from its encoder and words, with a new head", "from scratch"
+    )
+    embedding_dim: int | None = option(None, "width of a word vector", "128; with vectors theirs")
+    vectors: Any = option(
+        None,
+        "word vectors to begin with: a file of GloVe, word2vec or fastText, gensim's "
+        "KeyedVectors, a mapping, or (words, array); or an encoder: a folder, handle, preset, "
+        "`.keras` file or model",
+        "none",
+    )
+    vector_words: int = option(
+        100_000, "words that `vectors` has and the texts lack, the first of the file"
+    )
+    tune: bool | str = option(
+        True, 'whether `vectors` are trained, too; `"late"` after a third of the epochs'
+    )
+    vocabulary_size: int = option(20_000, "most entries, special ones included")
+    vocabulary: Any = option(
+        None,
+        "the words, or a text file of a word a line; of byte pairs their ids, or a `vocab.json`",
+        "learnt",
+    )
+    dtype: Any = option(None, 'Keras dtype policy, such as `"mixed_bfloat16"`', "Keras's")
+
+    @property
+    def width(self) -> int:
+        """Of a word vector, where no vectors are given."""
+        return 128 if self.embedding_dim is None else self.embedding_dim
+
+    def check_tune(self) -> None:
+        """Raises a ValueError where `tune` has no such value, or nothing to tune."""
+        if self.tune not in (True, False, "late"):
+            raise ValueError(f"`tune` must be True, False or 'late'. Received: tune={self.tune!r}")
+        if self.vectors is None and self.tune is not True:
+            raise ValueError(
+                "`tune` is of `vectors`. Pass both, or leave it out. "
+                f"Received: tune={self.tune!r}, no vectors"
+            )
+
+    def embedding(self, size: int, width: int, rows: Any, dtype: Any) -> keras.layers.Layer:
+        """The layer of word vectors, built, with `rows` if there are any."""
+        import keras
+
+        from keras_seqzoo.layers.late import LateEmbedding
+
+        layer = (LateEmbedding if self.tune == "late" else keras.layers.Embedding)(
+            size, width, trainable=bool(self.tune), dtype=dtype, name="token_embedding"
+        )
+        if rows is not None:
+            layer.build(None)
+            layer.embeddings.assign(rows)
+        return layer
+
+    def begin(self, words: Preprocessor) -> Begun:
+        """The words with those that `vectors` has beside them, and a vector of each.
+
+        Vectors of words that the source lacks are drawn as far around zero as those it has.
+
+        Raises:
+            ValueError: other tokens than words, or what `read_vectors` refuses.
+        """
+        import numpy as np
+
+        from keras_seqzoo.data.vectors import read_vectors
+        from keras_seqzoo.preprocessing.words import WordPreprocessor
+
+        if not isinstance(words, WordPreprocessor):
+            raise ValueError(
+                "`vectors` are of words. Leave tokens='byte_pairs' out. "
+                f"Received: tokens={getattr(self, 'tokens', None)!r}"
+            )
+        check_not_negative(vector_words=self.vector_words)
+        own = words.vocabulary[2:]
+        further = 0 if self.vocabulary is not None else self.vector_words
+        source = self.vectors
+        if (encoder := _as_encoder(source)) is not None:
+            source = _of_encoder(*encoder, own, further, words.forms)
+        found = read_vectors(source, own, further, words.forms)
+        at = {word: place for place, word in enumerate(found.words)}
+        every = tuple(dict.fromkeys((*own, *found.words)))
+        places = np.array([len(at)] * 2 + [at.get(word, len(at)) for word in every])
+        spread = np.random.default_rng(0).normal(size=(len(places), found.rows.shape[1]))
+        rows = (found.rows.std() * spread).astype(np.float32)
+        is_known = places < len(at)
+        rows[is_known] = found.rows[places[is_known]]
+        print(
+            f"Word vectors: {is_known[: 2 + len(own)].sum():,} of {len(own):,} words of the texts, "
+            f"and {len(every) - len(own):,} further ones; {rows.nbytes / 1e6:,.0f} MB in the model",
+            file=sys.stderr,
+        )
+        return Begun(WordPreprocessor(words.sequence_length, every), rows, places)
+
+
+def _as_encoder(source: Any) -> tuple[keras.Model, Preprocessor] | None:
+    """The encoder and preprocessor that a source of vectors is, or leads to."""
+    if isinstance(source, str):
+        from keras_seqzoo.encoders.sources import Pretrained
+        from keras_seqzoo.hub.resolve import is_checkpoint, is_handle, is_saved_model
+
+        if not (is_handle(source) or is_checkpoint(source) or is_saved_model(source)):
+            return None
+        source = Pretrained().load(source)
+    if hasattr(source, "encoder") and hasattr(source, "preprocessor"):
+        return source.encoder, source.preprocessor
+    return None
+
+
+def _of_encoder(
+    encoder: keras.Model,
+    preprocessor: Preprocessor,
+    wanted: Sequence[str],
+    further: int,
+    form: Callable[[list[str]], list[str]],
+) -> tuple[list[str], npt.NDArray[np.float32]]:
+    """Words and what an encoder makes of each alone: the mean of the vectors of its tokens.
+
+    The words that are wanted, and those of the encoder's vocabulary. Only the directions of the
+    most variance are kept (Tulkens and van Dongen 2024, Model2Vec: Distill a Small Fast Model from
+    any Sentence Transformer).
+    """
+    import numpy as np
+    import tensorflow as tf
+    from sklearn.decomposition import PCA
+
+    from keras_seqzoo.layers.pooling import pool
+
+    whole = (token.removeprefix("Ġ").removeprefix("▁") for token in preprocessor.vocabulary)
+    # Special tokens and parts of words are in no form of a word.
+    own = [token for token in whole if token and not token.startswith(("##", "[", "<"))]
+    own = [word for word in dict.fromkeys(form(own)) if word][:further]
+    words = list(dict.fromkeys([*own, *wanted]))
+    print(f"Asking the encoder for the vectors of {len(words):,} words", file=sys.stderr)
+
+    def vectors(texts: Iterable[str]) -> Any:
+        features = dict(preprocessor(tf.constant(list(texts))))
+        return pool(encoder(features, training=False), features["padding_mask"], "mean")
+
+    order = sorted(range(len(words)), key=lambda at: len(words[at].encode()))
+    blocks = [order[at : at + _BLOCK] for at in range(0, len(order), _BLOCK)]
+    found = np.concatenate([vectors(words[at] for at in block) for block in blocks])
+    rows = np.empty_like(found)
+    rows[order] = found
+    kept = min(_MOST_DIRECTIONS, *rows.shape)
+    return words, PCA(kept, random_state=0).fit_transform(rows).astype(np.float32)
