@@ -88,7 +88,9 @@ def reloaded(asked_for: dict[str, Trained]) -> Any:
     return _in_fresh_process(RELOAD, {n: str(t.keras_file) for n, t in asked_for.items()})
 
 
-@pytest.fixture(params=few(MODELS, but="static|lstm|bilstm|bigru|electra|distilbert|roberta|deberta|gpt2"))
+@pytest.fixture(
+    params=few(MODELS, but="static|lstm|bilstm|bigru|electra|distilbert|roberta|deberta|gpt2")
+)
 def name(request: pytest.FixtureRequest) -> str:
     """The name of a registered model."""
     return request.param

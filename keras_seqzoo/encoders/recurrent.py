@@ -19,7 +19,6 @@ from keras_seqzoo.encoders.words import Words
 from keras_seqzoo.options import option
 
 if TYPE_CHECKING:
-
     from keras_seqzoo.preprocessing.base import Preprocessor
 
 _LSTM_PAPER = "Hochreiter and Schmidhuber (1997), Long Short-Term Memory"
@@ -82,6 +81,7 @@ class Recurrent(Words):
         'of numbers: by mean and spread of all `"training"` steps, or by each `"window"`\'s own',
         '`"training"`',
     )
+
     def build(
         self, data: Any, *, cell: str, task: str, pair: bool = False, letters: int = 0
     ) -> EncoderParts:

@@ -75,9 +75,7 @@ class RowAdam(keras.optimizers.Adam):
         **kwargs: further arguments of `keras.optimizers.Adam`.
     """
 
-    def __init__(
-        self, learning_rate: Any = 1e-3, row_clipnorm: float | None = 1.0, **kwargs: Any
-    ):
+    def __init__(self, learning_rate: Any = 1e-3, row_clipnorm: float | None = 1.0, **kwargs: Any):
         super().__init__(learning_rate, **kwargs)
         self.row_clipnorm = row_clipnorm
 
