@@ -38,7 +38,7 @@ _RARITY = 1e-4
 class Static(Words):
     """A mean of word vectors."""
 
-    dropout: float = option(0.5, "of word vectors, and before the head")
+    dropout: float = option(0.2, "of word vectors, and before the head")
 
     def build(self, data: Any, *, pair: bool = False) -> EncoderParts:
         """Builds the encoder and learns its vocabulary.
@@ -91,7 +91,7 @@ class Static(Words):
             pooling="pooled" if pair else "mean",
             poolings=("pooled", "mean", "max") if pair else ("mean", "max"),
             dropout=self.dropout,
-            optimizer=partial(RowAdam, 1e-3),
+            optimizer=partial(RowAdam, 3e-3),
         )
 
 
