@@ -18,7 +18,7 @@ In the order in which data passes through:
 10. `explanation`: `explain` → which words made the answer; `counterfactual`.
 11. `distillation`: `distill` → a small model that has learnt the answers of a large one.
 12. `evaluation`: scores, leaderboard and choice; `summarise` → what is wrong with the data.
-13. `pages`: all that as one HTML file; `reports`: `evaluate`, and the page of one model.
+13. `pages`: all that as one HTML file; `reports`: `evaluate` and its page; `decide`.
 14. `comparison`: `compare` → several models trained and measured alike, and which to take.
 15. `cli`: the same functions as the `keras-seqzoo` command.
 
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from keras_seqzoo.explanation.explanations import Explanations
     from keras_seqzoo.explanation.faithfulness import faithfulness
     from keras_seqzoo.explanation.steps import explain_steps
+    from keras_seqzoo.reports.decide import decide
     from keras_seqzoo.reports.report import Report, evaluate
     from keras_seqzoo.serving.audit import audit
     from keras_seqzoo.serving.client import AsyncServingClient, ServingClient, ServingError
@@ -79,6 +80,7 @@ _homes = {
     "faithfulness": "explanation.faithfulness",
     "most_uncertain": "evaluation.suspects",
     "suspects": "evaluation.suspects",
+    "decide": "reports.decide",
     "Report": "reports.report",
     "evaluate": "reports.report",
     "Recovery": "training.recovery",
@@ -109,6 +111,7 @@ __all__ = [
     "build_model",
     "compare",
     "counterfactual",
+    "decide",
     "distill",
     "distribution",
     "embed",

@@ -51,6 +51,19 @@ def check_rate(**values: Any) -> None:
             )
 
 
+def check_between(**values: Any) -> None:
+    """Raises unless every value is a number above 0 and below 1.
+
+    Raises:
+        ValueError: naming the first value that is not.
+    """
+    for name, value in values.items():
+        if not isinstance(value, (int, float)) or not 0 < value < 1:
+            raise ValueError(
+                f"`{name}` must be a number above 0 and below 1. Received: {name}={value!r}"
+            )
+
+
 def check_positive(**values: Any) -> None:
     """Raises unless every value is a number above 0.
 

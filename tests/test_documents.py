@@ -36,8 +36,8 @@ def test_contributing_s_encoder_is_one_file(
     assert "bag" in sz.list_models()
     words = [f"w{i}" for i in range(sz.model_card("bag").size["vocabulary_size"] - 2)]
     model = sz.build_model("bag", vocabulary=words, classes=["no", "yes"])
-    temperature = 1
-    assert model.count_params() - temperature == sz.model_card("bag").parameters
+    set_aside = 1 + 2  # a temperature, and a threshold for each class
+    assert model.count_params() - set_aside == sz.model_card("bag").parameters
     model.fit(["w1 w2", "w3"], ["no", "yes"], verbose=0)
     assert sz.export_model(model, tmp_path).name == "1"
     with pytest.raises(ValueError, match="no such option"):

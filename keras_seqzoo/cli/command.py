@@ -45,6 +45,7 @@ _PHRASES = (
     (r"Read the table with read_table\(…, classes=\w+\.classes\)\. ", ""),
 )
 _REPEATED = ("text", "label", "value")
+_BY_NAME = ("precision", "recall")
 
 
 class Command(TyperCommand):
@@ -124,6 +125,9 @@ def _written(option: str, name: str, value: str | None) -> str:
         return option
     if name in _REPEATED and value[0] in "[(":
         return " ".join(f"{option} {shlex.quote(str(item))}" for item in ast.literal_eval(value))
+    if name in _BY_NAME and value[0] == "{":
+        pairs = ast.literal_eval(value).items()
+        return " ".join(f"{option} {shlex.quote(f'{key}={given}')}" for key, given in pairs)
     return f"{option} {_plain(value)}"
 
 

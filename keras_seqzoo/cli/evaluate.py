@@ -45,7 +45,7 @@ def evaluate_command(
     from keras_seqzoo.serving.saved import load_predictor
 
     predictor = load_predictor(model, trust)
-    table = _read(reading, data, predictor)
+    table = read_for(predictor, reading, data)
     say(f"Scoring {len(table):,} {table.inputs.noun} of {data} with {model}", quiet)
     scores = evaluate(predictor, table, batch_size=batch_size)
     if output == "json":
@@ -63,8 +63,8 @@ def evaluate_command(
         scores.to_html(report, explain=not no_explain, command=command)
 
 
-def _read(reading: o.Reading, data: str, model: Any) -> Any:
-    """Reads the table, with the truth that the model's task has.
+def read_for(model: Any, reading: o.Reading, data: str) -> Any:
+    """Reads a table or series with the truth that a model's task has.
 
     Raises:
         ValueError: a table of another task, or whatever else is wrong with it.

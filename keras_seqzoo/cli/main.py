@@ -11,6 +11,7 @@ from keras_seqzoo.cli import (
     audit,
     check,
     compare,
+    decide,
     distill,
     evaluate,
     explain,
@@ -45,6 +46,7 @@ app.command("launch", cls=Command, context_settings={"ignore_unknown_options": T
     launch.launch_command
 )
 app.command("evaluate", cls=Command)(evaluate.evaluate_command)
+app.command("decide", cls=Command)(decide.decide_command)
 app.command("compare", cls=Command)(compare.compare_command)
 app.command("explain", cls=Command)(explain.explain_command)
 app.command("predict", cls=Command)(predict.predict_command)

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from keras_seqzoo.data.series import SeriesTable
     from keras_seqzoo.data.stream import TextStream
     from keras_seqzoo.data.table import TextTable
-    from keras_seqzoo.reports.report import Report
     from keras_seqzoo.tasks.model import TextModel
 
     Table = TextTable | TextStream | SeriesTable
@@ -317,7 +316,13 @@ def train_command(
             how = f"'your text with a {getattr(built.task, 'mask', '')}'"
         if reading.is_series:
             how = shlex.join(["--input", data, *reading.told()])
-        _publish(built, out, history, report, quiet, allow_changes, how)
+        story = {
+            "command": shlex.join(["keras-seqzoo", *sys.argv[1:]]),
+            "history": {name: [float(v) for v in values] for name, values in history.items()},
+            "test": report.to_dict() if report and not isinstance(report, dict) else report,
+        }
+        exported = publish(built, out, story, allow_changes)
+        say(f"Try it: keras-seqzoo predict {exported} {how}", quiet)
     recovering.discard()
     if teacher is not None and cache is None and joined.chief:
         shutil.rmtree(answers, ignore_errors=True)
@@ -426,15 +431,8 @@ def _no_interrupt() -> Iterator[None]:
         signal.signal(signal.SIGINT, former)
 
 
-def _publish(
-    model: TextModel,
-    out: Path,
-    history: dict[str, Any],
-    report: Report | dict[str, float] | None,
-    quiet: bool,
-    allow_changes: bool,
-    how: str,
-) -> None:
+def publish(model: TextModel, out: Path, story: dict[str, Any], allow_changes: bool) -> Path:
+    """Writes the next version of a model to OUT: SavedModel, `.keras` file, and its story."""
     from keras_seqzoo.serving.export import export_model
 
     with _no_interrupt():
@@ -442,13 +440,8 @@ def _publish(
         saved = exported.with_name(f"{exported.name}.keras")
         with whole(saved) as unfinished:
             model.save(unfinished)
-        story = {
-            "command": shlex.join(["keras-seqzoo", *sys.argv[1:]]),
-            "history": {name: [float(v) for v in values] for name, values in history.items()},
-            "test": report.to_dict() if report and not isinstance(report, dict) else report,
-        }
         with whole(exported.with_name(f"{exported.name}.json")) as unfinished:
             text = json.dumps(story, indent=2, ensure_ascii=False)
             unfinished.write_text(text + "\n", encoding="utf-8")
     typer.echo(f"SavedModel   {exported}\nKeras model  {saved}")
-    say(f"Try it: keras-seqzoo predict {exported} {how}", quiet)
+    return exported

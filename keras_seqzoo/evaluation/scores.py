@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from keras_seqzoo.data.targets import OneOf
 from keras_seqzoo.tasks.base import Task
@@ -110,13 +111,7 @@ class Scores:
 
         What cannot be told, such as the ROC-AUC of a label that no row has, is None.
         """
-        tables = {
-            # A square of numbers, else a row a name.
-            name: table.to_numpy().tolist()
-            if table.columns.equals(table.index)
-            else table.astype(object).where(table.notna(), None).to_dict(orient="index")
-            for name, table in self.tables.items()
-        }
+        tables = {name: _plain(table) for name, table in self.tables.items()}
         figures = {k: None if np.isnan(v) else v for k, v in self.figures.items()}
         classes = {"classes": list(self.classes)} if self.classes else {}
         return {"rows": len(self.labels), **figures, **tables, **classes}
@@ -135,7 +130,9 @@ class Scores:
         """The report as text: figures, tables, warnings."""
         figures = "  ".join(f"{name} {value:.4f}" for name, value in self.figures.items())
         further = [
-            f"{name} (rows: true, columns: predicted)\n{table.to_string()}"
+            name
+            + f" (rows: true, columns: {table.columns.name})" * bool(table.columns.name)
+            + f"\n{table.to_string(float_format=lambda v: f'{v:.4f}')}"
             for name, table in list(self.tables.items())[1:]
         ]
         return "\n\n".join(
@@ -156,3 +153,13 @@ class Scores:
             + warnings
             + self.to_frame().to_html(float_format=lambda v: f"{v:.4f}")
         )
+
+
+def _plain(table: pd.DataFrame) -> Any:
+    """A square of numbers, a row a name, or rows."""
+    if table.columns.equals(table.index):
+        return table.to_numpy().tolist()
+    plain = table.astype(object).where(table.notna(), None)
+    if is_numeric_dtype(table.index):
+        return plain.reset_index().to_dict(orient="records")
+    return plain.to_dict(orient="index")

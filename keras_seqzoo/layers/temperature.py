@@ -1,4 +1,4 @@
-"""Probabilities of classes, as sure as the rows that a model did not learn say."""
+"""Probabilities of classes, as sure as other rows say, and from which one on a class is said."""
 
 from __future__ import annotations
 
@@ -10,19 +10,24 @@ import keras
 
 @keras.saving.register_keras_serializable("keras_seqzoo")
 class ClassProbabilities(keras.layers.Layer):
-    """The softmax of scores `(batch, classes)` over a temperature.
+    """The softmax of scores `(batch, classes)` over a temperature; it keeps thresholds of classes.
 
     Args:
         **kwargs: arguments of `keras.layers.Layer`.
 
     Attributes:
         temperature: float32 scalar, 1 at first. No gradient reaches it.
+        thresholds: float32 `(classes,)`, from which probability on a class is said; 0, as all are
+            at first, where it has none. See `tasks.classify.Classify`.
     """
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Makes the temperature."""
+        """Makes the temperature and the thresholds."""
         self.temperature = self.add_weight(
             shape=(), initializer="ones", trainable=False, name="temperature"
+        )
+        self.thresholds = self.add_weight(
+            shape=(input_shape[-1],), initializer="zeros", trainable=False, name="thresholds"
         )
 
     def call(self, logits: Any) -> Any:
@@ -30,5 +35,6 @@ class ClassProbabilities(keras.layers.Layer):
         return keras.activations.softmax(logits / self.temperature)
 
     def load_own_variables(self, store: Mapping[str, Any]) -> None:
-        """Reads the temperature; files of before have none, which is 1."""
+        """Reads both; files of before have no thresholds, or neither."""
         self.temperature.assign(store["0"] if "0" in store else 1.0)  # noqa: SIM401 - no dict
+        self.thresholds.assign(store["1"] if "1" in store else 0 * self.thresholds)

@@ -16,7 +16,7 @@ from keras_seqzoo.evaluation.results import Results
 from keras_seqzoo.evaluation.scores import Scores
 from keras_seqzoo.metrics.statistics import accuracy_by_length, calibration_bins
 from keras_seqzoo.pages import frames
-from keras_seqzoo.pages.drawing import BLUE, GREY, INK, RED, wrapped
+from keras_seqzoo.pages.drawing import BLUE, FAINT, GREY, INK, RED, wrapped
 from keras_seqzoo.pages.figures import by_length, f1_by_name, panels
 from keras_seqzoo.pages.formats import bold, count, interval, listed
 from keras_seqzoo.pages.sections import Drawing, Said, Sections
@@ -53,8 +53,20 @@ def lengths(results: Results) -> pd.DataFrame:
         return pd.DataFrame(columns=["model", *columns])
     words = frames.words(results)
     return frames.of_kept_runs(
-        results, lambda r: accuracy_by_length(r.labels, r.outputs.argmax(axis=1), words), columns
+        results,
+        lambda r: accuracy_by_length(r.labels, r.task.chosen(r.outputs), words),
+        columns,
     )
+
+
+def coverage(results: Results) -> pd.DataFrame:
+    """Returns the error by share answered, kept runs: `model`, columns of `coverage_curve`."""
+    shares = np.linspace(1, 0, 100, endpoint=False).round(2)
+
+    def curve(report: Any) -> pd.DataFrame:
+        return report.task.coverage(report.labels, report.outputs, shares).reset_index()
+
+    return frames.of_kept_runs(results, curve, ["coverage", "threshold", "rows", "wrong", "error"])
 
 
 def frequent_confusions(results: Results, label: str, most: int = 10) -> pd.DataFrame:
@@ -177,6 +189,32 @@ def reliability(
     return panels(labels, columns, 3.2, draw, draw_rows)
 
 
+def draw_coverage(
+    results: Results, labels: Sequence[str], columns: int = 1, table: pd.DataFrame | None = None
+) -> Figure:
+    """Draws the error of the surest answers, other models faint behind, and what was decided."""
+    table = coverage(results) if table is None else table
+    highest = max(float(table["error"].max()) * 1.08, 0.01)
+
+    def draw(axes: Axes, label: str) -> None:
+        for name, curve in table.groupby("model", sort=False):
+            own = name == label
+            axes.plot(
+                curve["coverage"],
+                curve["error"],
+                color=BLUE if own else FAINT,
+                lw=1.8 if own else 1,
+                zorder=3 if own else 1,
+            )
+        figures = results.report(label).figures
+        if figures.get("answered"):
+            axes.plot(figures["answered"], figures["answered_error"], "o", color=RED, zorder=4)
+        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02 * highest, highest))
+        axes.set(xlabel="share answered", ylabel="error of the answered")
+
+    return panels(labels, columns, 2.4, draw)
+
+
 def accuracy_of_lengths(
     results: Results, labels: Sequence[str], columns: int = 1, table: pd.DataFrame | None = None
 ) -> Figure:
@@ -187,9 +225,9 @@ def accuracy_of_lengths(
 
 def verdict(report: Scores, row: int) -> list[Said]:
     """What was said of a test row, and which class it is of."""
-    said = int(report.outputs[row].argmax())
+    said = report.task.decode(report.outputs[[row]])[0]
     return [
-        Said("said", report.classes[said], f"{report.outputs[row, said]:.3f}"),
+        Said("said", said["label"], f"{said['probability']:.3f}"),
         Said("truth", report.classes[int(report.labels[row])]),
     ]
 
@@ -197,6 +235,13 @@ def verdict(report: Scores, row: int) -> list[Said]:
 def about_one(results: Results, table: pd.DataFrame, label: str) -> list[Markup]:
     """The sentences about a model that stands alone."""
     report = results.report(label)
+    decided = []
+    if "answered" in report.figures:
+        told = Markup(
+            "That takes the likeliest class for its answer where it says “unsure”, which it does "
+            "of {:.1%}; of its other answers {:.2%} are wrong."
+        )
+        decided.append(told.format(1 - report.answered, report.answered_error))
     start = Markup(
         "{} answers {} of {} right, an accuracy of {:.3f}{}, with a macro-F1 of {:.3f}."
     ).format(
@@ -209,7 +254,7 @@ def about_one(results: Results, table: pd.DataFrame, label: str) -> list[Markup]
     )
     confused = frequent_confusions(results, label, most=len(results.classes) ** 2)
     if confused.empty:
-        return [start, Markup("It makes no mistake here.")]
+        return [start, *decided, Markup("It makes no mistake here.")]
     top = confused[confused["rows"] == confused["rows"].max()]
     shown = [
         Markup("<bdi>“{}”</bdi> for <bdi>“{}”</bdi>").format(c["true"], c["predicted"])
@@ -227,7 +272,7 @@ def about_one(results: Results, table: pd.DataFrame, label: str) -> list[Markup]
         end = Markup("Its commonest mistakes, {} each, are to take {}.").format(
             texts, Markup(listed(shown))
         )
-    return [start, end]
+    return [start, *decided, end]
 
 
 def context(results: Results, labels: Sequence[str]) -> dict[str, Any]:
@@ -249,6 +294,7 @@ CLASSES = Sections(
     drawings={
         "confusion": Drawing("Confusion", "Confusion matrix", confusion_matrices, confusion),
         "calibration": Drawing("Calibration", "Reliability diagram", reliability, calibration),
+        "coverage": Drawing("Coverage", "Error by share answered", draw_coverage, coverage),
         "lengths": Drawing(
             "Lengths", "Accuracy by length", accuracy_of_lengths, lengths, of_texts=True
         ),

@@ -305,6 +305,33 @@ class Task:
             known += np.float32(label_share) * (labels - known)
         return lessons
 
+    def decide(
+        self,
+        labels: Any,
+        outputs: Any,
+        error: float | None,
+        precision: Mapping[str, float],
+        recall: Mapping[str, float],
+        level: float,
+    ) -> Any:
+        """The task with thresholds that keep what is wanted on new rows.
+
+        Args:
+            labels: the truth, as a table encodes it.
+            outputs: what the model's `predict` returns.
+            error: that of the answers given, where others may be left out; None if all are given.
+            precision: wanted, by class or label.
+            recall: wanted, by class or label.
+            level: in which share of all draws of rows it shall hold.
+
+        Raises:
+            ValueError: what is wanted cannot be kept, or the task has no thresholds.
+        """
+        raise ValueError(
+            "Thresholds are of classes or labels. Build a model of the task 'classify' or 'label'. "
+            f"Received: a model of the task {self.name!r}"
+        )
+
     # Answers
 
     @property

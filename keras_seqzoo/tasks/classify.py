@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +16,12 @@ from sklearn import metrics
 
 from keras_seqzoo.data.naming import label_numbers
 from keras_seqzoo.data.targets import OneOf
+from keras_seqzoo.metrics.decisions import (
+    check_kept,
+    coverage_curve,
+    named_thresholds,
+    threshold_of_all,
+)
 from keras_seqzoo.metrics.statistics import best_temperature, calibration_error, intervals
 from keras_seqzoo.tasks.base import Head, Metric, Task
 
@@ -23,8 +31,21 @@ if TYPE_CHECKING:
     from keras_seqzoo.tasks.model import TextModel
 
 
+UNSURE = "unsure"
+SHARES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5)  # of the rows answered, in a report
+
+
+@dataclass(frozen=True)
 class Classify(Task):
     """One class a text. Outputs float32 probabilities `(rows, classes)` that sum to 1.
+
+    The answer is the likeliest class, unless `decide` has set thresholds. Then a class that has one
+    is said where its probability reaches it (of several that do, the one that is the most times
+    its threshold), and else the likeliest of the classes without one; where all have one and none
+    is reached, the answer is "unsure". Figures take that for the likeliest class, but for:
+
+    - `answered`: share of the rows that have another answer than "unsure".
+    - `answered_error`: share of these that are answered wrong.
 
     Figures of a report:
 
@@ -37,8 +58,14 @@ class Classify(Task):
       accuracy, from 0 (calibrated) to 1.
 
     Tables: `per_class`, precision, recall, F1 and support, a row a class; `confusion`, counts, a
-    row a true class, a column a predicted one.
+    row a true class, a column a predicted one; `coverage`, the error if a share of the rows were
+    answered alone, those with the highest probabilities (see `metrics.decisions.coverage_curve`).
+
+    Attributes:
+        thresholds: from which probability on a class is said, 0 for one without; () if all are.
     """
+
+    thresholds: tuple[float, ...] = ()
 
     name = "classify"
     metrics = (
@@ -87,8 +114,16 @@ class Classify(Task):
         return ClassProbabilities(dtype="float32", name="probabilities")(logits)
 
     def before_fit(self, model: TextModel) -> None:
-        """Learns at temperature 1."""
-        model.get_layer("probabilities").temperature.assign(1.0)
+        """Learns at temperature 1, and without decisions, which were of other weights."""
+        layer = model.get_layer("probabilities")
+        if self.with_state(model).thresholds:
+            warnings.warn(
+                "Decisions hold for the weights that they were made with: training takes them "
+                "back. Call decide(model, validation, …) again after it.",
+                stacklevel=3,
+            )
+        layer.temperature.assign(1.0)
+        layer.thresholds.assign(0 * layer.thresholds)
 
     def after_fit(
         self, model: TextModel, validation: Any, steps: int | None, calibrate: bool
@@ -97,6 +132,65 @@ class Classify(Task):
         if calibrate:
             found = best_temperature(*model.answers_to(validation, steps))
             model.get_layer("probabilities").temperature.assign(found)
+
+    def with_state(self, model: TextModel) -> Classify:
+        """The task with the thresholds of the model."""
+        found = model.get_layer("probabilities").thresholds.numpy()
+        return replace(self, thresholds=tuple(map(float, found)) if found.any() else ())
+
+    def decide(
+        self,
+        labels: Any,
+        outputs: Any,
+        error: float | None,
+        precision: Mapping[str, float],
+        recall: Mapping[str, float],
+        level: float,
+    ) -> Classify:
+        """See `Task`; an error gives all classes one threshold."""
+        outputs = np.asarray(outputs, np.float32)
+        if error is not None:
+            wrong = outputs.argmax(axis=1) != labels
+            found = (threshold_of_all(outputs.max(axis=1), wrong, error, level),) * len(self.names)
+        else:
+            truth = np.eye(len(self.names), dtype=bool)[labels]
+            found = tuple(named_thresholds(self.names, truth, outputs, precision, recall, level))
+        decided = replace(self, thresholds=found)
+        if decided.may_be_unsure and UNSURE in self.names:
+            raise ValueError(
+                f"{UNSURE!r} is what is answered where no class is likely enough. Give the class "
+                f"another name, and build the model again. Received: classes {self.names}"
+            )
+        if error is None:
+            check_kept(self.names, truth, decided.chosen_labels(outputs), precision, recall)
+        return decided
+
+    @property
+    def may_be_unsure(self) -> bool:
+        """Whether there may be no answer."""
+        return bool(self.thresholds) and all(self.thresholds)
+
+    def decided(self, outputs: Any) -> npt.NDArray[np.intp]:
+        """The position of the class that is said of each row `(rows,)`; -1 for "unsure"."""
+        scores = self._scores(np.asarray(outputs, np.float32), np.where)
+        return np.where(scores.max(axis=1) < 0, -1, scores.argmax(axis=1))
+
+    def chosen_labels(self, outputs: Any) -> npt.NDArray[np.bool_]:
+        """Which class is said of each row, bool `(rows, classes)`."""
+        return self.decided(outputs)[:, np.newaxis] == np.arange(len(self.names))
+
+    def _scores(self, outputs: Any, where: Callable[..., Any]) -> Any:
+        """What is the highest of the class that is said, and below 0 where none may be said.
+
+        Args:
+            outputs: float32 probabilities `(rows, classes)`, of NumPy or TensorFlow.
+            where: of the same library.
+        """
+        if not self.thresholds:
+            return outputs
+        least = np.array(self.thresholds, np.float32)
+        times = outputs / np.where(least > 0, least, 1)
+        return where((outputs >= least) & (least > 0), 1 + times, where(least > 0, -1.0, outputs))
 
     def training(self) -> dict[str, Any]:
         """Cross-entropy, and the accuracy."""
@@ -231,42 +325,77 @@ class Classify(Task):
         return dict(zip(numbers, map(float, class_weight.values()), strict=True))
 
     def answer(self, outputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The likeliest class as `label`, its `probability`, and all `probabilities`."""
+        """The class that is said as `label`, its `probability`, and all `probabilities`.
+
+        The probability of "unsure" is that of the likeliest class.
+        """
         import tensorflow as tf
 
-        best = tf.argmax(outputs, axis=-1)
+        scores = self._scores(outputs, tf.where)
+        best = tf.argmax(scores, axis=-1)
+        label = tf.gather(tf.constant(self.names), best)
+        probability = tf.reduce_max(outputs, axis=-1)
+        if self.thresholds:
+            said = tf.reduce_max(scores, axis=-1) >= 0
+            of_best = tf.gather(outputs, best, axis=-1, batch_dims=1)
+            label = tf.where(said, label, UNSURE)
+            probability = tf.where(said, of_best, probability)
+        return {"label": label, "probability": probability, "probabilities": outputs}
+
+    def api_answer(self, outputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        """All classes and scores; with thresholds, what is said comes first, and again among them.
+
+        Who takes the highest score, the first of equals, so reads "unsure", too.
+        """
+        import tensorflow as tf
+
+        given = super().api_answer(outputs)
+        if not self.thresholds:
+            return given
+        said = self.answer(outputs)
         return {
-            "label": tf.gather(tf.constant(self.names), best),
-            "probability": tf.reduce_max(outputs, axis=-1),
-            "probabilities": outputs,
+            "classes": tf.concat([said["label"][:, tf.newaxis], given["classes"]], axis=1),
+            "scores": tf.concat([said["probability"][:, tf.newaxis], given["scores"]], axis=1),
         }
 
     def decode(self, outputs: npt.NDArray[Any]) -> list[dict[str, Any]]:
         """The same in plain Python."""
+        outputs = np.asarray(outputs)
         return [
             {
-                "label": self.names[int(row.argmax())],
-                "probability": float(row.max()),
+                "label": UNSURE if best < 0 else self.names[best],
+                "probability": float(row.max() if best < 0 else row[best]),
                 "probabilities": row.tolist(),
             }
-            for row in np.asarray(outputs)
+            for row, best in zip(outputs, self.decided(outputs).tolist(), strict=True)
         ]
+
+    def chosen(self, outputs: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
+        """The class that is said; of "unsure" the likeliest."""
+        decided = self.decided(outputs)
+        return np.where(decided < 0, np.asarray(outputs).argmax(axis=1), decided)
 
     def figures(self, labels: Any, outputs: Any) -> dict[str, float]:
         """See the class."""
-        predicted = outputs.argmax(axis=1)
+        predicted = self.chosen(outputs)
         numbers = range(len(self.names))
-        return {
+        figures = {
             "accuracy": float(metrics.accuracy_score(labels, predicted)),
             "macro_f1": float(metrics.f1_score(labels, predicted, average="macro")),
             "weighted_f1": float(metrics.f1_score(labels, predicted, average="weighted")),
             "log_loss": float(metrics.log_loss(labels, _summing_to_1(outputs), labels=numbers)),
             "calibration_error": calibration_error(labels, outputs),
         }
+        if self.may_be_unsure:
+            answered = self.decided(outputs) >= 0
+            wrong = (predicted != labels)[answered]
+            figures["answered"] = float(answered.mean())
+            figures["answered_error"] = float(wrong.mean()) if len(wrong) else np.nan
+        return figures
 
     def tables(self, labels: Any, outputs: Any) -> dict[str, pd.DataFrame]:
         """See the class."""
-        predicted, numbers = outputs.argmax(axis=1), list(range(len(self.names)))
+        predicted, numbers = self.chosen(outputs), list(range(len(self.names)))
         precision, recall, f1, support = metrics.precision_recall_fscore_support(
             labels, predicted, labels=numbers, zero_division=0
         )
@@ -278,7 +407,12 @@ class Classify(Task):
                 index=pd.Index(self.names, name="true"),
                 columns=pd.Index(self.names, name="predicted"),
             ),
+            "coverage": self.coverage(labels, outputs, SHARES),
         }
+
+    def coverage(self, labels: Any, outputs: Any, shares: Sequence[float]) -> pd.DataFrame:
+        """The error of the rows with the highest probabilities, see `coverage_curve`."""
+        return coverage_curve(outputs.max(axis=1), outputs.argmax(axis=1) != labels, shares)
 
     def averages(self, report: Any) -> pd.DataFrame:
         """Macro and weighted averages over the classes."""
@@ -304,6 +438,8 @@ class Classify(Task):
                 else f"No row is of the {len(absent):,} classes {names}: nothing is known of how "
                 "well they are found."
             )
+        if report.figures.get("answered") == 0:
+            found.append('No row is answered: no probability reaches its threshold ("unsure").')
         rows = len(report.labels)
         if (only := self.only_answer(report)) is not None:
             share = (report.labels == self.names.index(only)).mean()
@@ -329,17 +465,19 @@ class Classify(Task):
         self, labels: Any, runs: Sequence[Any], tasks: Sequence[Any] = (), blocks: Any = None
     ) -> dict[str, tuple[float, float]]:
         """Of `accuracy` and `macro_f1`; see `metrics.statistics.intervals`."""
-        said = [run.argmax(axis=1) for run in runs]
+        tasks = tasks or [self] * len(runs)
+        said = [task.chosen(run) for task, run in zip(tasks, runs, strict=True)]
         return intervals(labels, said, len(self.names), blocks=blocks)
 
     def row_scores(self, labels: Any, outputs: Any) -> npt.NDArray[np.float64]:
         """1 where the answer is right, else 0."""
-        return (np.asarray(outputs).argmax(axis=1) == labels).astype(np.float64)
+        return (self.chosen(outputs) == labels).astype(np.float64)
 
     def worst(self, labels: Any, outputs: Any, most: int) -> npt.NDArray[np.intp]:
         """Wrong answers, those that the model was surest of first."""
-        wrong = np.flatnonzero(outputs.argmax(axis=1) != labels)
-        return wrong[np.argsort(-outputs[wrong].max(axis=1), kind="stable")][:most]
+        said = self.decided(outputs)
+        wrong = np.flatnonzero((said != labels) & (said >= 0))
+        return wrong[np.argsort(-outputs[wrong, said[wrong]], kind="stable")][:most]
 
     def changes(
         self, before: npt.NDArray[Any], after: npt.NDArray[Any], place: int | None, change: Any
@@ -353,7 +491,9 @@ class Classify(Task):
                 "One class is given up for another, however probable. Leave `change` out. "
                 f"Received: change={change!r} for classes"
             )
-        best, answers = np.argmax(before), np.argmax(after, axis=1)
+        best, answers = self.decided(before[np.newaxis])[0], self.decided(after)
+        if best < 0 and place is None:
+            return answers >= 0, -(after / np.array(self.thresholds)).max(axis=1)
         if place is None or place == best:
             return answers != best, after[:, best]
         return answers == place, -after[:, place]
@@ -362,8 +502,19 @@ class Classify(Task):
         """None: one class goes, another comes."""
 
     def said(self, outputs: npt.NDArray[Any]) -> str:
-        """The class."""
-        return self.names[int(np.argmax(outputs))]
+        """The class, or "unsure"."""
+        return str(self.decode(outputs[np.newaxis])[0]["label"])
+
+    def as_dict(self) -> dict[str, Any]:
+        """The thresholds, too, where there are any."""
+        decided = {"thresholds": list(self.thresholds)} if self.thresholds else {}
+        return {**super().as_dict(), **decided}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Classify:
+        """Makes the task of what `as_dict` returned."""
+        made = super().from_dict(values)
+        return cls(made.target, tuple(map(float, values.get("thresholds", ()))))
 
 
 TASK, OPTIONS = Classify, Head

@@ -12,6 +12,7 @@ import pandas as pd
 from sklearn import metrics
 
 from keras_seqzoo.data.targets import AnyOf
+from keras_seqzoo.metrics.decisions import named_thresholds
 from keras_seqzoo.metrics.statistics import bootstrap
 from keras_seqzoo.tasks.base import Head, Metric, Task, no_temperature, targets_of
 
@@ -28,7 +29,8 @@ class Label(Task):
     A text has the labels whose probabilities reach their thresholds. `fit` with validation rows
     chooses for each label the threshold of the highest F1 there (Lipton et al. 2014, Optimal
     Thresholding of Classifiers to Maximize F1 Measure), and keeps it in the model; a label without
-    validation rows, and a model without, keep 0.5.
+    validation rows, and a model without, keep 0.5. `decide` chooses those of a wanted precision or
+    recall in their place.
 
     Figures of a report, as scikit-learn has them:
 
@@ -166,6 +168,26 @@ class Label(Task):
     def learn(self, labels: Any, outputs: Any) -> Label:
         """The task with the thresholds that are best for these answers."""
         return replace(self, thresholds=tuple(map(float, best_thresholds(labels, outputs))))
+
+    def decide(
+        self,
+        labels: Any,
+        outputs: Any,
+        error: float | None,
+        precision: Mapping[str, float],
+        recall: Mapping[str, float],
+        level: float,
+    ) -> Label:
+        """See `Task`; labels of which nothing is wanted keep their thresholds."""
+        if error is not None:
+            raise ValueError(
+                "A text may have any number of labels, and so there is no answer to leave out. "
+                f"Pass precision or recall by label. Received: error={error!r} for labels"
+            )
+        truth = np.asarray(labels) > 0
+        found = named_thresholds(self.names, truth, outputs, precision, recall, level)
+        kept = zip(self.thresholds, found, strict=True)
+        return replace(self, thresholds=tuple(new or old for old, new in kept))
 
     def answer(self, outputs: tf.Tensor) -> dict[str, tf.Tensor]:
         """`labels`, the likeliest first, with "" after the last one, and all `probabilities`.

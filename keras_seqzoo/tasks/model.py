@@ -30,6 +30,7 @@ from keras_seqzoo.features import FEATURES
 from keras_seqzoo.layers.late import LateEmbedding, Later
 from keras_seqzoo.layers.pooling import pool
 from keras_seqzoo.layers.recurrent import set_xla
+from keras_seqzoo.layers.temperature import ClassProbabilities
 from keras_seqzoo.preprocessing.base import Preprocessor, is_text, with_a_token
 from keras_seqzoo.tasks.base import Task
 from keras_seqzoo.training.distributed import DistributedModel, listed
@@ -563,6 +564,10 @@ class TextModel(DistributedModel):
         frozen = {*weights}
         for index, weight in enumerate(self.weights):
             weight.trainable = index not in frozen
+        for layer in self.layers:
+            if isinstance(layer, ClassProbabilities):  # of which files of before tell nothing
+                for weight in layer.weights:
+                    weight.trainable = False
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         """Calls the model, as Keras does; takes raw text as `predict` does."""

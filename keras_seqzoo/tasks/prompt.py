@@ -13,6 +13,7 @@ from keras_seqzoo.data.targets import OneOf
 from keras_seqzoo.decoding.transformer import TransformerDecoding, backbone_of
 from keras_seqzoo.features import FEATURES
 from keras_seqzoo.layers.labels import LabelScores
+from keras_seqzoo.layers.temperature import ClassProbabilities
 from keras_seqzoo.options import option
 from keras_seqzoo.preprocessing.base import Preprocessor
 from keras_seqzoo.preprocessing.prompt import PromptPreprocessor
@@ -141,7 +142,7 @@ class PromptClassifier(TextModel):
     ):
         inputs = {name: keras.Input((None,), dtype="int32", name=name) for name in FEATURES}
         scores = LabelScores(encoder, label_ids, name="label_scores")
-        outputs = keras.layers.Softmax(dtype="float32", name="probabilities")(scores(inputs))
+        outputs = ClassProbabilities(dtype="float32", name="probabilities")(scores(inputs))
         super().__init__(inputs, outputs, **kwargs)
         self.encoder = encoder
         self.preprocessor = preprocessor

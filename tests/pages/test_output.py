@@ -39,6 +39,7 @@ def test_pictures_are_made_and_sharp(results, tmp_path):
         "learning_curves.png",
         "confusion.png",
         "calibration.png",
+        "coverage.png",
         "lengths.png",
         "classes.png",
     }
@@ -80,7 +81,7 @@ def test_json_holds_each_run_and_the_reports_own_figures(results, folder):
 
 def test_tables_equal_json(folder):
     read = json.loads((folder / "results.json").read_text("utf-8"))
-    for name in ("curves", "confusion", "calibration", "classes", "lengths"):
+    for name in ("curves", "confusion", "calibration", "coverage", "classes", "lengths"):
         table = pd.read_csv(folder / f"{name}.csv")
         assert len(table) == sum(len(model[name]) for model in read["models"])
         own = table[table["model"] == "gru"].drop(columns="model").reset_index(drop=True)

@@ -16,7 +16,7 @@ from keras_seqzoo.pages.page import render, write_page
 
 COMPARED = {"differences", "costs"}
 SECTIONS = {"figures", "curves", "confusion", "calibration", "lengths", "classes", "mistakes"}
-SECTIONS |= {"data", "how"}
+SECTIONS |= {"coverage", "data", "how"}
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_page_loads_nothing(html, page):
 
 def test_figures_are_described_to_those_who_do_not_see_them(page):
     figures = [attrs for tag, attrs in page.elements if tag == "svg" and attrs.get("role") == "img"]
-    assert len(figures) == 3 + 3 + 4 + 4 + 4 + 1
+    assert len(figures) == 3 + 3 + 4 + 4 + 4 + 4 + 1
     assert all(figure["aria-label"] for figure in figures)
 
 

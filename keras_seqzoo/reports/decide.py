@@ -1,0 +1,182 @@
+"""`decide`: from which probability on a class or label is said, and when nothing is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from keras_seqzoo.checks import check_between
+from keras_seqzoo.evaluation.scores import Scores
+from keras_seqzoo.reports.report import Report, evaluate
+
+if TYPE_CHECKING:
+    from keras_seqzoo.data.series import SeriesTable
+    from keras_seqzoo.data.stream import TextStream
+    from keras_seqzoo.data.table import TextTable
+
+
+@dataclass(frozen=True, eq=False)
+class Decisions:
+    """What `decide` chose, and what it does on the rows that it chose on. `print` it.
+
+    Attributes:
+        error: that was promised of the answers given; None if all are given.
+        precision: that was promised, by class or label.
+        recall: that was promised, by class or label.
+        level: in which share of all draws of rows the promise holds.
+        report: of the rows that were looked at, with the decisions.
+    """
+
+    error: float | None
+    precision: Mapping[str, float]
+    recall: Mapping[str, float]
+    level: float
+    report: Scores
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """By class or label, of those that have one."""
+        task: Any = self.report.task
+        return {n: t for n, t in zip(task.names, task.thresholds, strict=True) if t}
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a class or label of which something was promised.
+
+        Columns: `threshold`; `promised`, such as `"precision 0.99"`; `given` and `true`, rows that
+        are said to be and that are so; `right`, those that are both; `precision` and `recall`.
+        """
+        task: Any = self.report.task
+        truth, said = self.report.labels, task.chosen_labels(self.report.outputs)
+        truth = truth > 0 if truth.ndim == 2 else np.eye(len(task.names), dtype=bool)[truth]
+        promised = {n: f"precision {v:g}" for n, v in self.precision.items()}
+        promised |= {n: f"recall {v:g}" for n, v in self.recall.items()}
+        rows = {}
+        for name, words in promised.items():
+            place = task.names.index(name)
+            given, true = int(said[:, place].sum()), int(truth[:, place].sum())
+            right = int((said & truth)[:, place].sum())
+            rows[name] = {
+                "threshold": self.thresholds[name],
+                "promised": words,
+                "given": given,
+                "true": true,
+                "right": right,
+                "precision": right / given if given else np.nan,
+                "recall": right / true if true else np.nan,
+            }
+        return pd.DataFrame.from_dict(rows, orient="index")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns everything as plain values, ready for JSON."""
+        promised = {"error": self.error, "precision": {**self.precision}, "recall": {**self.recall}}
+        return {
+            **promised,
+            "level": self.level,
+            "thresholds": self.thresholds,
+            "report": self.report.to_dict(),
+        }
+
+    def __str__(self) -> str:
+        """The thresholds, and what they do."""
+        rows = len(self.report.labels)
+        promise = f"at level {self.level:g}, chosen on {rows:,} rows"
+        if self.error is None:
+            found = self.to_frame().to_string(float_format=lambda v: f"{v:.4f}")
+            return f"Promised {promise}\n{found}"
+        share = self.report.figures["answered"]
+        answered = round(share * rows)
+        wrong = round(self.report.figures["answered_error"] * answered)
+        return (
+            f"Promised an error of at most {self.error:g} {promise}: answers from a probability of "
+            f"{next(iter(self.thresholds.values())):.4f} on, else 'unsure'. Of these rows "
+            f"{answered:,} are answered ({share:.1%}), {wrong:,} of them wrong "
+            f"({wrong / answered:.2%})"
+        )
+
+
+def decide(
+    model: Any,
+    validation: TextTable | TextStream | SeriesTable,
+    *,
+    error: float | None = None,
+    precision: Mapping[str, float] | None = None,
+    recall: Mapping[str, float] | None = None,
+    level: float = 0.9,
+    batch_size: int = 256,
+) -> Decisions:
+    """Sets from which probability on a class or label is said, so that a promise is kept.
+
+    With `error`, a classifier answers "unsure" where its highest probability is too low for the
+    answers that it does give to keep that error. With `precision` or `recall`, a class is said
+    where its probability reaches a threshold of its own, and never else; where it does not, the
+    likeliest class without a threshold is said, and "unsure" if all have one. Of a model of several
+    labels the thresholds of those named change.
+
+    A promise is about rows like these that nobody has looked at yet: of all draws of rows to decide
+    on, at least the share `level` give thresholds that keep it there (see
+    `metrics.decisions.error_threshold` and `recall_threshold`). So what is found on these rows is
+    better than what was promised. Of several classes whose thresholds a text can reach together,
+    it is only found, not promised.
+
+    The decisions are in the model: in its files, exports, signatures and reports. What `predict`
+    returns stays as it is. A new call begins anew; `fit` takes them back.
+
+    Args:
+        model: trained, of the task `classify` or `label`, as `build_model` and `load_model` return
+            it.
+        validation: labelled rows that the model has not learnt.
+        error: of the answers given, above 0 and below 1; not with the others.
+        precision: by class or label, above 0 and below 1: the share of the rows given it that have
+            it.
+        recall: by class or label, the same: the share of the rows that have it that are given it.
+            A class or label has one of the two.
+        level: how sure the promise is, from 0.5 to below 1.
+        batch_size: rows a batch.
+
+    Returns:
+        `Decisions`.
+
+    Raises:
+        TypeError: as `evaluate`, or a model whose weights cannot be set, such as an export.
+        ValueError: as `evaluate`; nothing or too much is wanted, an unknown class, a class named
+            "unsure", or a promise that cannot be kept, with the nearest that can.
+
+    Example:
+        >>> import keras_seqzoo as sz
+        >>> table = sz.TextTable.from_texts(["good", "bad"] * 50, ["pos", "neg"] * 50)
+        >>> model = sz.build_model("gru", table, units=4)
+        >>> decisions = sz.decide(model, table, error=0.9)
+        >>> decisions.report.answered
+        1.0
+    """
+    if not hasattr(model, "get_layer"):
+        raise TypeError(
+            "Decisions are kept in a model's weights. Pass a model of build_model or of a .keras "
+            f"file, and export it after that. Received: {type(model).__name__}"
+        )
+    precision, recall = precision or {}, recall or {}
+    for name, wanted in (("precision", precision), ("recall", recall)):
+        if not isinstance(wanted, Mapping):
+            raise TypeError(
+                f"`{name}` is a dict by class or label, such as {name}={{'spam': 0.95}}. "
+                f"Received: {name}={wanted!r}"
+            )
+    if (error is None) == (not precision and not recall):
+        raise ValueError(
+            "What is wanted is an error of the answers given, or precision and recall by class. "
+            f"Pass one of the two. Received: error={error!r}, precision={precision!r}, "
+            f"recall={recall!r}"
+        )
+    if error is not None:
+        check_between(error=error)
+    if not isinstance(level, (int, float)) or not 0.5 <= level < 1:
+        raise ValueError(f"`level` must be from 0.5 to below 1. Received: level={level!r}")
+    found = evaluate(model, validation, batch_size)
+    task = found.task.decide(found.labels, found.outputs, error, precision, recall, level)
+    model.get_layer("probabilities").thresholds.assign(np.array(task.thresholds, np.float32))
+    report = Report.from_predictions(found.labels, found.outputs, model.task, found.texts)
+    return Decisions(error, precision, recall, level, report)
