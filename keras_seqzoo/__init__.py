@@ -165,6 +165,7 @@ _CLASSES = (
     "preprocessing.windows",
     "preprocessing.wordpiece",
     "preprocessing.words",
+    "tasks.few_shot",
     "tasks.head",
     "tasks.series",
     "training.optimizers",

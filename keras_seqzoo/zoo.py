@@ -196,9 +196,12 @@ def _share_options(
     of_head, of_encoder = head_options(task), found.options
     unknown = {k: v for k, v in options.items() if k not in of_head and k not in of_encoder}
     if unknown:
-        known = names.choose_one(next(iter(unknown)), [*of_encoder, *of_head])
+        first = next(iter(unknown))
+        others = [repr(other) for other in list_tasks() if first in head_options(other)]
+        told = f" for the task {task!r}. {' and '.join(others)} has it. " if others else ". "
+        told += "" if others else names.choose_one(first, [*of_encoder, *of_head])
         raise ValueError(
-            f"{found.card.name!r} has no such option. {known}"
+            f"{found.card.name!r} has no such option{told}"
             f"Received: {', '.join(f'{k}={v!r}' for k, v in unknown.items())}"
         )
     # An option of both, such as the dropout, is meant for both.

@@ -448,7 +448,7 @@ def parse_assignments(
         option: with which option, for messages.
         known: the options there are, for their types. A flag is true, false, yes, no, on, off, 1
             or 0 in any case. What is of other types, or unknown, is a Python literal where it looks
-            like one.
+            like one, or true or false.
         of: what stands before the names, for messages.
 
     Raises:
@@ -474,7 +474,8 @@ def _parse_value(option: str, text: str, kinds: frozenset[str]) -> Any:
     word = text.strip().lower()
     if word == "none" and "None" in kinds:
         return None
-    if "bool" in kinds and word in _FLAGS:
+    # The options of heads are unknown until TensorFlow is loaded.
+    if word in _FLAGS and ("bool" in kinds or (not kinds and word in ("true", "false"))):
         return _FLAGS[word]
     try:
         value = ast.literal_eval(text)

@@ -23,6 +23,7 @@ from keras_seqzoo.metrics.decisions import (
     threshold_of_all,
 )
 from keras_seqzoo.metrics.statistics import best_temperature, calibration_error, intervals
+from keras_seqzoo.options import option
 from keras_seqzoo.tasks.base import Head, Metric, Task
 
 if TYPE_CHECKING:
@@ -517,7 +518,16 @@ class Classify(Task):
         return cls(made.target, tuple(map(float, values.get("thresholds", ()))))
 
 
-TASK, OPTIONS = Classify, Head
+@dataclass(frozen=True, kw_only=True)
+class ClassifyHead(Head):
+    """The options of a classifier's head."""
+
+    few_shot: bool = option(
+        False, "for few texts a class: the encoder learns from pairs, then a regression is fitted"
+    )
+
+
+TASK, OPTIONS = Classify, ClassifyHead
 build = Classify.build
 
 

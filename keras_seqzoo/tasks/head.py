@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 
 def build_head(task: Task, parts: EncoderParts, options: Head, name: str) -> TextModel:
     """Builds and compiles a model; see `Task.build`."""
-    kind = SeriesPredictor if isinstance(parts.preprocessor, Windows) else TextPredictor
-    model: TextModel = kind(
+    model: TextModel = _kind(parts, options)(
         encoder=parts.encoder,
         preprocessor=parts.preprocessor,
         task=task,
@@ -45,6 +44,20 @@ def build_head(task: Task, parts: EncoderParts, options: Head, name: str) -> Tex
         warmup=parts.warmup,
     )
     return model
+
+
+def _kind(parts: EncoderParts, options: Head) -> type[Predictor]:
+    is_series = isinstance(parts.preprocessor, Windows)
+    if not getattr(options, "few_shot", False):
+        return SeriesPredictor if is_series else TextPredictor
+    if is_series:
+        raise ValueError(
+            "Few-shot learning is for texts. Leave few_shot out. Received: few_shot=True, a model "
+            "of windows of numbers"
+        )
+    from keras_seqzoo.tasks.few_shot import FewShotClassifier  # which is a TextPredictor
+
+    return FewShotClassifier
 
 
 @keras.saving.register_keras_serializable("keras_seqzoo")

@@ -135,6 +135,21 @@ class TextModel(DistributedModel):
         """The dataset of `make_dataset`, where a model does not read rows as others do."""
         return None
 
+    def arranged(
+        self, x: Any, y: Any, batch_size: int | None
+    ) -> tuple[Any, Any, Sequence[keras.callbacks.Callback]]:
+        """What `fit` passes over, where a model does not train as others do.
+
+        Args:
+            x: features or batches.
+            y: encoded targets; None where the batches have them.
+            batch_size: as `fit` was given it.
+
+        Returns:
+            `x` and `y` to take instead, and callbacks that must see this training.
+        """
+        return x, y, ()
+
     def serving_functions(self) -> Mapping[str, ServingFunction]:
         """The signatures that `export_model` writes, by name.
 
@@ -312,6 +327,9 @@ class TextModel(DistributedModel):
         if is_text(x):
             x = self._text_dataset(x, y, sample_weight, batch_size, shuffle)
             y = sample_weight = None
+        x, y, own = self.arranged(x, y, batch_size)
+        for callback in own:
+            callbacks = _joined(callback, callbacks)
         if isinstance(x, tf.data.Dataset):
             batch_size = None
         if any(isinstance(layer, LateEmbedding) for layer in self.encoder.layers):

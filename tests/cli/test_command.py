@@ -78,6 +78,7 @@ def test_no_word_for_false_is_true(text: str) -> None:
         ("vocabulary=['a', 'b']", ["a", "b"]),
         ("unknown=4", 4),
         ("unknown=word", "word"),
+        ("few_shot=true", True),
     ],
 )
 def test_values_are_of_the_option_s_type(assignment: str, value: Any) -> None:
