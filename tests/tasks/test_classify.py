@@ -437,7 +437,7 @@ def test_calibration_changes_how_sure_a_model_is_and_no_answer(tmp_path: Path) -
     assert float(layer.temperature) > 1.5
     sure = model.predict(valid.texts, verbose=0)
     np.testing.assert_array_equal(sure.argmax(axis=1), plain.argmax(axis=1))
-    assert sz.evaluate(model, valid).log_loss < 0.8 < log_loss(valid.labels, plain)
+    assert sz.evaluate(model, valid).log_loss < 0.95 * log_loss(valid.labels, plain)
     model.save(tmp_path / "model.keras")
     for again in (
         keras.saving.load_model(tmp_path / "model.keras"),
