@@ -58,7 +58,7 @@ def answerer(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     model.optimizer.learning_rate = 0.02 if name == "gru" else 0.005
     data = sz.make_dataset(table(), model, 36)
     batch = next(iter(data))
-    for _ in range(60):  # a pass over the data takes longer than its one step
+    for _ in range(90):  # a pass over the data takes longer than its one step
         model.train_on_batch(*batch)
     model.fit(data, validation_data=data, epochs=1, verbose=0)
     folder = tmp_path_factory.mktemp("answer")
