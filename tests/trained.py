@@ -26,7 +26,7 @@ TEXTS = [
 ]
 
 # Rates at which forty passes over sixteen texts are enough.
-RATES = {"recurrent": 0.02}
+RATES = {"recurrent": 0.02, "static vectors": 0.05}
 
 
 def _essence(name: str) -> str:
