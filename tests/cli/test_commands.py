@@ -141,7 +141,7 @@ def test_hub_encoder_from_table_to_answer(command: Any, reviews_csv: Path, tmp_p
         "-o", "trainable=last:2", "-o", "pooling=mean", "--out", tmp_path / "out",
     )  # fmt: skip
     assert done.code == 0
-    assert "tiny_bert: 659 parameters, 32 word pieces" in done.err
+    assert "tiny_bert: 661 parameters, 32 word pieces" in done.err
     answers = command("predict", tmp_path / "out", "a good film", "--format", "jsonl")
     assert json.loads(answers.out)["label"] in ("positive", "negative")
     file = tmp_path / "out" / "1.keras"

@@ -96,7 +96,7 @@ def test_every_encoder_reads_pairs(name: str) -> None:
 @every_kind
 def test_learns_its_rows(kind: Any) -> None:
     table, model, _, _ = kind
-    assert model.evaluate(table, verbose=0)[0] < 0.2
+    assert model.evaluate(table, verbose=0)[0] < 0.35
     report = sz.evaluate(model, table)
     assert report.task.name == {"class": "classify", "labels": "label"}.get(
         table.target.kind, "regress"
