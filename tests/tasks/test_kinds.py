@@ -96,7 +96,9 @@ def test_every_encoder_reads_pairs(name: str) -> None:
 @every_kind
 def test_learns_its_rows(kind: Any) -> None:
     table, model, _, _ = kind
-    assert model.evaluate(table, verbose=0)[0] < 0.35
+    # Tiny DeBERTas learn several labels of pairs slowly.
+    most = 0.35 if model.name.startswith("deberta") else 0.2
+    assert model.evaluate(table, verbose=0)[0] < most
     report = sz.evaluate(model, table)
     assert report.task.name == {"class": "classify", "labels": "label"}.get(
         table.target.kind, "regress"
