@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from keras_seqzoo.serving.client import AsyncServingClient, ServingClient, ServingError
     from keras_seqzoo.serving.export import export_model
     from keras_seqzoo.tasks.embed import embed
+    from keras_seqzoo.training.callbacks import fit_settings
     from keras_seqzoo.training.recovery import Recovery
     from keras_seqzoo.training.strategy import distribution
 
@@ -83,6 +84,7 @@ _homes = {
     "decide": "reports.decide",
     "Report": "reports.report",
     "evaluate": "reports.report",
+    "fit_settings": "training.callbacks",
     "Recovery": "training.recovery",
     "distribution": "training.strategy",
     "audit": "serving.audit",
@@ -120,6 +122,7 @@ __all__ = [
     "explain_steps",
     "export_model",
     "faithfulness",
+    "fit_settings",
     "list_models",
     "list_tasks",
     "make_dataset",
@@ -157,6 +160,7 @@ _CLASSES = (
     "layers.tags",
     "layers.temperature",
     "layers.thresholds",
+    "layers.wide",
     "preprocessing.bytepair",
     "preprocessing.hub",
     "preprocessing.placed",

@@ -65,7 +65,7 @@ def compare_command(
     epochs: Annotated[
         int | None,
         typer.Option(
-            help="10 by default, or 3 where the learning rate falls to zero.",
+            help="10 by default, or 3 where the learning rate falls to zero; more for few rows.",
             rich_help_panel=TRAINING,
         ),
     ] = None,
@@ -74,19 +74,21 @@ def compare_command(
         typer.Option(help="32 by default, or 8 below 1,000 rows.", rich_help_panel=TRAINING),
     ] = None,
     patience: Annotated[
-        int,
+        int | None,
         typer.Option(
-            help="Epochs without a better validation loss, of a constant learning rate.",
+            help="Epochs without a better validation figure, of a constant learning rate; 2 by "
+            "default, more for few rows.",
             rich_help_panel=TRAINING,
         ),
-    ] = 2,
+    ] = None,
     keep: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="'val_loss' or 'val_accuracy': by what the epoch is chosen.",
+            help="'val_loss', 'val_calibrated_loss' or 'val_accuracy': by what the epoch is "
+            "chosen; of classes the calibrated loss by default.",
             rich_help_panel=TRAINING,
         ),
-    ] = "val_loss",
+    ] = None,
     trials: Annotated[
         int,
         typer.Option(help="Trainings of a search for options, a model.", rich_help_panel=TRAINING),

@@ -49,7 +49,7 @@ def cut_texts(model: Any, table: TextTable | TextStream) -> str | None:
 
 def still_falling(history: Mapping[str, Sequence[float]], epochs: int) -> str | None:
     """Tells that the last epoch asked for was clearly the best; None if it was not."""
-    losses = history.get("val_loss", ())
+    losses = history.get("val_calibrated_loss", history.get("val_loss", ()))
     if len(losses) < 2 or min(losses[:-1]) - losses[-1] < _CLEARLY:
         return None
     return (

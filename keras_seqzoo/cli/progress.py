@@ -50,7 +50,9 @@ class EpochProgress(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._progress.stop()
-        watched = (logs or {}).get("val_loss", (logs or {}).get("loss", 0.0))
+        told = logs or {}
+        names = ("val_calibrated_loss", "val_loss", "loss")
+        watched = next((told[name] for name in names if name in told), 0.0)
         mark = "  best so far" if watched < self._best else ""
         self._best = min(self._best, watched)
         seconds = time.monotonic() - self._begun

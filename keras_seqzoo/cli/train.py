@@ -55,8 +55,19 @@ def train_command(
     test_data: o.TestData = None,
     valid: o.ValidShare = 0.1,
     test: o.TestShare = 0.1,
-    epochs: Annotated[int, typer.Option(min=1, rich_help_panel=TRAINING)] = 5,
-    batch_size: Annotated[int, typer.Option(min=1, rich_help_panel=TRAINING)] = 32,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Most passes; 10 by default, or 3 where the learning rate falls to zero; more for "
+            "few rows.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(min=1, help="32 by default, or 8 below 1,000 rows.", rich_help_panel=TRAINING),
+    ] = None,
     learning_rate: Annotated[
         float | None, typer.Option(help="The model's own by default.", rich_help_panel=TRAINING)
     ] = None,
@@ -76,13 +87,14 @@ def train_command(
         ),
     ] = None,
     patience: Annotated[
-        int,
+        int | None,
         typer.Option(
             min=0,
-            help="Epochs without a better validation loss before stopping; 0 never stops.",
+            help="Epochs without a better validation figure before stopping, of a constant "
+            "learning rate; 2 by default, more for few rows; 0 never stops.",
             rich_help_panel=TRAINING,
         ),
-    ] = 2,
+    ] = None,
     class_weight: Annotated[
         str,
         typer.Option(help="'none' or 'balanced', for skewed labels.", rich_help_panel=TRAINING),
@@ -268,6 +280,8 @@ def train_command(
             "label_share": label_share,
             "cache": answers,
         }
+    usual = training.usual_settings(built, len(train), batch_size, epochs)
+    epochs, patience = usual.epochs, usual.patience if patience is None else patience
     history = _fit(
         built,
         train,
@@ -275,7 +289,7 @@ def train_command(
         out,
         teaching,
         epochs=epochs,
-        batch_size=batch_size,
+        batch_size=usual.batch_size,
         seed=seed,
         cache=cache or True,
         class_weight=training.class_weights(class_weight, train),
@@ -286,6 +300,7 @@ def train_command(
                 checkpoint=checkpoint,
                 tensorboard=tensorboard if joined.chief else None,
                 validated=len(valid_table) > 0,
+                watched=built.task.watched,
             ),
             recovering,
         ],

@@ -20,7 +20,7 @@ from keras_seqzoo.names import last_part, suggest
 Models = Sequence[str | Mapping[str, Any]] | Mapping[str, str | Mapping[str, Any]]
 
 # By what an epoch is chosen, and whether more of it is better.
-KEEP = {"val_loss": False, "val_accuracy": True}
+KEEP = {"val_loss": False, "val_calibrated_loss": False, "val_accuracy": True}
 _TRAINING = ("epochs", "batch_size", "learning_rate", "search", "teacher", "augment")
 
 
@@ -191,24 +191,24 @@ class Plan:
     Attributes:
         seeds: one training a seed.
         budget_s: most seconds of a training, validation included; no limit if None.
-        epochs: most passes; None: 10 where the learning rate is constant, 3 where it falls to zero
-            over the training.
-        batch_size: rows a step; None: 32, or 8 where there are fewer than 1,000 rows.
-        patience: passes without a lower validation loss after which a training with a constant
-            learning rate ends.
+        epochs: most passes; None: as `usual_settings` has it.
+        batch_size: rows a step; None: the same.
+        patience: passes without a better validation figure after which a training with a constant
+            learning rate ends; None: the same.
         trials: trainings of the search for good options, before those that count; 0: no search.
         explain: most confident mistakes that are explained; 0: none.
-        keep: by which figure of the validation rows the epoch is chosen, one of `KEEP`.
+        keep: by which figure of the validation rows the epoch is chosen, one of `KEEP`; None: by
+            the task's.
     """
 
     seeds: tuple[int, ...] = (0, 1, 2)
     budget_s: float | None = None
     epochs: int | None = None
     batch_size: int | None = None
-    patience: int = 2
+    patience: int | None = None
     trials: int = 0
     explain: int = 5
-    keep: str = "val_loss"
+    keep: str | None = None
 
     def asked(self) -> dict[str, Any]:
         """What may change without another training of what is there."""
@@ -229,10 +229,10 @@ def make_plan(
     budget: str | float | None,
     epochs: int | None,
     batch_size: int | None,
-    patience: int,
+    patience: int | None,
     trials: int,
     explain: int,
-    keep: str = "val_loss",
+    keep: str | None = None,
 ) -> Plan:
     """Checks the settings of a comparison.
 
@@ -254,12 +254,10 @@ def make_plan(
             f"Received: seeds={seeds!r}"
         )
     check_not_negative(**{f"seeds[{i}]": seed for i, seed in enumerate(chosen)})
-    check_whole(
-        **{k: v for k, v in {"epochs": epochs, "batch_size": batch_size}.items() if v is not None},
-        patience=patience,
-    )
+    given = {"epochs": epochs, "batch_size": batch_size, "patience": patience}
+    check_whole(**{k: v for k, v in given.items() if v is not None})
     check_not_negative(trials=trials, explain=explain)
-    if keep not in KEEP:
+    if keep not in (None, *KEEP):
         raise ValueError(f"`keep` must be one of {tuple(KEEP)}. Received: keep={keep!r}")
     return Plan(chosen, parse_budget(budget), epochs, batch_size, patience, trials, explain, keep)
 

@@ -49,10 +49,10 @@ def compare(
     budget: str | float | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
-    patience: int = 2,
+    patience: int | None = None,
     trials: int = 0,
     explain: int = 5,
-    keep: str = "val_loss",
+    keep: str | None = None,
     folder: str | os.PathLike[str] | None = None,
     isolated: bool = True,
     progress: bool | Progress = True,
@@ -89,17 +89,19 @@ def compare(
         budget: most time of one training, validation included: `"10min"`, or seconds. Where the
             steps do not fit in, a learning rate that falls to zero falls faster; one epoch must.
         epochs: most passes over the training rows. Default: 10 for models with a constant
-            learning rate, 3 for those whose rate falls to zero over the training.
+            learning rate, or as many as make 2,000 steps; 3 for those whose rate falls to zero
+            over the training, or as many as make 500 steps, 20 at most.
         batch_size: rows a step. Default: 32, or 8 where there are fewer than 1,000 training rows.
         patience: passes without a better validation figure after which a training with a constant
-            learning rate ends.
+            learning rate ends. Default: 2, or as many as make 450 steps.
         trials: trainings of a random search (KerasTuner) for each model, before those that count.
             The first has the model's own options. Default: no search.
         explain: most mistakes explained for each model, those in windows of series shown; 0 for
             none.
-        keep: `"val_loss"`, the epoch of the lowest validation loss, whose probabilities are the
-            best; or, of classes, `"val_accuracy"`, that of the highest accuracy, which may be much
-            too sure of itself. The same figure decides when a training has gone on too long.
+        keep: by which figure of the validation rows the epoch is chosen, and a training is seen to
+            have gone on too long: `"val_loss"`; or, of classes, `"val_calibrated_loss"`, the loss
+            after temperature scaling, or `"val_accuracy"`. Default: of classes the calibrated
+            loss.
         folder: where everything is kept. Default: `comparisons/<name>-<digest of the rows>`.
         isolated: whether models are trained in processes of their own. `False` is for models that
             were registered in a notebook or script, which another process cannot see; then their
@@ -253,11 +255,11 @@ def check_parts(parts: Mapping[str, Table]) -> None:
         )
 
 
-def check_keep(keep: str, task: Task) -> None:
+def check_keep(keep: str | None, task: Task) -> None:
     """Raises a ValueError where an epoch is chosen by a figure that the task does not have."""
-    if keep == "val_accuracy" and "accuracy" not in {metric.name for metric in task.metrics}:
+    if keep not in (None, "val_loss") and task.watched == "val_loss":
         raise ValueError(
-            "The accuracy is a figure of classes alone. Leave `keep` at 'val_loss'. "
+            "That figure is one of classes alone. Leave `keep` out, or at 'val_loss'. "
             f"Received: keep={keep!r}, a table of {task.noun}"
         )
 

@@ -18,10 +18,9 @@ from keras_seqzoo.comparison.store import Table
 from keras_seqzoo.distillation.distill import distill
 from keras_seqzoo.evaluation.results import Run, own_task
 from keras_seqzoo.tasks.model import TextModel
+from keras_seqzoo.training.callbacks import usual_settings
 
 Emit = Callable[[Mapping[str, Any]], None]
-
-_FEW_ROWS = 1000
 
 
 class Teaching(NamedTuple):
@@ -46,17 +45,18 @@ def build(candidate: Candidate, train: Table) -> TextModel:
 
 def settings(candidate: Candidate, plan: Plan, model: TextModel, rows: int) -> dict[str, Any]:
     """What decides a training: epochs, batch size, learning rate, patience, schedule."""
-    is_constant = model.schedule == "constant"
-    epochs = candidate.epochs or plan.epochs or (10 if is_constant else 3)
+    usual = usual_settings(
+        model, rows, candidate.batch_size or plan.batch_size, candidate.epochs or plan.epochs
+    )
     rate = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
-    few = 8 if rows < _FEW_ROWS else 32
+    is_constant = model.schedule == "constant"
     return {
-        "epochs": epochs,
-        "batch_size": candidate.batch_size or plan.batch_size or few,
+        "epochs": usual.epochs,
+        "batch_size": usual.batch_size,
         "learning_rate": float(f"{rate:.6g}"),  # float32 has no more digits
         "schedule": model.schedule,
-        # To end early would leave a rate that has not fallen to zero.
-        "patience": plan.patience if is_constant else epochs,
+        "patience": (plan.patience if is_constant else None) or usual.patience,
+        "keep": plan.keep or model.task.watched,
     }
 
 
@@ -95,8 +95,8 @@ def train_once(
         callbacks.append(BudgetedLearningRate(model.schedule, model.warmup, clock))
     callbacks += [
         keras.callbacks.EarlyStopping(
-            plan.keep,
-            mode="max" if KEEP[plan.keep] else "min",
+            chosen["keep"],
+            mode="max" if KEEP[chosen["keep"]] else "min",
             patience=chosen["patience"],
             restore_best_weights=True,
         ),
@@ -140,8 +140,9 @@ def train_once(
         else ""
     )
     figures = {name: [float(v) for v in values] for name, values in history.items()}
-    kept = np.nanargmax(history[plan.keep]) if KEEP[plan.keep] else np.nanargmin(history[plan.keep])
-    loss = float(history["val_loss"][kept])
+    keep = chosen["keep"]
+    kept = np.nanargmax(history[keep]) if KEEP[keep] else np.nanargmin(history[keep])
+    loss = float(history[keep if "loss" in keep else "val_loss"][kept])
     own = own_task(model, train)
     return model, Run(seed, outputs, loss, figures, seconds, stopped, own)
 

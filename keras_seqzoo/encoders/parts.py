@@ -42,6 +42,7 @@ class EncoderParts:
         poolings: the poolings that make sense for this family.
         schedule: learning-rate schedule of `fit`, see `TextModel.compile`.
         warmup: share of the steps over which the learning rate rises.
+        wide: whether a linear model of the words stands beside it where the user does not say.
         source: what a task may take more from: the model of a file, or the address or folder that
             was loaded.
     """
@@ -54,6 +55,7 @@ class EncoderParts:
     poolings: Sequence[str] = ("pooled", "mean", "max")
     schedule: str = "constant"
     warmup: float = 0.0
+    wide: bool = False
     source: keras.Model | str | None = None
 
     @property

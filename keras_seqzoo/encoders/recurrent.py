@@ -180,6 +180,7 @@ class Recurrent(Words):
             dropout=dropout,
             # Over vectors that come trained, 1e-3 was still learning when others had stopped.
             optimizer=partial(RowAdam, 1e-3 if rows is None and not letters else 3e-3),
+            wide=True,
         )
 
     def _spellings(self, letters: Any, dtype: Any) -> Any:

@@ -98,6 +98,12 @@ def integrated_gradients(
         raise ValueError(f"`tolerance` must be above 0. Received: tolerance={tolerance!r}")
     if not isinstance(model, TextPredictor):
         raise _unreachable(f"a {type(model).__name__}")
+    if model.wide is not None and float(model.get_layer("wide").share) > 0:
+        raise ValueError(
+            "Part of this model's answers comes from counts of words, which have no gradients. "
+            "Take method='occlusion' or 'shapley', or build the model with wide=False. "
+            "Received: method='integrated_gradients'"
+        )
     texts = list(texts)
     names = model.task.names
     places = {key: place for place, name in enumerate(names) for key in (name, place)}

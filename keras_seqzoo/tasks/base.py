@@ -73,6 +73,7 @@ class Task:
         api: TF Serving's API on `tf.Example`s that it answers: `"classify"` or `"regress"`; "" for
             none.
         in_unit_of_inputs: whether answers are in the unit of the numbers that a model reads.
+        watched: figure of the validation rows by which a training ends, and an epoch is kept.
         letters: of each word, as many as an encoder that knows them is to read.
         outcome: what its answers are called, such as "probability", in pages and messages.
         compared: the metric whose rows `row_scores` are, of which paired tests tell; the first of
@@ -95,6 +96,7 @@ class Task:
     beats: ClassVar[str] = "answers better than"
     is_worse: ClassVar[str] = "answer worse"
     in_unit_of_inputs: ClassVar[bool] = False
+    watched: ClassVar[str] = "val_loss"
     letters: ClassVar[int] = 0
 
     @classmethod
@@ -259,6 +261,21 @@ class Task:
             steps: of the dataset that it read; all if None.
             calibrate: whether it shall be as sure as these rows say.
         """
+
+    def calibrated_loss(self, labels: Any, outputs: Any) -> float:
+        """The loss of answers that are as sure as these rows say.
+
+        Args:
+            labels: as `encode` returns them.
+            outputs: what the model's `predict` returns, at temperature 1.
+
+        Raises:
+            ValueError: the answers are no probabilities of classes.
+        """
+        raise ValueError(
+            "Probabilities of classes are calibrated. Watch 'val_loss' instead. "
+            f"Received: val_calibrated_loss for the task {self.name!r}"
+        )
 
     def learn(self, labels: Any, outputs: Any) -> Task:
         """The task with what it learns of answers to validation rows; most learn nothing."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +23,13 @@ from keras_seqzoo.metrics.decisions import (
     named_thresholds,
     threshold_of_all,
 )
-from keras_seqzoo.metrics.statistics import best_temperature, calibration_error, intervals
+from keras_seqzoo.metrics.statistics import (
+    best_mixture,
+    best_temperature,
+    calibrated_loss,
+    calibration_error,
+    intervals,
+)
 from keras_seqzoo.options import option
 from keras_seqzoo.tasks.base import Head, Metric, Task
 
@@ -78,6 +85,7 @@ class Classify(Task):
     )
     baselines = ("majority", "tfidf_logreg")
     api = "classify"
+    watched = "val_calibrated_loss"
     compared = "accuracy"
     paired_test = "exact McNemar test"
     beats = "is right more often than"
@@ -124,15 +132,29 @@ class Classify(Task):
                 stacklevel=3,
             )
         layer.temperature.assign(1.0)
+        if getattr(model, "wide", None) is not None:
+            model.get_layer("wide").share.assign(0.0)
         layer.thresholds.assign(0 * layer.thresholds)
 
     def after_fit(
         self, model: TextModel, validation: Any, steps: int | None, calibrate: bool
     ) -> None:
         """If asked, makes the model as sure as the validation rows say."""
-        if calibrate:
-            found = best_temperature(*model.answers_to(validation, steps))
-            model.get_layer("probabilities").temperature.assign(found)
+        if not calibrate:
+            return
+        if getattr(model, "wide", None) is None:
+            temperature = best_temperature(*model.answers_to(validation, steps))
+        else:
+            share = model.get_layer("wide").share
+            ways = [partial(share.assign, float(counts)) for counts in range(2)]
+            labels, outputs = model.answers_to(validation, steps, ways)
+            temperature, found = best_mixture(labels, outputs[:, 0], outputs[:, 1])
+            share.assign(found)
+        model.get_layer("probabilities").temperature.assign(temperature)
+
+    def calibrated_loss(self, labels: Any, outputs: Any) -> float:
+        """The log loss at the best temperature, in nats."""
+        return calibrated_loss(labels, outputs)
 
     def with_state(self, model: TextModel) -> Classify:
         """The task with the thresholds of the model."""
@@ -524,6 +546,12 @@ class ClassifyHead(Head):
 
     few_shot: bool = option(
         False, "for few texts a class: the encoder learns from pairs, then a regression is fitted"
+    )
+    wide: bool | None = option(
+        None,
+        "whether a linear model of words and pairs of neighbours is fitted, too, and its scores "
+        "are added, as much as the validation rows say; with `fit(calibrate=True)`",
+        "of recurrent models of one text, yes",
     )
 
 

@@ -50,6 +50,7 @@ class FewShotClassifier(TextPredictor):
         ValueError: `head_dim`, since the head is a linear one.
     """
 
+    usual_epochs = 1  # of ten passes over the rows
     _regression: _Regression | None = None
 
     def __init__(self, *args: Any, **kwargs: Any):

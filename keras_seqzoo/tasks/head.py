@@ -11,13 +11,16 @@ import tensorflow as tf
 from keras_seqzoo.data.targets import OneOf
 from keras_seqzoo.features import FEATURES
 from keras_seqzoo.layers.pooling import POOLINGS, choose_pooling, pooled_vectors
+from keras_seqzoo.layers.wide import WideScores
 from keras_seqzoo.preprocessing.base import Preprocessor
 from keras_seqzoo.preprocessing.windows import Windows
+from keras_seqzoo.preprocessing.words import WordPreprocessor
 from keras_seqzoo.tasks import task_from_dict
 from keras_seqzoo.tasks.base import Head, Task
 from keras_seqzoo.tasks.classify import Classify
 from keras_seqzoo.tasks.model import Predictor, ServingFunction, TextModel, scores_of
 from keras_seqzoo.tasks.series import SeriesPredictor
+from keras_seqzoo.tasks.wide import buckets_for, learn_wide
 
 if TYPE_CHECKING:
     from keras_seqzoo.encoders.parts import EncoderParts
@@ -33,6 +36,7 @@ def build_head(task: Task, parts: EncoderParts, options: Head, name: str) -> Tex
         dropout=parts.dropout if options.dropout is None else options.dropout,
         poolings=parts.poolings,
         head_dim=options.head_dim,
+        **_wide(task, parts, options),
         name=name,
     )
     model.compile(
@@ -44,6 +48,26 @@ def build_head(task: Task, parts: EncoderParts, options: Head, name: str) -> Tex
         warmup=parts.warmup,
     )
     return model
+
+
+def _wide(task: Task, parts: EncoderParts, options: Head) -> dict[str, Any]:
+    """The sizes of the linear model beside the encoder, where there is one."""
+    can_be = (
+        isinstance(parts.preprocessor, WordPreprocessor)
+        and not parts.preprocessor.pair
+        and hasattr(options, "wide")
+        and not getattr(options, "few_shot", False)
+    )
+    wanted = getattr(options, "wide", None)
+    if wanted and not can_be:
+        raise ValueError(
+            "What is linear reads the words of one text: with `wide`, build a recurrent or static "
+            "model for texts, without pairs, byte pairs and few_shot. Or leave `wide` out. "
+            "Received: wide=True"
+        )
+    if not can_be or not (parts.wide if wanted is None else wanted):
+        return {}
+    return {"wide": (len(parts.preprocessor.vocabulary), buckets_for(len(task.names)))}
 
 
 def _kind(parts: EncoderParts, options: Head) -> type[Predictor]:
@@ -77,8 +101,12 @@ class TextPredictor(Predictor):
         dropout: rate before every layer of the head.
         poolings: what else `pooling` may be for this encoder.
         head_dim: width of a ReLU layer before the last one; none if None.
+        wide: ids of words, and places for pairs of them, of a linear model whose scores are added,
+            see `layers.wide.WideScores`; none if None.
         **kwargs: arguments of `keras.Model`.
     """
+
+    arguments = (*Predictor.arguments, "wide")
 
     def __init__(
         self,
@@ -89,14 +117,23 @@ class TextPredictor(Predictor):
         dropout: float = 0.0,
         poolings: Sequence[str] = POOLINGS,
         head_dim: int | None = None,
+        wide: Sequence[int] | None = None,
         **kwargs: Any,
     ):
         task = task if isinstance(task, Task) else task_from_dict(task)
         inputs = {name: keras.Input((None,), dtype="int32", name=name) for name in FEATURES}
         x = pooled_vectors(encoder, inputs, pooling)
         logits = scores_of(x, len(task.names), dropout, head_dim)
+        if wide is not None:
+            logits = WideScores(*wide, name="wide")(logits, inputs["token_ids"])
         super().__init__(inputs, task.output(logits), **kwargs)
         self.keep(encoder, preprocessor, task, pooling, dropout, poolings, head_dim)
+        self.wide = None if wide is None else tuple(wide)
+
+    def fit_beside(self, x: Any, y: Any) -> None:
+        """Fits the linear model, where there is one, to the training rows."""
+        if self.wide is not None:
+            learn_wide(self.get_layer("wide"), x, y)
 
     def serving_functions(self) -> Mapping[str, ServingFunction]:
         """Those of every task, and `embed`."""

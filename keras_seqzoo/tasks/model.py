@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from functools import partial
 from itertools import chain, islice
 from types import GeneratorType, MappingProxyType
 from typing import Any, ClassVar, NamedTuple
@@ -33,6 +34,7 @@ from keras_seqzoo.layers.recurrent import set_xla
 from keras_seqzoo.layers.temperature import ClassProbabilities
 from keras_seqzoo.preprocessing.base import Preprocessor, is_text, with_a_token
 from keras_seqzoo.tasks.base import Task
+from keras_seqzoo.training.callbacks import CALIBRATED, CalibratedLoss
 from keras_seqzoo.training.distributed import DistributedModel, listed
 from keras_seqzoo.training.schedules import LearningRateOverFit, check_schedule
 
@@ -66,6 +68,7 @@ class TextModel(DistributedModel):
         arguments: the constructor's, beside these: attributes of the same names hold them.
         schedule: how `fit` lets the learning rate change over its steps, see `compile`.
         warmup: share of the steps over which it rises first.
+        usual_epochs: passes over the data, where they do not depend on the number of rows.
     """
 
     encoder: keras.Model
@@ -75,6 +78,7 @@ class TextModel(DistributedModel):
     arguments: Sequence[str] = ()
     schedule = "constant"
     warmup = 0.0
+    usual_epochs: int | None = None
     _task: Task = Task()
     _scheduler: LearningRateOverFit | None = None
     _compiled: Mapping[str, Any] = MappingProxyType({})  # what a file tells beside Keras's own
@@ -149,6 +153,14 @@ class TextModel(DistributedModel):
             `x` and `y` to take instead, and callbacks that must see this training.
         """
         return x, y, ()
+
+    def fit_beside(self, x: Any, y: Any) -> None:
+        """Fits what learns beside the network and not with it; most models have no such part.
+
+        Args:
+            x: features or batches.
+            y: encoded targets; None where the batches have them.
+        """
 
     def serving_functions(self) -> Mapping[str, ServingFunction]:
         """The signatures that `export_model` writes, by name.
@@ -291,9 +303,11 @@ class TextModel(DistributedModel):
             sample_weight: weight of each row in the loss.
             calibrate: whether the probabilities of a classifier become as sure as the validation
                 rows say, once it is trained (temperature scaling, see
-                `metrics.statistics.best_temperature`): no answer changes, and the loss of these
-                rows is then another than the history's. The command and `compare` do that. Tasks
-                without classes have nothing to calibrate.
+                `metrics.statistics.best_temperature`). A model with a linear one beside it (the
+                option `wide`, which recurrent models of one text have) fits that first, and these
+                rows say how much it counts; without `calibrate` it stays out. The loss of these
+                rows is then another than the history's. The command, `compare` and `fit_settings`
+                do all that. Tasks without classes have nothing to calibrate.
             **kwargs: the further arguments of `keras.Model.fit`.
 
         Returns:
@@ -305,6 +319,7 @@ class TextModel(DistributedModel):
         for layer in self.encoder.layers:
             if getattr(layer, "lora_rank", None):
                 layer.wake_lora()
+        once = isinstance(x, GeneratorType)
         x, y, sample_weight = self._read(x, y, sample_weight, batch_size, shuffle)
         has_rows = y is not None or is_text(x)  # else Keras says that a dataset is not split
         if has_rows and validation_split and validation_data is None:
@@ -327,6 +342,8 @@ class TextModel(DistributedModel):
         if is_text(x):
             x = self._text_dataset(x, y, sample_weight, batch_size, shuffle)
             y = sample_weight = None
+        if calibrate and not once:
+            self.fit_beside(x, y)
         x, y, own = self.arranged(x, y, batch_size)
         for callback in own:
             callbacks = _joined(callback, callbacks)
@@ -334,6 +351,10 @@ class TextModel(DistributedModel):
             batch_size = None
         if any(isinstance(layer, LateEmbedding) for layer in self.encoder.layers):
             callbacks = _joined(Later(), callbacks)
+        steps = kwargs.get("validation_steps")
+        watched = {getattr(callback, "monitor", None) for callback in listed(callbacks)}
+        if validation_data is not None and CALIBRATED in watched:
+            callbacks = _joined(CalibratedLoss(validation_data, steps), callbacks)
         callbacks, self._scheduler = self._with_schedule(callbacks)
         self._task.before_fit(self)
         try:
@@ -357,7 +378,7 @@ class TextModel(DistributedModel):
                 self._scheduler.put_back()
             self._scheduler = None
         if validation_data is not None:
-            self._task.after_fit(self, validation_data, kwargs.get("validation_steps"), calibrate)
+            self._task.after_fit(self, validation_data, steps, calibrate)
         return history
 
     def evaluate(
@@ -474,17 +495,27 @@ class TextModel(DistributedModel):
     def _pack(self, tokens: tf.RaggedTensor, rows: tf.Tensor) -> dict[str, tf.Tensor]:
         return self.preprocessor.pack(tf.gather(tokens, rows), multiple=LENGTH_MULTIPLE)
 
-    def answers_to(self, data: Any, steps: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def answers_to(
+        self, data: Any, steps: int | None = None, ways: Sequence[Callable[[], None]] = ()
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Answers labelled rows: the encoded targets `(rows, …)`, and the outputs.
 
         Args:
             data: as `fit` validates on: batches `(features, targets, …)`, read once, so that each
                 answer stands beside its own target whatever their order; or arrays.
             steps: batches to read; all by default.
+            ways: what is called before each of several answers to the same rows, which the outputs
+                then have one beside the other, `(rows, ways, …)`.
         """
+
+        def every(ask: Callable[[Any], Any], features: Any) -> np.ndarray:
+            if not ways:
+                return np.asarray(ask(features))
+            return np.stack([(way(), np.asarray(ask(features)))[1] for way in ways], axis=1)
+
         x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
         if y is not None:
-            return np.asarray(y), np.asarray(super().predict(x, verbose=0))
+            return np.asarray(y), every(partial(super().predict, verbose=0), x)
         sized = isinstance(data, keras.utils.PyDataset)
         batches = (data[i] for i in range(data.num_batches)) if sized else iter(data)
         # Keras would have each of several replicas answer the whole batch.
@@ -493,7 +524,7 @@ class TextModel(DistributedModel):
         for batch in islice(batches, steps):
             features, targets, *_ = batch
             truth.append(np.asarray(targets))
-            outputs.append(np.asarray(ask(features)))
+            outputs.append(every(ask, features))
         return np.concatenate(truth), np.concatenate(outputs)
 
     def vectors(self, features: Any) -> Any:
@@ -818,6 +849,7 @@ class RunningTextModel(TextModel):
     """A model that learns running text, which is its own target: a file, table, stream or texts."""
 
     own_target: ClassVar[str]
+    usual_epochs = 5
 
     def _read(
         self,
@@ -847,7 +879,7 @@ class RunningTextModel(TextModel):
 class Predictor(TextModel):
     """A model that answers from one vector, whatever it reads."""
 
-    arguments = ("task", "pooling", "dropout", "poolings", "head_dim")
+    arguments: Sequence[str] = ("task", "pooling", "dropout", "poolings", "head_dim")
 
     def keep(
         self,

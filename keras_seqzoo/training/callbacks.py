@@ -1,4 +1,4 @@
-"""Early stopping, checkpoints and TensorBoard, from a few plain choices."""
+"""How long to train, what of it to keep, checkpoints and TensorBoard, from a few plain choices."""
 
 from __future__ import annotations
 
@@ -6,10 +6,88 @@ import os
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import keras
 
 from keras_seqzoo.checks import check_whole
+
+CALIBRATED = "val_calibrated_loss"
+
+_FEW_ROWS = 1000
+# Measured, see benchmarks/results/stopping.md.
+_PATIENT_STEPS, _LEAST_STEPS, _LEAST_FALLING_STEPS = 450, 2000, 500
+
+
+class Settings(NamedTuple):
+    """How long a model trains.
+
+    Attributes:
+        epochs: most passes over the rows.
+        batch_size: rows a step.
+        patience: passes without a better figure after which a training ends.
+    """
+
+    epochs: int
+    batch_size: int
+    patience: int
+
+
+def usual_settings(
+    model: Any, rows: int, batch_size: int | None = None, epochs: int | None = None
+) -> Settings:
+    """What a model trains well with, counted in steps, of which few rows make few.
+
+    Args:
+        model: of `build_model`. With a constant learning rate a training ends by patience; with
+            one that falls, when it has fallen to zero.
+        rows: to learn.
+        batch_size: rows a step. Default: 8 below 1,000 rows, so that there are more of them, or 32.
+        epochs: most passes. Default: 10, or as many as make 2,000 steps; where the rate falls, 3,
+            or as many as make 500 steps, 20 at most (Mosbach et al. 2021, On the Stability of
+            Fine-tuning BERT); or the model's `usual_epochs`.
+    """
+    few = rows < _FEW_ROWS and model.usual_epochs is None
+    batch_size = batch_size or (8 if few else 32)
+    epochs = epochs or model.usual_epochs
+    steps = max(1, -(-rows // batch_size))
+    if model.schedule == "constant":
+        epochs = epochs or max(10, -(-_LEAST_STEPS // steps))
+        return Settings(epochs, batch_size, max(2, -(-_PATIENT_STEPS // steps)))
+    # To end early would leave a rate that has not fallen to zero.
+    epochs = epochs or min(20, max(3, -(-_LEAST_FALLING_STEPS // steps)))
+    return Settings(epochs, batch_size, epochs)
+
+
+def fit_settings(model: Any, table: Any, **training: Any) -> dict[str, Any]:
+    """Arguments of `fit` by which a model learns well: what the command line and `compare` do.
+
+    Args:
+        model: of `build_model`.
+        table: the training rows.
+        **training: `checkpoint`, `tensorboard` and `plateau`, as `training_callbacks` takes them.
+
+    Returns:
+        `epochs`, `batch_size`, `callbacks` and `calibrate`; validation rows must be passed too.
+
+    Example:
+        >>> import keras_seqzoo as sz
+        >>> table = sz.TextTable.from_texts(
+        ...     ["a good film", "good", "a bad film", "bad"], ["yes", "yes", "no", "no"])
+        >>> model = sz.build_model("gru", table, units=8)
+        >>> settings = sz.fit_settings(model, table)
+        >>> sorted(settings), settings["batch_size"]
+        (['batch_size', 'callbacks', 'calibrate', 'epochs'], 8)
+        >>> _ = model.fit(table, validation_data=table, verbose=0, **{**settings, "epochs": 1})
+    """
+    usual = usual_settings(model, len(table))
+    callbacks = training_callbacks(patience=usual.patience, watched=model.task.watched, **training)
+    return {
+        "epochs": usual.epochs,
+        "batch_size": usual.batch_size,
+        "callbacks": callbacks,
+        "calibrate": True,
+    }
 
 
 def training_callbacks(
@@ -19,29 +97,36 @@ def training_callbacks(
     checkpoint: str | os.PathLike[str] | None = None,
     tensorboard: str | os.PathLike[str] | None = None,
     validated: bool = True,
+    watched: str = "val_loss",
 ) -> list[keras.callbacks.Callback]:
     """Arranges the usual callbacks for `fit`.
 
     Args:
-        patience: epochs without a better validation loss after which training stops; the best
-            weights are restored in any case. None trains through and keeps the last weights.
-        plateau: whether the learning rate is halved after an epoch without a better validation
-            loss.
+        patience: epochs without a better figure of the validation rows after which training stops;
+            the best weights are restored in any case. None trains through and keeps the last.
+        plateau: whether the learning rate is halved after an epoch without a better figure.
         checkpoint: a `.keras` file that holds the best model so far after every epoch.
         tensorboard: folder for TensorBoard's logs.
         validated: whether `fit` gets validation data; the training loss is watched otherwise.
+        watched: the figure. `"val_calibrated_loss"` is the validation loss that classes would have
+            at the temperature which is the best for them: it goes on falling where a model that
+            learns grows too sure of itself, which `calibrate` takes back.
 
     Raises:
         ValueError: `patience` below 1, or TensorBoard is asked for and not installed.
     """
-    watched = "val_loss" if validated else "loss"
+    watched = watched if validated else "loss"
     callbacks: list[keras.callbacks.Callback] = []
     if plateau:
-        callbacks.append(keras.callbacks.ReduceLROnPlateau(watched, factor=0.5, patience=1))
+        callbacks.append(
+            keras.callbacks.ReduceLROnPlateau(watched, mode="min", factor=0.5, patience=1)
+        )
     if checkpoint is not None:
         Path(checkpoint).parent.mkdir(parents=True, exist_ok=True)
         callbacks.append(
-            keras.callbacks.ModelCheckpoint(str(checkpoint), watched, save_best_only=True)
+            keras.callbacks.ModelCheckpoint(
+                str(checkpoint), watched, mode="min", save_best_only=True
+            )
         )
     if tensorboard is not None:
         if find_spec("tensorboard") is None:
@@ -53,9 +138,33 @@ def training_callbacks(
     if patience is not None:
         check_whole(patience=patience)
         callbacks.append(
-            keras.callbacks.EarlyStopping(watched, patience=patience, restore_best_weights=True)
+            keras.callbacks.EarlyStopping(
+                watched, mode="min", patience=patience, restore_best_weights=True
+            )
         )
     return callbacks
+
+
+class CalibratedLoss(keras.callbacks.Callback):
+    """Tells of every epoch `val_calibrated_loss`, see `training_callbacks`.
+
+    `TextModel.fit` adds it where another callback watches that figure.
+
+    Args:
+        validation: what `fit` validates on.
+        steps: batches of it that are read; all if None.
+    """
+
+    def __init__(self, validation: Any, steps: int | None = None):
+        super().__init__()
+        self._validation = validation
+        self._steps = steps
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Puts the figure beside the others."""
+        if logs is not None:
+            answers = self.model.answers_to(self._validation, self._steps)
+            logs[CALIBRATED] = self.model.task.calibrated_loss(*answers)
 
 
 def class_weights(mode: str, table: object) -> dict[int, float] | None:

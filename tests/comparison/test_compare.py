@@ -326,22 +326,29 @@ def test_it_is_saved_as_page_csv_json_and_pictures(compared, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("keep", "best"), [("val_loss", min), pytest.param("val_accuracy", max, marks=pytest.mark.slow)]
+    ("keep", "best"),
+    [
+        (None, min),
+        pytest.param("val_loss", min, marks=pytest.mark.slow),
+        pytest.param("val_accuracy", max, marks=pytest.mark.slow),
+    ],
 )
 def test_the_best_epoch_is_kept(parts, tmp_path, keep, best):
     from keras_seqzoo.comparison.candidates import make_plan
     from keras_seqzoo.comparison.training import train_once
 
     # At such a rate the figures go up and down.
-    candidate = parse_candidates({"g": {**GRU, "learning_rate": 0.3}})[0]
+    candidate = parse_candidates({"g": {**GRU, "learning_rate": 0.3, "wide": False}})[0]
     plan = make_plan(1, None, 6, None, 6, 0, 0, keep)
     named = dict(zip(("train", "valid", "test"), parts, strict=True))
     model, run = train_once(candidate, plan, 0, named, tmp_path, lambda event: None)
     model.get_layer("probabilities").temperature.assign(1.0)  # as while it was trained
     loss, accuracy = model.evaluate(parts[1], verbose=0)
-    figure = {"val_loss": loss, "val_accuracy": accuracy}[keep]
-    assert figure == pytest.approx(best(run.history[keep]), abs=1e-5)
-    assert run.valid_loss == pytest.approx(loss, abs=1e-5)
+    calibrated = model.task.calibrated_loss(parts[1].labels, model.predict(parts[1], verbose=0))
+    figure = {"val_loss": loss, "val_accuracy": accuracy, None: calibrated}[keep]
+    assert figure == pytest.approx(best(run.history[keep or "val_calibrated_loss"]), abs=1e-5)
+    of_run = calibrated if keep is None else loss
+    assert run.valid_loss == pytest.approx(of_run, abs=1e-5)
 
 
 @pytest.mark.slow

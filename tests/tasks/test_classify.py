@@ -426,7 +426,7 @@ def test_calibration_changes_how_sure_a_model_is_and_no_answer(tmp_path: Path) -
     keras.utils.set_random_seed(0)
     train = sz.TextTable.from_texts(texts[:40], labels[:40], ["x", "y"])
     valid = sz.TextTable.from_texts(texts[40:], labels[40:], ["x", "y"])
-    model = sz.build_model("gru", train, units=16, embedding_dim=16, dropout=0.0)
+    model = sz.build_model("gru", train, units=16, embedding_dim=16, dropout=0.0, wide=False)
     model.optimizer.learning_rate = 0.05
     layer = model.get_layer("probabilities")
     model.fit(train, validation_data=valid, epochs=15, verbose=0)

@@ -1,0 +1,96 @@
+"""How the linear model beside a network is fitted, and how much it counts: see `layers.wide`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+from scipy.sparse import coo_matrix, csr_matrix, vstack
+from sklearn.feature_extraction.text import TfidfTransformer
+from sklearn.linear_model import LogisticRegression
+
+from keras_seqzoo.layers.wide import WideScores
+
+# A prime: of 7,000 sentences of SST-2, one pair in two shares its place at most.
+BUCKETS = 65_521
+_MOST_WEIGHTS = 1 << 22  # of the pairs, over all classes: 16 MB
+_MOST_ROWS = 200_000
+_PENALTY = 10.0  # scikit-learn's C
+
+
+def buckets_for(classes: int) -> int:
+    """Places for pairs of words, fewer where there are many classes."""
+    return min(BUCKETS, _MOST_WEIGHTS // classes)
+
+
+def learn_wide(layer: WideScores, x: Any, y: Any) -> None:
+    """Fits the linear model to the training rows, at most the first 200,000; its share is left.
+
+    A logistic regression of scikit-learn with C = 10, as `compare`'s `tfidf_logreg`.
+
+    Args:
+        layer: built.
+        x: features `(rows, length)` or batches of them and labels, which can be read twice.
+        y: labels of features; None where the batches have them.
+    """
+    rows, labels, weights = [], [], []
+    seen = 0
+    for features, label, weight in _batches(x, y):
+        places, counts = layer.counted(tf.constant(features["token_ids"]))
+        rows.append(_sparse(places.numpy(), counts.numpy(), layer.vocabulary_size + layer.buckets))
+        labels.append(label)
+        weights.append(np.ones(len(label)) if weight is None else np.asarray(weight).ravel())
+        seen += len(label)
+        if seen >= _MOST_ROWS:
+            break
+    numbers = np.concatenate(labels) if labels else np.zeros(0, int)
+    classes = np.unique(numbers)
+    if len(classes) < 2:
+        return
+    counted = vstack(rows).tocsr()
+    tfidf = TfidfTransformer(sublinear_tf=True)
+    known = np.bincount(counted.indices, minlength=counted.shape[1]) > 0
+    fitted = LogisticRegression(C=_PENALTY, max_iter=1000).fit(
+        tfidf.fit_transform(counted), numbers, sample_weight=np.concatenate(weights)
+    )
+    kernel, bias = fitted.coef_.T, fitted.intercept_
+    if len(classes) == 2:  # of which scikit-learn keeps the second's
+        kernel, bias = np.hstack([-kernel, kernel]) / 2, np.array([-bias[0], bias[0]]) / 2
+    # Of a class that no row has, the linear model says that it is not.
+    whole = np.zeros(layer.kernel.shape, np.float32)
+    least = np.full(layer.bias.shape, bias.min() - 5, np.float32)
+    whole[:, classes], least[classes] = kernel, bias
+    layer.idf.assign(np.where(known, tfidf.idf_, 0))
+    layer.kernel.assign(whole)
+    layer.bias.assign(least)
+
+
+def _batches(x: Any, y: Any) -> Iterator[tuple[Any, npt.NDArray[Any], Any]]:
+    """Features, label numbers `(rows,)` and weights."""
+    batches: Iterable[Any]
+    if y is not None:
+        batches = [(x, y)]
+    elif isinstance(x, keras.utils.PyDataset):
+        batches = (x[number] for number in range(x.num_batches or 0))
+    elif isinstance(x, tf.data.Dataset):
+        endless = x.cardinality() == tf.data.INFINITE_CARDINALITY
+        batches = islice(x, 1000) if endless else x
+    else:
+        return
+    for batch in batches:
+        features, label, weight = keras.utils.unpack_x_y_sample_weight(batch)
+        if label is None:
+            return
+        numbers = np.asarray(label)
+        numbers = numbers.argmax(axis=1) if numbers.ndim == 2 and numbers.shape[1] > 1 else numbers
+        yield features, numbers.reshape(-1).astype(int), weight
+
+
+def _sparse(places: npt.NDArray[Any], counts: npt.NDArray[Any], width: int) -> csr_matrix:
+    at = np.nonzero(counts)
+    return coo_matrix((counts[at], (at[0], places[at])), (len(places), width)).tocsr()
