@@ -7,8 +7,8 @@ encoder of --hub, trained as the `minilm` of benchmarks/quality.py and kept in t
 Every student is the same model with the same word vectors: `alone` learns the labels, `taught` the
 teacher's answers to the training texts, and the others what their names say: arguments of
 `sz.distill`, such as `augment=20` or `augment=20;temperature=2`, with `unlabelled` where the texts
-of --unlabelled are learnt too. All train until two passes after the best validation loss, but at
-most --epochs, and keep the best weights; the test rows (--on test) have no part in that.
+of --unlabelled are learnt too. All train with `fit_settings`, but at most --epochs; the test rows
+(--on test) have no part in that.
 """
 
 from __future__ import annotations
@@ -26,10 +26,9 @@ import pandas as pd
 
 import keras_seqzoo as sz
 from keras_seqzoo.serving.saved import load_predictor
-from keras_seqzoo.training.callbacks import training_callbacks
 
 sys.path.insert(0, str(Path(__file__).parent))
-from quality import RECIPES, ROOT, SETS, Split, batch_size_for
+from quality import ROOT, SETS, Split
 
 
 def teach(hub: Path, parts: Split, file: Path) -> Any:
@@ -38,13 +37,10 @@ def teach(hub: Path, parts: Split, file: Path) -> Any:
         train, valid, _ = parts
         keras.utils.set_random_seed(0)
         model = sz.build_model(str(hub), train)
-        model.fit(
-            sz.make_dataset(train, model, batch_size_for(train), shuffle=True, seed=0),
-            validation_data=sz.make_dataset(valid, model, 64),
-            epochs=RECIPES["minilm"].epochs,
-            calibrate=True,
-            verbose=0,
-        )
+        settings = sz.fit_settings(model, train)
+        rows = sz.make_dataset(train, model, settings.pop("batch_size"), shuffle=True, seed=0)
+        held_out = sz.make_dataset(valid, model, 64)
+        model.fit(rows, validation_data=held_out, verbose=0, **settings)
         file.parent.mkdir(parents=True, exist_ok=True)
         model.save(file)
     return load_predictor(file, trust=True)
@@ -57,14 +53,16 @@ def run(
     train, valid, _ = parts
     keras.utils.set_random_seed(seed)
     student = sz.build_model(
-        given.student, train, vectors=str(given.vectors), vector_words=given.vector_words
+        given.student,
+        train,
+        vectors=None if given.vectors is None else str(given.vectors),
+        vector_words=given.vector_words,
     )
+    usual = sz.fit_settings(student, train)
     fit = {
+        **usual,
+        "epochs": min(given.epochs, usual["epochs"]),
         "validation_data": sz.make_dataset(valid, student, 256),
-        "batch_size": batch_size_for(train),
-        "epochs": given.epochs,
-        "callbacks": training_callbacks(patience=2),
-        "calibrate": True,
         "verbose": 0,
     }
     how = dict(how)
@@ -96,7 +94,7 @@ def main() -> None:
     parser.add_argument("set", choices=list(SETS))
     parser.add_argument("--runs", nargs="+", default=["alone", "taught", "augment=20"])
     parser.add_argument("--student", default="bigru")
-    parser.add_argument("--vectors", type=Path, required=True)
+    parser.add_argument("--vectors", type=Path, help="none by default")
     parser.add_argument("--vector-words", type=int, default=100_000)
     parser.add_argument("--teacher", type=Path, help="trained and kept there if it is missing")
     parser.add_argument("--unlabelled", type=Path, help="a file of a text a line")

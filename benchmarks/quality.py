@@ -2,13 +2,12 @@
 
     python benchmarks/quality.py --seeds 0 1 2 --plain lstm gru
 
-The data sets are looked for in ../shared/data, beside the clone; see `--data`. Every recurrent
-model is trained as `keras-seqzoo train` trains it: at most 10 epochs, batch 32 (8 below 1,000
-training rows), stopped two epochs after the best validation loss, the best weights kept. The
-transformers of `RECIPES` train for a fixed number of epochs at the same batch sizes, their learning
-rate falling to zero, and keep the last weights. The test rows have no part in any of that. A TF-IDF
-(1-2-grams, sublinear) + logistic regression (C=10) is fitted on the same training rows, for
-comparison.
+The data sets are looked for in ../shared/data, beside the clone; see `--data`. Every model is
+trained with `fit_settings`, as `keras-seqzoo train` and `compare` train it, but for the epochs that
+a recipe names. `bigru-vectors` begins with the word vectors of `--vectors`, a file or an encoder,
+`bigru-encoder` and `static-encoder` with those of the encoder of `--hub`. The test rows have no
+part in any of that. A TF-IDF (1-2-grams, sublinear) + logistic regression (C=10) is fitted on the
+same training rows, for comparison.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 import keras_seqzoo as sz
-from keras_seqzoo.training.callbacks import training_callbacks
+from keras_seqzoo.training.callbacks import training_callbacks, usual_settings
 
 ROOT = Path(__file__).parents[1]
 Split = tuple[sz.TextTable, sz.TextTable, sz.TextTable]
@@ -85,8 +84,7 @@ class Recipe:
 
     model: str
     options: Mapping[str, Any] = field(default_factory=dict)
-    epochs: int = 10
-    patience: int | None = 2
+    epochs: int | None = None
 
 
 SCRATCH = {
@@ -97,42 +95,41 @@ SCRATCH = {
     "intermediate_dim": 512,
 }
 RECIPES = {name: Recipe(name) for name in ("lstm", "gru", "bilstm", "bigru")} | {
-    # "hub" stands for the encoder that --hub names.
-    "minilm": Recipe("hub", {}, epochs=3, patience=None),
-    "minilm-frozen": Recipe("hub", {"trainable": False}, epochs=3, patience=None),
-    "electra-scratch": Recipe(
-        "electra_small", {**SCRATCH, "embedding_dim": 128}, epochs=5, patience=None
-    ),
-    "bert-scratch": Recipe("bert_base", SCRATCH, epochs=5, patience=None),
-    "gpt2-scratch": Recipe("gpt2", SCRATCH, epochs=5, patience=None),
+    # "hub" stands for the encoder that --hub names, "vectors" for those of --vectors.
+    "bigru-narrow": Recipe("bigru", {"wide": False}),
+    "bigru-vectors": Recipe("bigru", {"vectors": "vectors"}),
+    "bigru-encoder": Recipe("bigru", {"vectors": "hub"}),
+    "static-encoder": Recipe("static", {"vectors": "hub"}),
+    "minilm": Recipe("hub"),
+    "minilm-frozen": Recipe("hub", {"trainable": False}),
+    "electra-scratch": Recipe("electra_small", {**SCRATCH, "embedding_dim": 128}, epochs=5),
+    "bert-scratch": Recipe("bert_base", SCRATCH, epochs=5),
+    "gpt2-scratch": Recipe("gpt2", SCRATCH, epochs=5),
 }
 
 
-def batch_size_for(table: sz.TextTable) -> int:
-    """Few rows need small batches: 23 steps an epoch teach little."""
-    return 32 if len(table) >= 1000 else 8
-
-
-def train_model(recipe: Recipe, hub: Path, parts: Split, seed: int) -> tuple[sz.Report, float, int]:
+def train_model(
+    recipe: Recipe, places: Mapping[str, Path], parts: Split, seed: int
+) -> tuple[sz.Report, float, int]:
     """Trains and tests one model; returns its report, seconds of `fit`, and epochs."""
     train, valid, test = parts
     keras.utils.set_random_seed(seed)
-    name = str(hub) if recipe.model == "hub" else recipe.model
-    model = sz.build_model(name, train, **recipe.options)
+    options = {
+        k: str(places.get(str(v), v)) if k == "vectors" else v for k, v in recipe.options.items()
+    }
+    model = sz.build_model(str(places.get(recipe.model, recipe.model)), train, **options)
+    settings = sz.fit_settings(model, train)
+    rows = sz.make_dataset(train, model, settings.pop("batch_size"), shuffle=True, seed=seed)
+    settings["epochs"] = recipe.epochs or settings["epochs"]
     begun = time.monotonic()
     history = model.fit(
-        sz.make_dataset(train, model, batch_size_for(train), shuffle=True, seed=seed),
-        validation_data=sz.make_dataset(valid, model, 64),
-        epochs=recipe.epochs,
-        callbacks=training_callbacks(patience=recipe.patience),
-        calibrate=True,
-        verbose=0,
+        rows, validation_data=sz.make_dataset(valid, model, 64), verbose=0, **settings
     )
     return sz.evaluate(model, test), time.monotonic() - begun, len(history.epoch)
 
 
 def train_plain_keras(name: str, parts: Split, seed: int) -> tuple[sz.Report, float, int]:
-    """The recipe of the Keras guides at the same sizes, trained and stopped in the same way."""
+    """The recipe of the Keras guides at the same sizes, trained as long and as patiently."""
     train, valid, test = parts
     keras.utils.set_random_seed(seed)
     vectorize = keras.layers.TextVectorization(20_000, output_sequence_length=512)
@@ -153,14 +150,15 @@ def train_plain_keras(name: str, parts: Split, seed: int) -> tuple[sz.Report, fl
     # The constant length is that of the longest text here, which only spares time.
     longest = max(int((part != 0).sum(axis=1).max()) for part in ids)
     ids = [part[:, :longest] for part in ids]
+    usual = usual_settings(sz.build_model("gru", train), len(train))
     begun = time.monotonic()
     history = model.fit(
         ids[0],
         train.labels,
         validation_data=(ids[1], valid.labels),
-        epochs=10,
-        batch_size=batch_size_for(train),
-        callbacks=training_callbacks(patience=2),
+        epochs=usual.epochs,
+        batch_size=usual.batch_size,
+        callbacks=training_callbacks(patience=usual.patience),
         verbose=0,
     )
     seconds = time.monotonic() - begun
@@ -180,10 +178,12 @@ def main() -> None:
     parser.add_argument(
         "--hub", type=Path, default=ROOT.parent / "shared" / "hub" / "minilm_L-6_H-384_A-12"
     )
+    parser.add_argument("--vectors", type=Path, help="a file of word vectors")
     parser.add_argument("--plain", nargs="*", default=[], help="plain Keras models beside ours")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/quality.csv")
     arguments = parser.parse_args()
+    places = {"hub": arguments.hub, "vectors": arguments.vectors}
     rows = []
     print("| data | model | seed | accuracy | macro-F1 | log loss | epochs | training, s |")
     print("|---|---|---|---|---|---|---|---|")
@@ -202,7 +202,7 @@ def main() -> None:
         rows.append(report_row(set_name, "TF-IDF + LR", "", baseline, "", seconds))
         for name in arguments.models:
             for seed in arguments.seeds:
-                report, seconds, epochs = train_model(RECIPES[name], arguments.hub, parts, seed)
+                report, seconds, epochs = train_model(RECIPES[name], places, parts, seed)
                 rows.append(report_row(set_name, name, seed, report, epochs, seconds))
         for name in arguments.plain:
             for seed in arguments.seeds:
