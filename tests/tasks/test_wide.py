@@ -48,7 +48,7 @@ def scores(model: Any, texts: Any) -> Any:
 def test_it_is_scikit_learn_s_linear_model(train: sz.TextTable) -> None:
     peer = make_pipeline(
         TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\S+"),
-        LogisticRegression(C=10, max_iter=1000),
+        LogisticRegression(C=10, solver="saga", max_iter=1000, random_state=0),
     ).fit(train.texts, train.labels)
     model = sz.build_model("gru", train, **SIZE)
     for data in (
@@ -58,7 +58,7 @@ def test_it_is_scikit_learn_s_linear_model(train: sz.TextTable) -> None:
         learn_wide(model.get_layer("wide"), *data)
         texts = [*rows(50, 1).texts, "good good good film unseen", "", "unseen"]
         expected = peer.predict_proba(texts)
-        np.testing.assert_allclose(softmax(scores(model, texts), axis=1), expected, atol=0.01)
+        np.testing.assert_allclose(softmax(scores(model, texts), axis=1), expected, atol=0.002)
 
 
 def test_three_classes_and_one_without_a_row() -> None:
