@@ -35,7 +35,10 @@ def build(name: str, strategy: Any, optimizer: Any = None) -> Any:
 
 def fit(model: Any, best: Path | None = None, epochs: int = 5, **further: Any) -> dict[str, Any]:
     """Trains for 20 steps of at most 5 rows; returns the history."""
-    callbacks = [keras.callbacks.EarlyStopping("val_loss", restore_best_weights=True)]
+    stopping = keras.callbacks.EarlyStopping(
+        "val_calibrated_loss", mode="min", restore_best_weights=True
+    )
+    callbacks = [stopping]
     if best is not None:
         # Two epochs, the fewest before training may stop early.
         callbacks.append(keras.callbacks.ModelCheckpoint(str(best), save_freq=8))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 
 from keras_seqzoo.checks import check_whole
 
@@ -77,7 +78,7 @@ def fit_settings(model: Any, table: Any, **training: Any) -> dict[str, Any]:
         >>> model = sz.build_model("gru", table, units=8)
         >>> settings = sz.fit_settings(model, table)
         >>> sorted(settings), settings["batch_size"]
-        (['batch_size', 'callbacks', 'calibrate', 'epochs'], 8)
+        (['batch_size', 'calibrate', 'callbacks', 'epochs'], 8)
         >>> _ = model.fit(table, validation_data=table, verbose=0, **{**settings, "epochs": 1})
     """
     usual = usual_settings(model, len(table))
@@ -164,7 +165,11 @@ class CalibratedLoss(keras.callbacks.Callback):
         """Puts the figure beside the others."""
         if logs is not None:
             answers = self.model.answers_to(self._validation, self._steps)
-            logs[CALIBRATED] = self.model.task.calibrated_loss(*answers)
+            told = {"loss": np.array(self.model.task.calibrated_loss(*answers))}
+            if self.model.collectives is not None:
+                # By a figure that differed in its last digit, one worker would stop alone.
+                told, _ = self.model.collectives.from_chief(told, "")
+            logs[CALIBRATED] = float(told["loss"])
 
 
 def class_weights(mode: str, table: object) -> dict[int, float] | None:

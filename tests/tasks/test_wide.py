@@ -132,7 +132,7 @@ def test_what_has_no_words_of_one_text_has_no_linear_part(train: Any, given: Any
     if "inputs" in given:
         train = sz.TextTable.from_texts([("a", "b"), ("c", "d")], ["x", "y"])
     assert sz.build_model("gru", train, **SIZE, **given).wide is None
-    with pytest.raises(ValueError, match="Or leave `wide` out. Received: wide=True"):
+    with pytest.raises(ValueError, match=r"Or leave `wide` out\. Received: wide=True"):
         sz.build_model("gru", train, **SIZE, **given, wide=True)
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import keras_seqzoo as sz
-from keras_seqzoo.training.callbacks import class_weights, training_callbacks
+from keras_seqzoo.metrics.statistics import best_temperature
+from keras_seqzoo.training.callbacks import class_weights, training_callbacks, usual_settings
 
 
 @pytest.fixture
@@ -28,6 +29,49 @@ def test_early_stopping_brings_back_the_best_weights(model: Any, tiny_table: Any
     ).history["val_loss"]  # fmt: skip
     assert len(history) < 20
     assert model.evaluate(wrong, verbose=0)[0] == pytest.approx(min(history), abs=1e-5)
+
+
+def test_a_training_is_judged_by_what_calibration_leaves(model: Any, tiny_table: Any) -> None:
+    model.optimizer.learning_rate = 0.5
+    wrong = sz.TextTable.from_texts(tiny_table.texts, 1 - tiny_table.labels, tiny_table.classes)
+    for valid in (wrong, (wrong.texts, wrong.labels), sz.make_dataset(wrong, model, 3)):
+        history = model.fit(
+            tiny_table, validation_data=valid, epochs=4, verbose=0,
+            callbacks=training_callbacks(patience=9, watched="val_calibrated_loss"),
+        ).history["val_calibrated_loss"]  # fmt: skip
+        answers = model.predict(wrong.texts, verbose=0)
+        logs = np.log(answers) / best_temperature(wrong.labels, answers)
+        right = logs[np.arange(len(answers)), wrong.labels]
+        expected = np.mean(np.log(np.exp(logs).sum(axis=1)) - right)
+        assert min(history) == pytest.approx(expected, abs=1e-4)  # the best weights are back
+
+
+def test_settings_are_counted_in_steps(model: Any) -> None:
+    assert usual_settings(model, 160) == (100, 8, 23)
+    assert usual_settings(model, 6920) == (10, 32, 3)
+    assert usual_settings(model, 1_000_000) == (10, 32, 2)
+    assert usual_settings(model, 6920, batch_size=64, epochs=4) == (4, 64, 5)
+    model.schedule = "linear"
+    assert usual_settings(model, 160) == (20, 8, 20)
+    assert usual_settings(model, 720) == (6, 8, 6)
+    assert usual_settings(model, 6920) == (3, 32, 3)
+    model.usual_epochs = 1  # as of a few-shot model
+    assert usual_settings(model, 160) == (1, 32, 1)
+
+
+def test_fit_settings_suit_the_task(model: Any, tiny_table: Any) -> None:
+    settings = sz.fit_settings(model, tiny_table, plateau=True)
+    assert [c.monitor for c in settings["callbacks"]] == ["val_calibrated_loss"] * 2
+    history = model.fit(
+        tiny_table, validation_data=tiny_table, verbose=0, **{**settings, "epochs": 2}
+    ).history
+    assert len(history["val_calibrated_loss"]) == 2
+    numbers = sz.TextTable.from_texts(tiny_table.texts, np.arange(16.0), target="number")
+    model = sz.build_model("gru", numbers, units=4, embedding_dim=8)
+    assert sz.fit_settings(model, numbers)["callbacks"][0].monitor == "val_loss"
+    callbacks = training_callbacks(watched="val_calibrated_loss")
+    with pytest.raises(ValueError, match="Watch 'val_loss' instead"):
+        model.fit(numbers, validation_data=numbers, callbacks=callbacks, verbose=0)
 
 
 def test_without_patience_training_goes_through(model: Any, tiny_table: Any) -> None:
