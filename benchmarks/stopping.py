@@ -96,7 +96,7 @@ def run(name: str, model_name: str, seed: int, given: Any) -> None:
     answers = Answers(valid, others)
     rows = sz.make_dataset(train, model, settings.pop("batch_size"), shuffle=True, seed=seed)
     settings["callbacks"].append(answers)
-    patience = settings["callbacks"][0].patience
+    patience = getattr(settings["callbacks"][0], "patience", settings["epochs"])
     model.fit(rows, validation_data=sz.make_dataset(valid, model, 64), verbose=0, **settings)
     truth = [np.asarray(table.labels) for table in (valid, others)]
     linear = [None, None]

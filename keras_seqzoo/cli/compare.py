@@ -85,7 +85,8 @@ def compare_command(
         str | None,
         typer.Option(
             help="'val_loss', 'val_calibrated_loss' or 'val_accuracy': by what the epoch is "
-            "chosen; of classes the calibrated loss by default.",
+            "chosen; of classes the calibrated loss by default, and where the learning rate falls "
+            "to zero the last epoch.",
             rich_help_panel=TRAINING,
         ),
     ] = None,

@@ -198,7 +198,7 @@ class Plan:
         trials: trainings of the search for good options, before those that count; 0: no search.
         explain: most confident mistakes that are explained; 0: none.
         keep: by which figure of the validation rows the epoch is chosen, one of `KEEP`; None: by
-            the task's.
+            the task's, or where the learning rate falls to zero, the last epoch.
     """
 
     seeds: tuple[int, ...] = (0, 1, 2)

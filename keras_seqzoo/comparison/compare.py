@@ -90,7 +90,7 @@ def compare(
             steps do not fit in, a learning rate that falls to zero falls faster; one epoch must.
         epochs: most passes over the training rows. Default: 10 for models with a constant
             learning rate, or as many as make 2,000 steps; 3 for those whose rate falls to zero
-            over the training, or as many as make 500 steps, 20 at most.
+            over the training, or as many as make 300 steps, 20 at most.
         batch_size: rows a step. Default: 32, or 8 where there are fewer than 1,000 training rows.
         patience: passes without a better validation figure after which a training with a constant
             learning rate ends. Default: 2, or as many as make 450 steps.
@@ -101,7 +101,7 @@ def compare(
         keep: by which figure of the validation rows the epoch is chosen, and a training is seen to
             have gone on too long: `"val_loss"`; or, of classes, `"val_calibrated_loss"`, the loss
             after temperature scaling, or `"val_accuracy"`. Default: of classes the calibrated
-            loss.
+            loss; where the learning rate falls to zero, the last epoch.
         folder: where everything is kept. Default: `comparisons/<name>-<digest of the rows>`.
         isolated: whether models are trained in processes of their own. `False` is for models that
             were registered in a notebook or script, which another process cannot see; then their

@@ -55,8 +55,9 @@ def settings(candidate: Candidate, plan: Plan, model: TextModel, rows: int) -> d
         "batch_size": usual.batch_size,
         "learning_rate": float(f"{rate:.6g}"),  # float32 has no more digits
         "schedule": model.schedule,
-        "patience": (plan.patience if is_constant else None) or usual.patience,
-        "keep": plan.keep or model.task.watched,
+        "patience": plan.patience or usual.patience if is_constant else usual.epochs,
+        # Where the learning rate falls to zero, the last epoch.
+        "keep": plan.keep or (model.task.watched if is_constant else None),
     }
 
 
@@ -93,15 +94,15 @@ def train_once(
     callbacks: list[keras.callbacks.Callback] = [clock]
     if plan.budget_s is not None and (model.schedule != "constant" or model.warmup):
         callbacks.append(BudgetedLearningRate(model.schedule, model.warmup, clock))
-    callbacks += [
-        keras.callbacks.EarlyStopping(
-            chosen["keep"],
-            mode="max" if KEEP[chosen["keep"]] else "min",
+    if (keep := chosen["keep"]) is not None:
+        stopping = keras.callbacks.EarlyStopping(
+            keep,
+            mode="max" if KEEP[keep] else "min",
             patience=chosen["patience"],
             restore_best_weights=True,
-        ),
-        _Epochs(emit, seed, chosen["epochs"]),
-    ]
+        )
+        callbacks.append(stopping)
+    callbacks.append(_Epochs(emit, seed, chosen["epochs"]))
     begun = time.monotonic()
     fit: dict[str, Any] = {
         "validation_data": make_dataset(valid, model, 256, cache=ids),
@@ -126,6 +127,7 @@ def train_once(
             **fit,
         ).history
     seconds = time.monotonic() - begun
+    loss = model.evaluate(fit["validation_data"], verbose=0, return_dict=True)["loss"]
     emit({"event": "testing", "seed": seed})
     outputs = model.predict(test.questions, batch_size=256, verbose=0)
     if not np.isfinite(model.task.explained(outputs)).all():
@@ -140,9 +142,6 @@ def train_once(
         else ""
     )
     figures = {name: [float(v) for v in values] for name, values in history.items()}
-    keep = chosen["keep"]
-    kept = np.nanargmax(history[keep]) if KEEP[keep] else np.nanargmin(history[keep])
-    loss = float(history[keep if "loss" in keep else "val_loss"][kept])
     own = own_task(model, train)
     return model, Run(seed, outputs, loss, figures, seconds, stopped, own)
 

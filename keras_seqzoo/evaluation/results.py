@@ -43,7 +43,7 @@ class Run:
         seed: of the weights and of the order of the rows; None where it is not known.
         outputs: the model's answers to the test rows, float `(rows, names)`: of classes
             probabilities.
-        valid_loss: loss on the validation rows; None where it is not known.
+        valid_loss: loss of the trained model on the validation rows; None where it is not known.
         history: figures by epoch, as `fit` names them: `loss`, `val_accuracy`, …
         seconds: of `fit`, validation included; None where nothing was trained.
         stopped: why the training ended before its last epoch, in a few words; "" if it did not.

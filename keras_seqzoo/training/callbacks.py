@@ -17,7 +17,7 @@ CALIBRATED = "val_calibrated_loss"
 
 _FEW_ROWS = 1000
 # Measured, see benchmarks/results/stopping.md.
-_PATIENT_STEPS, _LEAST_STEPS, _LEAST_FALLING_STEPS = 450, 2000, 500
+_PATIENT_STEPS, _LEAST_STEPS, _LEAST_FALLING_STEPS = 450, 2000, 300
 
 
 class Settings(NamedTuple):
@@ -26,12 +26,13 @@ class Settings(NamedTuple):
     Attributes:
         epochs: most passes over the rows.
         batch_size: rows a step.
-        patience: passes without a better figure after which a training ends.
+        patience: passes without a better figure after which a training ends, and the best weights
+            are kept; None: it goes through, and the last are kept.
     """
 
     epochs: int
     batch_size: int
-    patience: int
+    patience: int | None
 
 
 def usual_settings(
@@ -41,11 +42,11 @@ def usual_settings(
 
     Args:
         model: of `build_model`. With a constant learning rate a training ends by patience; with
-            one that falls, when it has fallen to zero.
+            one that falls, when it has fallen to zero: the last state is then as good as any.
         rows: to learn.
         batch_size: rows a step. Default: 8 below 1,000 rows, so that there are more of them, or 32.
         epochs: most passes. Default: 10, or as many as make 2,000 steps; where the rate falls, 3,
-            or as many as make 500 steps, 20 at most (Mosbach et al. 2021, On the Stability of
+            or as many as make 300 steps, 20 at most (Mosbach et al. 2021, On the Stability of
             Fine-tuning BERT); or the model's `usual_epochs`.
     """
     few = rows < _FEW_ROWS and model.usual_epochs is None
@@ -55,9 +56,8 @@ def usual_settings(
     if model.schedule == "constant":
         epochs = epochs or max(10, -(-_LEAST_STEPS // steps))
         return Settings(epochs, batch_size, max(2, -(-_PATIENT_STEPS // steps)))
-    # To end early would leave a rate that has not fallen to zero.
     epochs = epochs or min(20, max(3, -(-_LEAST_FALLING_STEPS // steps)))
-    return Settings(epochs, batch_size, epochs)
+    return Settings(epochs, batch_size, None)
 
 
 def fit_settings(model: Any, table: Any, **training: Any) -> dict[str, Any]:

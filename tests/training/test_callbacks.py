@@ -52,11 +52,11 @@ def test_settings_are_counted_in_steps(model: Any) -> None:
     assert usual_settings(model, 1_000_000) == (10, 32, 2)
     assert usual_settings(model, 6920, batch_size=64, epochs=4) == (4, 64, 5)
     model.schedule = "linear"
-    assert usual_settings(model, 160) == (20, 8, 20)
-    assert usual_settings(model, 720) == (6, 8, 6)
-    assert usual_settings(model, 6920) == (3, 32, 3)
+    assert usual_settings(model, 160) == (15, 8, None)
+    assert usual_settings(model, 720) == (4, 8, None)
+    assert usual_settings(model, 6920) == (3, 32, None)
     model.usual_epochs = 1  # as of a few-shot model
-    assert usual_settings(model, 160) == (1, 32, 1)
+    assert usual_settings(model, 160) == (1, 32, None)
 
 
 def test_fit_settings_suit_the_task(model: Any, tiny_table: Any) -> None:
