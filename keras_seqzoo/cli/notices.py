@@ -49,11 +49,12 @@ def cut_texts(model: Any, table: TextTable | TextStream) -> str | None:
 
 def still_falling(history: Mapping[str, Sequence[float]], epochs: int) -> str | None:
     """Tells that the last epoch asked for was clearly the best; None if it was not."""
-    losses = history.get("val_calibrated_loss", history.get("val_loss", ()))
+    name = "val_calibrated_loss" if "val_calibrated_loss" in history else "val_loss"
+    losses = history.get(name, ())
     if len(losses) < 2 or min(losses[:-1]) - losses[-1] < _CLEARLY:
         return None
     return (
-        f"The validation loss still fell in the last epoch, from {losses[-2]:.4f} to "
+        f"The {name} still fell in the last epoch, from {losses[-2]:.4f} to "
         f"{losses[-1]:.4f}. More epochs may do better: --epochs {2 * epochs}"
     )
 
