@@ -34,8 +34,20 @@ MODELS: dict[str, Any] = {
     "lstm": "lstm",
     "gru": "gru",
     "bilstm": "bilstm",
+    "bigru": "bigru",
     "electra 2 x 128": {"model": "electra_small", **SMALL, "embedding_dim": 128, "epochs": 5},
     "distilbert 6 x 768": {"model": "distilbert", "weights": None},
+}
+# Small models that take something of the encoder, which is `minilm`.
+STUDENTS: dict[str, Any] = {
+    "static, its words": {"model": "static"},
+    "bigru, its words": {"model": "bigru"},
+    "bigru, its words, taught": {"model": "bigru", "teacher": "minilm"},
+    "bigru, its words, taught, 5 texts made of each": {
+        "model": "bigru",
+        "teacher": "minilm",
+        "augment": 5,
+    },
 }
 SHOWN = {
     "macro_f1": "{:.3f}",
@@ -60,6 +72,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--hub", type=Path, help="a TF Hub encoder, which stands as `minilm`")
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
+    parser.add_argument(
+        "--students", action="store_true", help="with --hub: small models of its words and answers"
+    )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--budget")
     parser.add_argument("--folder", type=Path)
@@ -73,10 +88,13 @@ def main() -> None:
     models = {name: MODELS[name] for name in arguments.models}
     if arguments.hub:
         models["minilm"] = str(arguments.hub)
+    if arguments.hub and arguments.students:
+        models |= {k: {**v, "vectors": str(arguments.hub)} for k, v in STUDENTS.items()}
     folder = arguments.folder or Path("comparisons") / arguments.set
     options = [f"--seeds {arguments.seeds}"]
     options += [f"--budget {arguments.budget}"] if arguments.budget else []
     options += ["--hub DIR"] if arguments.hub else []
+    options += ["--students"] if arguments.students else []
     if list(arguments.models) != list(MODELS):
         options.append("--models " + " ".join(map(repr, arguments.models)))
     command = f"python benchmarks/comparison.py {arguments.set} {' '.join(options)}"
@@ -91,11 +109,12 @@ def main() -> None:
     print(comparison)
     print(f"\n{comparison.recommend()}")
     comparison.save(folder / "report")
+    name = f"{'students' if arguments.students else 'comparison'}_{arguments.set}"
     text = markdown(arguments.set, comparison, command)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    (arguments.out / f"comparison_{arguments.set}.md").write_text(text, encoding="utf-8")
+    (arguments.out / f"{name}.md").write_text(text, encoding="utf-8")
     for picture in sorted((folder / "report").rglob("cost_p95_ms.png")):
-        shutil.copy(picture, arguments.out / f"comparison_{arguments.set}_{picture.name}")
+        shutil.copy(picture, arguments.out / f"{name}_{picture.name}")
 
 
 def markdown(name: str, comparison: sz.Comparison, command: str) -> str:
