@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from keras_seqzoo.evaluation.scores import Scores
 from keras_seqzoo.tasks import task_for
@@ -179,6 +180,13 @@ class Results:
             return "window"
         is_pair = len(self.texts) and not isinstance(self.texts[0], str)
         return "pair" if is_pair else "text"
+
+    def place(self, row: int) -> str:
+        """Where a test row stands in its source, counted from 1, in words; of series its time."""
+        if self.series is None:
+            return f"row {row + 1 if self.row_numbers is None else self.row_numbers[row]}"
+        time = str(pd.Timestamp(self.series.times[row])).removesuffix(" 00:00:00")
+        return f"window to {time}" + f" of {self.series.keys[row]}".removesuffix(" of ")
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from keras_seqzoo.pages.formats import bold, count, interval, listed
 from keras_seqzoo.pages.sections import Drawing, Said, Sections
 
 MOST_NUMBERED = 12  # classes of a matrix whose cells can hold numbers
+MOST_DOUBTED = 10
 _LONGEST_NAME = 32
 _MOST_ON_AXIS = 6  # more names would leave the cells no room for their numbers
 _MOST_TIED = 3
@@ -92,6 +93,27 @@ def frequent_confusions(results: Results, label: str, most: int = 10) -> pd.Data
         if counts[true, predicted]
     ]
     return pd.DataFrame(rows, columns=["true", "predicted", "rows", "share"])
+
+
+def doubtful(results: Results) -> pd.DataFrame:
+    """Returns test rows that every model takes for the same other class: their labels may be wrong.
+
+    Returns:
+        Columns `row`, `label`, `likely` (what the models say) and `of_label` (the mean of their
+        kept runs' probabilities of the label), the least likely labels first; no rows of a model
+        that stands alone, or where texts are not kept. The majority is not asked.
+    """
+    columns = ["row", "label", "likely", "of_label"]
+    asked = [results.report(label) for label in results.reports if label != "majority"]
+    if len(asked) < 2 or not len(results.texts):
+        return pd.DataFrame(columns=columns)
+    said = np.stack([report.outputs.argmax(axis=1) for report in asked])
+    alike = (said == said[0]).all(axis=0) & (said[0] != results.labels)
+    names = np.asarray(results.classes, dtype=object)
+    of_label = np.mean([r.outputs for r in asked], axis=0)[np.arange(len(alike)), results.labels]
+    values = (np.arange(len(alike)), names[results.labels], names[said[0]], of_label)
+    table = pd.DataFrame(dict(zip(columns, values, strict=True)))[alike]
+    return table.sort_values("of_label", kind="stable")
 
 
 def confusion_matrices(
@@ -276,9 +298,19 @@ def about_one(results: Results, table: pd.DataFrame, label: str) -> list[Markup]
 
 
 def context(results: Results, labels: Sequence[str]) -> dict[str, Any]:
-    """What else the template shows: the commonest confusions of each model."""
+    """What else the template shows: the commonest confusions of each model, and doubtful labels."""
     most = 12 if len(labels) == 1 else 5
+    doubted = doubtful(results)
     return {
+        "doubted": len(doubted),
+        "doubtful": [
+            {
+                **row,
+                "place": results.place(row["row"]),
+                "texts": frames.sides(results.texts[row["row"]]),
+            }
+            for row in doubted.head(MOST_DOUBTED).to_dict("records")
+        ],
         "confusions": {
             label: frequent_confusions(results, label, most).to_dict("records") for label in labels
         },

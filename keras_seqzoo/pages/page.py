@@ -145,6 +145,7 @@ def _context(results: Results) -> dict[str, Any]:
         else "",
         "data": results.data,
         "counts": _counts(results),
+        "doubtful": [],
         **sections.context(results, labels),
     }  # fmt: skip
 
@@ -205,14 +206,10 @@ def _figures(results: Results, table: pd.DataFrame, labels: Sequence[str]) -> di
 def _mistake(
     results: Results, entry: Entry, row: int, explanation: Explanation | None
 ) -> dict[str, Any]:
-    place = f"row {row + 1 if results.row_numbers is None else results.row_numbers[row]}"
-    if results.series is not None:
-        time = str(pd.Timestamp(results.series.times[row])).removesuffix(" 00:00:00")
-        place = f"window to {time}" + f" of {results.series.keys[row]}".removesuffix(" of ")
     report, sections = results.report(entry.label), sections_of(results.task)
     texts = frames.sides(results.texts[row]) if len(results.texts) else []
     return {
-        "place": place,
+        "place": results.place(row),
         "texts": texts,
         "said": sections.verdict(report, row),
         "marked": sections.marked(report, row, *texts) if texts else "",

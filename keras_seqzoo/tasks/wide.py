@@ -36,8 +36,9 @@ def learn_wide(layer: WideScores, x: Any, y: Any) -> None:
     """Fits the linear model to the training rows; its share is left as it is.
 
     A logistic regression of scikit-learn with C = 10, as `compare`'s `tfidf_logreg`, but by SAGA
-    (Defazio et al. 2014, SAGA: A Fast Incremental Gradient Method), which after 20 passes stands where L-BFGS stands after ten to forty times
-    as long. It learns the first rows that hold 30 million different words and pairs.
+    (Defazio et al. 2014, SAGA: A Fast Incremental Gradient Method), which after 20 passes stands
+    where L-BFGS stands after ten to forty times as long. It learns the first rows that hold 30
+    million different words and pairs.
 
     Args:
         layer: built.

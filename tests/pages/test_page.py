@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from html_page import NASTY, Page
 from sample_results import REASON, make_results
@@ -262,3 +263,28 @@ def test_ten_classes_are_counted_on_axes_and_named_in_a_key():
 def test_a_table_too_wide_for_a_phone_says_so_and_names_break_after_underscores(html):
     assert "of figures: swipe the table sideways" in html
     assert "tfidf_<wbr>logistic" in html
+
+
+def test_labels_that_no_model_believes_are_shown():
+    answers = np.full((30, 2), 0.5) + np.outer(np.where(np.arange(30) % 2, -0.4, 0.4), [1, -1])
+    results = make_results(rows=30, models=("lstm", "gru"), seeds=1)
+    entries = [
+        replace(entry, runs=[replace(run, outputs=answers.copy()) for run in entry.runs])
+        for entry in results.entries
+    ]
+    labels = np.arange(30) % 2
+    labels[[4, 9]] = 1 - labels[[4, 9]]
+    entries[0].runs[0].outputs[9] = [0.05, 0.95]
+    entries[1].runs[0].outputs[6] = [0.4, 0.6]  # one model alone is wrong here
+    results = replace(results, labels=labels, entries=entries)
+    found = classes.doubtful(results)
+    assert found["row"].tolist() == [9, 4]
+    assert found["label"].tolist() == ["negative", "positive"]
+    assert found["of_label"].tolist() == pytest.approx([(0.05 + 0.1 + 0.1) / 3, 0.1])
+    html = render(results)
+    section = html[html.index('id="doubtful"') : html.index('id="mistakes"')]
+    assert "2 texts that every model takes for the same other class." in section
+    assert section.index("row 10") < section.index("row 5")
+    alone = replace(results, entries=entries[:1])
+    assert classes.doubtful(alone).empty
+    assert 'id="doubtful"' not in render(alone)
