@@ -92,6 +92,7 @@ class Static(Words):
             poolings=("pooled", "mean", "max") if pair else ("mean", "max"),
             dropout=self.dropout,
             optimizer=partial(RowAdam, 3e-3),
+            wide=True,
         )
 
 

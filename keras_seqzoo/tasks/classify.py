@@ -551,7 +551,7 @@ class ClassifyHead(Head):
         None,
         "whether a linear model of words and pairs of neighbours is fitted, too, and its scores "
         "are added, as much as the validation rows say; with `fit(calibrate=True)`",
-        "of recurrent models of one text, yes",
+        "of recurrent and static models of one text, yes",
     )
 
 
