@@ -133,7 +133,7 @@ class TextPredictor(Predictor):
     def fit_beside(self, x: Any, y: Any) -> None:
         """Fits the linear model, where there is one, to the training rows."""
         if self.wide is not None:
-            learn_wide(self.get_layer("wide"), x, y)
+            learn_wide(self.get_layer("wide"), self.preprocessor.vocabulary, x, y)
 
     def serving_functions(self) -> Mapping[str, ServingFunction]:
         """Those of every task, and `embed`."""

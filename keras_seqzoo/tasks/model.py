@@ -304,10 +304,10 @@ class TextModel(DistributedModel):
             calibrate: whether the probabilities of a classifier become as sure as the validation
                 rows say, once it is trained (temperature scaling, see
                 `metrics.statistics.best_temperature`). A model with a linear one beside it (the
-                option `wide`, which recurrent and static models of one text have) fits that first, and these
-                rows say how much it counts; without `calibrate` it stays out. The loss of these
-                rows is then another than the history's. The command, `compare` and `fit_settings`
-                do all that. Tasks without classes have nothing to calibrate.
+                option `wide`, which recurrent and static models of one text have) fits that first,
+                and these rows say how much it counts; without `calibrate` it stays out. The loss of
+                these rows is then another than the history's. The command, `compare` and
+                `fit_settings` do all that. Tasks without classes have nothing to calibrate.
             **kwargs: the further arguments of `keras.Model.fit`.
 
         Returns:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -11,9 +11,9 @@ import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
-from scipy.sparse import coo_matrix, csr_matrix, vstack
+from scipy.sparse import coo_matrix, csr_matrix, hstack, vstack
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.feature_extraction.text import TfidfTransformer
+from sklearn.feature_extraction.text import TfidfTransformer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from keras_seqzoo.layers.wide import WideScores
@@ -24,6 +24,7 @@ _MOST_WEIGHTS = 1 << 22  # of the pairs, over all classes: 16 MB
 _MOST_COUNTED = 30_000_000  # words and pairs of training texts: 240 MB
 _PART = 1024  # rows of arrays that are counted at once
 _PENALTY = 10.0  # scikit-learn's C
+_LETTERS = 0.5  # how long what letters say is beside what words say, in the mean
 _VISITS = 200_000  # of rows, where these are few
 
 
@@ -32,7 +33,7 @@ def buckets_for(classes: int) -> int:
     return min(BUCKETS, _MOST_WEIGHTS // classes)
 
 
-def learn_wide(layer: WideScores, x: Any, y: Any) -> None:
+def learn_wide(layer: WideScores, words: Sequence[str], x: Any, y: Any) -> None:
     """Fits the linear model to the training rows; its share is left as it is.
 
     A logistic regression of scikit-learn with C = 10, as `compare`'s `tfidf_logreg`, but by SAGA
@@ -40,8 +41,14 @@ def learn_wide(layer: WideScores, x: Any, y: Any) -> None:
     where L-BFGS stands after ten to forty times as long. It learns the first rows that hold 30
     million different words and pairs.
 
+    What it learns of a word is a weight of the word and one of each run of two to five of its
+    letters, so that words of like spelling share what they teach (Bojanowski et al. 2017, Enriching
+    Word Vectors with Subword Information). Their sum is the word's row of the kernel: reading
+    costs nothing more.
+
     Args:
         layer: built.
+        words: the vocabulary, in the order of its ids.
         x: features `(rows, length)` or batches of them and labels, which can be read twice.
         y: labels of features; None where the batches have them.
     """
@@ -62,15 +69,25 @@ def learn_wide(layer: WideScores, x: Any, y: Any) -> None:
         return
     counted = vstack(rows).tocsr()
     tfidf = TfidfTransformer(sublinear_tf=True)
+    learnt = tfidf.fit_transform(counted)
     known = np.bincount(counted.indices, minlength=counted.shape[1]) > 0
+    seen_words = np.flatnonzero(known[: layer.vocabulary_size])
+    letters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True)
+    spelt = letters.fit_transform([words[int(at)] for at in seen_words])
+    by_letters = learnt[:, seen_words] @ spelt
+    scale = _LETTERS / np.sqrt(by_letters.multiply(by_letters).sum(axis=1).mean())
     passes = max(20, _VISITS // len(numbers))
-    regression = LogisticRegression(C=_PENALTY, solver="saga", max_iter=passes, random_state=0)
+    # The bias is one more feature: SAGA is slow to find scikit-learn's intercept.
+    features = hstack([learnt, by_letters * scale, np.ones((len(numbers), 1), np.float32)])
+    regression = LogisticRegression(
+        C=_PENALTY, solver="saga", fit_intercept=False, max_iter=passes, random_state=0
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        fitted = regression.fit(
-            tfidf.fit_transform(counted), numbers, sample_weight=np.concatenate(weights)
-        )
-    kernel, bias = fitted.coef_.T, fitted.intercept_
+        regression.fit(features.tocsr(), numbers, sample_weight=np.concatenate(weights))
+    kernel, of_letters, bias = np.split(regression.coef_.T, [len(known), -1])
+    kernel[seen_words] += scale * (spelt @ of_letters)
+    bias = bias[0]
     if len(classes) == 2:  # of which scikit-learn keeps the second's
         kernel, bias = np.hstack([-kernel, kernel]) / 2, np.array([-bias[0], bias[0]]) / 2
     # Of a class that no row has, the linear model says that it is not.
