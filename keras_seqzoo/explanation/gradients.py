@@ -98,7 +98,7 @@ def integrated_gradients(
         raise ValueError(f"`tolerance` must be above 0. Received: tolerance={tolerance!r}")
     if not isinstance(model, TextPredictor):
         raise _unreachable(f"a {type(model).__name__}")
-    if model.wide is not None and float(model.get_layer("wide").share) > 0:
+    if model.wide is not None and model.get_layer("wide").share.numpy() > 0:
         raise ValueError(
             "Part of this model's answers comes from counts of words, which have no gradients. "
             "Take method='occlusion' or 'shapley', or build the model with wide=False. "
