@@ -178,7 +178,7 @@ def test_a_label_that_is_missing_is_told_of_in_training_too():
 
 def test_the_accuracy_chooses_an_epoch_of_classes_alone():
     table = sz.TextTable.from_texts(["a", "b"], [1.5, 2.5], target="number")
-    with pytest.raises(ValueError, match="The accuracy is a figure of classes alone"):
+    with pytest.raises(ValueError, match="loss are figures of classes alone"):
         sz.compare(["gru"], table, table, table, keep="val_accuracy", progress=False)
 
 
