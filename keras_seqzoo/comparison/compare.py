@@ -259,8 +259,8 @@ def check_keep(keep: str | None, task: Task) -> None:
     """Raises a ValueError where an epoch is chosen by a figure that the task does not have."""
     if keep not in (None, "val_loss") and task.watched == "val_loss":
         raise ValueError(
-            "The accuracy and the calibrated loss are figures of classes alone. Leave `keep` out, or "
-            "at 'val_loss'. "
+            "The accuracy and the calibrated loss are figures of classes alone. Leave `keep` out, "
+            "or at 'val_loss'. "
             f"Received: keep={keep!r}, a table of {task.noun}"
         )
 
