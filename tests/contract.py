@@ -184,7 +184,7 @@ def test_card_tells_the_size(name: str) -> None:
         words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *words[2:]]
     model = sz.build_model(name, vocabulary=words, classes=["no", "yes"], weights=None)
     set_aside = 1 + 2  # a temperature, and a threshold for each class
-    if getattr(model, "wide", None) is not None:
+    if model.wide is not None:
         set_aside += model.get_layer("wide").count_params()
     assert model.count_params() - set_aside == card.parameters
 

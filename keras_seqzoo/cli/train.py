@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     Table = TextTable | TextStream | SeriesTable
 
+_MANY_ROWS = 10_000  # of which a linear model is fitted for so long that one wonders
 SCHEDULES = ("constant", "linear", "cosine", "plateau")
 TRAINING = "How the model is trained"
 TEACHING = "A teacher, whose answers are learnt"
@@ -282,6 +283,8 @@ def train_command(
         }
     usual = training.usual_settings(built, len(train), batch_size, epochs)
     epochs, patience = usual.epochs, usual.patience if patience is None else patience
+    if built.wide is not None and len(valid_table) and len(train) > _MANY_ROWS:
+        say("Fitting the linear model beside it", quiet)
     history = _fit(
         built,
         train,

@@ -132,7 +132,7 @@ class Classify(Task):
                 stacklevel=3,
             )
         layer.temperature.assign(1.0)
-        if getattr(model, "wide", None) is not None:
+        if model.wide is not None:
             model.get_layer("wide").share.assign(0.0)
         layer.thresholds.assign(0 * layer.thresholds)
 
@@ -142,7 +142,7 @@ class Classify(Task):
         """If asked, makes the model as sure as the validation rows say."""
         if not calibrate:
             return
-        if getattr(model, "wide", None) is None:
+        if model.wide is None:
             temperature = best_temperature(*model.answers_to(validation, steps))
         else:
             share = model.get_layer("wide").share

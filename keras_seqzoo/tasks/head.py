@@ -17,10 +17,10 @@ from keras_seqzoo.preprocessing.windows import Windows
 from keras_seqzoo.preprocessing.words import WordPreprocessor
 from keras_seqzoo.tasks import task_from_dict
 from keras_seqzoo.tasks.base import Head, Task
-from keras_seqzoo.tasks.classify import Classify
+from keras_seqzoo.tasks.classify import Classify, ClassifyHead
 from keras_seqzoo.tasks.model import Predictor, ServingFunction, TextModel, scores_of
 from keras_seqzoo.tasks.series import SeriesPredictor
-from keras_seqzoo.tasks.wide import buckets_for, learn_wide
+from keras_seqzoo.tasks.wide import is_small, learn_wide, sizes_for
 
 if TYPE_CHECKING:
     from keras_seqzoo.encoders.parts import EncoderParts
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 def build_head(task: Task, parts: EncoderParts, options: Head, name: str) -> TextModel:
     """Builds and compiles a model; see `Task.build`."""
+    wide = _wide(task, parts, options)
     model: TextModel = _kind(parts, options)(
         encoder=parts.encoder,
         preprocessor=parts.preprocessor,
@@ -36,8 +37,8 @@ def build_head(task: Task, parts: EncoderParts, options: Head, name: str) -> Tex
         dropout=parts.dropout if options.dropout is None else options.dropout,
         poolings=parts.poolings,
         head_dim=options.head_dim,
-        **_wide(task, parts, options),
         name=name,
+        **({} if wide is None else {"wide": wide}),
     )
     model.compile(
         optimizer=parts.optimizer(),
@@ -50,14 +51,13 @@ def build_head(task: Task, parts: EncoderParts, options: Head, name: str) -> Tex
     return model
 
 
-def _wide(task: Task, parts: EncoderParts, options: Head) -> dict[str, Any]:
-    """The sizes of the linear model beside the encoder, where there is one."""
-    can_be = (
-        isinstance(parts.preprocessor, WordPreprocessor)
-        and not parts.preprocessor.pair
-        and hasattr(options, "wide")
-        and not getattr(options, "few_shot", False)
-    )
+def _wide(task: Task, parts: EncoderParts, options: Head) -> tuple[int, int] | None:
+    """The sizes of the linear model beside the encoder; None where there is none."""
+    reads = parts.preprocessor
+    words: Sequence[str] = ()
+    if isinstance(reads, WordPreprocessor) and not reads.pair:
+        words = reads.vocabulary
+    can_be = isinstance(options, ClassifyHead) and words and not options.few_shot
     wanted = getattr(options, "wide", None)
     if wanted and not can_be:
         raise ValueError(
@@ -65,9 +65,9 @@ def _wide(task: Task, parts: EncoderParts, options: Head) -> dict[str, Any]:
             "model for texts, without pairs, byte pairs and few_shot. Or leave `wide` out. "
             "Received: wide=True"
         )
-    if not can_be or not (parts.wide if wanted is None else wanted):
-        return {}
-    return {"wide": (len(parts.preprocessor.vocabulary), buckets_for(len(task.names)))}
+    if wanted is None:
+        wanted = parts.wide and is_small(len(words), len(task.names))
+    return sizes_for(len(words), len(task.names)) if can_be and wanted else None
 
 
 def _kind(parts: EncoderParts, options: Head) -> type[Predictor]:
@@ -130,10 +130,11 @@ class TextPredictor(Predictor):
         self.keep(encoder, preprocessor, task, pooling, dropout, poolings, head_dim)
         self.wide = None if wide is None else tuple(wide)
 
-    def fit_beside(self, x: Any, y: Any) -> None:
+    def fit_beside(self, x: Any, y: Any, sample_weight: Any, class_weight: Any) -> None:
         """Fits the linear model, where there is one, to the training rows."""
         if self.wide is not None:
-            learn_wide(self.get_layer("wide"), self.preprocessor.vocabulary, x, y)
+            words = self.preprocessor.vocabulary
+            learn_wide(self.get_layer("wide"), words, x, y, sample_weight, class_weight)
 
     def serving_functions(self) -> Mapping[str, ServingFunction]:
         """Those of every task, and `embed`."""

@@ -97,7 +97,7 @@ def saved_parts(path: str, name: str) -> EncoderParts:
         poolings=model.poolings,
         schedule=model.schedule,
         warmup=model.warmup,
-        wide=getattr(model, "wide", None) is not None,
+        wide=model.wide is not None,
         source=model,
     )
 

@@ -69,6 +69,7 @@ class TextModel(DistributedModel):
         schedule: how `fit` lets the learning rate change over its steps, see `compile`.
         warmup: share of the steps over which it rises first.
         usual_epochs: passes over the data, where they do not depend on the number of rows.
+        wide: sizes of the linear model beside the network; None where there is none.
     """
 
     encoder: keras.Model
@@ -79,6 +80,7 @@ class TextModel(DistributedModel):
     schedule = "constant"
     warmup = 0.0
     usual_epochs: int | None = None
+    wide: tuple[int, ...] | None = None
     _task: Task = Task()
     _scheduler: LearningRateOverFit | None = None
     _compiled: Mapping[str, Any] = MappingProxyType({})  # what a file tells beside Keras's own
@@ -154,12 +156,14 @@ class TextModel(DistributedModel):
         """
         return x, y, ()
 
-    def fit_beside(self, x: Any, y: Any) -> None:
+    def fit_beside(self, x: Any, y: Any, sample_weight: Any, class_weight: Any) -> None:
         """Fits what learns beside the network and not with it; most models have no such part.
 
         Args:
             x: features or batches.
             y: encoded targets; None where the batches have them.
+            sample_weight: of the rows; the same.
+            class_weight: by label number; None for none.
         """
 
     def serving_functions(self) -> Mapping[str, ServingFunction]:
@@ -305,8 +309,9 @@ class TextModel(DistributedModel):
                 rows say, once it is trained (temperature scaling, see
                 `metrics.statistics.best_temperature`). A model with a linear one beside it (the
                 option `wide`, which recurrent and static models of one text have) fits that first,
-                and these rows say how much it counts; without `calibrate` it stays out. The loss of
-                these rows is then another than the history's. The command, `compare` and
+                for which a dataset is read once more, and these rows say how much it counts;
+                without `calibrate`, and of generators, it stays out. The loss of these rows is then
+                another than the history's. The command, `compare` and
                 `fit_settings` do all that. Tasks without classes have nothing to calibrate.
             **kwargs: the further arguments of `keras.Model.fit`.
 
@@ -343,7 +348,7 @@ class TextModel(DistributedModel):
             x = self._text_dataset(x, y, sample_weight, batch_size, shuffle)
             y = sample_weight = None
         if calibrate and not once:
-            self.fit_beside(x, y)
+            self.fit_beside(x, y, sample_weight, class_weight)
         x, y, own = self.arranged(x, y, batch_size)
         for callback in own:
             callbacks = _joined(callback, callbacks)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -18,27 +18,39 @@ from sklearn.linear_model import LogisticRegression
 
 from keras_seqzoo.layers.wide import WideScores
 
-# A prime: of 7,000 sentences of SST-2, one pair in two shares its place at most.
-BUCKETS = 65_521
-_MOST_WEIGHTS = 1 << 22  # of the pairs, over all classes: 16 MB
-_MOST_COUNTED = 30_000_000  # words and pairs of training texts: 240 MB
+BUCKETS = 65_521  # a prime
+_MOST_OF_PAIRS = 1 << 22  # weights, over all classes: 16 MB
+_MOST_BY_DEFAULT = 1 << 24  # the same with words: 64 MB
+_MOST_COUNTED = 10_000_000  # words and pairs of training texts; with their letters 2.4 GB
 _PART = 1024  # rows of arrays that are counted at once
 _PENALTY = 10.0  # scikit-learn's C
 _LETTERS = 0.5  # how long what letters say is beside what words say, in the mean
 _VISITS = 200_000  # of rows, where these are few
 
 
-def buckets_for(classes: int) -> int:
-    """Places for pairs of words, fewer where there are many classes."""
-    return min(BUCKETS, _MOST_WEIGHTS // classes)
+def sizes_for(words: int, classes: int) -> tuple[int, int]:
+    """Ids of words, and places for pairs of them, which are fewer where there are many classes."""
+    return words, max(1, min(BUCKETS, _MOST_OF_PAIRS // classes))
 
 
-def learn_wide(layer: WideScores, words: Sequence[str], x: Any, y: Any) -> None:
+def is_small(words: int, classes: int) -> bool:
+    """Whether a linear model of these sizes adds little enough to be there unasked."""
+    return sum(sizes_for(words, classes)) * classes <= _MOST_BY_DEFAULT
+
+
+def learn_wide(
+    layer: WideScores,
+    words: Sequence[str],
+    x: Any,
+    y: Any,
+    sample_weight: Any = None,
+    class_weight: Mapping[int, float] | None = None,
+) -> None:
     """Fits the linear model to the training rows; its share is left as it is.
 
     A logistic regression of scikit-learn with C = 10, as `compare`'s `tfidf_logreg`, but by SAGA
     (Defazio et al. 2014, SAGA: A Fast Incremental Gradient Method), which after 20 passes stands
-    where L-BFGS stands after ten to forty times as long. It learns the first rows that hold 30
+    where L-BFGS stands after ten to forty times as long. It learns the first rows that hold ten
     million different words and pairs.
 
     What it learns of a word is a weight of the word and one of each run of two to five of its
@@ -51,11 +63,13 @@ def learn_wide(layer: WideScores, words: Sequence[str], x: Any, y: Any) -> None:
         words: the vocabulary, in the order of its ids.
         x: features `(rows, length)` or batches of them and labels, which can be read twice.
         y: labels of features; None where the batches have them.
+        sample_weight: of the rows of features; None where the batches have them, or there are none.
+        class_weight: by label number.
     """
     rows, labels, weights = [], [], []
     seen = 0
     count = tf.function(layer.counted, input_signature=[tf.TensorSpec([None, None], tf.int32)])
-    for features, label, weight in _batches(x, y):
+    for features, label, weight in _batches(x, y, sample_weight):
         places, counts = count(tf.constant(features["token_ids"]))
         rows.append(_sparse(places.numpy(), counts.numpy(), layer.vocabulary_size + layer.buckets))
         labels.append(label)
@@ -65,9 +79,10 @@ def learn_wide(layer: WideScores, words: Sequence[str], x: Any, y: Any) -> None:
             break
     numbers = np.concatenate(labels) if labels else np.zeros(0, int)
     classes = np.unique(numbers)
-    if len(classes) < 2:
+    counted = vstack(rows, format="csr") if rows else csr_matrix((0, 1))
+    if len(classes) < 2 or not counted.nnz:
         return
-    counted = vstack(rows).tocsr()
+    counts_more = np.array([(class_weight or {}).get(number, 1.0) for number in numbers])
     tfidf = TfidfTransformer(sublinear_tf=True)
     learnt = tfidf.fit_transform(counted)
     known = np.bincount(counted.indices, minlength=counted.shape[1]) > 0
@@ -78,13 +93,14 @@ def learn_wide(layer: WideScores, words: Sequence[str], x: Any, y: Any) -> None:
     scale = _LETTERS / np.sqrt(by_letters.multiply(by_letters).sum(axis=1).mean())
     passes = max(20, _VISITS // len(numbers))
     # The bias is one more feature: SAGA is slow to find scikit-learn's intercept.
-    features = hstack([learnt, by_letters * scale, np.ones((len(numbers), 1), np.float32)])
+    one = np.ones((len(numbers), 1), np.float32)
+    features = hstack([learnt, by_letters * scale, one], format="csr")
     regression = LogisticRegression(
         C=_PENALTY, solver="saga", fit_intercept=False, max_iter=passes, random_state=0
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        regression.fit(features.tocsr(), numbers, sample_weight=np.concatenate(weights))
+        regression.fit(features, numbers, sample_weight=np.concatenate(weights) * counts_more)
     kernel, of_letters, bias = np.split(regression.coef_.T, [len(known), -1])
     kernel[seen_words] += scale * (spelt @ of_letters)
     bias = bias[0]
@@ -99,12 +115,14 @@ def learn_wide(layer: WideScores, words: Sequence[str], x: Any, y: Any) -> None:
     layer.bias.assign(least)
 
 
-def _batches(x: Any, y: Any) -> Iterator[tuple[Any, npt.NDArray[Any], Any]]:
+def _batches(x: Any, y: Any, sample_weight: Any) -> Iterator[tuple[Any, npt.NDArray[Any], Any]]:
     """Features, label numbers `(rows,)` and weights."""
     batches: Iterable[Any]
     if y is not None:
         parts = (slice(at, at + _PART) for at in range(0, len(y), _PART))
-        batches = (({"token_ids": x["token_ids"][part]}, y[part]) for part in parts)
+        weights = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight)
+        ids = np.asarray(x["token_ids"])
+        batches = (({"token_ids": ids[part]}, y[part], weights[part]) for part in parts)
     elif isinstance(x, keras.utils.PyDataset):
         batches = (x[number] for number in range(x.num_batches or 0))
     elif isinstance(x, tf.data.Dataset):

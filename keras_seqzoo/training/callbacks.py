@@ -16,7 +16,7 @@ from keras_seqzoo.checks import check_whole
 CALIBRATED = "val_calibrated_loss"
 
 _FEW_ROWS = 1000
-# Measured, see benchmarks/results/stopping.md.
+# What was measured of these is in benchmarks/results/stopping.md.
 _PATIENT_STEPS, _LEAST_STEPS, _LEAST_FALLING_STEPS = 450, 2000, 300
 
 
@@ -49,11 +49,12 @@ def usual_settings(
             or as many as make 300 steps, 20 at most (Mosbach et al. 2021, On the Stability of
             Fine-tuning BERT); or the model's `usual_epochs`.
     """
-    few = rows < _FEW_ROWS and model.usual_epochs is None
-    batch_size = batch_size or (8 if few else 32)
-    epochs = epochs or model.usual_epochs
+    is_constant = model.schedule == "constant"
+    if model.usual_epochs is not None:  # steps do not go by rows
+        return Settings(epochs or model.usual_epochs, batch_size or 32, 2 if is_constant else None)
+    batch_size = batch_size or (8 if rows < _FEW_ROWS else 32)
     steps = max(1, -(-rows // batch_size))
-    if model.schedule == "constant":
+    if is_constant:
         epochs = epochs or max(10, -(-_LEAST_STEPS // steps))
         return Settings(epochs, batch_size, max(2, -(-_PATIENT_STEPS // steps)))
     epochs = epochs or min(20, max(3, -(-_LEAST_FALLING_STEPS // steps)))
@@ -71,6 +72,9 @@ def fit_settings(model: Any, table: Any, **training: Any) -> dict[str, Any]:
     Returns:
         `epochs`, `batch_size`, `callbacks` and `calibrate`; validation rows must be passed too.
 
+    Raises:
+        TypeError: a dataset, whose rows nobody has counted.
+
     Example:
         >>> import keras_seqzoo as sz
         >>> table = sz.TextTable.from_texts(
@@ -81,14 +85,15 @@ def fit_settings(model: Any, table: Any, **training: Any) -> dict[str, Any]:
         (['batch_size', 'calibrate', 'callbacks', 'epochs'], 8)
         >>> _ = model.fit(table, validation_data=table, verbose=0, **{**settings, "epochs": 1})
     """
-    usual = usual_settings(model, len(table))
-    callbacks = training_callbacks(patience=usual.patience, watched=model.task.watched, **training)
-    return {
-        "epochs": usual.epochs,
-        "batch_size": usual.batch_size,
-        "callbacks": callbacks,
-        "calibrate": True,
-    }
+    if hasattr(table, "element_spec") or not hasattr(table, "__len__"):
+        raise TypeError(
+            "How long a model trains goes by the number of rows. Pass the training table, or the "
+            f"texts. Received: {type(table).__name__}"
+        )
+    epochs, batch_size, patience = usual_settings(model, len(table))
+    callbacks = training_callbacks(patience=patience, watched=model.task.watched, **training)
+    settings = {"epochs": epochs, "batch_size": batch_size, "callbacks": callbacks}
+    return {**settings, "calibrate": True}
 
 
 def training_callbacks(

@@ -36,7 +36,7 @@ def models(folder: Path) -> dict[str, Any]:
     for name in MODELS:
         made[name] = sz.build_model(name, TABLE, weights=None, **sz.model_card(name).tiny)
         if made[name].wide is not None:
-            made[name].fit_beside(sz.make_dataset(TABLE, made[name], 8), None)
+            made[name].fit_beside(sz.make_dataset(TABLE, made[name], 8), None, None, None)
             made[name].get_layer("wide").share.assign(0.5)
     for task, names in {"embed": ("bert_base", "lstm"), "generate": ("gpt2", "gru")}.items():
         for name in names:

@@ -73,7 +73,7 @@ def test_words_of_like_spelling_share_what_they_teach(monkeypatch: pytest.Monkey
     model = sz.build_model("gru", table, **SIZE)
 
     def margin() -> float:
-        model.fit_beside(sz.make_dataset(table, model, 8), None)
+        model.fit_beside(sz.make_dataset(table, model, 8), None, None, None)
         bad, good = scores(model, ["wonder"])[0]
         return good - bad
 
@@ -88,7 +88,7 @@ def test_three_classes_and_one_without_a_row() -> None:
         ["w", "x", "y", "z"],
     )  # fmt: skip
     model = sz.build_model("gru", table, **SIZE)
-    model.fit_beside(sz.make_dataset(table, model, 4), None)
+    model.fit_beside(sz.make_dataset(table, model, 4), None, None, None)
     found = scores(model, ["a", "d", "g", "unknown"])
     assert found[:3].argmax(axis=1).tolist() == [1, 2, 3]
     assert found[3].argmin() == 0
@@ -178,3 +178,32 @@ def test_a_mixture_takes_what_helps() -> None:
     )  # fmt: skip
     assert 0.5 < temperature < 2
     assert 0 <= share < 2
+
+
+def test_weights_of_rows_and_classes_count(train: sz.TextTable) -> None:
+    model = sz.build_model("gru", train, **SIZE)
+    features, labels = model.preprocessor(tf.constant(train.texts)), np.asarray(train.labels)
+
+    def said(sample_weight: Any = None, class_weight: Any = None) -> float:
+        model.fit_beside(features, labels, sample_weight, class_weight)
+        return float(softmax(scores(model, ["it was"]), axis=1)[0, 1])
+
+    plain = said()
+    assert said(class_weight={1: 20.0}) > plain + 0.2
+    assert said(sample_weight=np.where(labels == 1, 20.0, 1.0)) > plain + 0.2
+    assert said(class_weight={0: 20.0}) < plain - 0.2
+
+
+@pytest.mark.parametrize("texts", [["", " ", "", ""], ["a", "b", "c", "d"]])
+def test_texts_without_a_known_word_leave_it_out(texts: list[str]) -> None:
+    table = sz.TextTable.from_texts(texts, ["x", "y", "x", "y"])
+    model = sz.build_model("gru", table, vocabulary=["good"], **SIZE)
+    model.fit(table, validation_data=table, calibrate=True, epochs=1, verbose=0)
+    assert np.isfinite(model.predict(["good", ""], verbose=0)).all()
+
+
+def test_of_many_classes_it_is_there_when_asked_for() -> None:
+    options = {"vocabulary": [f"w{i}" for i in range(20_000)], **SIZE}
+    classes = [f"c{i}" for i in range(1000)]
+    assert sz.build_model("gru", classes=classes, **options).wide is None
+    assert sz.build_model("gru", classes=classes[:100], **options).wide == (20_002, 41_943)

@@ -55,7 +55,11 @@ def test_settings_are_counted_in_steps(model: Any) -> None:
     assert usual_settings(model, 160) == (15, 8, None)
     assert usual_settings(model, 720) == (4, 8, None)
     assert usual_settings(model, 6920) == (3, 32, None)
-    model.usual_epochs = 1  # as of a few-shot model
+    model.usual_epochs = 1  # as of a few-shot model, or of running text, whose rows are files
+    assert usual_settings(model, 1, epochs=50) == (50, 32, None)
+    model.schedule = "constant"
+    assert usual_settings(model, 1, epochs=50) == (50, 32, 2)
+    model.schedule = "linear"
     assert usual_settings(model, 160) == (1, 32, None)
 
 
@@ -69,6 +73,8 @@ def test_fit_settings_suit_the_task(model: Any, tiny_table: Any) -> None:
     numbers = sz.TextTable.from_texts(tiny_table.texts, np.arange(16.0), target="number")
     model = sz.build_model("gru", numbers, units=4, embedding_dim=8)
     assert sz.fit_settings(model, numbers)["callbacks"][0].monitor == "val_loss"
+    with pytest.raises(TypeError, match="Pass the training table"):
+        sz.fit_settings(model, sz.make_dataset(numbers, model, 4))
     callbacks = training_callbacks(watched="val_calibrated_loss")
     with pytest.raises(ValueError, match="Watch 'val_loss' instead"):
         model.fit(numbers, validation_data=numbers, callbacks=callbacks, verbose=0)
