@@ -61,8 +61,8 @@ def _wide(task: Task, parts: EncoderParts, options: Head) -> tuple[int, int] | N
     wanted = getattr(options, "wide", None)
     if wanted and not can_be:
         raise ValueError(
-            "The linear model reads the words of one text. With `wide`, build a recurrent or static "
-            "model of single texts, without byte pairs and few_shot. Or leave `wide` out. "
+            "The linear model reads the words of one text. With `wide`, build a recurrent or "
+            "static model of single texts, without byte pairs and few_shot. Or leave `wide` out. "
             "Received: wide=True"
         )
     if wanted is None:
