@@ -36,6 +36,7 @@ class Suspects:
         leaks: the same of rows of the other table: `row` is one of that, `like` one of this.
         rows: of the table.
         accuracy: of the model that was asked, on the labels as they are; None without labels.
+        unchecked: the kind of the labels where they are no classes, and so were not looked at.
     """
 
     labels: pd.DataFrame
@@ -43,6 +44,7 @@ class Suspects:
     leaks: pd.DataFrame
     rows: int
     accuracy: float | None
+    unchecked: str | None = None
 
     @property
     def conflicts(self) -> pd.DataFrame:
@@ -54,13 +56,19 @@ class Suspects:
         """Returns everything in plain lists and numbers, ready for JSON."""
         frames = {name: getattr(self, name) for name in ("labels", "duplicates", "leaks")}
         found: dict[str, Any] = {name: f.to_dict("records") for name, f in frames.items()}
-        return {"rows": self.rows, "accuracy": self.accuracy, **found}
+        told = {"rows": self.rows, "accuracy": self.accuracy, "unchecked": self.unchecked}
+        return {**told, **found}
 
     def __str__(self) -> str:
         """Counts, and the worst rows of each kind."""
         lines = [f"{self.rows:,} rows"]
         if self.accuracy is not None:
             lines[0] += f"; a model that has not learnt them says the label of {self.accuracy:.1%}"
+        if self.unchecked:
+            lines[0] += (
+                "; labels are checked where each row has one class, "
+                f"these are of the kind {self.unchecked!r}"
+            )
         for title, frame, told in (
             ("Labels that the model doubts, the worst first", self.labels, _told_label),
             ("Texts that are nearly the same", self.duplicates, _told_pair),
@@ -95,7 +103,7 @@ def suspects(
     Texts are alike by the cosine of their TF-IDF over words and pairs of words, lower-cased.
 
     Args:
-        table: the rows, of texts or pairs; with labels of one class a row, or without any.
+        table: the rows, of texts or pairs; labels are looked at where each row has one class.
         model: what is asked about the labels, an object whose `predict(texts)` returns
             probabilities `(rows, classes)`, which has not learnt these rows; by default a TF-IDF
             with logistic regression, by cross-validation.
@@ -108,7 +116,8 @@ def suspects(
         `Suspects`.
 
     Raises:
-        ValueError: labels that are no classes, a class with one row, or a value out of its range.
+        ValueError: a model for labels that are no classes, a class with one row, or a value out of
+            its range.
 
     Example:
         >>> table = TextTable.from_texts(["a fine film", "poor", "A fine film"])
@@ -135,7 +144,9 @@ def suspects(
         others, theirs = _texts(test), _names(test)
         found = _alike(vectorizer.transform(others), vectors, similarity, False)
     leaks = _pairs(found, others, texts, theirs, names)
-    return Suspects(labels, duplicates, leaks, len(table), accuracy)
+    target = None if accuracy is not None or table.labels is None else table.target
+    unchecked = None if target is None else target.kind
+    return Suspects(labels, duplicates, leaks, len(table), accuracy, unchecked)
 
 
 def doubted(
@@ -204,9 +215,11 @@ def _labels(
     if table.labels is None or table.target is None:
         return pd.DataFrame(columns=columns), None
     if table.target.kind != "class":
+        if model is None:
+            return pd.DataFrame(columns=columns), None
         raise ValueError(
-            "Labels are checked where each row has one class. For duplicates alone read the table "
-            f"with label=None. Received: labels of the kind {table.target.kind!r}"
+            "A model is asked about labels where each row has one class. Leave `model` out. "
+            f"Received: labels of the kind {table.target.kind!r}"
         )
     labels = np.asarray(table.labels)
     if model is None:

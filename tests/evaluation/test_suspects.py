@@ -85,10 +85,18 @@ def test_a_model_may_be_asked() -> None:
         (["a", "b", "b", "b"], {}, "1 row of 'a'"),
         (["a", "a", "b", "b"], {"folds": 1}, "folds=1"),
         (["a", "a", "b", "b"], {"similarity": 0}, "similarity=0"),
-        ([["a"], ["b"], [], ["a"]], {}, "one class"),
+        ([["a"], ["b"], [], ["a"]], {"model": "any"}, "one class"),
     ],
 )
 def test_what_cannot_be_checked(labels: Any, options: dict[str, Any], said: str) -> None:
     table = sz.TextTable.from_texts(["w", "x", "y", "z"], labels)
     with pytest.raises(ValueError, match=said):
         sz.suspects(table, **options)
+
+
+def test_of_other_labels_the_texts_are_looked_at() -> None:
+    table = sz.TextTable.from_texts(["a b c", "x y", "a b c"], [["p"], [], ["q"]])
+    found = sz.suspects(table)
+    assert found.duplicates[["row", "like"]].to_numpy().tolist() == [[2, 0]]
+    assert found.unchecked == "labels"
+    assert "these are of the kind 'labels'" in str(found)
