@@ -150,6 +150,7 @@ def __dir__() -> list[str]:
 _CLASSES = (
     "hub.backbone",
     "hub.encoder",
+    "hub.transformer",
     "layers.answers",
     "layers.excerpts",
     "layers.labels",

@@ -14,6 +14,7 @@ PIECES = [
     ",", "such", "lovely", "##ly", "##ness", "never", "seen", "words",
 ]  # fmt: skip
 HIDDEN, POSITIONS, LAYERS = 8, 16, 3
+HEADS, RATE = 2, 0.1  # of `Bert`
 
 
 class Encoder(tf.Module):
@@ -49,6 +50,101 @@ class Encoder(tf.Module):
             if training:
                 x = tf.nn.dropout(x, 0.1)
         pooled = tf.tanh(x[:, 0] @ self.pooler)
+        return {"sequence_output": x, "pooled_output": pooled, "default": pooled}
+
+
+class Bert(tf.Module):
+    """BERT with the names that TensorFlow's Model Garden gives its weights.
+
+    Args:
+        vocabulary: as `write_vocabulary` writes it.
+        width: of the embeddings.
+        activation: `"gelu_tanh"`, `"gelu"` or `"relu"`.
+        rates: of dropout, after the embeddings and in the layers.
+        extra: whether it has a weight that BERT has not.
+        sign: of its pooled output; BERT's is 1.
+    """
+
+    def __init__(
+        self, vocabulary: Path, *, width: int = HIDDEN, activation: str = "gelu_tanh",
+        rates: tuple[float, float] = (RATE, RATE), extra: bool = False, sign: float = 1.0,
+    ):  # fmt: skip
+        super().__init__()
+        self.vocab_file = tf.saved_model.Asset(str(vocabulary))
+        self.do_lower_case = tf.Variable(True, trainable=False)
+        self.activation, self.rates, self.sign = activation, rates, sign
+        random = tf.random.Generator.from_seed(7)
+        shapes = {
+            "word_embeddings/embeddings": (len(PIECES), width),
+            "position_embedding/embeddings": (POSITIONS, width),
+            "type_embeddings/embeddings": (2, width),
+            **self.norm("embeddings/layer_norm", width),
+            **self.dense("pooler_transform", (HIDDEN,), (HIDDEN,)),
+        }
+        if width != HIDDEN:
+            shapes |= self.dense("embedding_projection", (width,), (HIDDEN,))
+        heads = (HEADS, HIDDEN // HEADS)
+        for name in ("transformer/layer_0/", "transformer/layer_1/"):
+            for part in ("query", "key", "value"):
+                shapes |= self.dense(f"{name}self_attention/{part}", (HIDDEN,), heads)
+            shapes |= self.dense(f"{name}self_attention/attention_output", heads, (HIDDEN,))
+            shapes |= self.norm(f"{name}self_attention_layer_norm", HIDDEN)
+            shapes |= self.dense(f"{name}intermediate", (HIDDEN,), (2 * HIDDEN,))
+            shapes |= self.dense(f"{name}output", (2 * HIDDEN,), (HIDDEN,))
+            shapes |= self.norm(f"{name}output_layer_norm", HIDDEN)
+        if extra:
+            shapes["transformer/layer_0/gate"] = (1,)
+        drawn = {name: random.normal(shape) * 0.3 for name, shape in shapes.items()}
+        self.w = [tf.Variable(v + name.endswith("gamma"), name=name) for name, v in drawn.items()]
+
+    @staticmethod
+    def norm(name: str, width: int) -> dict[str, Any]:
+        return {f"{name}/gamma": (width,), f"{name}/beta": (width,)}
+
+    @staticmethod
+    def dense(name: str, inputs: Any, outputs: Any) -> dict[str, Any]:
+        return {f"{name}/kernel": (*inputs, *outputs), f"{name}/bias": outputs}
+
+    @tf.function
+    def __call__(self, inputs: Any, training: bool = False, mask: Any = None) -> Any:
+        w = {variable.name.split(":")[0]: variable for variable in self.w}
+
+        def norm(x: Any, name: str) -> Any:
+            mean, variance = tf.nn.moments(x, [-1], keepdims=True)
+            x = (x - mean) / tf.sqrt(variance + 1e-12)
+            return x * w[f"{name}/gamma"] + w[f"{name}/beta"]
+
+        def dense(x: Any, name: str, form: str = "blx,xy->bly") -> Any:
+            return tf.einsum(form, x, w[f"{name}/kernel"]) + w[f"{name}/bias"]
+
+        def drop(x: Any, rate: float) -> Any:
+            return tf.nn.dropout(x, rate) if training else x
+
+        active = {
+            "relu": tf.nn.relu, "gelu": tf.nn.gelu,
+            "gelu_tanh": lambda x: tf.nn.gelu(x, approximate=True),
+        }[self.activation]  # fmt: skip
+        x = tf.gather(w["word_embeddings/embeddings"], inputs["input_word_ids"])
+        x += w["position_embedding/embeddings"][: tf.shape(x)[1]]
+        x += tf.gather(w["type_embeddings/embeddings"], inputs["input_type_ids"])
+        x = drop(norm(x, "embeddings/layer_norm"), self.rates[0])
+        if "embedding_projection/kernel" in w:
+            x = dense(x, "embedding_projection")
+        hidden = -1e9 * (1 - tf.cast(inputs["input_mask"], tf.float32))[:, None, None]
+        for name in ("transformer/layer_0/", "transformer/layer_1/"):
+            q, k, v = (
+                dense(x, f"{name}self_attention/{part}", "blx,xhd->blhd")
+                for part in ("query", "key", "value")
+            )
+            scores = tf.einsum("blhd,bmhd->bhlm", q, k) / (HIDDEN // HEADS) ** 0.5
+            means = tf.einsum("bhlm,bmhd->blhd", tf.nn.softmax(scores + hidden), v)
+            attended = dense(means, f"{name}self_attention/attention_output", "blhd,hdy->bly")
+            x = norm(x + drop(attended, self.rates[1]), f"{name}self_attention_layer_norm")
+            changed = dense(active(dense(x, f"{name}intermediate")), f"{name}output")
+            x = norm(x + drop(changed, self.rates[1]), f"{name}output_layer_norm")
+        if "transformer/layer_0/gate" in w:
+            x += 0 * w["transformer/layer_0/gate"]
+        pooled = self.sign * tf.tanh(dense(x[:, :1], "pooler_transform")[:, 0])
         return {"sequence_output": x, "pooled_output": pooled, "default": pooled}
 
 
@@ -138,10 +234,18 @@ def write_vocabulary(folder: Path, pieces: list[str] | None = None) -> Path:
 
 
 def write_encoder(folder: Path, vocabulary: Path | None, rows: int = len(PIECES)) -> Path:
-    """Writes an encoder's SavedModel, traced with and without training as TF Hub's are."""
-    module = Encoder(vocabulary, rows)
-    ids = specs()
+    """Writes an encoder's SavedModel that no graph of ours can stand for."""
+    return _write(folder, Encoder(vocabulary, rows))
+
+
+def write_bert(folder: Path, vocabulary: Path, **changes: Any) -> Path:
+    """Writes the SavedModel of a `Bert`."""
+    return _write(folder, Bert(vocabulary, **changes))
+
+
+def _write(folder: Path, module: tf.Module) -> Path:
+    """Traced with and without training, as TF Hub's are."""
     for training in (True, False):
-        module.__call__.get_concrete_function(ids, training, None)
+        module.__call__.get_concrete_function(specs(), training, None)
     tf.saved_model.save(module, str(folder))
     return folder

@@ -29,7 +29,10 @@ class Pretrained:
         True, '`False`, or `"last:2"`: the last two layers and the pooler'
     )
     lora_rank: int | None = option(
-        None, "KerasHub's: trains matrices of this rank (8 is usual) in place of the weights"
+        None, "trains matrices of this rank (8 is usual) in place of the weights"
+    )
+    native: bool = option(
+        True, "whether a TF Hub module is rebuilt on a faster graph; `False`: its own graph"
     )
     preprocessor: Any = option(
         None,
@@ -37,15 +40,14 @@ class Pretrained:
         "the encoder's own",
     )
     dropout: float = option(0.1, "before the head; from scratch, inside too")
-    dtype: Any = option(
-        None, 'Keras dtype policy, such as `"mixed_bfloat16"`; TF Hub is float32', "Keras's"
-    )
+    dtype: Any = option(None, 'Keras dtype policy, such as `"mixed_bfloat16"`', "Keras's")
 
     def load(self, source: str) -> EncoderParts:
         """Loads an encoder from a TF Hub module or a KerasHub checkpoint.
 
-        Its vocabulary comes with the weights. A TF Hub graph keeps its own dropout inside, or has
-        none where `dropout` is 0; it computes in float32 whatever `dtype` is.
+        Its vocabulary comes with the weights. A TF Hub module keeps its own dropout inside, or has
+        none where `dropout` is 0. On its own graph (`native=False`, or one that cannot be rebuilt)
+        it computes in float32 whatever `dtype` is.
 
         Args:
             source: a handle, a KerasHub preset, `hf://…`, or a folder.
@@ -54,7 +56,7 @@ class Pretrained:
             ConnectionError: `source` cannot be downloaded.
             FileNotFoundError: no such folder.
             ValueError: not an encoder; no vocabulary, or one that does not fit; `sequence_length`
-                beyond the positions; `lora_rank` with a TF Hub module.
+                beyond the positions; `lora_rank` with a TF Hub module on its own graph.
         """
         from keras_seqzoo.hub.encoder import hub_encoder
         from keras_seqzoo.preprocessing.hub import preprocessor_of_encoder
@@ -73,15 +75,15 @@ class Pretrained:
             length = _check_positions(self.sequence_length, layer.sequence_length)
             own = preprocessor_of_tokenizer(tokenizer, length, causal)
         else:
-            if rank is not None:
-                raise ValueError(
-                    "The graph of a TF Hub module cannot be taken apart for low-rank training. "
-                    "Take the same encoder as a KerasHub preset or in transformers' layout, or "
-                    f"trainable='last:2'. Received: lora_rank={rank!r}, {source}"
-                )
             folder = module_folder(source)
             layer = hub_encoder(
-                folder, tune, dropout=self.dropout > 0, dtype=self.dtype, name="hub_encoder"
+                folder,
+                tune,
+                native=self.native,
+                dropout=self.dropout > 0,
+                lora_rank=rank,
+                dtype=check_dtype(self.dtype),
+                name="hub_encoder",
             )
             length = _check_positions(self.sequence_length, layer.sequence_length)
             own = preprocessor_of_encoder(folder, length)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ import tensorflow as tf
 
 from keras_seqzoo.hub.archive import Graph, pack_module, trusted, unpack_module
 from keras_seqzoo.hub.freezing import freeze
+from keras_seqzoo.hub.native import UnlikeError, dropout_rates, is_like, rebuild
 from keras_seqzoo.hub.resolve import module_folder
+from keras_seqzoo.hub.transformer import TransformerEncoder
 
 INPUTS = {
     "input_word_ids": "token_ids",
@@ -124,23 +127,68 @@ class HubEncoder(keras.layers.Layer):
         return next((int(w.shape[0]) for w in self.weights if name in w.name), None)
 
 
-def hub_encoder(folder: str | Path, tune: bool | str = True, **kwargs: Any) -> HubEncoder:
+def hub_encoder(
+    folder: str | Path,
+    tune: bool | str = True,
+    *,
+    native: bool = True,
+    dropout: bool = True,
+    lora_rank: int | None = None,
+    **kwargs: Any,
+) -> HubEncoder | TransformerEncoder:
     """Makes the layer of a SavedModel, with its weights.
 
     Args:
         folder: the SavedModel, or a handle of TF Hub or Kaggle.
         tune: which weights are trainable, as `HubEncoder` takes it.
-        **kwargs: further arguments of `HubEncoder`.
+        native: whether a module that TF Hub's own exporter wrote is rebuilt as a
+            `TransformerEncoder`, which is faster and a file of which holds no program. It is
+            compared with the module, and one that answers differently keeps its own graph.
+        dropout: whether the module's dropout is at work in training.
+        lora_rank: as `TransformerEncoder` takes it.
+        **kwargs: further arguments of the layer.
 
     Raises:
         ConnectionError: the handle cannot be reached.
         FileNotFoundError: no such folder.
         ValueError: not a SavedModel, a damaged one, or one of another kind than a text encoder;
-            the message lists what was found.
+            the message lists what was found. `lora_rank` for a module that keeps its own graph.
     """
     path = module_folder(folder)
     module = _load_encoder(path, folder)
-    return HubEncoder(pack_module(path), module, tune, **kwargs)
+    why = "native=False"
+    if native:
+        further = {} if dropout else {"dropout": 0.0}
+        try:
+            return _rebuilt(module, tune=tune, lora_rank=lora_rank, **further, **kwargs)
+        except UnlikeError as reason:
+            why = str(reason)
+    if lora_rank is not None:
+        raise ValueError(
+            "The graph of this TF Hub module cannot be taken apart for low-rank training. Take the "
+            "same encoder as a KerasHub preset or in transformers' layout, or trainable='last:2'. "
+            f"Received: lora_rank={lora_rank!r}, {folder}: {why}"
+        )
+    if native and is_like([variable.name for variable in _variables_of(module.__call__)]):
+        warnings.warn(
+            f"This TF Hub module keeps its own graph, which is slower, as {why}. native=False says "
+            f"that outright. Received: {folder}",
+            stacklevel=2,
+        )
+    return HubEncoder(pack_module(path), module, tune, dropout, **kwargs)
+
+
+def _rebuilt(module: Any, **kwargs: Any) -> TransformerEncoder:
+    """The module on our own graph; raises `UnlikeError` where it is no such encoder."""
+    takes_training = _takes_training(module.__call__)
+
+    def answer(features: Mapping[str, tf.Tensor]) -> Any:
+        inputs = {theirs: features[ours] for theirs, ours in INPUTS.items()}
+        return module(inputs, training=False) if takes_training else module(inputs)
+
+    graphs = [concrete.graph for concrete in module.__call__.concrete_functions]
+    rates = [rate for graph in graphs for rate in dropout_rates(graph)]
+    return rebuild(_variables_of(module.__call__), answer, rates, **kwargs)
 
 
 def _tell_precision(dtype: Any) -> None:

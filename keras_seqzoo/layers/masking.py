@@ -34,8 +34,9 @@ def embedding_of(encoder: keras.Model) -> Any:
     for layer in encoder.layers:
         if hasattr(layer, "backbone"):
             return layer.backbone.token_embedding
+    names = ("word_embedding", "token_embedding")  # of TF Hub's graphs, and of ours
     for weight in encoder.weights:
-        if "word_embedding" in weight.path and len(weight.shape) == 2:
+        if any(name in weight.path for name in names) and len(weight.shape) == 2:
             return EmbeddingRows(weight)
     raise ValueError(
         "The scores of tokens come from the encoder's word embedding, and this graph has no weight "

@@ -147,14 +147,15 @@ def _inner_loop(steps: Any, layer: Any, x: Any, states: Any, mask: Any, training
 
 
 def set_xla(encoder: keras.Model, xla: bool) -> None:
-    """Tells an encoder's recurrent layers whether XLA will compile them, which Keras's own need.
+    """Tells an encoder's layers that compute otherwise under XLA whether it will compile them.
 
     Args:
         encoder: a functional model.
         xla: whether its model is compiled with `jit_compile=True`.
     """
-    for layer in _recurrent_layers(encoder):
-        layer.xla = xla
+    for layer in [*encoder.layers, *_recurrent_layers(encoder)]:
+        if hasattr(layer, "xla"):
+            layer.xla = xla
 
 
 @contextmanager

@@ -322,7 +322,7 @@ class TextModel(DistributedModel):
             ValueError: `calibrate` without validation rows, or what Keras says.
         """
         for layer in self.encoder.layers:
-            if getattr(layer, "lora_rank", None):
+            if hasattr(layer, "wake_lora"):
                 layer.wake_lora()
         once = isinstance(x, GeneratorType)
         x, y, sample_weight = self._read(x, y, sample_weight, batch_size, shuffle)

@@ -12,61 +12,14 @@ NO_DECAY = ("bias", "norm", "beta", "gamma")
 
 
 @keras.saving.register_keras_serializable("keras_seqzoo")
-class TransformerAdamW(keras.optimizers.AdamW):
-    """AdamW that spares biases and layer norms its weight decay, as BERT's own optimizer does.
-
-    Source: Devlin et al. (2019), BERT, appendix A.2 (decay 0.01, beta_2 0.999, epsilon 1e-6,
-    gradients clipped to a global norm of 1 in the released code). `keras.optimizers.AdamW` can
-    exclude variables too, but forgets which when a model is saved; this one keeps them in its
-    config.
-
-    Args:
-        learning_rate: peak rate.
-        weight_decay: share of a weight that is taken off, times the learning rate, in a step.
-        epsilon: added to the root of the second moment.
-        global_clipnorm: largest norm of all gradients together.
-        no_decay: variables with one of these in their name are not decayed.
-        **kwargs: further arguments of `keras.optimizers.AdamW`.
-    """
-
-    def __init__(
-        self,
-        learning_rate: Any = 5e-5,
-        weight_decay: float = 0.01,
-        epsilon: float = 1e-6,
-        global_clipnorm: float | None = 1.0,
-        no_decay: Sequence[str] = NO_DECAY,
-        **kwargs: Any,
-    ):
-        super().__init__(
-            learning_rate,
-            weight_decay=weight_decay,
-            epsilon=epsilon,
-            global_clipnorm=global_clipnorm,
-            **kwargs,
-        )
-        self.no_decay = tuple(no_decay)
-
-    def build(self, variables: Sequence[Any]) -> None:
-        """Creates the moments, and notes which variables are not decayed."""
-        if not self.built:
-            spared = [v for v in variables if any(part in v.path.lower() for part in self.no_decay)]
-            self.exclude_from_weight_decay(var_list=spared)
-        super().build(variables)
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the arguments of the constructor."""
-        return {**super().get_config(), "no_decay": list(self.no_decay)}
-
-
-@keras.saving.register_keras_serializable("keras_seqzoo")
 class RowAdam(keras.optimizers.Adam):
     """Adam that changes only those rows of a table of vectors that a batch has.
 
     So a step costs what a batch has of words, not what the vocabulary has. The moments of the other
     rows stay as they are until a batch has the row again, where Adam would let them fade, and move
     the row meanwhile ("lazy" Adam). Where gradients are accumulated, or replicas sum whole tables,
-    it is Adam.
+    it is Adam. Other variables are changed by TensorFlow's one operation for Adam, where Keras has
+    a dozen.
 
     Args:
         learning_rate: of every step.
@@ -87,25 +40,120 @@ class RowAdam(keras.optimizers.Adam):
         gradient = tf.cast(tf.convert_to_tensor(gradient), variable.dtype)
         if self.row_clipnorm is not None:
             gradient = tf.clip_by_norm(gradient, self.row_clipnorm)
-        if not is_rows:
+        if self.amsgrad:
             super().update_step(gradient, variable, learning_rate)
             return
+        rate = tf.cast(learning_rate, variable.dtype)
+        step = tf.cast(self.iterations + 1, variable.dtype)
+        powers = {"beta1_power": self.beta_1**step, "beta2_power": self.beta_2**step}
         at = self._get_variable_index(variable)
         m, v = (moments[at].value for moments in (self._momentums, self._velocities))
+        decay = self.decay_of(at) * rate
+        if not is_rows:
+            if self.decay_of(at):
+                variable.assign_sub(variable * decay)
+            tf.raw_ops.ResourceApplyAdam(
+                var=variable.handle,
+                m=m.handle,
+                v=v.handle,
+                **powers,
+                lr=rate,
+                beta1=tf.cast(self.beta_1, variable.dtype),
+                beta2=tf.cast(self.beta_2, variable.dtype),
+                epsilon=tf.cast(self.epsilon, variable.dtype),
+                grad=gradient,
+            )
+            return
         old_m, old_v = tf.gather(m, rows), tf.gather(v, rows)
         more_m = is_used * (gradient - old_m) * (1 - self.beta_1)
         more_v = is_used * (tf.square(gradient) - old_v) * (1 - self.beta_2)
-        step = tf.cast(self.iterations + 1, variable.dtype)
-        rate = tf.cast(learning_rate, variable.dtype)
-        rate *= tf.sqrt(1 - self.beta_2**step) / (1 - self.beta_1**step)
-        change = is_used * rate * (old_m + more_m) / (tf.sqrt(old_v + more_v) + self.epsilon)
+        rate *= tf.sqrt(1 - powers["beta2_power"]) / (1 - powers["beta1_power"])
+        change = rate * (old_m + more_m) / (tf.sqrt(old_v + more_v) + self.epsilon)
+        if self.decay_of(at):
+            change += decay * tf.gather(variable, rows)
         self.assign_add(m, tf.IndexedSlices(more_m, rows))
         self.assign_add(v, tf.IndexedSlices(more_v, rows))
-        self.assign_sub(variable, tf.IndexedSlices(change, rows))
+        self.assign_sub(variable, tf.IndexedSlices(is_used * change, rows))
+
+    def decay_of(self, at: int) -> float:
+        """The share of a variable, by its number, that a step takes off, times the rate."""
+        return 0.0
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments of the constructor."""
         return {**super().get_config(), "row_clipnorm": self.row_clipnorm}
+
+
+@keras.saving.register_keras_serializable("keras_seqzoo")
+class TransformerAdamW(RowAdam):
+    """AdamW that spares biases and layer norms its weight decay, as BERT's own optimizer does.
+
+    Source: Devlin et al. (2019), BERT, appendix A.2 (decay 0.01, beta_2 0.999, epsilon 1e-6,
+    gradients clipped to a global norm of 1 in the released code). `keras.optimizers.AdamW` can
+    exclude variables too, but forgets which when a model is saved; this one keeps them in its
+    config. Of a table of vectors it changes, and lets decay, the rows that a batch has: see
+    `RowAdam`.
+
+    Args:
+        learning_rate: peak rate.
+        weight_decay: share of a weight that is taken off, times the learning rate, in a step.
+        epsilon: added to the root of the second moment.
+        global_clipnorm: largest norm of all gradients together.
+        no_decay: variables with one of these in their name are not decayed.
+        row_clipnorm: largest norm of the gradient of a variable; none by default.
+        **kwargs: further arguments of `keras.optimizers.Adam`.
+    """
+
+    def __init__(
+        self,
+        learning_rate: Any = 5e-5,
+        weight_decay: float = 0.01,
+        epsilon: float = 1e-6,
+        global_clipnorm: float | None = 1.0,
+        no_decay: Sequence[str] = NO_DECAY,
+        row_clipnorm: float | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(
+            learning_rate,
+            row_clipnorm,
+            weight_decay=weight_decay,
+            epsilon=epsilon,
+            global_clipnorm=global_clipnorm,
+            **kwargs,
+        )
+        self.no_decay = tuple(no_decay)
+        self._decays: tuple[bool, ...] = ()
+
+    def build(self, variables: Sequence[Any]) -> None:
+        """Creates the moments, and notes which variables are not decayed."""
+        if not self.built:
+            self._decays = tuple(
+                not any(part in v.path.lower() for part in self.no_decay) for v in variables
+            )
+            self.exclude_from_weight_decay(var_list=variables)  # Keras's, of whole tables
+        super().build(variables)
+
+    def decay_of(self, at: int) -> float:
+        """That of a variable that is not spared."""
+        return float(self.weight_decay or 0.0) * self._decays[at]
+
+    def _clip_gradients(self, grads: Sequence[Any]) -> Sequence[Any]:
+        """Clips as Keras does, but a word that is there twice counts with its sum."""
+        if not self.global_clipnorm or self.clipnorm:
+            return super()._clip_gradients(grads)
+        summed = [_once(g) if isinstance(g, tf.IndexedSlices) else g for g in grads]
+        return tf.clip_by_global_norm(summed, self.global_clipnorm)[0]
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor."""
+        return {**super().get_config(), "no_decay": list(self.no_decay)}
+
+
+def _once(gradient: tf.IndexedSlices) -> tf.IndexedSlices:
+    """The same with each row once; those left over add zeros to the first."""
+    rows, _, sums = _summed_rows(gradient)
+    return tf.IndexedSlices(sums, rows, gradient.dense_shape)
 
 
 def _summed_rows(gradient: tf.IndexedSlices) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -116,6 +164,7 @@ def _summed_rows(gradient: tf.IndexedSlices) -> tuple[tf.Tensor, tf.Tensor, tf.T
     place, count = tf.cumsum(tf.cast(is_first, tf.int32)), tf.size(indices)
     values = tf.gather(gradient.values, order)
     sums = tf.math.unsorted_segment_sum(values, place, count)
-    rows = tf.maximum(tf.math.unsorted_segment_max(indices, place, count), 0)
+    last = tf.math.unsorted_segment_max(indices, place, count)
+    rows = tf.maximum(last, tf.reduce_min(indices))  # what is left over is the first
     is_used = tf.cast(tf.range(count) <= place[-1], values.dtype)
     return rows, is_used[:, tf.newaxis], sums

@@ -7,7 +7,6 @@ import io
 import json
 import shutil
 import urllib.error
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -504,12 +503,6 @@ def test_wrong_sizes_of_gpt2_are_explained(tiny_table: Any) -> None:
             scratch("gpt2", tiny_table, **options)
     with pytest.raises(ValueError, match=r"Pretrained weights have their sizes.*'num_layers': 2"):
         sz.build_model("gpt2", tiny_table, num_layers=2)
-
-
-def test_lora_of_a_hub_graph_is_refused(shared: Callable[..., Path], tiny_table: Any) -> None:
-    folder = str(shared("hub", "small_bert_L-2_H-128_A-2_random"))
-    with pytest.raises(ValueError, match="cannot be taken apart for low-rank"):
-        sz.build_model(folder, tiny_table, lora_rank=8)
 
 
 @pytest.mark.parametrize("name", ["resnet_50_imagenet", "vit_base_patch16_224_imagenet"])

@@ -28,7 +28,8 @@ def test_words_cover_what_is_no_space_and_cut_no_character(texts: list[str]) -> 
     columns = (c.numpy().tolist() for c in (words.rows, words.starts, words.ends))
     for row, start, end in zip(*columns, strict=True):
         text = texts[row]
-        between = text[at[row] : start]
+        # A vowel that readers see as part of the letter before it is of no word without one.
+        between = regex.sub(r"\p{GCB=SpacingMark}", "", text[at[row] : start])
         assert not regex.search(r"[\p{L}\p{N}\p{P}\p{S}]", between)
         assert at[row] <= start < end <= len(text)
         assert text[start:end].strip()

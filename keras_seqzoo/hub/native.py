@@ -1,0 +1,164 @@
+"""Rebuilds encoders of TF Hub on a graph of our own, and makes sure that it answers as they do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from keras_seqzoo.hub.transformer import ACTIVATIONS, TransformerEncoder
+
+Features = Mapping[str, tf.Tensor]
+
+# What TensorFlow's Model Garden, which wrote TF Hub's encoders, calls their weights.
+_NAMES = {
+    "word_embeddings/embeddings": "token_embedding",
+    "position_embedding/embeddings": "position_embedding",
+    "type_embeddings/embeddings": "segment_embedding",
+    "embeddings/layer_norm/": "embedding_norm_",
+    "embedding_projection/": "projection_",
+    "pooler_transform/": "pooler_",
+    "self_attention/attention_output/": "attention_",
+    "self_attention_layer_norm/": "attention_norm_",
+    "intermediate/": "intermediate_",
+    "output/": "output_",
+    "output_layer_norm/": "output_norm_",
+}
+_LAYER = re.compile(r"transformer/(layer_\d+)/(.+)")
+_JOINT = re.compile(r"self_attention/(query|key|value)/(kernel|bias)")
+_DROPOUT = re.compile(r"dropout(_\d+)?/Const$")  # by what it multiplies what it keeps
+_CLOSE = 1e-4
+
+
+class UnlikeError(Exception):
+    """Why a module is not rebuilt."""
+
+
+def is_like(names: Sequence[str]) -> bool:
+    """Whether weights of these names may be those of an encoder that can be rebuilt."""
+    return any("self_attention/query/kernel" in name for name in names)
+
+
+def rebuild(
+    variables: Sequence[tf.Variable],
+    answer: Callable[[Features], Mapping[str, tf.Tensor]],
+    rates: Sequence[float],
+    **kwargs: Any,
+) -> TransformerEncoder:
+    """Makes the encoder that a module of TF Hub is.
+
+    Args:
+        variables: the module's.
+        answer: what it says of features, without dropout.
+        rates: of its dropout.
+        **kwargs: further arguments of `TransformerEncoder`; `dropout` is the module's by default.
+
+    Raises:
+        UnlikeError: its weights, or its answers, are not those of such an encoder.
+    """
+    found = _arranged({v.name.split(":")[0]: v.numpy() for v in variables})
+    if len({*rates}) > 1:
+        raise UnlikeError(f"its dropout has the rates {sorted({*rates})}, not one")
+    sizes = _sizes(found)
+    features = _probe(sizes)
+    wanted = answer(features)
+    off = np.inf
+    for activation in ACTIVATIONS:
+        arguments = {"dropout": rates[0] if rates else 0.0, **kwargs}
+        encoder = TransformerEncoder(**sizes, activation=activation, **arguments)
+        encoder.fill(found)
+        off = min(off, _distance(encoder(features), wanted, features["padding_mask"]))
+        if off <= _close(encoder):
+            return encoder
+    raise UnlikeError(f"its answers are not those of BERT, but off by {off:.1e} of the largest")
+
+
+def dropout_rates(graph: tf.Graph) -> list[float]:
+    """The rates of the dropout in a graph and in the functions that it calls."""
+    definition = graph.as_graph_def()
+    nodes = [*definition.node, *(n for f in definition.library.function for n in f.node_def)]
+    scales = [
+        float(tf.make_ndarray(node.attr["value"].tensor))
+        for node in nodes
+        if node.op == "Const" and _DROPOUT.search(node.name)
+    ]
+    return sorted({round(1 - 1 / scale, 6) for scale in scales if scale > 1})
+
+
+def _arranged(theirs: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+    """Weights by our names, in our shapes; those of queries keep their heads apart."""
+    ours: dict[str, npt.NDArray[Any]] = {}
+    joint: dict[str, dict[str, npt.NDArray[Any]]] = {}
+    for name, value in theirs.items():
+        in_layer = _LAYER.fullmatch(name)
+        prefix, rest = (f"{in_layer[1]}_", in_layer[2]) if in_layer else ("", name)
+        if part := _JOINT.fullmatch(rest):
+            joint.setdefault(f"{prefix}query_key_value_{part[2]}", {})[part[1]] = value
+            continue
+        known = next((key for key in _NAMES if rest.startswith(key)), None)
+        if known is None:
+            raise UnlikeError(f"it has a weight that BERT has not, {name}")
+        ours[prefix + _NAMES[known] + rest.removeprefix(known)] = value
+    for name, parts in joint.items():
+        if len(parts) < 3:
+            raise UnlikeError(f"it lacks one of the weights of {name}")
+        ours[name] = np.stack([parts[key] for key in ("query", "key", "value")], axis=-3)
+    return ours
+
+
+def _sizes(found: Mapping[str, npt.NDArray[Any]]) -> dict[str, Any]:
+    try:
+        words, positions = (found[f"{kind}_embedding"] for kind in ("token", "position"))
+        hidden, _, heads, _ = found["layer_0_query_key_value_kernel"].shape
+        inner = found["layer_0_intermediate_bias"].shape[0]
+    except (KeyError, ValueError) as error:
+        raise UnlikeError(f"it lacks weights that BERT has ({error})") from error
+    segments = found.get("segment_embedding")
+    return {
+        "vocabulary_size": words.shape[0],
+        "sequence_length": positions.shape[0],
+        "num_segments": 0 if segments is None else segments.shape[0],
+        "num_layers": len({name.split("_")[1] for name in found if name.startswith("layer_")}),
+        "num_heads": heads,
+        "hidden_dim": hidden,
+        "intermediate_dim": inner,
+        "embedding_dim": words.shape[1],
+        "pooler": "pooler_kernel" in found,
+    }
+
+
+def _probe(sizes: Mapping[str, Any]) -> Features:
+    """Features of three texts, shorter than one another."""
+    rng = np.random.default_rng(0)
+    length = min(16, sizes["sequence_length"])
+    ids = rng.integers(0, sizes["vocabulary_size"], (3, length))
+    mask = np.arange(length) < np.array([[length], [length // 2 + 1], [1]])
+    segments = rng.integers(0, max(1, min(2, sizes["num_segments"])), (3, length))
+    parts = {"token_ids": ids * mask, "padding_mask": mask, "segment_ids": segments * mask}
+    return {name: tf.constant(part, tf.int32) for name, part in parts.items()}
+
+
+def _distance(
+    ours: Mapping[str, tf.Tensor], theirs: Mapping[str, tf.Tensor], mask: tf.Tensor
+) -> float:
+    """By how much two answers differ, as a share of the largest number in them."""
+    return max(_differences(ours, theirs, mask))
+
+
+def _differences(
+    ours: Mapping[str, tf.Tensor], theirs: Mapping[str, tf.Tensor], mask: tf.Tensor
+) -> Iterator[float]:
+    for name, rows in (("sequence_output", mask.numpy() > 0), ("pooled_output", ...)):
+        wanted = theirs[name].numpy()[rows]
+        found = tf.cast(ours[name], tf.float32).numpy()[rows]
+        difference = float(np.abs(found - wanted).max() / np.abs(wanted).max())
+        yield difference if np.isfinite(difference) else np.inf
+
+
+def _close(encoder: TransformerEncoder) -> float:
+    """How far off may be, which is more where it computes in half precision."""
+    return _CLOSE if encoder.compute_dtype == "float32" else 0.1

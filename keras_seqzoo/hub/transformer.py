@@ -1,0 +1,421 @@
+"""A transformer of BERT's kind that computes for the tokens there are, not for padding.
+
+The tokens of a batch stand below one another, `(tokens, width)`, for all but the attention, which
+is among the tokens of a text: there they are laid out by text, and collected again. In training,
+norms and activations have their gradients written out: TensorFlow's own keep and read several times
+as many arrays. What serves is made of operations that TensorFlow joins to their products.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from keras_seqzoo.checks import check_rate, check_whole
+from keras_seqzoo.hub.freezing import freeze
+
+ACTIVATIONS = ("gelu_tanh", "gelu", "relu")
+_LEAST = -1e4  # is added to scores of padding: its exponential is 0 in every precision
+_CUBE = 0.044715  # of GELU by tanh: Hendrycks and Gimpel (2016), Gaussian Error Linear Units
+_SLOPE = math.sqrt(2 / math.pi)
+
+
+@keras.saving.register_keras_serializable("keras_seqzoo")
+class TransformerEncoder(keras.layers.Layer):
+    """Encodes features as BERT does (Devlin et al. 2019), whose norms stand after the sums.
+
+    Takes `token_ids`, `padding_mask` and `segment_ids`, int32 `(batch, length)`, and returns a
+    dict of `sequence_output` `(batch, length, hidden)`, zeros at padding, and `pooled_output`
+    `(batch, hidden)`: tanh of a dense layer over the first token's vector, or that vector where
+    there is no `pooler`.
+
+    Args:
+        vocabulary_size: rows of the token embedding.
+        sequence_length: rows of the position embedding, which is the most tokens of a text.
+        num_segments: rows of the segment embedding; 0 for none.
+        num_layers: of the transformer.
+        num_heads: of attention in each.
+        hidden_dim: width of a token's vector.
+        intermediate_dim: width inside the feed-forward layers.
+        embedding_dim: width of the embeddings, which a dense layer brings to `hidden_dim` where
+            it is another; the same by default.
+        activation: `"gelu_tanh"` (GELU approximated by tanh, as BERT's code has it), `"gelu"` or
+            `"relu"`.
+        epsilon: is added to the variance in norms.
+        pooler: whether a dense layer stands over the first token.
+        dropout: rate after the embeddings, in attention and after each part of a layer.
+        seed: of dropout; None draws it from `keras.utils.set_random_seed`'s.
+        tune: which weights are trainable: True, False, or `"last:N"` for the last N layers and the
+            pooler. A frozen encoder also runs without its dropout.
+        lora_rank: rank of matrices that are trained beside the weights of queries and values, in
+            place of all others (Hu et al. 2021, LoRA); None trains the weights.
+        **kwargs: arguments of `keras.layers.Layer`.
+
+    Attributes:
+        xla: whether XLA compiles the step. It wants shapes that do not depend on the texts, so
+            padding is then computed like tokens.
+
+    Raises:
+        ValueError: a value out of its range.
+    """
+
+    xla = False
+
+    def __init__(
+        self,
+        vocabulary_size: int,
+        sequence_length: int,
+        num_segments: int,
+        num_layers: int,
+        num_heads: int,
+        hidden_dim: int,
+        intermediate_dim: int,
+        embedding_dim: int | None = None,
+        activation: str = "gelu_tanh",
+        epsilon: float = 1e-12,
+        pooler: bool = True,
+        dropout: float = 0.1,
+        seed: int | None = None,
+        tune: bool | str = True,
+        lora_rank: int | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.vocabulary_size = vocabulary_size
+        self.sequence_length = sequence_length
+        self.num_segments = num_segments
+        self.num_layers = num_layers
+        self.num_heads = num_heads
+        self.hidden_dim = hidden_dim
+        self.intermediate_dim = intermediate_dim
+        self.embedding_dim = embedding_dim or hidden_dim
+        self.activation = activation
+        self.epsilon = epsilon
+        self.pooler = pooler
+        self.dropout = dropout
+        self.seed = seed
+        self.tune = tune
+        self.lora_rank = lora_rank
+        check_rate(dropout=dropout)
+        if activation not in ACTIVATIONS:
+            raise ValueError(
+                f"`activation` must be one of {ACTIVATIONS}. Received: activation={activation!r}"
+            )
+        if hidden_dim % num_heads:
+            raise ValueError(
+                "`hidden_dim` is shared out among the heads: make it a multiple of `num_heads`. "
+                f"Received: hidden_dim={hidden_dim}, num_heads={num_heads}"
+            )
+        self._draws = keras.random.SeedGenerator(seed)
+        self._weights: dict[str, Any] = {}
+        self._make_weights()
+        self.built = True
+        freeze(self, tune)
+        if lora_rank is not None:
+            self._add_lora(lora_rank)
+
+    def call(self, features: Mapping[str, Any], training: bool | None = None) -> dict[str, Any]:
+        """Encodes features; see the class."""
+        step = _Step(self, features, bool(training) and self.trainable)
+        tokens = step.embedded()
+        for number in range(self.num_layers):
+            tokens = step.layer(tokens, f"layer_{number}_")
+        sequence = step.laid_out(tokens)
+        first = sequence[:, 0]
+        if self.pooler:
+            first = tf.tanh(step.dense(first, "pooler_"))
+        return {"sequence_output": sequence, "pooled_output": first}
+
+    @property
+    def token_embedding(self) -> Any:
+        """The weight `(vocabulary, embedding width)`."""
+        return self._weights["token_embedding"]
+
+    def compute_output_spec(self, features: Mapping[str, Any], **_: Any) -> dict[str, Any]:
+        """Shapes of what `call` returns."""
+        batch, length = features["token_ids"].shape
+        return {
+            "sequence_output": keras.KerasTensor(
+                (batch, length, self.hidden_dim), self.compute_dtype
+            ),
+            "pooled_output": keras.KerasTensor((batch, self.hidden_dim), self.compute_dtype),
+        }
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor."""
+        names = (
+            "vocabulary_size", "sequence_length", "num_segments", "num_layers", "num_heads",
+            "hidden_dim", "intermediate_dim", "embedding_dim", "activation", "epsilon", "pooler",
+            "dropout", "seed", "tune", "lora_rank",
+        )  # fmt: skip
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The names and shapes of its weights, those of low rank left out."""
+        hidden, inner, width = self.hidden_dim, self.intermediate_dim, self.embedding_dim
+        shapes: dict[str, tuple[int, ...]] = {
+            "token_embedding": (self.vocabulary_size, width),
+            "position_embedding": (self.sequence_length, width),
+        }
+        if self.num_segments:
+            shapes["segment_embedding"] = (self.num_segments, width)
+        shapes |= _norm_shapes("embedding_norm_", width)
+        if width != hidden:
+            shapes |= _dense_shapes("projection_", width, hidden)
+        for number in range(self.num_layers):
+            name = f"layer_{number}_"
+            shapes |= {
+                **_dense_shapes(f"{name}query_key_value_", hidden, 3 * hidden),
+                **_dense_shapes(f"{name}attention_", hidden, hidden),
+                **_norm_shapes(f"{name}attention_norm_", hidden),
+                **_dense_shapes(f"{name}intermediate_", hidden, inner),
+                **_dense_shapes(f"{name}output_", inner, hidden),
+                **_norm_shapes(f"{name}output_norm_", hidden),
+            }
+        if self.pooler:
+            shapes |= _dense_shapes("pooler_", hidden, hidden)
+        return shapes
+
+    def fill(self, values: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Sets the weights, by name, from arrays of as many numbers.
+
+        Raises:
+            ValueError: a weight that is missing, too many or of another size.
+        """
+        shapes = self.shapes()
+        wrong = {*shapes} ^ {*values} or {
+            name for name, shape in shapes.items() if math.prod(shape) != values[name].size
+        }
+        if wrong:
+            raise ValueError(
+                f"The weights must be those of the encoder. Received: {sorted(wrong)}, missing, "
+                "too many or of another size"
+            )
+        for name, shape in shapes.items():
+            self._weights[name].assign(np.reshape(values[name], shape))
+
+    def _make_weights(self) -> None:
+        """Makes the weights as BERT's code does: normal of 0.02, cut at twice that."""
+        drawn = keras.initializers.TruncatedNormal(stddev=0.02, seed=self.seed)
+        for name, shape in self.shapes().items():
+            begun = "ones" if name.endswith("gamma") else "zeros" if len(shape) == 1 else drawn
+            # Tables are looked up before a cast, and norms compute in float32.
+            casts = "_norm_" not in name and "embedding" not in name
+            self._weights[name] = self.add_weight(
+                shape=shape, initializer=begun, name=name, autocast=casts
+            )
+
+    def _add_lora(self, rank: int) -> None:
+        check_whole(lora_rank=rank)
+        if self.tune is not True:
+            raise ValueError(
+                "With `lora_rank` the encoder's own weights are frozen. Leave `trainable` "
+                f"out, or `lora_rank`. Received: trainable={self.tune!r}, lora_rank={rank!r}"
+            )
+        for weight in self._weights.values():
+            weight.trainable = False
+        for number in range(self.num_layers):
+            for part in ("query", "value"):
+                name = f"layer_{number}_{part}_lora_"
+                shape = (self.hidden_dim, rank)
+                self._weights[f"{name}a"] = self.add_weight(
+                    shape=shape, initializer="he_uniform", name=f"{name}a"
+                )
+                self._weights[f"{name}b"] = self.add_weight(
+                    shape=shape[::-1], initializer="zeros", name=f"{name}b"
+                )
+
+
+class _Step:
+    """One pass of a batch through the encoder."""
+
+    def __init__(self, encoder: TransformerEncoder, features: Mapping[str, Any], training: bool):
+        self._encoder = encoder
+        self._weights = encoder._weights
+        self._features = features
+        self._training = training
+        self._dtype = tf.as_dtype(encoder.compute_dtype)
+        self._seed = encoder._draws.next() if training and encoder.dropout else None
+        self._drawn = 0
+        mask = features["padding_mask"]
+        self._shape = tf.shape(mask)
+        # Where the tokens stand in the batch, read row by row.
+        self._places = None if encoder.xla else tf.where(tf.reshape(mask, [-1]) > 0)
+        padding = 1 - tf.cast(mask, tf.float32)
+        self._masked = (padding * _LEAST)[:, tf.newaxis, tf.newaxis]
+
+    def embedded(self) -> Any:
+        """Vectors of the tokens, `(tokens, hidden)`."""
+        weights = self._weights
+        found = tf.gather(weights["token_embedding"].value, self._features["token_ids"])
+        found += weights["position_embedding"].value[: self._shape[1]]
+        if "segment_embedding" in weights:
+            found += tf.gather(weights["segment_embedding"].value, self._features["segment_ids"])
+        found = self._collected(tf.reshape(found, [-1, found.shape[-1]]))
+        found = self._dropped(self._norm(tf.cast(found, self._dtype), "embedding_norm_"))
+        return self.dense(found, "projection_") if "projection_kernel" in weights else found
+
+    def layer(self, tokens: Any, name: str) -> Any:
+        """Passes the tokens through a layer."""
+        attended = self.dense(self._attended(tokens, name), f"{name}attention_")
+        tokens = self._norm(tokens + self._dropped(attended), f"{name}attention_norm_")
+        inner = self._activated(self.dense(tokens, f"{name}intermediate_"))
+        changed = self.dense(inner, f"{name}output_")
+        return self._norm(tokens + self._dropped(changed), f"{name}output_norm_")
+
+    def laid_out(self, tokens: Any) -> Any:
+        """Lays tokens out by text, `(batch, length, width)`, zeros at padding."""
+        batch, length = tf.unstack(self._shape)
+        if self._places is not None:
+            shape = tf.stack([tf.cast(batch * length, tf.int64), tokens.shape[-1]])
+            tokens = tf.scatter_nd(self._places, tokens, shape)
+        else:
+            mask = tf.reshape(self._features["padding_mask"], [-1, 1])
+            tokens *= tf.cast(mask, tokens.dtype)
+        return tf.reshape(tokens, [batch, length, tokens.shape[-1]])
+
+    def dense(self, values: Any, name: str) -> Any:
+        """`values · kernel + bias`."""
+        kernel, bias = (self._weights[f"{name}{part}"] for part in ("kernel", "bias"))
+        return tf.nn.bias_add(tf.matmul(values, kernel), tf.convert_to_tensor(bias))
+
+    def _collected(self, rows: Any) -> Any:
+        """Of rows of all places, `(batch · length, width)`, those of tokens."""
+        return rows if self._places is None else _collect(rows, self._places)
+
+    def _attended(self, tokens: Any, name: str) -> Any:
+        """Means of the tokens' values, by head, `(tokens, hidden)`."""
+        heads, hidden = self._encoder.num_heads, self._encoder.hidden_dim
+        joint = self.dense(tokens, f"{name}query_key_value_")
+        if f"{name}query_lora_a" in self._weights:
+            joint += tf.concat(
+                [
+                    self._lora(tokens, f"{name}query_lora_"),
+                    tf.zeros_like(tokens),
+                    self._lora(tokens, f"{name}value_lora_"),
+                ],
+                axis=1,
+            )
+        batch, length = tf.unstack(self._shape)
+        parts = tf.reshape(self.laid_out(joint), [batch, length, 3, heads, hidden // heads])
+        queries, keys, values = tf.unstack(tf.transpose(parts, [2, 0, 3, 1, 4]))
+        queries *= tf.cast((hidden // heads) ** -0.5, queries.dtype)
+        scores = tf.cast(tf.matmul(queries, keys, transpose_b=True), tf.float32)
+        shares = tf.cast(tf.nn.softmax(scores + self._masked), self._dtype)
+        means = tf.matmul(self._dropped(shares), values)
+        means = tf.reshape(tf.transpose(means, [0, 2, 1, 3]), [batch * length, hidden])
+        return self._collected(means)
+
+    def _lora(self, tokens: Any, name: str) -> Any:
+        return tf.matmul(tf.matmul(tokens, self._weights[f"{name}a"]), self._weights[f"{name}b"])
+
+    def _norm(self, values: Any, name: str) -> Any:
+        gamma, beta = (self._weights[f"{name}{part}"].value for part in ("gamma", "beta"))
+        norm = _norm if self._training else _plain_norm
+        epsilon = tf.constant(self._encoder.epsilon)
+        values, gamma, beta = (tf.cast(part, tf.float32) for part in (values, gamma, beta))
+        return tf.cast(norm(values, gamma, beta, epsilon), self._dtype)
+
+    def _activated(self, values: Any) -> Any:
+        kind = self._encoder.activation
+        if kind == "relu":
+            return tf.nn.relu(values)
+        if not self._training:
+            return tf.nn.gelu(values, approximate=kind == "gelu_tanh")
+        return _gelu_tanh(values) if kind == "gelu_tanh" else _gelu(values)
+
+    def _dropped(self, values: Any) -> Any:
+        if self._seed is None:
+            return values
+        self._drawn += 1
+        seed = self._seed + tf.constant([0, self._drawn], self._seed.dtype)
+        return drop(values, self._encoder.dropout, seed)
+
+
+def drop(values: Any, rate: float, seed: Any) -> Any:
+    """Sets a share of the values to zero, and lets the others grow by as much.
+
+    Args:
+        values: of any shape.
+        rate: the share, to 1/65,536: two numbers of 16 bits are made of each that is drawn.
+        seed: two numbers, as `tf.random.stateless_uniform` takes them.
+    """
+    size, keep = tf.size(values), round((1 - rate) * 65_536)
+    drawn = tf.random.stateless_uniform([(size + 1) // 2], seed, None, None, tf.uint32)
+    kept = tf.reshape(tf.bitcast(drawn, tf.uint16), [-1])[:size] < keep
+    scaled = tf.cast(kept, values.dtype) * tf.cast(65_536 / keep, values.dtype)
+    return values * tf.reshape(scaled, tf.shape(values))
+
+
+def _norm_shapes(name: str, width: int) -> dict[str, tuple[int, ...]]:
+    return {f"{name}gamma": (width,), f"{name}beta": (width,)}
+
+
+def _dense_shapes(name: str, inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
+    return {f"{name}kernel": (inputs, outputs), f"{name}bias": (outputs,)}
+
+
+@tf.custom_gradient
+def _collect(rows: Any, places: Any) -> Any:
+    """`rows` `(all, width)` at places `(n, 1)`, each of which is there once."""
+
+    def gradient(upstream: Any) -> Any:
+        return tf.scatter_nd(places, upstream, tf.shape(rows, tf.int64)), None
+
+    return tf.gather_nd(rows, places), gradient
+
+
+def _plain_norm(values: Any, gamma: Any, beta: Any, epsilon: Any) -> Any:
+    mean, variance = tf.nn.moments(values, [-1], keepdims=True)
+    return (values - mean) * tf.math.rsqrt(variance + epsilon) * gamma + beta
+
+
+@tf.custom_gradient
+def _norm(values: Any, gamma: Any, beta: Any, epsilon: Any) -> Any:
+    """Layer norm (Ba et al. 2016) of `(n, width)`."""
+    centred = values - tf.reduce_mean(values, axis=-1, keepdims=True)
+    variance = tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True)
+    inverse = tf.math.rsqrt(variance + epsilon)
+    normal = centred * inverse
+
+    def gradient(upstream: Any) -> Any:
+        of_normal = upstream * gamma
+        mean = tf.reduce_mean(of_normal, axis=-1, keepdims=True)
+        slope = tf.reduce_mean(of_normal * normal, axis=-1, keepdims=True)
+        of_values = inverse * (of_normal - mean - normal * slope)
+        of_gamma = tf.reduce_sum(upstream * normal, axis=0)
+        return of_values, of_gamma, tf.reduce_sum(upstream, axis=0), None
+
+    return normal * gamma + beta, gradient
+
+
+@tf.custom_gradient
+def _gelu_tanh(values: Any) -> Any:
+    """GELU by tanh: `x · sigmoid(2u)`, `u = sqrt(2/pi) · (x + 0.044715 x³)`."""
+    square = tf.square(values)
+    gate = tf.sigmoid(values * (2 * _SLOPE + 2 * _SLOPE * _CUBE * square))
+    active = values * gate
+
+    def gradient(upstream: Any) -> Any:
+        slope = 2 * _SLOPE + 6 * _SLOPE * _CUBE * tf.square(values)
+        return upstream * (gate + active * (1 - gate) * slope)
+
+    return active, gradient
+
+
+@tf.custom_gradient
+def _gelu(values: Any) -> Any:
+    """GELU: `x` times the normal distribution's share below it."""
+    share = 0.5 + 0.5 * tf.math.erf(values * math.sqrt(0.5))
+
+    def gradient(upstream: Any) -> Any:
+        density = tf.exp(tf.square(values) * -0.5) / math.sqrt(2 * math.pi)
+        return upstream * (share + values * density)
+
+    return values * share, gradient
