@@ -1,4 +1,4 @@
-"""Encoders of TF Hub on our own graph: the same answers and gradients, and what it makes possible."""
+"""Encoders of TF Hub on our own graph: the same answers and gradients, and what else it does."""
 
 from __future__ import annotations
 
