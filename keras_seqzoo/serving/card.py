@@ -41,8 +41,10 @@ def describe(model: TextModel, found: Audit) -> dict[str, Any]:
         found: the audit of its SavedModel.
     """
     known = model.name in zoo.list_models()
+    is_module = any(graph is not model.preprocessor for graph in model.graphs)
     return {
         "model": model.name,
+        "encoder_graph": "the TF Hub module's own" if is_module else "keras_seqzoo's or KerasHub's",
         **told(model, found.signatures),
         "parameters": model.count_params(),
         "sequence_length": model.preprocessor.sequence_length,
