@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keras_seqzoo.checks import check_not_negative
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 # Tulkens and van Dongen (2024), Model2Vec, keep.
 _MOST_DIRECTIONS = 256
 _BLOCK = 1024
+_LARGE_FILE = 50_000_000  # bytes of word vectors, which take seconds to read
 
 
 class Begun(NamedTuple):
@@ -124,6 +126,10 @@ class Words:
         source = self.vectors
         if (encoder := _as_encoder(source)) is not None:
             source = _of_encoder(*encoder, own, further, words.forms)
+        elif isinstance(source, (str, Path)) and Path(source).is_file():
+            size = Path(source).stat().st_size
+            if size > _LARGE_FILE:
+                print(f"Reading {source}, {size / 1e6:,.0f} MB", file=sys.stderr)
         found = read_vectors(source, own, further, words.forms)
         at = {word: place for place, word in enumerate(found.words)}
         every = tuple(dict.fromkeys((*own, *found.words)))

@@ -201,3 +201,14 @@ def test_static_vectors_know_no_order() -> None:
     weights = rarity(np.arange(1000))
     assert (np.diff(weights) > 0).all()
     assert 0 < weights[0] < 1e-3 < 0.4 < weights[-1] < 1
+
+
+def test_of_a_large_file_it_is_said_that_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = text(tmp_path / "glove.txt")
+    sz.build_model("static", TABLE, vectors=path)
+    assert "Reading" not in capsys.readouterr().err
+    monkeypatch.setattr("keras_seqzoo.encoders.words._LARGE_FILE", 10)
+    sz.build_model("static", TABLE, vectors=path)
+    assert f"Reading {path}, 0 MB" in capsys.readouterr().err
