@@ -32,7 +32,7 @@ class Pretrained:
         None, "trains matrices of this rank (8 is usual) in place of the weights"
     )
     native: bool = option(
-        True, "whether a TF Hub module is rebuilt on a faster graph; `False`: its own graph"
+        True, "whether BERT and its kin run on a faster graph; `False`: TF Hub's or KerasHub's"
     )
     preprocessor: Any = option(
         None,
@@ -66,12 +66,14 @@ class Pretrained:
         layer: Any
         own: Any
         if is_checkpoint(source):
-            from keras_seqzoo.hub.backbone import BackboneEncoder, load_backbone
+            from keras_seqzoo.hub.backbone import encoder_of, load_backbone
             from keras_seqzoo.preprocessing.kerashub import preprocessor_of_tokenizer
 
             policy = check_dtype(self.dtype)
             backbone, tokenizer, causal = load_backbone(source, policy)
-            layer = BackboneEncoder(backbone, tune, causal, rank, dtype=policy, name="backbone")
+            layer = encoder_of(
+                backbone, causal, tune, rank, native=self.native, dtype=policy, name="backbone"
+            )
             length = _check_positions(self.sequence_length, layer.sequence_length)
             own = preprocessor_of_tokenizer(tokenizer, length, causal)
         else:
@@ -171,9 +173,9 @@ def _choose_preprocessor(
             f"Received: {source}"
         )
     size, rows = len(chosen.vocabulary), layer.vocabulary_size
-    # KerasHub's backbones may have more rows than there are tokens: to round the number up, or
-    # for tokens that no text has.
-    fits = size <= (rows or size) if hasattr(layer, "backbone") else size == rows
+    # Checkpoints may have more rows than there are tokens: to round the number up, or for tokens
+    # that no text has.
+    fits = size <= (rows or size) if is_checkpoint(source) else size == rows
     if size and rows and not fits:
         raise ValueError(
             "The preprocessor's vocabulary must be the encoder's. Take the preprocessor that "

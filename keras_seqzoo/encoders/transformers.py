@@ -1,7 +1,8 @@
 """BERT, ELECTRA, GPT-2, DistilBERT, RoBERTa and DeBERTa-v3: one encoder over a table of them.
 
-Pretrained, they are TF Hub's own graph (`HubEncoder`) or KerasHub's (`BackboneEncoder`); from
-scratch, KerasHub's with a vocabulary learnt from the user's texts.
+BERT and its kin run on a graph of this package (`TransformerEncoder`), GPT-2, DeBERTa-v3 and what
+that cannot be on KerasHub's (`BackboneEncoder`) or TF Hub's own (`HubEncoder`). From scratch, a
+vocabulary is learnt from the user's texts.
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ class Architecture:
         vocabulary_argument: what the backbone calls the size of the vocabulary.
         special: special tokens of its byte pairs, by argument of their preprocessor.
         further: special tokens that its vocabulary has beside these.
+        activation: of its feed-forward layers, where our own graph can be it.
+        epsilon: of its norms, there.
     """
 
     title: str
@@ -67,6 +70,8 @@ class Architecture:
     vocabulary_argument: str = "vocabulary_size"
     special: Mapping[str, str] = field(default_factory=dict)
     further: Sequence[str] = ()
+    activation: str = ""
+    epsilon: float = 1e-12
 
 
 ARCHITECTURES = {
@@ -76,6 +81,7 @@ ARCHITECTURES = {
         "BertBackbone",
         segments=2,
         pooler=True,
+        activation="gelu_tanh",
     ),
     "electra": Architecture(
         "ELECTRA",
@@ -85,11 +91,13 @@ ARCHITECTURES = {
         pooler=True,
         factorised=True,
         vocabulary_argument="vocab_size",
+        activation="gelu_tanh",
     ),
     "distilbert": Architecture(
         "DistilBERT",
         "Sanh et al. (2019), DistilBERT, a distilled version of BERT",
         "DistilBertBackbone",
+        activation="gelu",
     ),
     "gpt2": Architecture(
         "GPT-2",
@@ -110,6 +118,8 @@ ARCHITECTURES = {
         vocabulary_size=50_265,
         special={"start_token": "<s>", "pad_token": "<pad>", "end_token": "</s>"},
         further=("<unk>", "<mask>"),
+        activation="gelu",
+        epsilon=1e-5,
     ),
     "deberta": Architecture(
         "DeBERTa",
@@ -349,10 +359,6 @@ class Transformer(Pretrained):
     def _layer(
         self, kind: Architecture, sizes: Mapping[str, Any], tokens: Preprocessor, length: int
     ) -> Any:
-        import keras_hub
-
-        from keras_seqzoo.hub.backbone import BackboneEncoder
-
         names = ("num_layers", "num_heads", "hidden_dim", "intermediate_dim")
         arguments = {n: sizes[n] for n in (*names, *(["embedding_dim"] * kind.factorised))}
         check_whole(**arguments)
@@ -361,10 +367,31 @@ class Transformer(Pretrained):
                 "`hidden_dim` is shared out among the heads: make it a multiple of `num_heads`. "
                 f"Received: hidden_dim={sizes['hidden_dim']}, num_heads={sizes['num_heads']}"
             )
+        policy = check_dtype(self.dtype)
+        if kind.activation and self.native:
+            from keras_seqzoo.hub.transformer import TransformerEncoder
+
+            return TransformerEncoder(
+                len(tokens.vocabulary),
+                length,
+                kind.segments,
+                **arguments,
+                activation=kind.activation,
+                epsilon=kind.epsilon,
+                pooler=kind.pooler,
+                dropout=self.dropout,
+                tune=self.trainable,
+                lora_rank=self.lora_rank,
+                dtype=policy,
+                name="backbone",
+            )
+        import keras_hub
+
+        from keras_seqzoo.hub.backbone import BackboneEncoder
+
         if kind.buckets:
             arguments["bucket_size"] = kind.buckets
         arguments[kind.vocabulary_argument] = len(tokens.vocabulary)
-        policy = check_dtype(self.dtype)
         backbone = getattr(keras_hub.models, kind.backbone)(
             **arguments, dropout=self.dropout, max_sequence_length=length, dtype=policy
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,11 @@ from safetensors import SafetensorError
 from keras_seqzoo.checks import check_whole
 from keras_seqzoo.features import FEATURES
 from keras_seqzoo.hub.freezing import freeze
+from keras_seqzoo.hub.native import KERAS_HUB, UnlikeError, is_like, rebuild
+from keras_seqzoo.hub.transformer import TransformerEncoder
+
+# Layers of KerasHub that hold embeddings.
+_INSIDE = re.compile(r"^(token_and_position_embedding|embeddings)/")
 
 
 @keras.saving.register_keras_serializable("keras_seqzoo")
@@ -165,6 +172,46 @@ def load_backbone(name: str, dtype: Any = None) -> tuple[keras.Model, Any, bool]
             ) from error
         raise _explained(name, error) from error
     return backbone, tokenizer, _is_causal(backbone)
+
+
+def encoder_of(
+    backbone: keras.Model,
+    causal: bool = False,
+    tune: bool | str = True,
+    lora_rank: int | None = None,
+    *,
+    native: bool = True,
+    **kwargs: Any,
+) -> BackboneEncoder | TransformerEncoder:
+    """Makes the layer of a backbone, with its weights.
+
+    Args:
+        backbone: a `keras_hub.models.Backbone` of text.
+        causal: as `BackboneEncoder` takes it.
+        tune: the same.
+        lora_rank: the same.
+        native: whether BERT and its kin (DistilBERT, ELECTRA, RoBERTa) are rebuilt as a
+            `TransformerEncoder`, which is faster, and is compared with the backbone.
+        **kwargs: further arguments of the layer.
+
+    Raises:
+        ValueError: what `BackboneEncoder` refuses.
+    """
+    shown = {_INSIDE.sub("", weight.path): weight for weight in backbone.weights}
+    if native and not causal and is_like(shown, KERAS_HUB):
+        own = BackboneEncoder(backbone, causal=causal, **kwargs)
+        values = {name: keras.ops.convert_to_numpy(weight) for name, weight in shown.items()}
+        epsilon = backbone.get_layer("embeddings_layer_norm").epsilon
+        further = {"epsilon": epsilon, "tune": tune, "lora_rank": lora_rank, **kwargs}
+        try:
+            return rebuild(values, KERAS_HUB, own, [backbone.dropout], **further)
+        except UnlikeError as why:
+            warnings.warn(
+                f"This backbone keeps KerasHub's graph, which is slower, as {why}. native=False "
+                f"says that outright. Received: a {type(backbone).__name__}",
+                stacklevel=2,
+            )
+    return BackboneEncoder(backbone, tune, causal, lora_rank, **kwargs)
 
 
 def _is_causal(backbone: keras.Model) -> bool:

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from keras_seqzoo.hub.archive import Graph, pack_module, trusted, unpack_module
 from keras_seqzoo.hub.freezing import freeze
-from keras_seqzoo.hub.native import UnlikeError, dropout_rates, is_like, rebuild
+from keras_seqzoo.hub.native import GARDEN, UnlikeError, dropout_rates, is_like, rebuild
 from keras_seqzoo.hub.resolve import module_folder
 from keras_seqzoo.hub.transformer import TransformerEncoder
 
@@ -169,7 +169,7 @@ def hub_encoder(
             "same encoder as a KerasHub preset or in transformers' layout, or trainable='last:2'. "
             f"Received: lora_rank={lora_rank!r}, {folder}: {why}"
         )
-    if native and is_like([variable.name for variable in _variables_of(module.__call__)]):
+    if native and is_like(_weights_of(module), GARDEN):
         warnings.warn(
             f"This TF Hub module keeps its own graph, which is slower, as {why}. native=False says "
             f"that outright. Received: {folder}",
@@ -188,7 +188,11 @@ def _rebuilt(module: Any, **kwargs: Any) -> TransformerEncoder:
 
     graphs = [concrete.graph for concrete in module.__call__.concrete_functions]
     rates = [rate for graph in graphs for rate in dropout_rates(graph)]
-    return rebuild(_variables_of(module.__call__), answer, rates, **kwargs)
+    return rebuild(_weights_of(module), GARDEN, answer, rates, **kwargs)
+
+
+def _weights_of(module: Any) -> dict[str, Any]:
+    return {v.name.split(":")[0]: v.numpy() for v in _variables_of(module.__call__)}
 
 
 def _tell_precision(dtype: Any) -> None:

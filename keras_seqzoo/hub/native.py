@@ -1,10 +1,10 @@
-"""Rebuilds encoders of TF Hub on a graph of our own, and makes sure that it answers as they do."""
+"""Rebuilds encoders of TF Hub and KerasHub on our own graph, and makes sure of its answers."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,53 +14,91 @@ from keras_seqzoo.hub.transformer import ACTIVATIONS, TransformerEncoder
 
 Features = Mapping[str, tf.Tensor]
 
-# What TensorFlow's Model Garden, which wrote TF Hub's encoders, calls their weights.
-_NAMES = {
-    "word_embeddings/embeddings": "token_embedding",
-    "position_embedding/embeddings": "position_embedding",
-    "type_embeddings/embeddings": "segment_embedding",
-    "embeddings/layer_norm/": "embedding_norm_",
-    "embedding_projection/": "projection_",
-    "pooler_transform/": "pooler_",
-    "self_attention/attention_output/": "attention_",
-    "self_attention_layer_norm/": "attention_norm_",
-    "intermediate/": "intermediate_",
-    "output/": "output_",
-    "output_layer_norm/": "output_norm_",
-}
-_LAYER = re.compile(r"transformer/(layer_\d+)/(.+)")
-_JOINT = re.compile(r"self_attention/(query|key|value)/(kernel|bias)")
+
+class Naming(NamedTuple):
+    """How somebody calls the weights of BERT and its kin.
+
+    Attributes:
+        layer: matches what is in a layer: its number, and the rest of the name.
+        joint: matches, of that rest, the weights that are one of ours: which, and its part.
+        names: beginnings of the other names, and ours.
+    """
+
+    layer: re.Pattern[str]
+    joint: re.Pattern[str]
+    names: Mapping[str, str]
+
+
+# TensorFlow's Model Garden wrote TF Hub's encoders.
+GARDEN = Naming(
+    re.compile(r"transformer/layer_(\d+)/(.+)"),
+    re.compile(r"self_attention/(query|key|value)/(kernel|bias)"),
+    {
+        "word_embeddings/embeddings": "token_embedding",
+        "position_embedding/embeddings": "position_embedding",
+        "type_embeddings/embeddings": "segment_embedding",
+        "embeddings/layer_norm/": "embedding_norm_",
+        "embedding_projection/": "projection_",
+        "pooler_transform/": "pooler_",
+        "self_attention/attention_output/": "attention_",
+        "self_attention_layer_norm/": "attention_norm_",
+        "intermediate/": "intermediate_",
+        "output/": "output_",
+        "output_layer_norm/": "output_norm_",
+    },
+)
+KERAS_HUB = Naming(
+    re.compile(r"transformer_layer_(\d+)/(.+)"),
+    re.compile(r"self_attention_layer/(query|key|value)/(kernel|bias)"),
+    {
+        "token_embedding/embeddings": "token_embedding",
+        "position_embedding/embeddings": "position_embedding",
+        "position_embedding/position_embeddings": "position_embedding",
+        "segment_embedding/embeddings": "segment_embedding",
+        "embeddings_layer_norm/": "embedding_norm_",
+        "embeddings_projection/": "projection_",
+        "pooled_dense/": "pooler_",
+        "self_attention_layer/attention_output/": "attention_",
+        "self_attention_layer_norm/": "attention_norm_",
+        "feedforward_intermediate_dense/": "intermediate_",
+        "feedforward_output_dense/": "output_",
+        "feedforward_layer_norm/": "output_norm_",
+    },
+)
 _DROPOUT = re.compile(r"dropout(_\d+)?/Const$")  # by what it multiplies what it keeps
 _CLOSE = 1e-4
 
 
 class UnlikeError(Exception):
-    """Why a module is not rebuilt."""
+    """Why an encoder is not rebuilt."""
 
 
-def is_like(names: Sequence[str]) -> bool:
+def is_like(names: Iterable[str], naming: Naming) -> bool:
     """Whether weights of these names may be those of an encoder that can be rebuilt."""
-    return any("self_attention/query/kernel" in name for name in names)
+    found = (naming.layer.fullmatch(name) for name in names)
+    return any(m is not None and naming.joint.fullmatch(m[2]) is not None for m in found)
 
 
 def rebuild(
-    variables: Sequence[tf.Variable],
+    weights: Mapping[str, npt.NDArray[Any]],
+    naming: Naming,
     answer: Callable[[Features], Mapping[str, tf.Tensor]],
     rates: Sequence[float],
     **kwargs: Any,
 ) -> TransformerEncoder:
-    """Makes the encoder that a module of TF Hub is.
+    """Makes the encoder that weights of these names belong to.
 
     Args:
-        variables: the module's.
-        answer: what it says of features, without dropout.
+        weights: by name.
+        naming: whose names these are.
+        answer: what the encoder says of features, without dropout.
         rates: of its dropout.
-        **kwargs: further arguments of `TransformerEncoder`; `dropout` is the module's by default.
+        **kwargs: further arguments of `TransformerEncoder`; `dropout` is the encoder's by default.
 
     Raises:
-        UnlikeError: its weights, or its answers, are not those of such an encoder.
+        UnlikeError: the weights, or the answers, are not those of such an encoder.
     """
-    found = _arranged({v.name.split(":")[0]: v.numpy() for v in variables})
+    found = _arranged(weights, naming)
     if len({*rates}) > 1:
         raise UnlikeError(f"its dropout has the rates {sorted({*rates})}, not one")
     sizes = _sizes(found)
@@ -89,20 +127,22 @@ def dropout_rates(graph: tf.Graph) -> list[float]:
     return sorted({round(1 - 1 / scale, 6) for scale in scales if scale > 1})
 
 
-def _arranged(theirs: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+def _arranged(
+    theirs: Mapping[str, npt.NDArray[Any]], naming: Naming
+) -> dict[str, npt.NDArray[Any]]:
     """Weights by our names, in our shapes; those of queries keep their heads apart."""
     ours: dict[str, npt.NDArray[Any]] = {}
     joint: dict[str, dict[str, npt.NDArray[Any]]] = {}
     for name, value in theirs.items():
-        in_layer = _LAYER.fullmatch(name)
-        prefix, rest = (f"{in_layer[1]}_", in_layer[2]) if in_layer else ("", name)
-        if part := _JOINT.fullmatch(rest):
+        in_layer = naming.layer.fullmatch(name)
+        prefix, rest = (f"layer_{in_layer[1]}_", in_layer[2]) if in_layer else ("", name)
+        if part := naming.joint.fullmatch(rest):
             joint.setdefault(f"{prefix}query_key_value_{part[2]}", {})[part[1]] = value
             continue
-        known = next((key for key in _NAMES if rest.startswith(key)), None)
+        known = next((key for key in naming.names if rest.startswith(key)), None)
         if known is None:
             raise UnlikeError(f"it has a weight that BERT has not, {name}")
-        ours[prefix + _NAMES[known] + rest.removeprefix(known)] = value
+        ours[prefix + naming.names[known] + rest.removeprefix(known)] = value
     for name, parts in joint.items():
         if len(parts) < 3:
             raise UnlikeError(f"it lacks one of the weights of {name}")

@@ -50,7 +50,6 @@ class TransformerEncoder(keras.layers.Layer):
         epsilon: is added to the variance in norms.
         pooler: whether a dense layer stands over the first token.
         dropout: rate after the embeddings, in attention and after each part of a layer.
-        seed: of dropout; None draws it from `keras.utils.set_random_seed`'s.
         tune: which weights are trainable: True, False, or `"last:N"` for the last N layers and the
             pooler. A frozen encoder also runs without its dropout.
         lora_rank: rank of matrices that are trained beside the weights of queries and values, in
@@ -81,7 +80,6 @@ class TransformerEncoder(keras.layers.Layer):
         epsilon: float = 1e-12,
         pooler: bool = True,
         dropout: float = 0.1,
-        seed: int | None = None,
         tune: bool | str = True,
         lora_rank: int | None = None,
         **kwargs: Any,
@@ -99,7 +97,6 @@ class TransformerEncoder(keras.layers.Layer):
         self.epsilon = epsilon
         self.pooler = pooler
         self.dropout = dropout
-        self.seed = seed
         self.tune = tune
         self.lora_rank = lora_rank
         check_rate(dropout=dropout)
@@ -112,7 +109,7 @@ class TransformerEncoder(keras.layers.Layer):
                 "`hidden_dim` is shared out among the heads: make it a multiple of `num_heads`. "
                 f"Received: hidden_dim={hidden_dim}, num_heads={num_heads}"
             )
-        self._draws = keras.random.SeedGenerator(seed)
+        self._draws = keras.random.SeedGenerator()
         self._weights: dict[str, Any] = {}
         self._make_weights()
         self.built = True
@@ -120,10 +117,22 @@ class TransformerEncoder(keras.layers.Layer):
         if lora_rank is not None:
             self._add_lora(lora_rank)
 
-    def call(self, features: Mapping[str, Any], training: bool | None = None) -> dict[str, Any]:
-        """Encodes features; see the class."""
+    def call(
+        self, features: Mapping[str, Any], training: bool | None = None, embeds: bool = False
+    ) -> dict[str, Any]:
+        """Encodes features; see the class.
+
+        Args:
+            features: of texts.
+            training: whether dropout is at work.
+            embeds: whether only the embeddings are wanted, up to their norm: `embedded`
+                `(batch, length, embedding width)`.
+        """
         step = _Step(self, features, bool(training) and self.trainable)
         tokens = step.embedded()
+        if embeds:
+            return {"embedded": step.laid_out(tokens)}
+        tokens = step.begun(tokens)
         for number in range(self.num_layers):
             tokens = step.layer(tokens, f"layer_{number}_")
         sequence = step.laid_out(tokens)
@@ -137,22 +146,25 @@ class TransformerEncoder(keras.layers.Layer):
         """The weight `(vocabulary, embedding width)`."""
         return self._weights["token_embedding"]
 
-    def compute_output_spec(self, features: Mapping[str, Any], **_: Any) -> dict[str, Any]:
+    def compute_output_spec(
+        self, features: Mapping[str, Any], training: bool | None = None, embeds: bool = False
+    ) -> dict[str, Any]:
         """Shapes of what `call` returns."""
         batch, length = features["token_ids"].shape
-        return {
-            "sequence_output": keras.KerasTensor(
-                (batch, length, self.hidden_dim), self.compute_dtype
-            ),
-            "pooled_output": keras.KerasTensor((batch, self.hidden_dim), self.compute_dtype),
+        shapes: dict[str, tuple[int | None, ...]] = {
+            "sequence_output": (batch, length, self.hidden_dim),
+            "pooled_output": (batch, self.hidden_dim),
         }
+        if embeds:
+            shapes = {"embedded": (batch, length, self.embedding_dim)}
+        return {name: keras.KerasTensor(s, self.compute_dtype) for name, s in shapes.items()}
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments of the constructor."""
         names = (
             "vocabulary_size", "sequence_length", "num_segments", "num_layers", "num_heads",
             "hidden_dim", "intermediate_dim", "embedding_dim", "activation", "epsilon", "pooler",
-            "dropout", "seed", "tune", "lora_rank",
+            "dropout", "tune", "lora_rank",
         )  # fmt: skip
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
@@ -202,9 +214,10 @@ class TransformerEncoder(keras.layers.Layer):
 
     def _make_weights(self) -> None:
         """Makes the weights as BERT's code does: normal of 0.02, cut at twice that."""
-        drawn = keras.initializers.TruncatedNormal(stddev=0.02, seed=self.seed)
         for name, shape in self.shapes().items():
-            begun = "ones" if name.endswith("gamma") else "zeros" if len(shape) == 1 else drawn
+            begun: Any = "ones" if name.endswith("gamma") else "zeros"
+            if len(shape) == 2:  # one for each, as each draws the same again
+                begun = keras.initializers.TruncatedNormal(stddev=0.02)
             # Tables are looked up before a cast, and norms compute in float32.
             casts = "_norm_" not in name and "embedding" not in name
             self._weights[name] = self.add_weight(
@@ -251,15 +264,19 @@ class _Step:
         self._masked = (padding * _LEAST)[:, tf.newaxis, tf.newaxis]
 
     def embedded(self) -> Any:
-        """Vectors of the tokens, `(tokens, hidden)`."""
+        """Embeddings of the tokens, up to their norm, `(tokens, embedding width)`."""
         weights = self._weights
         found = tf.gather(weights["token_embedding"].value, self._features["token_ids"])
         found += weights["position_embedding"].value[: self._shape[1]]
         if "segment_embedding" in weights:
             found += tf.gather(weights["segment_embedding"].value, self._features["segment_ids"])
         found = self._collected(tf.reshape(found, [-1, found.shape[-1]]))
-        found = self._dropped(self._norm(tf.cast(found, self._dtype), "embedding_norm_"))
-        return self.dense(found, "projection_") if "projection_kernel" in weights else found
+        return self._norm(tf.cast(found, self._dtype), "embedding_norm_")
+
+    def begun(self, embedded: Any) -> Any:
+        """What the first layer takes."""
+        tokens = self._dropped(embedded)
+        return self.dense(tokens, "projection_") if "projection_kernel" in self._weights else tokens
 
     def layer(self, tokens: Any, name: str) -> Any:
         """Passes the tokens through a layer."""

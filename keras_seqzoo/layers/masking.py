@@ -7,6 +7,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_seqzoo.features import FEATURES
+from keras_seqzoo.hub.transformer import TransformerEncoder
+
 
 class EmbeddingRows:
     """The rows of an embedding that is not KerasHub's, as its `MaskedLMHead` multiplies by them.
@@ -64,7 +67,7 @@ def token_scores(encoder: keras.Model, name: str) -> Any:
 
 
 def generator_of(
-    backbone: keras.Model, hidden_dim: int, num_layers: int, num_heads: int, dropout: float
+    encoder: Any, hidden_dim: int, num_layers: int, num_heads: int, dropout: float
 ) -> keras.Model:
     """ELECTRA's generator: a narrower transformer over the embeddings of the encoder.
 
@@ -72,23 +75,29 @@ def generator_of(
     same weights.
 
     Args:
-        backbone: KerasHub's, of which it takes the embeddings up to their norm.
+        encoder: a `TransformerEncoder` or KerasHub's backbone, whose embeddings it takes up to
+            their norm.
         hidden_dim: width of its vectors.
         num_layers: how many it has.
         num_heads: of each.
         dropout: rate.
 
     Returns:
-        A model from the backbone's inputs to `(batch, length, hidden_dim)`.
+        A model from features to `(batch, length, hidden_dim)`.
     """
     import keras_hub
 
-    x = backbone.get_layer("embeddings_layer_norm").output
+    if isinstance(encoder, TransformerEncoder):
+        inputs = {name: keras.Input((None,), dtype="int32", name=name) for name in FEATURES}
+        x = encoder(inputs, embeds=True)["embedded"]
+    else:
+        inputs = encoder.input
+        x = encoder.get_layer("embeddings_layer_norm").output
     x = keras.layers.Dropout(dropout, name="generator_dropout")(x)
     x = keras.layers.Dense(hidden_dim, name="generator_projection")(x)
-    if isinstance(backbone, keras_hub.models.DebertaV3Backbone):  # it embeds no positions
+    if isinstance(encoder, keras_hub.models.DebertaV3Backbone):  # it embeds no positions
         positions = keras_hub.layers.PositionEmbedding(
-            backbone.max_sequence_length, name="generator_positions"
+            encoder.max_sequence_length, name="generator_positions"
         )
         x = keras.layers.Add(name="generator_add")([x, positions(x)])
     for i in range(num_layers):
@@ -100,8 +109,8 @@ def generator_of(
             layer_norm_epsilon=1e-12,
             kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.02),
             name=f"generator_layer_{i}",
-        )(x, padding_mask=backbone.input["padding_mask"])
-    return keras.Model(backbone.input, x, name="generator")
+        )(x, padding_mask=inputs["padding_mask"])
+    return keras.Model(inputs, x, name="generator")
 
 
 class Sampling(keras.layers.Layer):

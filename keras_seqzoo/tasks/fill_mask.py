@@ -19,6 +19,7 @@ from keras_seqzoo.data.table import TextTable
 from keras_seqzoo.decoding.transformer import backbone_of
 from keras_seqzoo.features import FEATURES
 from keras_seqzoo.hub.heads import masked_head
+from keras_seqzoo.hub.transformer import TransformerEncoder
 from keras_seqzoo.layers.masking import Sampling, generator_of, put, token_scores
 from keras_seqzoo.options import option
 from keras_seqzoo.preprocessing.base import Preprocessor
@@ -589,10 +590,11 @@ class MaskFiller(RunningTextModel):
 def _generator(
     encoder: keras.Model, width: int | None, layers: int | None, dropout: float
 ) -> keras.Model:
-    backbone = backbone_of(encoder)
+    own = (layer for layer in encoder.layers if isinstance(layer, TransformerEncoder))
+    backbone = next(own, None) or backbone_of(encoder)
     if backbone is None:
         raise ValueError(
-            "The generator shares the encoder's embeddings, which the graph of a TF Hub module "
+            "The generator shares the encoder's embeddings, which the own graph of a TF Hub module "
             "does not give away. Take the encoder as a KerasHub preset, in transformers' layout, "
             f"or from scratch; or leave the objective at {MASKED!r}. Received: {encoder.name!r}"
         )

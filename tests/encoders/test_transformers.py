@@ -251,8 +251,8 @@ def test_from_scratch_is_frozen_by_layer(tiny_table: Any, tmp_path: Path) -> Non
     model = sz.build_model(
         "electra_small", tiny_table, weights=None, trainable="last:1", **THREE, embedding_dim=8
     )
-    trained = {w.path.split("/")[0] for w in model.encoder.trainable_weights}
-    assert trained == {"transformer_layer_2"}, "mean pooling reads no pooler"
+    trained = {w.name[: len("layer_2")] for w in model.encoder.trainable_weights}
+    assert trained == {"layer_2"}, "mean pooling reads no pooler"
     model.save(tmp_path / "m.keras")
     loaded = keras.models.load_model(tmp_path / "m.keras")
     assert len(loaded.trainable_weights) == len(model.trainable_weights)

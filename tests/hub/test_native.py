@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import keras_hub
 import modules
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import keras_seqzoo as sz
+from keras_seqzoo.hub.backbone import BackboneEncoder, encoder_of
 from keras_seqzoo.hub.encoder import HubEncoder, hub_encoder
 from keras_seqzoo.hub.transformer import TransformerEncoder, drop
 
@@ -49,7 +51,7 @@ def of_loss(encoder: Any, features: Any, training: bool = False) -> tuple[Any, d
         loss = tf.reduce_sum(tf.square(sequence) * weights)
         loss += tf.reduce_sum(answers["pooled_output"] * weights)
     gradients = tape.gradient(loss, [w.value for w in encoder.trainable_weights])
-    names = [w.name for w in encoder.trainable_weights]
+    names = [w.path.removeprefix(f"{encoder.name}/") for w in encoder.trainable_weights]
     return loss, {n: tf.convert_to_tensor(g) for n, g in zip(names, gradients, strict=True)}
 
 
@@ -99,6 +101,50 @@ def test_real_modules_are_rebuilt(shared: Any, name: str) -> None:
     folder = shared("hub", name)
     model = sz.build_model(str(folder), classes=["a", "b"])
     hold_to_module(folder, model.preprocessor(TEXTS))
+
+
+BACKBONES = {
+    "BertBackbone": {"vocabulary_size": 32},
+    "DistilBertBackbone": {"vocabulary_size": 32},
+    "ElectraBackbone": {"vocab_size": 32, "embedding_dim": 4},
+    "RobertaBackbone": {"vocabulary_size": 32},
+}
+
+
+@pytest.mark.parametrize("kind", BACKBONES)
+def test_answers_and_gradients_are_the_backbone_s(kind: str) -> None:
+    backbone = getattr(keras_hub.models, kind)(
+        num_layers=2, num_heads=2, hidden_dim=8, intermediate_dim=16, max_sequence_length=9,
+        dropout=0.0, **BACKBONES[kind],
+    )  # fmt: skip
+    rng = np.random.default_rng(0)
+    for weight in backbone.weights:
+        weight.assign(weight + 0.3 * rng.normal(size=weight.shape))
+    features = ids()
+    own = encoder_of(backbone, native=False)
+    assert isinstance(own, BackboneEncoder)
+    ours = encoder_of(backbone, dtype="float32", name="backbone")
+    assert isinstance(ours, TransformerEncoder)
+    wanted, theirs = of_loss(own, features)
+    found, gradients = of_loss(ours, features, training=True)
+    np.testing.assert_allclose(found, wanted, rtol=1e-4)
+    for name, their_name in {
+        "token_embedding": "token_embedding/embeddings",
+        "layer_0_attention_kernel": "layer_0/self_attention_layer/attention_output/kernel",
+        "layer_1_output_norm_gamma": "transformer_layer_1/feedforward_layer_norm/gamma",
+    }.items():
+        g = next(g for path, g in theirs.items() if path.endswith(their_name))
+        off = np.abs(tf.reshape(gradients[name], g.shape) - g).max() / np.abs(g).max()
+        assert off < 1e-4, name
+
+
+def test_a_backbone_that_is_nearly_like_it_keeps_its_graph() -> None:
+    backbone = keras_hub.models.BertBackbone(
+        vocabulary_size=32, num_layers=1, num_heads=2, hidden_dim=8, intermediate_dim=16
+    )
+    backbone.get_layer("pooled_dense").activation = keras.activations.relu
+    with pytest.warns(UserWarning, match=r"KerasHub's graph, which is slower, as its answers"):
+        assert isinstance(encoder_of(backbone, name="backbone"), BackboneEncoder)
 
 
 def test_xla_and_padding_change_nothing(bert: Path) -> None:
