@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import warnings
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -155,14 +156,17 @@ def hub_encoder(
             the message lists what was found. `lora_rank` for a module that keeps its own graph.
     """
     path = module_folder(folder)
-    module = _load_encoder(path, folder)
     why = "native=False"
     if native:
+        with ThreadPoolExecutor(1) as pool:  # in which there is no strategy, which reads would need
+            module = pool.submit(_load_encoder, path, folder).result()
         further = {} if dropout else {"dropout": 0.0}
         try:
             return _rebuilt(module, tune=tune, lora_rank=lora_rank, **further, **kwargs)
         except UnlikeError as reason:
             why = str(reason)
+    if not native or tf.distribute.has_strategy():
+        module = _load_encoder(path, folder)
     if lora_rank is not None:
         raise ValueError(
             "The graph of this TF Hub module cannot be taken apart for low-rank training. Take the "

@@ -18,6 +18,7 @@ from keras_seqzoo.hub.backbone import BackboneEncoder, encoder_of
 from keras_seqzoo.hub.encoder import HubEncoder, hub_encoder
 from keras_seqzoo.hub.transformer import TransformerEncoder, drop
 
+CHECKPOINT = Path(__file__).parents[1] / "parity" / "distilbert_tiny"
 RANDOM_BERT = "small_bert_L-2_H-128_A-2_random"
 TEXTS = [
     "a good film",
@@ -224,6 +225,23 @@ def test_half_precision(bert: Path, tiny_table: Any) -> None:
     np.testing.assert_allclose(tf.cast(half, tf.float32), whole, atol=0.1)
     loss = model.fit(tiny_table, batch_size=8, epochs=2, verbose=0).history["loss"]
     assert np.isfinite(loss).all()
+
+
+@pytest.mark.parametrize("kind", ["module", "checkpoint"])
+def test_two_replicas_train_it_as_one_does(bert: Path, tiny_table: Any, kind: str) -> None:
+    source = str(bert if kind == "module" else CHECKPOINT)
+    found = []
+    for devices in (["CPU:0", "CPU:1"], ["CPU:0"]):
+        keras.utils.set_random_seed(0)
+        with sz.distribution("mirrored", devices=devices, verbose=False).scope():
+            model = sz.build_model(source, tiny_table, dropout=0.0)
+        for layer in model.encoder.layers:
+            if isinstance(layer, TransformerEncoder):
+                layer.dropout = 0.0
+        model.optimizer.learning_rate = 1e-3
+        model.fit(sz.make_dataset(tiny_table, model, 8), epochs=2, verbose=0)
+        found.append(model.predict(TEXTS, verbose=0))
+    np.testing.assert_allclose(*found, atol=1e-5)
 
 
 @pytest.mark.parametrize(
