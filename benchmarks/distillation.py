@@ -7,7 +7,8 @@ encoder of --hub, trained as the `minilm` of benchmarks/quality.py and kept in t
 Every student is the same model with the same word vectors: `alone` learns the labels, `taught` the
 teacher's answers to the training texts, and the others what their names say: arguments of
 `sz.distill`, such as `augment=20` or `augment=20;temperature=2`, with `unlabelled` where the texts
-of --unlabelled are learnt too. All train with `fit_settings`, but at most --epochs; the test rows
+of --unlabelled are learnt too; with --rows, only so many rows have labels, for teacher and student,
+and the texts of the others are those. All train with `fit_settings`, but at most --epochs; the test rows
 (--on test) have no part in that.
 """
 
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import pandas as pd
 
 import keras_seqzoo as sz
@@ -67,7 +69,7 @@ def run(
     }
     how = dict(how)
     if how.pop("unlabelled", False):
-        how["unlabelled"] = given.unlabelled.read_text("utf-8").splitlines()
+        how["unlabelled"] = given.unlabelled
     begun = time.monotonic()
     if how.pop("alone", False):
         history = student.fit(train, **fit)
@@ -98,6 +100,7 @@ def main() -> None:
     parser.add_argument("--vector-words", type=int, default=100_000)
     parser.add_argument("--teacher", type=Path, help="trained and kept there if it is missing")
     parser.add_argument("--unlabelled", type=Path, help="a file of a text a line")
+    parser.add_argument("--rows", type=int, help="with labels, drawn at random; all by default")
     parser.add_argument("--cache", type=Path, default=Path("answers"))
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
@@ -109,6 +112,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/distillation.csv")
     given = parser.parse_args()
     parts = SETS[given.set](given.data)
+    if given.unlabelled:
+        given.unlabelled = given.unlabelled.read_text("utf-8").splitlines()
+    if given.rows:
+        train, *others = parts
+        drawn = np.random.default_rng(0).permutation(len(train))
+        given.unlabelled = [train.texts[at] for at in drawn[given.rows :]]
+        parts = (train.take(drawn[: given.rows]), *others)
     asked = parts[2] if given.on == "test" else parts[1]
     file = given.teacher or Path("teachers") / f"{given.set}.keras"
     teacher = teach(given.hub, parts, file)
@@ -124,6 +134,7 @@ def report_row(
     """Prints a result as a Markdown row and adds it to the CSV."""
     row = {
         "data": given.set,
+        "rows": given.rows or "",
         "student": "" if name == "teacher" else given.student,
         "vector_words": "" if name == "teacher" else given.vector_words,
         "run": name,
