@@ -215,7 +215,10 @@ def test_low_rank_matrices_are_trained_in_place_of_the_weights(
     assert {w.name for w in loaded.encoder.trainable_weights} == names
 
 
-def test_half_precision(bert: Path, tiny_table: Any) -> None:
+def test_half_precision(bert: Path, tiny_table: Any, tmp_path: Path) -> None:
+    vocabulary = modules.write_vocabulary(tmp_path)
+    other = modules.write_bert(tmp_path / "relu", vocabulary, activation="relu")
+    assert hub_encoder(other, dtype="mixed_bfloat16").activation == "relu"
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         model = sz.build_model(str(bert), tiny_table, dtype="mixed_bfloat16")
