@@ -8,8 +8,8 @@ Every student is the same model with the same word vectors: `alone` learns the l
 teacher's answers to the training texts, and the others what their names say: arguments of
 `sz.distill`, such as `augment=20` or `augment=20;temperature=2`, with `unlabelled` where the texts
 of --unlabelled are learnt too; with --rows, only so many rows have labels, for teacher and student,
-and the texts of the others are those. All train with `fit_settings`, but at most --epochs; the test rows
-(--on test) have no part in that.
+and the texts of the others are those. All train with `fit_settings`, but at most --epochs; the test
+rows (--on test) have no part in that.
 """
 
 from __future__ import annotations
