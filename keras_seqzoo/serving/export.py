@@ -22,6 +22,7 @@ import tensorflow as tf
 
 from keras_seqzoo.checks import check_whole
 from keras_seqzoo.files import settle
+from keras_seqzoo.hub.backbone import BackboneEncoder
 from keras_seqzoo.layers.recurrent import portable
 from keras_seqzoo.quiet import logging_from
 from keras_seqzoo.serving import warmup as warmup_requests
@@ -214,12 +215,14 @@ def _check_free(target: Path) -> None:
 
 
 def merge_lora(model: TextModel) -> TextModel:
-    """Returns a model whose low-rank matrices are added to its weights; others as they are."""
-    config = model.get_config()
-    layers = [layer for layer in model.encoder.layers if getattr(layer, "lora_rank", None)]
-    if not layers:
+    """Returns a model whose low-rank matrices are added to its weights; others as they are.
+
+    A `TransformerEncoder` keeps them beside its weights, where they cost next to nothing.
+    """
+    layers = [layer for layer in model.encoder.layers if isinstance(layer, BackboneEncoder)]
+    if not any(layer.lora_rank for layer in layers):
         return model
-    merged = type(model).from_config(_without_rank(config))
+    merged = type(model).from_config(_without_rank(model.get_config()))
     merged.preprocessor = model.preprocessor
     with tempfile.TemporaryDirectory() as folder:
         # Keras merges them when it saves.

@@ -17,6 +17,7 @@ import keras_seqzoo as sz
 from keras_seqzoo.hub.backbone import BackboneEncoder, encoder_of
 from keras_seqzoo.hub.encoder import HubEncoder, hub_encoder
 from keras_seqzoo.hub.transformer import TransformerEncoder, drop
+from keras_seqzoo.serving.saved import SavedPredictor
 
 CHECKPOINT = Path(__file__).parents[1] / "parity" / "distilbert_tiny"
 RANDOM_BERT = "small_bert_L-2_H-128_A-2_random"
@@ -213,6 +214,8 @@ def test_low_rank_matrices_are_trained_in_place_of_the_weights(
         loaded.predict(TEXTS, verbose=0), model.predict(TEXTS, verbose=0), atol=1e-6
     )
     assert {w.name for w in loaded.encoder.trainable_weights} == names
+    served = SavedPredictor(sz.export_model(loaded, tmp_path / "served"))
+    np.testing.assert_allclose(served.predict(TEXTS), model.predict(TEXTS, verbose=0), atol=1e-5)
 
 
 def test_half_precision(bert: Path, tiny_table: Any, tmp_path: Path) -> None:
