@@ -141,11 +141,6 @@ class TransformerEncoder(keras.layers.Layer):
             first = tf.tanh(step.dense(first, "pooler_"))
         return {"sequence_output": sequence, "pooled_output": first}
 
-    @property
-    def token_embedding(self) -> Any:
-        """The weight `(vocabulary, embedding width)`."""
-        return self._weights["token_embedding"]
-
     def compute_output_spec(
         self, features: Mapping[str, Any], training: bool | None = None, embeds: bool = False
     ) -> dict[str, Any]:

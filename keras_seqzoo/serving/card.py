@@ -44,7 +44,7 @@ def describe(model: TextModel, found: Audit) -> dict[str, Any]:
     is_module = any(graph is not model.preprocessor for graph in model.graphs)
     return {
         "model": model.name,
-        "encoder_graph": "the TF Hub module's own" if is_module else "keras_seqzoo's or KerasHub's",
+        "module_graph": is_module,  # a TF Hub module's own, where true
         **told(model, found.signatures),
         "parameters": model.count_params(),
         "sequence_length": model.preprocessor.sequence_length,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from keras_seqzoo.hub.backbone import BackboneEncoder, encoder_of
 from keras_seqzoo.hub.encoder import HubEncoder, hub_encoder
 from keras_seqzoo.hub.transformer import TransformerEncoder, drop
 from keras_seqzoo.serving.saved import SavedPredictor
+from keras_seqzoo.serving.versions import CARD
 
 CHECKPOINT = Path(__file__).parents[1] / "parity" / "distilbert_tiny"
 RANDOM_BERT = "small_bert_L-2_H-128_A-2_random"
@@ -214,7 +216,9 @@ def test_low_rank_matrices_are_trained_in_place_of_the_weights(
         loaded.predict(TEXTS, verbose=0), model.predict(TEXTS, verbose=0), atol=1e-6
     )
     assert {w.name for w in loaded.encoder.trainable_weights} == names
-    served = SavedPredictor(sz.export_model(loaded, tmp_path / "served"))
+    exported = sz.export_model(loaded, tmp_path / "served")
+    assert json.loads((exported / CARD).read_text("utf-8"))["module_graph"] is False
+    served = SavedPredictor(exported)
     np.testing.assert_allclose(served.predict(TEXTS), model.predict(TEXTS, verbose=0), atol=1e-5)
 
 
