@@ -124,11 +124,18 @@ def _written(option: str, name: str, value: str | None) -> str:
     if not value or value == "True":
         return option
     if name in _REPEATED and value[0] in "[(":
-        return " ".join(f"{option} {shlex.quote(str(item))}" for item in ast.literal_eval(value))
+        items = ast.literal_eval(value)
+        if name == "text" and value[0] == "[":  # joined
+            items = [items]
+        return " ".join(f"{option} {shlex.quote(_listed(item))}" for item in items)
     if name in _BY_NAME and value[0] == "{":
         pairs = ast.literal_eval(value).items()
         return " ".join(f"{option} {shlex.quote(f'{key}={given}')}" for key, given in pairs)
     return f"{option} {_plain(value)}"
+
+
+def _listed(item: Any) -> str:
+    return ",".join(map(str, item)) if isinstance(item, list) else str(item)
 
 
 def _plain(value: str) -> str:

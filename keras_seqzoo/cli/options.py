@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import atexit
+import csv
 import inspect
 import shutil
 import sys
@@ -79,7 +80,8 @@ class Reading:
     text: Annotated[
         list[str] | None,
         _table(
-            "Column of the texts, 'text' by default; given twice for pairs. Of answers 'question' "
+            "Column of the texts, 'text' by default; title,body for columns that are joined (a "
+            "name with a comma in double quotes); given twice for pairs. Of answers 'question' "
             "and 'context'.",
             "--text",
         ),
@@ -250,7 +252,7 @@ class Reading:
         is_unlabelled = self.label is None or self.is_running
         return read_table(
             _file_of(source, self.names),
-            text=_one_or_several(self.text or TEXT),
+            text=_one_or_several(tuple(map(_column_or_joined, self.text or TEXT))),
             label=None if is_unlabelled else _one_or_several(self.label or LABEL),
             target=target or asked,
             label_sep=self.label_separator,
@@ -413,8 +415,14 @@ def target_for(task: str | None, target: str | None, is_series: bool = False) ->
     return learnt
 
 
-def _one_or_several(columns: str | Sequence[str]) -> str | Sequence[str]:
-    return columns if isinstance(columns, str) or len(columns) > 1 else columns[0]
+def _column_or_joined(text: str) -> str | list[str]:
+    """A column, or with commas between several that are joined; quotes keep commas in a name."""
+    [names] = csv.reader([text], skipinitialspace=True)
+    return names[0] if len(names) == 1 else names
+
+
+def _one_or_several(columns: Sequence[Any]) -> Any:
+    return columns if len(columns) > 1 else columns[0]
 
 
 def _file_of(source: str, names: str | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +32,11 @@ _SHOWN_ROWS = 5
 
 Column = str | int
 """A column of the source, by its name or by its position."""
+
+Texts = Column | list[Column] | tuple[Column | list[Column], ...]
+"""The column of a text; a list of columns that are joined; or a pair of either, a tuple."""
+
+_BETWEEN = "\n"  # columns that make one text
 
 
 class Block(NamedTuple):
@@ -59,7 +65,8 @@ class Rows:
 
     Attributes:
         name: what the user passed, for messages.
-        text: text column, or the two columns of pairs.
+        text: the column of the texts, or a list of columns that are joined; of pairs two of these,
+            a tuple.
         label: label column, several, or `None` for rows without labels.
         drop_missing: leave rows without text or label out; otherwise they are an error.
         no_label_is_empty: whether an empty label field of a CSV file says that the row has no
@@ -73,7 +80,7 @@ class Rows:
     """
 
     name: str
-    text: Column | Sequence[Column]
+    text: Texts
     label: Column | Sequence[Column] | None
     drop_missing: bool
     frame: pd.DataFrame | None = None
@@ -86,10 +93,11 @@ class Rows:
     no_label_is_empty: bool = False
 
     def __post_init__(self) -> None:
-        if not 1 <= len(self.text_columns) <= 2:
+        if not 1 <= len(self.sides) <= 2 or not all(self.sides):
             raise ValueError(
-                "A row has one text, or a pair of two. Join further texts first, as in "
-                f"frame['text'] = frame['a'] + ' ' + frame['b']. Received: text={self.text!r}"
+                "A row has one text, or a pair of two. Pass text='column', text=['title', 'body'] "
+                "for columns that are joined, or text=('first', 'second') for a pair. "
+                f"Received: text={self.text!r}"
             )
         if self.label is not None and not self.label_columns:
             raise ValueError(
@@ -98,9 +106,15 @@ class Rows:
             )
 
     @property
+    def sides(self) -> tuple[tuple[Column, ...], ...]:
+        """The columns of each text of a row, as the user names them."""
+        sides = self.text if isinstance(self.text, tuple) else (self.text,)
+        return tuple(map(_several, sides))
+
+    @property
     def text_columns(self) -> tuple[Column, ...]:
         """The columns of the texts, as the user names them."""
-        return _several(self.text)
+        return tuple(chain.from_iterable(self.sides))
 
     @property
     def label_columns(self) -> tuple[Column, ...]:
@@ -110,7 +124,7 @@ class Rows:
     @property
     def inputs(self) -> Input:
         """What the rows are asked about."""
-        return INPUTS["text" if len(self.text_columns) == 1 else "pair"]
+        return INPUTS["text" if len(self.sides) == 1 else "pair"]
 
     @property
     def encoding(self) -> str | None:
@@ -137,17 +151,20 @@ class Rows:
             block = whole.reindex(columns=picked) if self.files else whole[picked]
             if self.no_label_is_empty:
                 block = block.fillna(dict.fromkeys(self._untyped_labels(picked), ""))
+            likely = _likely_text_column(whole, picked) if likely is None else likely
+            if len(self.text_columns) > len(self.sides):
+                block = self._joined(block, likely)
             block = tally.without_missing(block)
             if block.empty:
                 continue
-            likely = _likely_text_column(whole, picked) if likely is None else likely
             texts = {}
             for place, name in enumerate(self.inputs.columns):
-                column = self.text_columns[place]
+                column = self.sides[place][0]
                 texts[name] = self._as_text(block.iloc[:, place], column, likely)
                 if self.is_untyped(column):
                     tally.look_at(texts[name], place)
-            labels = {name: _without_categories(block[name]) for name in picked[len(texts) :]}
+            names = picked[len(self.text_columns) :]
+            labels = {name: _without_categories(block[name]) for name in names}
             kept = whole.iloc[block.index - 1 - (tally.rows - len(whole))]
             yield Block(number, kept, pd.DataFrame(texts), pd.DataFrame(labels))
         if self.whole:
@@ -159,11 +176,11 @@ class Rows:
 
     def _check(self, tally: _Tally, likely: str) -> None:
         complete = tally.rows - tally.missing
-        for place, column in enumerate(self.text_columns):
+        for place, (column, *_) in enumerate(self.sides):
             if complete and place not in tally.with_words and self.is_untyped(column):
                 raise self._not_text("only numbers", column, likely)
         if tally.missing and not self.drop_missing:
-            parts = "a text" if len(self.text_columns) == 1 else "both texts of a pair"
+            parts = "a text" if len(self.sides) == 1 else "both texts of a pair"
             if self.label is not None:
                 parts += " and a label" if len(self.label_columns) == 1 else " and all labels"
             raise ValueError(
@@ -219,8 +236,7 @@ class Rows:
         labels = [pick_column(columns, c, "label", where, hint) for c in self.label_columns]
         if len(set(texts)) < len(texts):
             raise ValueError(
-                "A pair is two columns. Pass text= two of them, or one for single texts. "
-                f"Received: text={self.text!r}"
+                f"Texts are made of different columns. Name each once. Received: text={self.text!r}"
             )
         if set(texts) & set(labels):
             raise ValueError(
@@ -233,6 +249,20 @@ class Rows:
                 f"label={self.label!r}"
             )
         return texts + labels
+
+    def _joined(self, block: pd.DataFrame, likely: str) -> pd.DataFrame:
+        """Puts one column in the place of those that make a text; it is missing where all are."""
+        columns, start = [], 0
+        for names in self.sides:
+            side = block.iloc[:, start : start + len(names)].apply(_without_categories)
+            start += len(names)
+            for place, name in enumerate(names):
+                if len(there := side.iloc[:, place].dropna()):
+                    self._as_text(there, name, likely)
+            rows = side.astype(object).where(side.notna(), "").itertuples(index=False, name=None)
+            texts = pd.Series([_BETWEEN.join(filter(None, row)) for row in rows], block.index)
+            columns.append(texts.astype(object).where(side.notna().any(axis=1), None))
+        return pd.concat([*columns, block.iloc[:, start:]], axis=1)
 
     def _as_text(self, values: pd.Series, column: Column, likely: str) -> pd.Series:
         values = _without_categories(values)

@@ -15,7 +15,7 @@ from keras_seqzoo.checks import warn
 from keras_seqzoo.data.encoding import choose_encoding
 from keras_seqzoo.data.inputs import INPUTS, Input, text_columns
 from keras_seqzoo.data.reading import QUOTING, file_format, find_files, shorten
-from keras_seqzoo.data.rows import Column, Rows
+from keras_seqzoo.data.rows import Column, Rows, Texts
 from keras_seqzoo.data.splitting import (
     check_seed,
     count_in_several,
@@ -46,7 +46,7 @@ from keras_seqzoo.data.targets import (
 
 def read_table(
     source: str | os.PathLike[str] | pd.DataFrame,
-    text: Column | Sequence[Column] = "text",
+    text: Texts = "text",
     label: Column | Sequence[Column] | None = "label",
     *,
     target: str | Target | None = None,
@@ -82,8 +82,9 @@ def read_table(
         source: a `.csv`, `.tsv`, `.jsonl` or `.parquet` file (text formats also compressed, as in
             `.csv.gz`; any other suffix is read as CSV), a DataFrame, or a pattern such as
             `"logs/part-*.csv"`, which is streamed.
-        text: text column, by name or by position; of pairs two, such as
-            `("sentence1", "sentence2")`.
+        text: text column, by name or by position. A list such as `["title", "body"]` is joined to
+            one text, with a line break between; what is missing is left out, and the text is
+            missing where all are. A tuple of two such as `("sentence1", "sentence2")` is a pair.
         label: label column, by name or by position; a list of them for several labels or numbers;
             `None` for rows without labels.
         target: `"class"`, `"labels"`, `"number"`, `"tags"` or `"answer"`, where it is not to be
@@ -183,7 +184,7 @@ def read_table(
 
 def stream_table(
     source: str | os.PathLike[str],
-    text: Column | Sequence[Column] = "text",
+    text: Texts = "text",
     label: Column | Sequence[Column] | None = "label",
     **options: Any,
 ) -> TextStream:
@@ -204,8 +205,8 @@ def stream_table(
     return cast(TextStream, read_table(source, text, label, **{**options, "stream": True}))
 
 
-def _texts(frame: pd.DataFrame) -> list[str]:
-    return [str(name) for name in frame if name != "label"]
+def _texts(frame: pd.DataFrame) -> tuple[str, ...]:
+    return tuple(str(name) for name in frame if name != "label")
 
 
 def _table(rows: Rows, asked: Asked) -> TextTable:
@@ -287,7 +288,7 @@ class TextTable:
             frame = pair_up(texts, labels)
             return _table(Rows("texts", _texts(frame), "label", False, frame=frame), asked)
         frame = pd.DataFrame(text_columns(texts))
-        text = [str(name) for name in frame]
+        text = tuple(map(str, frame))
         if labels is None:
             return _table(Rows("texts", text, None, False, frame=frame), asked)
         columns, asked = label_columns(labels, asked)

@@ -124,6 +124,8 @@ OPTIONS = {
         ("pass quoting='none'; else check sep=", "pass --quoting none; else check --sep"),
         ("Received: text=('a', 'b c')", "Received: --text a --text 'b c'"),
         ("as in label=['x', 'y'].", "as in --label x --label y."),
+        ("Received: text=['a', 'b c']", "Received: --text 'a,b c'"),
+        ("Received: text=(['a', 'b'], 'c')", "Received: --text a,b --text c"),
         ("shape=(3, 2), dtype={'a': 'str'}", "shape=(3, 2), --read dtype=\"{'a': 'str'}\""),
         ("(for a CSV file pass dtype=str)", "(for a CSV file pass --read dtype=str)"),
         ("Check it, or pass target=train.target for a part of a larger table.", "Check it."),
@@ -175,7 +177,7 @@ PAIRS = "one,other,label,more\na b,a c,1,0\nb,c,0,0\nd,e,1,1\nf,g,0,1\n"
         (o.Reading(["one"], ["label"]), "4 rows, classes '0': 2, '1': 2"),
         (o.Reading(["one", "other"], ["label"]), "4 pairs, classes '0': 2, '1': 2"),
         (o.Reading(["one", "other"], None), "4 pairs, no labels"),
-        (o.Reading("one", ["label", "more"]), "4 rows, labels 'label': 2, 'more': 2"),
+        (o.Reading(["one"], ["label", "more"]), "4 rows, labels 'label': 2, 'more': 2"),
         (o.Reading(["one"], ["more"], target="number"), "4 rows, numbers 'more': 0 to 1"),
         (
             o.Reading(["other"], ["one"], label_separator=" "),
@@ -186,6 +188,15 @@ PAIRS = "one,other,label,more\na b,a c,1,0\nb,c,0,0\nd,e,1,1\nf,g,0,1\n"
 def test_columns_may_be_several(tmp_path: Path, reading: o.Reading, found: str) -> None:
     (tmp_path / "rows.csv").write_text(PAIRS)
     assert found in repr(reading.read(str(tmp_path / "rows.csv")))
+
+
+def test_texts_may_be_joined(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text(PAIRS.replace("other", '"an, other"'))
+    for text, expected in {"one,label": "a b\n1", '"an, other",one': "a c\na b"}.items():
+        table = o.Reading([text], None).read(str(tmp_path / "rows.csv"))
+        assert table.texts[0] == expected
+    pairs = o.Reading(["one", "label, more"], None).read(str(tmp_path / "rows.csv"))
+    assert pairs.texts[0].tolist() == ["a b", "1\n0"]
 
 
 def test_other_files_are_held_to_the_target_of_the_first(tmp_path: Path) -> None:
@@ -203,6 +214,9 @@ def test_other_files_are_held_to_the_target_of_the_first(tmp_path: Path) -> None
     [
         (["--text", "one", "--text", "one"], "Received: --text one --text one"),
         (["--text", "one", "--label", "one"], "Text and label must be two columns"),
+        (["--text", "one,label"], "Text and label must be two columns"),
+        (["--text", "one,othr"], "Received: --text othr, "),
+        (["--text", "one,one"], "Name each once. Received: --text one,one"),
         (["--text", "one", "--label", "other", "--target", "number"], "pass --target class"),
         (["--text", "one", "--label", "other", "--label", "more"], "--target number for numbers"),
         (["--text", "one", "--target", "numbers"], "'number', 'tags' or 'answer'"),

@@ -130,6 +130,14 @@ def test_standard_input_may_be_json_lines_or_parquet(predict: Any) -> None:
         assert [(r["id"], r["label"]) for r in records] == [(7, "long one"), (8, "short")]
 
 
+def test_columns_may_be_joined(predict: Any) -> None:
+    done = predict("--text", "id,text", "--format", "jsonl", stdin=STDIN)
+    records = [json.loads(line) for line in done.out.splitlines()]
+    assert [(r["text"], r["label"]) for r in records][2] == ("bad", "short")
+    done = predict("--text", "text,text2", stdin=b"text,text2\nbad,and more\n")
+    assert done.out.splitlines()[1].split() == ["long", "one", "0.7500", "bad", "and", "more"]
+
+
 def test_a_txt_file_is_lines_or_with_text_a_table(predict: Any, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(STDIN)
     lines = predict("-i", tmp_path / "a.txt").out.splitlines()

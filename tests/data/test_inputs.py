@@ -83,7 +83,7 @@ class TestRead:
         write[suffix]()
         table = read_table(path, text=("one", "other"), label="same")
         assert (table.texts.tolist(), table.classes) == (ROWS, ("no", "yes"))
-        stream = stream_table(path, text=["one", -1], label="same")
+        stream = stream_table(path, text=("one", -1), label="same")
         ((texts, labels),) = stream.chunks()
         assert (texts.tolist(), labels.tolist()) == (ROWS, table.labels.tolist())
         assert stream.fingerprint() == table.fingerprint()
@@ -112,10 +112,16 @@ class TestRead:
     @pytest.mark.parametrize(
         ("text", "words"),
         [
-            (("one", "one"), r"pair is two columns.*text=\('one', 'one'\)"),
-            (("one", 0), "pair is two columns"),
-            (("one", "other", "same"), "a pair of two. Join further texts"),
+            (("one", "one"), r"different columns.*text=\('one', 'one'\)"),
+            (("one", 0), "different columns"),
+            (["one", "one"], r"different columns.*text=\['one', 'one'\]"),
+            ((["one", "other"], "other"), "different columns"),
+            (("one", "other", "same"), r"a pair of two.*text=\['title', 'body'\]"),
             ((), "a pair of two"),
+            ([], "a pair of two"),
+            (("one", []), "a pair of two"),
+            (["one", "same"], "Text and label must be two columns"),
+            (["one", "othr"], "Did you mean 'other'.*text='othr'"),
             (("one", "same"), "Text and label must be two columns"),
             (("one", "othr"), "Did you mean 'other'.*text='othr'"),
         ],
@@ -135,6 +141,45 @@ class TestRead:
         with pytest.warns(UserWarning, match="quoting='none'") as caught:
             assert len(read_table(tmp_path / "t.tsv", ("a", "b"))) == 3
         assert caught[0].filename == __file__
+
+
+class TestJoined:
+    def posts(self) -> pd.DataFrame:
+        titles = ["Soup", None, "Bill", None, ""]
+        bodies = ["lovely", "rude", None, None, "late"]
+        return pd.DataFrame({"title": titles, "body": bodies, "label": list("xyxyx")})
+
+    @pytest.mark.parametrize("suffix", ["csv", "parquet"])
+    def test_what_is_missing_is_left_out(self, tmp_path, suffix):
+        path = tmp_path / f"t.{suffix}"
+        self.posts().to_csv(path) if suffix == "csv" else self.posts().to_parquet(path)
+        for source in (path, self.posts().set_axis([7] * 5)):
+            table = read_table(source, text=["title", "body"], na="drop")
+            assert table.texts.tolist() == ["Soup\nlovely", "rude", "Bill", "late"]
+            assert table.row_numbers.tolist() == [1, 2, 3, 5]
+            assert table.inputs == INPUTS["text"]
+            with pytest.raises(ValueError, match=r"have a text.*1 of 5 rows are incomplete: row 4"):
+                read_table(source, text=["title", "body"])
+        stream = stream_table(path, text=["title", "body"], na="drop")
+        assert stream.fingerprint() == table.fingerprint()
+
+    def test_one_side_of_a_pair(self):
+        source = frame().assign(more=["!", None, "?"])
+        table = read_table(source, text=("one", ["other", "more"]), label="same")
+        assert table.texts.tolist() == [
+            ["a man", "a person\n!"], ["a dog", "a cat"], ["it rains", "it pours\n?"],
+        ]  # fmt: skip
+
+    def test_a_list_of_one_and_categories(self):
+        source = frame().astype({"one": "category"})
+        assert read_table(source, text=["one"], label="same").texts.tolist() == FIRSTS
+        joined = read_table(source, text=["other", "one"], label="same").texts
+        assert joined[0] == "a person\na man"
+
+    def test_every_column_holds_strings(self):
+        source = frame().assign(stars=[1, 2, 3])
+        with pytest.raises(ValueError, match=r"hold strings.*text='stars'.*integer values"):
+            read_table(source, text=["one", "stars"], label="same")
 
 
 class TestSame:

@@ -99,10 +99,10 @@ class TestColumns:
             ("a,b\nc,d\n", {"text": "a", "label": 0}, "two columns"),
             (
                 "a,b,c\nd,e,f\n",
-                {"text": ["a", "b", "c"], "label": None},
-                r"pair of two.*frame\['a'\] \+ .*text=\['a', 'b', 'c'\]",
+                {"text": ("a", "b", "c"), "label": None},
+                r"pair of two.*text=\['title', 'body'\].*text=\('a', 'b', 'c'\)",
             ),
-            ("a,b\nc,d\n", {"text": ("a", 0), "label": None}, r"pair is two columns.*\('a', 0\)"),
+            ("a,b\nc,d\n", {"text": ("a", 0), "label": None}, r"different columns.*\('a', 0\)"),
             ("a,b\nc,d\n", {"text": ("a", "b"), "label": 1}, "must be two columns"),
             ("text,b\nc,d\n", {"label": ["b", 1]}, r"named once.*label=\['b', 1\]"),
             ("text,b\nc,d\n", {"label": []}, r"label=None.*label=\[\]"),
