@@ -129,6 +129,12 @@ def build_model(
         getattr(getattr(data, "target", None), "kind", ""), "classify"
     )
     _check_task(task)
+    if hasattr(data, "columns") or isinstance(data, Mapping):
+        raise TypeError(
+            "`data` must be a table, a stream or texts. Read a frame first: read_table(frame, "
+            "text=…, label=…); of the parts of a split pass one, data['train']. "
+            f"Received: data of type {type(data).__name__}"
+        )
     pair = _is_pair(data, inputs)
     given = getattr(getattr(data, "inputs", None), "name", "text")
     if given not in card.reads:
@@ -141,11 +147,6 @@ def build_model(
     home = task_module(task)
     head, encoder = _share_options(found, task, options)
     _check_sequence_length(sequence_length)
-    if hasattr(data, "columns"):
-        raise TypeError(
-            "`data` must be a table, a stream or texts. Read a frame first: read_table(frame, "
-            f"text=…, label=…). Received: data of type {type(data).__name__}"
-        )
     if str(weights).endswith(".keras"):
         from keras_seqzoo.tasks.keras_file import saved_parts
 

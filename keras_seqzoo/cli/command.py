@@ -34,9 +34,10 @@ _PHRASES = (
     # What only Python can do.
     (r" ?(?:For|Pass label=None for) rows without labels(?: pass label=None)?\.", ""),
     (r"\bread (it|other JSON) with pandas and pass the DataFrame", r"write \1 as CSV"),
+    (r" Read it alone with label=None\.", ""),
     (r", or pass (classes=|target=train\.target) for a part of a larger table", ""),
     (r", or the target of another table, such as train\.target", ""),
-    (r"\btable\.drop_duplicates\(\)", "--drop-duplicates"),
+    (r"\b(table|parts)\.drop_duplicates\(\)", "--drop-duplicates"),
     (r"Pass frame(?:\[::-1\]|\.sort_values\(time\)), or", "Sort the rows, or pass"),
     (r", as with frame\.(?:groupby\(time\)\.mean\(\)|resample)", ""),
     (r" with\s+pandas\.to_datetime", ""),
@@ -77,8 +78,12 @@ class Command(TyperCommand):
             if name.startswith("--")
         }
 
+        shown: set[str] = set()
+
         def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-            if category is UserWarning:
+            # A stream is read, and warned of, several times.
+            if category is UserWarning and str(message) not in shown:
+                shown.add(str(message))
                 problem(f"Warning: {in_options(str(message), options)}")
 
         with warnings.catch_warnings():

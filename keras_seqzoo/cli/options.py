@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import ast
-import atexit
 import csv
 import inspect
-import shutil
-import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from functools import wraps
@@ -30,8 +26,9 @@ SERIES = "How series of numbers are read, in place of texts"
 Data = Annotated[
     str,
     typer.Argument(
-        help="CSV, TSV, JSON lines, Parquet, of tags columns of words (.conll), of answers SQuAD's "
-        "JSON; a glob is streamed, - is standard input."
+        help="CSV, TSV, JSON lines, Parquet, one of these zipped, or a folder with a folder "
+        "of .txt files a class; of tags columns of words (.conll), of answers SQuAD's JSON; a glob "
+        "is streamed, - is standard input."
     ),
 ]
 ValidData = Annotated[str | None, typer.Option(help="A table to validate on.")]
@@ -242,8 +239,25 @@ class Reading:
             A `TextTable`, or a `TextStream` where it is streamed; or a `SeriesTable`.
 
         Raises:
-            ValueError: an option that is not understood, or whatever is wrong with the table.
+            ValueError: an option that is not understood, a source with several parts, or whatever
+                is wrong with the table.
         """
+        table = self._read(source, classes, stream, target)
+        if isinstance(table, dict):
+            raise ValueError(
+                f"One table is read, not the parts of a split. Pass the folder of one of them. "
+                f"Received: {source!r} with the parts {', '.join(table)}"
+            )
+        return table
+
+    def _read(
+        self,
+        source: str,
+        classes: Sequence[str] | None = None,
+        stream: bool = False,
+        target: Any = None,
+    ) -> Any:
+        """As `read`; `TableParts` of a folder with a folder a part."""
         from keras_seqzoo.data.table import read_table
 
         asked = target_for(self.task, self.target, self.is_series)
@@ -251,7 +265,7 @@ class Reading:
             return self.read_series(source, asked or "future")
         is_unlabelled = self.label is None or self.is_running
         return read_table(
-            _file_of(source, self.names),
+            source,
             text=_one_or_several(tuple(map(_column_or_joined, self.text or TEXT))),
             label=None if is_unlabelled else _one_or_several(self.label or LABEL),
             target=target or asked,
@@ -274,8 +288,7 @@ class Reading:
         from keras_seqzoo.data.series import read_series
 
         options = {**self.of_series, **given, **self._of_pandas()}
-        file = _file_of(source, self.names)
-        return read_series(file, target=target, encoding=self.encoding, **options)
+        return read_series(source, target=target, encoding=self.encoding, **options)
 
     def _of_pandas(self) -> dict[str, Any]:
         import pandas as pd
@@ -325,7 +338,7 @@ class Reading:
         """
         if self.is_running and self.text is None and Path(source).suffix == ".txt":
             return running.text_parts(source, valid_source, test_source, valid, test)
-        whole = prepare(self.read(source))
+        whole = prepare(self._read(source))
         if self.drop_duplicates:
             if not hasattr(whole, "drop_duplicates"):
                 raise ValueError(
@@ -338,9 +351,9 @@ class Reading:
             valid=0 if valid_source else valid, test=0 if test_source else test, **drawn
         )
         if valid_source:
-            valid_table = self.read(valid_source, target=whole.target)
+            valid_table = self.read(valid_source, target=train.target)
         if test_source:
-            test_table = self.read(test_source, target=whole.target)
+            test_table = self.read(test_source, target=train.target)
         return train, valid_table, test_table
 
 
@@ -423,27 +436,6 @@ def _column_or_joined(text: str) -> str | list[str]:
 
 def _one_or_several(columns: Sequence[Any]) -> Any:
     return columns if len(columns) > 1 else columns[0]
-
-
-def _file_of(source: str, names: str | None) -> str:
-    """A file of what comes through standard input or another pipe; any other source as it is."""
-    path = Path(source)
-    if source != "-" and not path.is_fifo() and not path.is_char_device():
-        return source
-    pipe = sys.stdin.buffer if source == "-" else path.open("rb")
-    if pipe.isatty():
-        raise ValueError(f"A table comes from a file or a pipe. Received: {source}, a terminal")
-    start = pipe.read(1024)
-    is_json = names is None and start.lstrip().startswith(b"{")
-    kind = "parquet" if start.startswith(b"PAR1") else "jsonl" if is_json else "csv"
-    # Tables are read more than once, and a pipe is not.
-    folder = tempfile.mkdtemp()
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    file = Path(folder, f"stdin.{kind}")
-    with file.open("wb") as copy:
-        copy.write(start)
-        shutil.copyfileobj(pipe, copy)
-    return str(file)
 
 
 def parse_assignments(

@@ -20,7 +20,8 @@ from pandas.api.types import is_list_like
 from keras_seqzoo.checks import warn
 from keras_seqzoo.data.encoding import choose_encoding
 from keras_seqzoo.data.inputs import INPUTS, text_columns
-from keras_seqzoo.data.reading import file_format, find_files, pick_column, shorten
+from keras_seqzoo.data.reading import file_format, pick_column, shorten
+from keras_seqzoo.data.sources import find_files
 from keras_seqzoo.data.tags import checked_spans
 
 Placed = tuple[int, int, str]

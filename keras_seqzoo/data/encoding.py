@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, cast
 
 from keras_seqzoo.checks import warn
 
-COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zip": "zip", ".zst": "zstd"}
+COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zst": "zstd"}
 
 _BLOCK_BYTES = 1 << 20
 _OPENERS: dict[str, Callable[..., Any]] = {"gzip": gzip.open, "bz2": bz2.open, "xz": lzma.open}
@@ -93,7 +93,7 @@ def choose_encoding(path: Path, encoding: str | None, options: Mapping[str, Any]
 
 
 def first_lines(path: Path, encoding: str | None, options: Mapping[str, Any]) -> list[str]:
-    """Returns the first 20 whole lines that are not empty, for messages; [] of a `.zip` file."""
+    """Returns the first 20 whole lines that are not empty, for messages; [] of a `.zst` file."""
     compression = _compression(path, options)
     if compression is not None and compression not in _OPENERS:
         return []

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import codecs
 import csv
-import glob
-import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
@@ -20,7 +18,7 @@ from typing import Any, BinaryIO
 import pandas as pd
 from pyarrow import parquet
 
-from keras_seqzoo.data.encoding import COMPRESSIONS, byte_order_mark, first_lines
+from keras_seqzoo.data.encoding import COMPRESSIONS, byte_order_mark, choose_encoding, first_lines
 from keras_seqzoo.names import suggest
 
 READ_ROWS = 16_384
@@ -28,83 +26,36 @@ READ_ROWS = 16_384
 
 QUOTING = {"minimal": csv.QUOTE_MINIMAL, "none": csv.QUOTE_NONE}
 
-_FORMATS = {".jsonl": "json", ".ndjson": "json", ".json": "json", ".parquet": "parquet"}
+_FORMATS = {
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".json": "json",
+    ".parquet": "parquet",
+}
 _LARGEST_FIELD = 2**31 - 1
 
 NUMBER = re.compile(r"\s*[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?\s*")
 
 
-def find_files(source: str | os.PathLike[str]) -> tuple[list[Path], bool]:
-    """Finds the files a path or glob pattern stands for, in sorted order.
-
-    Args:
-        source: a path, or a pattern such as `"logs/part-*.csv"`. A file whose own name holds
-            `*`, `?` or `[` is taken as that file.
-
-    Returns:
-        The files, and whether `source` was a pattern.
-
-    Raises:
-        FileNotFoundError: no such file, or nothing matches the pattern.
-        ValueError: a folder, a pipe, or an empty file.
-    """
-    path = Path(source).expanduser()
-    is_pattern = bool(set("*?[") & set(str(path))) and not path.exists()
-    if is_pattern:
-        # Unlike Path.glob this leaves out hidden files, such as Spark's ".part-0.csv.crc".
-        found = sorted(map(Path, glob.glob(str(path), recursive=True)))  # noqa: PTH207
-        files = [file for file in found if file.is_file()]
-        if not files:
-            raise FileNotFoundError(
-                f"A pattern must match at least one file. Check the folder and the suffix. "
-                f"Received: {str(source)!r} (working folder: {Path.cwd()})"
-            )
-    elif path.is_dir():
-        raise ValueError(f"A table is a file, not a folder. {_folder_fix(path)} Received: {source}")
-    elif str(source) == "-" or (path.exists() and not path.is_file()):
-        raise ValueError(
-            "A table is read several times, so it must be a file. Write what comes through a pipe "
-            f"to a file first. Received: {str(source)!r}"
-        )
-    elif not path.exists():
-        raise FileNotFoundError(f"No such file. {_similar_files(path)} Received: {str(source)!r}")
-    else:
-        files = [path]
-    for file in files:
-        if file.stat().st_size == 0:
-            raise ValueError(
-                f"A table needs at least one row. Check how the file was written. "
-                f"Received: {str(file)!r}, an empty file"
-            )
-    return files, is_pattern
-
-
-def _folder_fix(path: Path) -> str:
-    if not any(path.glob("*/*.txt")):
-        return f"Pass one file, or a pattern such as {str(path / '*.csv')!r} to stream all of it."
-    return (
-        "Make a table of a folder with a text a file and a folder a class:\n"
-        f"  files = sorted(pathlib.Path({str(path)!r}).glob('*/*.txt'))\n"
-        "  table = read_table(pandas.DataFrame({'text': [f.read_text('utf-8') for f in files], "
-        "'label': [f.parent.name for f in files]}))\n"
-    )
-
-
-def _similar_files(path: Path) -> str:
-    if not path.parent.is_dir():
-        return f"The folder {str(path.parent)!r} does not exist either: check the path."
-    names = sorted(entry.name for entry in path.parent.iterdir())
-    holds = shorten(names) or "nothing"
-    otherwise = f"Check the path: {str(path.parent)!r} holds {holds}."
-    return suggest(path.name, names, otherwise).strip()
-
-
 def file_format(path: Path) -> str:
     """Returns `"csv"`, `"json"` or `"parquet"`; an unknown suffix is read as CSV."""
-    return _FORMATS.get(_data_suffix(path), "csv")
+    return _FORMATS.get(data_suffix(path), "csv")
 
 
-def _data_suffix(path: Path) -> str:
+def encoding_of(path: Path, encoding: str | None, options: Mapping[str, Any]) -> str | None:
+    """Returns the codec of a text file, as `choose_encoding` does; None of other files."""
+    if file_format(path) == "parquet":
+        return None
+    return choose_encoding(path, encoding, options)
+
+
+def is_known(path: Path) -> bool:
+    """Returns whether a file's suffix says how it is read."""
+    return data_suffix(path) in (*_FORMATS, ".csv", ".tsv", ".tab")
+
+
+def data_suffix(path: Path) -> str:
+    """Returns the suffix of a file before that of its compression, in lower case, or ""."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if suffixes and suffixes[-1] in COMPRESSIONS:
         suffixes.pop()
@@ -311,7 +262,7 @@ def _csv_frames(
 
 def separator(path: Path, options: Mapping[str, Any]) -> str:
     """Returns what separates the fields of a CSV file: the user's option, or by suffix."""
-    by_suffix = "\t" if _data_suffix(path) in (".tsv", ".tab") else ","
+    by_suffix = "\t" if data_suffix(path) in (".tsv", ".tab") else ","
     return options.get("sep", options.get("delimiter", by_suffix))
 
 
@@ -326,7 +277,7 @@ def layout_hint(path: Path, encoding: str | None, options: Mapping[str, Any]) ->
     likely += [mark for mark in others if mark in lines[0] and used not in lines[0]]
     if likely:
         return f"The fields look separated by {likely[0]!r}: pass sep={likely[0]!r}."
-    if _data_suffix(path) in (".csv", ".tsv", ".tab"):
+    if data_suffix(path) in (".csv", ".tsv", ".tab"):
         return ""
     return (
         "This looks like one text a line, which is no table: to train, every line needs a label "

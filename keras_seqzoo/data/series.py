@@ -6,7 +6,6 @@ are made when they are asked for: a table holds the steps once, and where each w
 
 from __future__ import annotations
 
-import os
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -18,17 +17,17 @@ import numpy.typing as npt
 import pandas as pd
 
 from keras_seqzoo.checks import check_not_negative, check_whole
-from keras_seqzoo.data.encoding import choose_encoding
 from keras_seqzoo.data.inputs import Input
 from keras_seqzoo.data.reading import (
     NUMBER,
+    encoding_of,
     file_format,
-    find_files,
     layout_hint,
     pick_column,
     read_frames,
     shorten,
 )
+from keras_seqzoo.data.sources import as_frame, find_files, name_of
 from keras_seqzoo.data.splitting import positions, rows_in
 from keras_seqzoo.data.steps import Step
 from keras_seqzoo.data.targets import Future, OneOf, Target, target_from_dict
@@ -42,7 +41,7 @@ _SHOWN = 3
 
 
 def read_series(
-    source: str | os.PathLike[str] | pd.DataFrame,
+    source: Any,
     time: str | int = "Date",
     value: str | int | Sequence[str | int] = "Close",
     window: int = 60,
@@ -66,7 +65,8 @@ def read_series(
     a missing value among those asked, or with a longer gap, are left out and counted.
 
     Args:
-        source: a file, or a pattern of several, as `read_table` takes them; or a DataFrame.
+        source: a file, a pattern of several, an open file or a DataFrame, as `read_table` takes
+            them.
         time: time column, by name or position; of a DataFrame also the name of its index.
         value: one or more columns of numbers, by name or position.
         window: steps that a model reads.
@@ -90,7 +90,7 @@ def read_series(
 
     Raises:
         FileNotFoundError: no such file.
-        TypeError: `source` is neither a path nor a DataFrame.
+        TypeError: `source` is none of this.
         ValueError: an unsuitable argument; a file that does not decode or parse, or lacks a column;
             times that do not parse, are not in order, occur twice or leave gaps; values that are
             no finite numbers; a series that never changes or is shorter than one window and its
@@ -533,25 +533,20 @@ def _read(
             )
         return picked
 
-    if isinstance(source, pd.DataFrame):
+    if (held := as_frame(source)) is not None:
         if encoding is not None or options:
             raise ValueError(
                 "A DataFrame is read already. Leave encoding and read options out, or pass the "
                 f"file. Received: encoding={encoding!r}, options {shorten(list(options))}"
             )
-        if source.index.name is not None and source.index.name not in source.columns:
-            source = source.reset_index()
-        picked = pick(list(source.columns), "DataFrame")
-        return "DataFrame", source[picked].reset_index(drop=True), picked
-    if not isinstance(source, (str, os.PathLike)):
-        raise TypeError(
-            f"source must be a path, a pattern or a DataFrame. Received: {type(source).__name__}"
-        )
+        if held.index.name is not None and held.index.name not in held.columns:
+            held = held.reset_index()
+        picked = pick(list(held.columns), name_of(source))
+        return name_of(source), held[picked].reset_index(drop=True), picked
     frames = []
     for file in find_files(source)[0]:
-        kind = file_format(file)
-        codec = None if kind == "parquet" else choose_encoding(file, encoding, options)
-        hint = partial(layout_hint, file, codec, options) if kind == "csv" else str
+        codec = encoding_of(file, encoding, options)
+        hint = partial(layout_hint, file, codec, options) if file_format(file) == "csv" else str
         choose = partial(pick, where=str(file), hint=hint)
         for columns, frame in read_frames(file, choose, codec, options, stream=False):
             picked = choose(columns)
@@ -561,7 +556,7 @@ def _read(
         raise ValueError(
             f"A series needs at least one row. Check the file, and its header. Received: {source!r}"
         )
-    return os.fspath(source), whole, picked
+    return name_of(source), whole, picked
 
 
 def _by_key(frame: pd.DataFrame, column: Hashable, name: str) -> Iterator[tuple[str, pd.DataFrame]]:

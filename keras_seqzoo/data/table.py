@@ -1,21 +1,23 @@
-"""Tables of labelled texts: `read_table` reads one from a file or a DataFrame, and checks it."""
+"""Tables of labelled texts: `read_table` reads one, whatever it comes from, and checks it."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any, cast
+from pathlib import Path
+from typing import Any, cast, overload
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from keras_seqzoo.checks import warn
-from keras_seqzoo.data.encoding import choose_encoding
 from keras_seqzoo.data.inputs import INPUTS, Input, text_columns
-from keras_seqzoo.data.reading import QUOTING, file_format, find_files, shorten
+from keras_seqzoo.data.parts import TableParts
+from keras_seqzoo.data.reading import QUOTING, encoding_of, shorten
 from keras_seqzoo.data.rows import Column, Rows, Texts
+from keras_seqzoo.data.sources import CLASSES, PARTS, as_frame, find_files, folder_parts, name_of
 from keras_seqzoo.data.splitting import (
     check_seed,
     count_in_several,
@@ -44,8 +46,18 @@ from keras_seqzoo.data.targets import (
 )
 
 
+@overload
 def read_table(
-    source: str | os.PathLike[str] | pd.DataFrame,
+    source: Mapping[str, Any],
+    text: Texts = "text",
+    label: Column | Sequence[Column] | None = "label",
+    **options: Any,
+) -> TableParts: ...
+
+
+@overload
+def read_table(
+    source: Any,
     text: Texts = "text",
     label: Column | Sequence[Column] | None = "label",
     *,
@@ -56,8 +68,23 @@ def read_table(
     encoding: str | None = None,
     stream: bool = False,
     **read_options: Any,
-) -> TextTable:
-    """Reads labelled texts, or pairs of texts, from a file, several files or a DataFrame.
+) -> TextTable: ...
+
+
+def read_table(
+    source: Any,
+    text: Texts = "text",
+    label: Column | Sequence[Column] | None = "label",
+    *,
+    target: str | Target | None = None,
+    label_sep: str | None = None,
+    classes: Sequence[str] | None = None,
+    na: str = "error",
+    encoding: str | None = None,
+    stream: bool = False,
+    **read_options: Any,
+) -> TextTable | TableParts:
+    """Reads labelled texts, or pairs of texts, from files, a folder or a DataFrame.
 
     In CSV an empty field is missing, and "NA", "null" or "None" are text.
 
@@ -79,9 +106,21 @@ def read_table(
       fractions, or where several columns are not of 0 and 1.
 
     Args:
-        source: a `.csv`, `.tsv`, `.jsonl` or `.parquet` file (text formats also compressed, as in
-            `.csv.gz`; any other suffix is read as CSV), a DataFrame, or a pattern such as
-            `"logs/part-*.csv"`, which is streamed.
+        source: one of
+
+            - a `.csv`, `.tsv`, `.jsonl` or `.parquet` file (text formats also compressed, as in
+              `.csv.gz`; any other suffix is read as CSV), a `.zip` file with one of these in it, or
+              a pattern such as `"logs/part-*.csv"`, which is streamed;
+            - an open file, or `"-"` for standard input; it is copied to a temporary file;
+            - a folder with a sub-folder a class, of `.txt` files (a text each, at any depth; an
+              empty one is missing), or with `.txt` files alone, without labels (`label=None`). The
+              folder `unsup` of the IMDB reviews is no class, and is left out;
+            - a DataFrame of pandas, polars (a LazyFrame, too), pyarrow, DuckDB or whatever else has
+              `to_pandas` or Arrow's stream, or a `Dataset` of Hugging Face, whose numbered classes
+              have their names and order, and are missing where the number is -1;
+            - the parts of a split: a mapping such as `{"train": "train.csv", "test": "test.csv"}`,
+              a `DatasetDict`, or a folder of such folders named `train`, `test` or `validation`
+              (or `valid`, `val`, `dev`).
         text: text column, by name or by position. A list such as `["title", "body"]` is joined to
             one text, with a line break between; what is missing is left out, and the text is
             missing where all are. A tuple of two such as `("sentence1", "sentence2")` is a pair.
@@ -107,25 +146,37 @@ def read_table(
             `pyarrow.parquet.ParquetFile.iter_batches`.
 
     Returns:
-        A `TextTable`; a `TextStream` with `stream=True` or of a pattern.
+        A `TextTable`; a `TextStream` with `stream=True` or of a pattern. Of the parts of a split
+        `TableParts`, a dict of them by name, whose `split` gives the three tables: the target is
+        that of the training rows, and a part without any label is read without.
 
     Raises:
         FileNotFoundError: no such file.
-        TypeError: `source` is neither a path nor a DataFrame.
+        TypeError: `source` is none of this.
         ValueError: an unsuitable argument, or a file that does not decode, does not parse, lacks
             a column or a value, has no rows, or has unsuitable texts or labels.
 
     Warns:
         UserWarning: the file is not UTF-8, its quotes seem to hide rows, the labels hardly look
-            like classes, or numbers were inferred in a single column.
+            like classes, numbers were inferred in a single column, or a folder or the
+            labels of a part are left out.
 
     Example:
         >>> frame = pd.DataFrame({"review": ["fine", "poor"], "sentiment": ["pos", "neg"]})
         >>> read_table(frame, text="review", label="sentiment").classes
         ('neg', 'pos')
     """
-    if target is None and str(source).lower().endswith(SUFFIXES):
+    is_path = isinstance(source, str | os.PathLike)
+    if is_path and Path(source).expanduser().is_dir():
+        source = folder_parts(Path(source).expanduser()) or source
+    if isinstance(source, Mapping):
+        options = {"na": na, "encoding": encoding, "stream": stream, **read_options}
+        return _read_parts(source, text, label, target, label_sep, classes, options)
+    if target is None and is_path and str(source).lower().endswith(SUFFIXES):
         target = "tags"
+    frame = as_frame(source)
+    if frame is not None and classes is None and target in (None, "class", "labels"):
+        classes = frame.attrs.get(CLASSES, {}).get(label if isinstance(label, str) else None)
     asked = ask(target, classes, label_sep, label)
     if na not in ("error", "drop"):
         raise ValueError(f"na must be 'error' or 'drop'. Pass na='drop'. Received: na={na!r}")
@@ -140,36 +191,29 @@ def read_table(
             f"quoting must be one of {sorted(QUOTING)}, or a constant of the csv module. "
             f"Received: quoting={quoting!r}"
         )
+    name = name_of(source)
     if asked.kind is not None and (read := TARGETS[asked.kind].read):
         if stream:
             raise ValueError(
                 f"A table of the target {asked.kind!r} is read into memory, by read_table. Leave "
                 f"`stream` out. Received: stream={stream}"
             )
-        frame = read(source, text, label, encoding, na == "drop", read_options)
-        name = "DataFrame" if isinstance(source, pd.DataFrame) else os.fspath(source)
+        given = source if frame is None else frame
+        frame = read(given, text, label, encoding, na == "drop", read_options)
         return _table(Rows(name, _texts(frame), "label", na == "drop", frame=frame), asked)
-    if isinstance(source, pd.DataFrame):
+    if frame is not None:
         if stream or encoding is not None or read_options:
             raise ValueError(
                 f"A DataFrame is read already. Leave stream, encoding and read options out, or "
                 f"pass the file. Received: stream={stream}, encoding={encoding!r}, "
                 f"options {shorten(list(read_options))}"
             )
-        return _table(Rows("DataFrame", text, label, na == "drop", frame=source), asked)
-    if not isinstance(source, str | os.PathLike):
-        raise TypeError(
-            f"source must be a path, a pattern or a DataFrame. For lists of texts use "
-            f"TextTable.from_texts. Received: {type(source).__name__}"
-        )
-    files, is_pattern = find_files(source)
-    encodings = tuple(
-        None if file_format(file) == "parquet" else choose_encoding(file, encoding, read_options)
-        for file in files
-    )
+        return _table(Rows(name, text, label, na == "drop", frame=frame), asked)
+    files, is_pattern = find_files(source, encoding)
+    encodings = tuple(encoding_of(file, encoding, read_options) for file in files)
     streamed = stream or is_pattern
     rows = Rows(
-        os.fspath(source),
+        name,
         text,
         label,
         na == "drop",
@@ -203,6 +247,38 @@ def stream_table(
         ValueError: as `read_table`.
     """
     return cast(TextStream, read_table(source, text, label, **{**options, "stream": True}))
+
+
+def _read_parts(
+    parts: Mapping[str, Any],
+    text: Any,
+    label: Any,
+    target: str | Target | None,
+    label_sep: str | None,
+    classes: Sequence[str] | None,
+    options: dict[str, Any],
+) -> TableParts:
+    """Reads each part, with the target of the training rows; one without any label without it."""
+    if not parts:
+        raise ValueError(
+            "There must be a part, such as {'train': 'train.csv', 'test': 'test.csv'}. Received: {}"
+        )
+    tables: dict[str, Any] = {}
+    for name in sorted(parts, key=lambda name: PARTS.get(name) != "train"):
+        frame = as_frame(parts[name])
+        labels = None if frame is None or not isinstance(label, str) else frame.get(label)
+        answers = {"label": label, "label_sep": label_sep, "target": target, "classes": classes}
+        if labels is not None and np.all(pd.isna(labels)):
+            warn(f"No row of the part {name!r} has a label: it is read without.")
+            answers = {"label": None}
+        try:
+            table = read_table(parts[name] if frame is None else frame, text, **answers, **options)
+        except ValueError as error:
+            raise ValueError(f"{error}, in the part {name!r}") from error
+        if table.target is not None:
+            target, classes = table.target, None
+        tables[name] = table
+    return TableParts({name: tables[name] for name in parts})
 
 
 def _texts(frame: pd.DataFrame) -> tuple[str, ...]:

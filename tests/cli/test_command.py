@@ -199,6 +199,19 @@ def test_texts_may_be_joined(tmp_path: Path) -> None:
     assert pairs.texts[0].tolist() == ["a b", "1\n0"]
 
 
+def test_a_folder_with_a_folder_a_part(tmp_path: Path) -> None:
+    for number in range(40):
+        part = tmp_path / ("test" if number < 10 else "train") / "ab"[number % 2]
+        part.mkdir(parents=True, exist_ok=True)
+        (part / f"{number}.txt").write_text(f"text {number}")
+    reading = o.Reading()
+    parts = reading.read_parts(str(tmp_path), None, None, 0.2, 0.5, 0)
+    assert [len(part) for part in parts] == [24, 6, 10]
+    assert len(reading.read(str(tmp_path / "test"))) == 10
+    with pytest.raises(ValueError, match=r"One table is read.*Pass the folder.*parts test, train"):
+        reading.read(str(tmp_path))
+
+
 def test_other_files_are_held_to_the_target_of_the_first(tmp_path: Path) -> None:
     (tmp_path / "train.csv").write_text("text,label\na,4.5\nb,3\nc,2\n")
     (tmp_path / "test.csv").write_text("text,label\na,4\n")

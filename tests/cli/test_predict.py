@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import pandas as pd
@@ -128,6 +129,18 @@ def test_standard_input_may_be_json_lines_or_parquet(predict: Any) -> None:
         done = predict("--text", "text", "--format", "jsonl", stdin=stdin)
         records = [json.loads(line) for line in done.out.splitlines()]
         assert [(r["id"], r["label"]) for r in records] == [(7, "long one"), (8, "short")]
+
+
+def test_a_folder_or_an_archive_is_a_table(predict: Any, tmp_path: Path) -> None:
+    for name in ("lovely soup", "bad"):
+        (tmp_path / f"{name[0]}.txt").write_text(name)
+    rows = read_csv(predict("-i", tmp_path, "--format", "csv").out)
+    assert [(row["file"], row["label"]) for row in rows] == [
+        ("b.txt", "short"), ("l.txt", "long one"),
+    ]  # fmt: skip
+    with ZipFile(tmp_path / "t.zip", "w") as archive:
+        archive.writestr("t.csv", STDIN)
+    assert len(read_csv(predict("-i", tmp_path / "t.zip", "--format", "csv").out)) == 3
 
 
 def test_columns_may_be_joined(predict: Any) -> None:

@@ -319,7 +319,7 @@ class TestRefused:
             read_series(ramp.assign(flat=value), value=["Close", "flat"], window=4, horizon=1)
 
     def test_files(self, tmp_path):
-        with pytest.raises(TypeError, match=r"path, a pattern or a DataFrame.*Received: list"):
+        with pytest.raises(TypeError, match=r"an open file or a DataFrame.*Received: list"):
             read_series([1, 2, 3])
         path = tmp_path / "prices.csv"
         path.write_text("Date;Close\n2024-01-01;1\n2024-01-02;2\n", "utf-8")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
-import os
-import pathlib
 import subprocess
 import sys
 import warnings
@@ -99,10 +97,6 @@ class TestFormats:
         assert len(read_table(path, compression="gzip")) == 3
         assert len(read_table(path, compression={"method": "gzip"})) == 3
 
-    def test_zip_is_taken_as_utf8(self, tmp_path):
-        pd.DataFrame({"text": ["é", "b"], "label": [0, 1]}).to_csv(tmp_path / "t.csv.zip")
-        assert read_table(tmp_path / "t.csv.zip").texts.tolist() == ["é", "b"]
-
     def test_frame(self):
         source = pd.DataFrame({"x": ["b", "a"], "y": ["q", "p"]}, index=[7, 7])
         table = read_table(source, text="x", label="y")
@@ -163,29 +157,6 @@ class TestBadSources:
     def test_brackets_in_a_file_name(self, tmp_path):
         table = read_table(write(tmp_path / "reviews[1].csv", REVIEWS))
         assert isinstance(table, TextTable)
-
-    def test_folder(self, tmp_path):
-        with pytest.raises(ValueError, match=r"not a folder.*\*\.csv"):
-            read_table(tmp_path)
-
-    def test_folder_of_classes_is_made_a_table_by_what_the_error_says(self, tmp_path):
-        for name in ("neg", "pos"):
-            (tmp_path / name).mkdir()
-            write(tmp_path / name / "1.txt", f"{name} naïve")
-        with pytest.raises(ValueError, match="a folder a class") as caught:
-            read_table(tmp_path)
-        lines = [line.strip() for line in str(caught.value).splitlines() if " = " in line]
-        names = {"pathlib": pathlib, "pandas": pd, "read_table": read_table}
-        exec("\n".join(lines), names)
-        table = names["table"]
-        assert table.frame.to_dict("list") == {"text": ["neg naïve", "pos naïve"], "label": [0, 1]}
-        assert table.classes == ("neg", "pos")
-
-    def test_pipe(self, tmp_path):
-        os.mkfifo(tmp_path / "pipe.csv")
-        for source in ("-", tmp_path / "pipe.csv"):
-            with pytest.raises(ValueError, match="must be a file"):
-                read_table(source)
 
     def test_unknown_quoting(self, reviews):
         with pytest.raises(ValueError, match=r"one of \['minimal', 'none'\].*'no'"):

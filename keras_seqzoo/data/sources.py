@@ -1,0 +1,289 @@
+"""What a user names as a table, as files that are there to stay or as a pandas frame.
+
+What can be read once only (a pipe, an open file), and what is no single file (an archive, a folder
+of texts), is first copied to a file, which is deleted when nothing holds its path any more.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import shutil
+import sys
+import tempfile
+import weakref
+import zlib
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
+from zipfile import BadZipFile, ZipFile
+
+import pandas as pd
+import pyarrow as pa
+from pandas.api.types import is_list_like
+from pyarrow import parquet
+
+from keras_seqzoo.checks import warn
+from keras_seqzoo.data.encoding import choose_encoding
+from keras_seqzoo.data.reading import data_suffix, is_known, shorten
+from keras_seqzoo.names import suggest
+
+PARTS = {
+    "train": "train",
+    "validation": "valid",
+    "valid": "valid",
+    "val": "valid",
+    "dev": "valid",
+    "test": "test",
+}
+"""Which part of a split a name stands for."""
+
+CLASSES = "keras_seqzoo.classes"
+
+_UNLABELLED = "unsup"  # of the IMDB reviews, beside its classes
+
+
+class _Copy(type(Path())):  # type: ignore[misc]
+    """The path of a file in a folder of its own, which goes when the path does."""
+
+
+def name_of(source: Any) -> str:
+    """What a source is called in messages."""
+    if isinstance(source, str | os.PathLike):
+        return "stdin" if source == "-" else os.fspath(source)
+    name = getattr(source, "name", None) if hasattr(source, "read") else None
+    return name if isinstance(name, str) else type(source).__name__
+
+
+def as_frame(source: Any) -> pd.DataFrame | None:
+    """Makes a pandas frame of a table that another library holds; None of what is no such table.
+
+    That is what has `to_pandas` (polars, pyarrow, Hugging Face's datasets, …), or gives itself as
+    Arrow's stream (DuckDB, …), or becomes one of them by `collect` (polars' lazy frames). The
+    classes that a dataset of Hugging Face numbers are named, and missing where the number is -1;
+    their order is in the frame's `attrs[CLASSES]`, by column.
+    """
+    if isinstance(source, pd.DataFrame):
+        return source
+    if hasattr(source, "to_pandas"):
+        frame = source.to_pandas()
+    elif hasattr(source, "__arrow_c_stream__") and not isinstance(source, pd.Series):
+        frame = pa.table(source).to_pandas()
+    else:
+        return as_frame(source.collect()) if hasattr(source, "collect") else None
+    if not isinstance(frame, pd.DataFrame):
+        return None
+    features = getattr(source, "features", None)
+    classes = {}
+    for column, feature in features.items() if isinstance(features, Mapping) else ():
+        names = getattr(getattr(feature, "feature", feature), "names", None)
+        if isinstance(names, list):
+            classes[column] = names
+            frame[column] = frame[column].map(partial(_named, names=names)).astype(object)
+    frame.attrs[CLASSES] = classes
+    return frame
+
+
+def _named(number: Any, names: list[str]) -> Any:
+    if is_list_like(number):
+        return [_named(one, names) for one in number]
+    return names[int(number)] if pd.notna(number) and number >= 0 else None
+
+
+def find_files(
+    source: str | os.PathLike[str] | IO[Any], encoding: str | None = None
+) -> tuple[list[Path], bool]:
+    """Finds the files a source stands for, in sorted order.
+
+    Args:
+        source: a path, or a pattern such as `"logs/part-*.csv"`; `"-"` is standard input. A file
+            whose own name holds `*`, `?` or `[` is taken as that file. Or an open file, of bytes
+            or text. Of a `.zip` file, the one table in it. Of a folder with a sub-folder a class,
+            a table of the columns `file`, `text` and `label`, a row for each `.txt` file below; of
+            one with `.txt` files alone, the same without labels.
+        encoding: codec of the files in a folder. By default detected.
+
+    Returns:
+        The files, and whether `source` was a pattern.
+
+    Raises:
+        FileNotFoundError: no such file, or nothing matches the pattern.
+        TypeError: `source` is none of this.
+        ValueError: a folder without texts, a terminal, an archive without one table, or an empty
+            file.
+
+    Warns:
+        UserWarning: a folder of texts without labels is left out.
+    """
+    if hasattr(source, "read"):
+        return _checked([_spooled(source, name_of(source))]), False
+    if not isinstance(source, str | os.PathLike):
+        raise TypeError(
+            "source must be a path, a pattern, an open file or a DataFrame. For lists of texts use "
+            f"TextTable.from_texts. Received: {type(source).__name__}"
+        )
+    path = Path(source).expanduser()
+    is_pattern = bool(set("*?[") & set(str(path))) and not path.exists()
+    if is_pattern:
+        # Unlike Path.glob this leaves out hidden files, such as Spark's ".part-0.csv.crc".
+        found = sorted(map(Path, glob.glob(str(path), recursive=True)))  # noqa: PTH207
+        files = [file for file in found if file.is_file()]
+        if not files:
+            raise FileNotFoundError(
+                f"A pattern must match at least one file. Check the folder and the suffix. "
+                f"Received: {str(source)!r} (working folder: {Path.cwd()})"
+            )
+    elif path.is_dir():
+        files = [_folder_table(path, encoding)]
+    elif str(source) == "-":
+        files = [_spooled(sys.stdin.buffer, "stdin")]
+    elif path.is_fifo() or path.is_char_device():
+        with path.open("rb") as pipe:
+            files = [_spooled(pipe, path.name)]
+    elif not path.exists():
+        raise FileNotFoundError(f"No such file. {_similar_files(path)} Received: {str(source)!r}")
+    else:
+        files = [path]
+    return _checked(files), is_pattern
+
+
+def _checked(files: list[Path]) -> list[Path]:
+    for file in files:
+        if file.stat().st_size == 0:
+            raise ValueError(
+                f"A table needs at least one row. Check how the file was written. "
+                f"Received: {str(file)!r}, an empty file"
+            )
+    return [_unzipped(file) if file.suffix.lower() == ".zip" else file for file in files]
+
+
+def _similar_files(path: Path) -> str:
+    if not path.parent.is_dir():
+        return f"The folder {str(path.parent)!r} does not exist either: check the path."
+    names = sorted(entry.name for entry in path.parent.iterdir())
+    holds = shorten(names) or "nothing"
+    otherwise = f"Check the path: {str(path.parent)!r} holds {holds}."
+    return suggest(path.name, names, otherwise).strip()
+
+
+def _copy(name: str) -> Path:
+    folder = tempfile.mkdtemp(prefix="keras-seqzoo-")
+    path = _Copy(folder, name)
+    weakref.finalize(path, shutil.rmtree, folder, ignore_errors=True)
+    return path
+
+
+def _spooled(file: Any, name: str) -> Path:
+    """A copy of what is still to be read of an open file, its suffix told by its first bytes."""
+    if file.isatty() if hasattr(file, "isatty") else False:
+        raise ValueError(f"A table comes from a file or a pipe. Received: {name}, a terminal")
+    start = file.read(1024)
+    encoded = start.encode() if isinstance(start, str) else start
+    suffix = data_suffix(Path(name))
+    if encoded.startswith(b"PAR1"):
+        suffix = ".parquet"
+    elif encoded.startswith(b"PK\3\4"):
+        suffix = ".zip"
+    elif not suffix:
+        suffix = ".jsonl" if encoded.lstrip().startswith(b'{"') else ".csv"
+    if encoded.startswith(b"\x1f\x8b"):
+        suffix += ".gz"
+    copy = _copy(Path(name).name.split(".")[0] + suffix)
+    with copy.open("wb") as target:
+        while encoded:
+            target.write(encoded)
+            more = file.read(1 << 20)
+            encoded = more.encode() if isinstance(more, str) else more
+    return copy
+
+
+def _unzipped(path: Path) -> Path:
+    """A copy of the one table in an archive."""
+    try:
+        with ZipFile(path) as archive:
+            names = [
+                name
+                for name in archive.namelist()
+                if not name.endswith("/") and Path(name).name[0] != "." and "__MACOSX" not in name
+            ]
+            tables = [name for name in names if is_known(Path(name))] or names
+            if len(tables) != 1:
+                raise ValueError(
+                    "A .zip file holds one table. Unpack it, and pass one file or a pattern. "
+                    f"Received: {str(path)!r} with {shorten(tables) or 'no file'}"
+                )
+            name = Path(tables[0]).name
+            copy = _copy(name if is_known(Path(name)) else path.stem)
+            with archive.open(tables[0]) as member, copy.open("wb") as target:
+                shutil.copyfileobj(member, target)
+    except (BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error) as error:
+        # RuntimeError: it has a password.
+        raise ValueError(
+            "A .zip file must be complete, and open without a password. Write it again, or unpack "
+            f"it and pass the file in it. Received: {str(path)!r} ({error})"
+        ) from error
+    return _checked([copy])[0]
+
+
+def folder_parts(path: Path) -> dict[str, Path]:
+    """The sub-folders named as parts of a split that hold a folder a class; {} without any."""
+    folders = _folders(path)
+    parts = {f.name: f for f in folders if f.name in PARTS and any(f.glob("*/*.txt"))}
+    if parts:
+        _tell_left_out([f for f in folders if f.name not in parts and any(_texts_in(f))])
+    return parts
+
+
+def _folders(path: Path) -> list[Path]:
+    return sorted(f for f in path.iterdir() if f.is_dir() and not f.name.startswith("."))
+
+
+def _texts_in(folder: Path) -> Iterator[Path]:
+    return filter(_is_text, folder.rglob("*"))
+
+
+def _is_text(path: Path) -> bool:
+    return path.suffix.lower() == ".txt" and path.name[0] != "." and path.is_file()
+
+
+def _tell_left_out(folders: list[Path]) -> None:
+    if folders:
+        warn(
+            f"{', '.join(map(str, folders))}: left out, as no folder of a class. Read it alone "
+            "with label=None."
+        )
+
+
+def _folder_table(path: Path, encoding: str | None) -> Path:
+    """A table of the texts in a folder with a folder a class, or with texts alone."""
+    found = {folder: sorted(_texts_in(folder)) for folder in _folders(path)}
+    labelled = {f: files for f, files in found.items() if files and f.name != _UNLABELLED}
+    if labelled:
+        _tell_left_out([f for f in found if f.name == _UNLABELLED])
+    else:
+        alone = sorted(filter(_is_text, path.iterdir()))
+        if not alone or any(is_known(file) for file in path.iterdir()):
+            raise ValueError(
+                "A folder that is a table has a sub-folder for each class, with .txt files. Pass "
+                f"one file, or a pattern such as {str(path / '*.csv')!r} to stream all of it. "
+                f"Received: {str(path)!r}"
+            )
+        labelled = {path: alone}
+    files = [file for part in labelled.values() for file in part]
+    columns = {
+        "file": [str(file.relative_to(path)) for file in files],
+        "text": [_content(file, encoding) for file in files],
+    }
+    if path not in labelled:
+        columns["label"] = [folder.name for folder, part in labelled.items() for _ in part]
+    copy = _copy(f"{path.resolve().name}.parquet")
+    parquet.write_table(pa.table(columns), copy)
+    return copy
+
+
+def _content(file: Path, encoding: str | None) -> str | None:
+    """The text of a file; None of an empty one, as of an empty field."""
+    if not file.stat().st_size:
+        return None
+    return file.read_text(choose_encoding(file, encoding, {}))
