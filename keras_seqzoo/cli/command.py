@@ -92,7 +92,7 @@ class Command(TyperCommand):
                 return super().invoke(ctx)
             except BrokenPipeError:
                 raise
-            except (ValueError, TypeError, OSError) as error:
+            except (ValueError, TypeError, OSError, ImportError) as error:
                 problem(f"Error: {in_options(str(error), options)}")
                 code = AGAIN if isinstance(error, _TO_BE_REPEATED) else BAD_INPUT
                 raise typer.Exit(code) from error
@@ -159,4 +159,5 @@ def _arguments_of_pandas() -> set[str]:
     pandas = sys.modules.get("pandas")
     if pandas is None:
         return set()
-    return {*options_of(pandas.read_csv), *options_of(pandas.read_json)}
+    readers = (pandas.read_csv, pandas.read_json, pandas.read_excel)
+    return {name for reader in readers for name in options_of(reader)}

@@ -26,7 +26,7 @@ SERIES = "How series of numbers are read, in place of texts"
 Data = Annotated[
     str,
     typer.Argument(
-        help="CSV, TSV, JSON lines, Parquet, one of these zipped, or a folder with a folder "
+        help="CSV, TSV, JSON lines, Parquet, Excel, one of these zipped, or a folder with a folder "
         "of .txt files a class; of tags columns of words (.conll), of answers SQuAD's JSON; a glob "
         "is streamed, - is standard input."
     ),
@@ -295,7 +295,7 @@ class Reading:
 
         from keras_seqzoo.data.reading import QUOTING
 
-        known = options_of(pd.read_json) | options_of(pd.read_csv)
+        known = options_of(pd.read_excel) | options_of(pd.read_json) | options_of(pd.read_csv)
         options: dict[str, Any] = parse_assignments(self.further or [], "--read", known)
         if self.names is not None:
             options["names"] = [name.strip() for name in self.names.split(",")]

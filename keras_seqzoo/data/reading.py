@@ -14,10 +14,12 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
+from zipfile import BadZipFile
 
 import pandas as pd
 from pyarrow import parquet
 
+from keras_seqzoo.checks import warn
 from keras_seqzoo.data.encoding import COMPRESSIONS, byte_order_mark, choose_encoding, first_lines
 from keras_seqzoo.names import suggest
 
@@ -31,6 +33,8 @@ _FORMATS = {
     ".ndjson": "json",
     ".json": "json",
     ".parquet": "parquet",
+    ".xlsx": "excel",
+    ".xlsm": "excel",
 }
 _LARGEST_FIELD = 2**31 - 1
 
@@ -38,13 +42,13 @@ NUMBER = re.compile(r"\s*[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?\s*"
 
 
 def file_format(path: Path) -> str:
-    """Returns `"csv"`, `"json"` or `"parquet"`; an unknown suffix is read as CSV."""
+    """Returns `"csv"`, `"json"`, `"parquet"` or `"excel"`; an unknown suffix is read as CSV."""
     return _FORMATS.get(data_suffix(path), "csv")
 
 
 def encoding_of(path: Path, encoding: str | None, options: Mapping[str, Any]) -> str | None:
     """Returns the codec of a text file, as `choose_encoding` does; None of other files."""
-    if file_format(path) == "parquet":
+    if file_format(path) in ("parquet", "excel"):
         return None
     return choose_encoding(path, encoding, options)
 
@@ -185,9 +189,10 @@ def read_frames(
         path: the file; its suffix decides the format.
         pick: from all the column names to those needed. A parquet file is asked for no others.
         encoding: codec of a text file.
-        options: the user's options for `pandas.read_csv`, `read_json` or `read_parquet`; those of
-            a streamed parquet file go to `pyarrow.parquet.ParquetFile.iter_batches`.
-        stream: whether memory must stay constant.
+        options: the user's options for `pandas.read_csv`, `read_json`, `read_parquet` or
+            `read_excel`; those of a streamed parquet file go to
+            `pyarrow.parquet.ParquetFile.iter_batches`.
+        stream: whether memory must stay constant; a workbook is read whole all the same.
 
     Yields:
         All column names of the file, and a frame with at least the needed ones.
@@ -201,6 +206,9 @@ def read_frames(
     if kind == "parquet":
         columns = _parquet_columns(path)
         frames = _parquet_frames(path, list(pick(columns)), options, stream)
+    elif kind == "excel":
+        fix = "Save it again as .xlsx, or as CSV."
+        frames = _excel_frames(path, options)
     elif kind == "json":
         fix = (
             "Each line must be one JSON object. Make lines of a JSON array with jq -c '.[]', or "
@@ -214,7 +222,7 @@ def read_frames(
             frame = next(frames)
         except StopIteration:
             return
-        except ValueError as error:  # every parser error of pandas and pyarrow is one
+        except (ValueError, BadZipFile) as error:  # all that pandas and pyarrow say of bad files
             if kind == "csv":
                 fix = layout_hint(path, encoding, options) or (
                     "If quotes are part of the text pass quoting='none'; else check sep=, or leave "
@@ -317,6 +325,28 @@ def _json_frames(
     settings = {"lines": True, "dtype": False, **options}
     with pd.read_json(path, encoding=encoding, chunksize=READ_ROWS, **settings) as reader:
         yield from (frame for frame in reader if len(frame))
+
+
+def _excel_frames(path: Path, options: Mapping[str, Any]) -> Iterator[pd.DataFrame]:
+    if not {"na_values", "keep_default_na"} & options.keys():
+        options = {"na_values": [""], "keep_default_na": False, **options}
+    try:
+        with pd.ExcelFile(path, engine="openpyxl") as book:
+            sheets = book.sheet_names
+            frame = pd.read_excel(book, **options)
+    except ImportError as error:
+        raise ImportError(
+            "Excel files are read with openpyxl, which is not installed. Run pip install "
+            f"'keras-seqzoo[excel]', or save the sheet as CSV. Received: {str(path)!r}"
+        ) from error
+    if not isinstance(frame, pd.DataFrame):
+        raise ValueError("a table is one sheet: name it with sheet_name=…")
+    if len(sheets) > 1 and "sheet_name" not in options:
+        warn(
+            f"{path} has {len(sheets)} sheets, of which the first is read, {sheets[0]!r}. For "
+            f"another one pass sheet_name={sheets[1]!r}."
+        )
+    yield frame
 
 
 def _parquet_columns(path: Path) -> list[Hashable]:

@@ -288,7 +288,7 @@ class Rows:
     def _not_text(self, found: str, column: Column, likely: str) -> ValueError:
         return ValueError(
             f"The text column must hold strings. {likely}If these are texts, convert the column "
-            f"to str (for a CSV file pass dtype={{{column!r}: 'str'}}). "
+            f"to str (for a CSV or Excel file pass dtype={{{column!r}: 'str'}}). "
             f"Received: text={column!r} of {self.name!r} with {found}"
         )
 

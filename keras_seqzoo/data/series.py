@@ -82,7 +82,7 @@ def read_series(
         time_format: as in `pandas.to_datetime`, such as `"%d.%m.%Y"`. By default that of the first
             time is found, and all others must have it too.
         encoding: codec of a text file. By default detected from the whole file.
-        **read_options: for `pandas.read_csv`, `read_json` or `read_parquet`, as in `read_table`.
+        **read_options: for `pandas.read_csv`, `read_excel` and so on, as in `read_table`.
             `decimal` and `thousands` say how numbers are written.
 
     Returns:

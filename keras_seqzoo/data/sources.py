@@ -184,7 +184,7 @@ def _spooled(file: Any, name: str) -> Path:
     if encoded.startswith(b"PAR1"):
         suffix = ".parquet"
     elif encoded.startswith(b"PK\3\4"):
-        suffix = ".zip"
+        suffix = ".zip"  # which a workbook is, too
     elif not suffix:
         suffix = ".jsonl" if encoded.lstrip().startswith(b'{"') else ".csv"
     if encoded.startswith(b"\x1f\x8b"):
@@ -199,7 +199,7 @@ def _spooled(file: Any, name: str) -> Path:
 
 
 def _unzipped(path: Path) -> Path:
-    """A copy of the one table in an archive."""
+    """A copy of the one table in an archive; of a workbook, which is an archive, the whole."""
     try:
         with ZipFile(path) as archive:
             names = [
@@ -207,6 +207,10 @@ def _unzipped(path: Path) -> Path:
                 for name in archive.namelist()
                 if not name.endswith("/") and Path(name).name[0] != "." and "__MACOSX" not in name
             ]
+            if "xl/workbook.xml" in names:
+                copy = _copy(f"{path.stem}.xlsx")
+                shutil.copyfile(path, copy)
+                return copy
             tables = [name for name in names if is_known(Path(name))] or names
             if len(tables) != 1:
                 raise ValueError(

@@ -86,7 +86,7 @@ def read_table(
 ) -> TextTable | TableParts:
     """Reads labelled texts, or pairs of texts, from files, a folder or a DataFrame.
 
-    In CSV an empty field is missing, and "NA", "null" or "None" are text.
+    In CSV and Excel an empty field is missing, and "NA", "null" or "None" are text.
 
     Every row has one class, or any of some labels, or numbers:
 
@@ -108,9 +108,10 @@ def read_table(
     Args:
         source: one of
 
-            - a `.csv`, `.tsv`, `.jsonl` or `.parquet` file (text formats also compressed, as in
-              `.csv.gz`; any other suffix is read as CSV), a `.zip` file with one of these in it, or
-              a pattern such as `"logs/part-*.csv"`, which is streamed;
+            - a `.csv`, `.tsv`, `.jsonl`, `.parquet` or `.xlsx` file (the last with the extra
+              `excel`; text formats also compressed, as in `.csv.gz`; any other suffix is read as
+              CSV), a `.zip` file with one of these in it, or a pattern such as
+              `"logs/part-*.csv"`, which is streamed;
             - an open file, or `"-"` for standard input; it is copied to a temporary file;
             - a folder with a sub-folder a class, of `.txt` files (a text each, at any depth; an
               empty one is missing), or with `.txt` files alone, without labels (`label=None`). The
@@ -139,8 +140,9 @@ def read_table(
         encoding: codec of a text file. By default detected from the whole file.
         stream: read the rows anew from the file at every use, in constant memory. What is returned
             is a `TextStream` then; `stream_table` says so to type checkers.
-        **read_options: for `pandas.read_csv`, `read_json` or `read_parquet`: `sep`, `quoting`
-            (`"none"` where quotes are text, or a constant of `csv`), `names`, … (`names` means
+        **read_options: for `pandas.read_csv`, `read_json`, `read_parquet` or `read_excel`: `sep`,
+            `quoting` (`"none"` where quotes are text, or a constant of `csv`), `names`,
+            `sheet_name`, … (`names` means
             there is no header, unless `header` is given; `na_values` or `keep_default_na` replaces
             the rule above). A streamed parquet file passes them to
             `pyarrow.parquet.ParquetFile.iter_batches`.
@@ -152,13 +154,14 @@ def read_table(
 
     Raises:
         FileNotFoundError: no such file.
+        ImportError: an Excel file, and openpyxl is not installed.
         TypeError: `source` is none of this.
         ValueError: an unsuitable argument, or a file that does not decode, does not parse, lacks
             a column or a value, has no rows, or has unsuitable texts or labels.
 
     Warns:
         UserWarning: the file is not UTF-8, its quotes seem to hide rows, the labels hardly look
-            like classes, numbers were inferred in a single column, or a folder or the
+            like classes, numbers were inferred in a single column, or a folder, a sheet or the
             labels of a part are left out.
 
     Example:

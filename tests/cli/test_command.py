@@ -212,6 +212,16 @@ def test_a_folder_with_a_folder_a_part(tmp_path: Path) -> None:
         reading.read(str(tmp_path))
 
 
+def test_an_optional_library_is_named(
+    command: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "t.xlsx").write_bytes(b"PK")
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    done = command("train", tmp_path / "t.xlsx")
+    assert done.code == 2
+    assert "pip install 'keras-seqzoo[excel]'" in words(done)
+
+
 def test_other_files_are_held_to_the_target_of_the_first(tmp_path: Path) -> None:
     (tmp_path / "train.csv").write_text("text,label\na,4.5\nb,3\nc,2\n")
     (tmp_path / "test.csv").write_text("text,label\na,4\n")

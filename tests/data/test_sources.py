@@ -414,3 +414,52 @@ class TestParts:
     def test_none_to_train_on(self):
         with pytest.raises(ValueError, match=r"Name it 'train'. Received: parts \['test'\]"):
             read_table({"test": pd.DataFrame(ROWS)}).split()
+
+
+class TestExcel:
+    @pytest.fixture(autouse=True)
+    def _library(self) -> None:
+        pytest.importorskip("openpyxl")
+
+    def test_cells_have_types(self, tmp_path):
+        frame = pd.DataFrame({"text": ["a", "NA", None], "label": [2, 10, 2]})
+        frame.to_excel(tmp_path / "t.xlsx", index=False)
+        table = read_table(tmp_path / "t.xlsx", na="drop")
+        assert rows(table) == [("a", "2"), ("NA", "10")]
+        assert table.encoding is None
+        stream = stream_table(tmp_path / "t.xlsx", na="drop")
+        assert stream.fingerprint() == table.fingerprint()
+        with (tmp_path / "t.xlsx").open("rb") as file:
+            assert read_table(file, na="drop").fingerprint() == table.fingerprint()
+
+    def test_numbers_among_the_texts(self, tmp_path):
+        pd.DataFrame({"text": ["a", 12], "label": ["x", "y"]}).to_excel(tmp_path / "t.xlsx")
+        with pytest.raises(
+            ValueError, match=r"hold strings.*Excel file pass dtype={'text': 'str'}"
+        ):
+            read_table(tmp_path / "t.xlsx")
+        assert read_table(tmp_path / "t.xlsx", dtype={"text": "str"}).texts.tolist() == ["a", "12"]
+
+    def test_sheets(self, tmp_path):
+        with pd.ExcelWriter(tmp_path / "t.xlsx") as book:
+            for name in ("One", "Two"):
+                pd.DataFrame({"text": [name, "b"], "label": [0, 1]}).to_excel(book, sheet_name=name)
+        with pytest.warns(UserWarning, match=r"2 sheets.*first.*'One'.*sheet_name='Two'"):
+            assert read_table(tmp_path / "t.xlsx").texts[0] == "One"
+        assert read_table(tmp_path / "t.xlsx", sheet_name="Two").texts[0] == "Two"
+        with pytest.raises(ValueError, match=r"must parse.*Worksheet named 'Three' not found"):
+            read_table(tmp_path / "t.xlsx", sheet_name="Three")
+        with pytest.raises(ValueError, match="a table is one sheet"):
+            read_table(tmp_path / "t.xlsx", sheet_name=None)
+
+    def test_no_workbook(self, tmp_path):
+        (tmp_path / "t.xlsx").write_text(CSV)
+        with pytest.raises(ValueError, match=r"must parse. Save it again as .xlsx.*not a zip file"):
+            read_table(tmp_path / "t.xlsx")
+
+
+def test_excel_without_its_library(tmp_path, monkeypatch):
+    zipped(tmp_path / "t.xlsx", {"xl/workbook.xml": ""})
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    with pytest.raises(ImportError, match=r"pip install 'keras-seqzoo\[excel\]'.*t.xlsx"):
+        read_table(tmp_path / "t.xlsx")
