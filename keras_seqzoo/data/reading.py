@@ -14,7 +14,6 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
-from zipfile import BadZipFile
 
 import pandas as pd
 from pyarrow import parquet
@@ -222,7 +221,7 @@ def read_frames(
             frame = next(frames)
         except StopIteration:
             return
-        except (ValueError, BadZipFile) as error:  # all that pandas and pyarrow say of bad files
+        except ValueError as error:  # every parser error of pandas and pyarrow is one
             if kind == "csv":
                 fix = layout_hint(path, encoding, options) or (
                     "If quotes are part of the text pass quoting='none'; else check sep=, or leave "
@@ -339,6 +338,8 @@ def _excel_frames(path: Path, options: Mapping[str, Any]) -> Iterator[pd.DataFra
             "Excel files are read with openpyxl, which is not installed. Run pip install "
             f"'keras-seqzoo[excel]', or save the sheet as CSV. Received: {str(path)!r}"
         ) from error
+    except Exception as error:  # whatever it stumbles over
+        raise ValueError(f"{type(error).__name__}: {error}") from error
     if not isinstance(frame, pd.DataFrame):
         raise ValueError("a table is one sheet: name it with sheet_name=…")
     if len(sheets) > 1 and "sheet_name" not in options:

@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 import tempfile
+import warnings
 import weakref
 import zlib
 from collections.abc import Iterator, Mapping
@@ -176,26 +177,35 @@ def _copy(name: str) -> Path:
 
 def _spooled(file: Any, name: str) -> Path:
     """A copy of what is still to be read of an open file, its suffix told by its first bytes."""
-    if file.isatty() if hasattr(file, "isatty") else False:
+    if hasattr(file, "isatty") and file.isatty():
         raise ValueError(f"A table comes from a file or a pipe. Received: {name}, a terminal")
-    start = file.read(1024)
-    encoded = start.encode() if isinstance(start, str) else start
+    blocks = _blocks(file, name)
+    start = next(blocks, b"")
     suffix = data_suffix(Path(name))
-    if encoded.startswith(b"PAR1"):
+    if start.startswith(b"PAR1"):
         suffix = ".parquet"
-    elif encoded.startswith(b"PK\3\4"):
+    elif start.startswith(b"PK\3\4"):
         suffix = ".zip"  # which a workbook is, too
     elif not suffix:
-        suffix = ".jsonl" if encoded.lstrip().startswith(b'{"') else ".csv"
-    if encoded.startswith(b"\x1f\x8b"):
+        suffix = ".jsonl" if start.lstrip().startswith(b'{"') else ".csv"
+    if start.startswith(b"\x1f\x8b"):
         suffix += ".gz"
     copy = _copy(Path(name).name.split(".")[0] + suffix)
     with copy.open("wb") as target:
-        while encoded:
-            target.write(encoded)
-            more = file.read(1 << 20)
-            encoded = more.encode() if isinstance(more, str) else more
+        target.write(start)
+        target.writelines(blocks)
     return copy
+
+
+def _blocks(file: Any, name: str) -> Iterator[bytes]:
+    try:
+        while block := file.read(1 << 20):
+            yield block.encode() if isinstance(block, str) else block
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            "An open file must decode. Open it with mode 'rb', so that its encoding is found. "
+            f"Received: {name!r} ({error})"
+        ) from error
 
 
 def _unzipped(path: Path) -> Path:
@@ -254,8 +264,8 @@ def _is_text(path: Path) -> bool:
 def _tell_left_out(folders: list[Path]) -> None:
     if folders:
         warn(
-            f"{', '.join(map(str, folders))}: left out, as no folder of a class. Read it alone "
-            "with label=None."
+            f"{', '.join(map(str, folders))}: left out, as neither a class nor a part of a split. "
+            "Read it alone with label=None."
         )
 
 
@@ -275,10 +285,13 @@ def _folder_table(path: Path, encoding: str | None) -> Path:
             )
         labelled = {path: alone}
     files = [file for part in labelled.values() for file in part]
-    columns = {
-        "file": [str(file.relative_to(path)) for file in files],
-        "text": [_content(file, encoding) for file in files],
-    }
+    columns: dict[str, list[Any]] = {"file": [str(file.relative_to(path)) for file in files]}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        columns["text"] = [_content(file, encoding) for file in files]
+    if caught:  # once, not for each file
+        more = f" {len(caught) - 1:,} more files are not UTF-8." * (len(caught) > 1)
+        warn(f"{caught[0].message}{more}")
     if path not in labelled:
         columns["label"] = [folder.name for folder, part in labelled.items() for _ in part]
     copy = _copy(f"{path.resolve().name}.parquet")

@@ -119,6 +119,14 @@ class TestOpenFiles:
             table = read_table(file)
         assert (table.source, len(table)) == (str(tmp_path / "t.tsv"), 2)
 
+    def test_text_that_does_not_decode(self, tmp_path):
+        (tmp_path / "t.csv").write_bytes(CSV.encode("cp1252"))
+        with (
+            (tmp_path / "t.csv").open(encoding="utf-8") as file,
+            pytest.raises(ValueError, match=r"with mode 'rb'.*t.csv' \('utf-8' codec"),
+        ):
+            read_table(file)
+
     def test_a_pipe_and_standard_input(self, tmp_path, monkeypatch):
         os.mkfifo(tmp_path / "pipe")
         writer = Thread(target=(tmp_path / "pipe").write_text, args=(CSV,))
@@ -189,7 +197,7 @@ class TestFolders:
         texts |= {f"test/{c}/{i}.txt": f"{c} test {i}" for c in ("pos", "neg") for i in range(4)}
         texts |= {"train/unsup/0.txt": "who knows", "train/urls_pos.txt": "http", "README": "read"}
         path = folder(tmp_path / "aclImdb", texts)
-        with pytest.warns(UserWarning, match="train/unsup: left out") as caught:
+        with pytest.warns(UserWarning, match="train/unsup: left out, as neither a class") as caught:
             parts = read_table(path)
         assert caught[0].filename == __file__
         assert isinstance(parts, TableParts)
@@ -232,9 +240,11 @@ class TestFolders:
             read_table(folder(tmp_path, texts))
 
     def test_a_file_that_is_not_utf8(self, tmp_path):
-        path = folder(tmp_path, {"a/1.txt": "café".encode("cp1252"), "b/1.txt": "b"})
-        with pytest.warns(UserWarning, match=r"a/1.txt is not UTF-8"):
+        latin = "café".encode("cp1252")
+        path = folder(tmp_path, {"a/1.txt": latin, "a/2.txt": latin, "b/1.txt": "b"})
+        with pytest.warns(UserWarning, match=r"a/1.txt is not UTF-8.* 1 more files") as caught:
             assert read_table(path).texts[0] == "café"
+        assert (len(caught), caught[0].filename) == (1, __file__)
         with pytest.raises(ValueError, match="must decode with its encoding"):
             read_table(path, encoding="utf-8")
 
@@ -452,10 +462,19 @@ class TestExcel:
         with pytest.raises(ValueError, match="a table is one sheet"):
             read_table(tmp_path / "t.xlsx", sheet_name=None)
 
-    def test_no_workbook(self, tmp_path):
-        (tmp_path / "t.xlsx").write_text(CSV)
-        with pytest.raises(ValueError, match=r"must parse. Save it again as .xlsx.*not a zip file"):
-            read_table(tmp_path / "t.xlsx")
+    @pytest.mark.parametrize("members", [{}, {"xl/workbook.xml": "<x/>"}])
+    def test_no_workbook(self, tmp_path, members):
+        path = zipped(tmp_path / "t.xlsx", members)
+        with pytest.raises(ValueError, match=r"must parse. Save it again as .xlsx.*t.xlsx': Key"):
+            read_table(path)
+        path.write_text(CSV)
+        with pytest.raises(ValueError, match=r"BadZipFile: File is not a zip file"):
+            read_table(path)
+
+    def test_options_of_other_formats(self, tmp_path):
+        pd.DataFrame(ROWS).to_excel(tmp_path / "t.xlsx")
+        with pytest.raises(ValueError, match="unexpected keyword argument 'sep'"):
+            read_table(tmp_path / "t.xlsx", sep=";")
 
 
 def test_excel_without_its_library(tmp_path, monkeypatch):
