@@ -9,7 +9,7 @@ as many arrays. What serves is made of operations that TensorFlow joins to their
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -59,6 +59,7 @@ class TransformerEncoder(keras.layers.Layer):
     Attributes:
         xla: whether XLA compiles the step. It wants shapes that do not depend on the texts, so
             padding is then computed like tokens.
+        step: what a call makes to pass a batch through; `hub.int8` has another one.
 
     Raises:
         ValueError: a value out of its range.
@@ -109,6 +110,7 @@ class TransformerEncoder(keras.layers.Layer):
                 "`hidden_dim` is shared out among the heads: make it a multiple of `num_heads`. "
                 f"Received: hidden_dim={hidden_dim}, num_heads={num_heads}"
             )
+        self.step: Callable[..., Step] = Step
         self._draws = keras.random.SeedGenerator()
         self._weights: dict[str, Any] = {}
         self._make_weights()
@@ -128,7 +130,7 @@ class TransformerEncoder(keras.layers.Layer):
             embeds: whether only the embeddings are wanted, up to their norm: `embedded`
                 `(batch, length, embedding width)`.
         """
-        step = _Step(self, features, bool(training) and self.trainable)
+        step = self.step(self, features, bool(training) and self.trainable)
         tokens = step.embedded()
         if embeds:
             return {"embedded": step.laid_out(tokens)}
@@ -240,8 +242,8 @@ class TransformerEncoder(keras.layers.Layer):
                 )
 
 
-class _Step:
-    """One pass of a batch through the encoder."""
+class Step:
+    """One pass of a batch through an encoder."""
 
     def __init__(self, encoder: TransformerEncoder, features: Mapping[str, Any], training: bool):
         self._encoder = encoder
@@ -255,18 +257,23 @@ class _Step:
         self._shape = tf.shape(mask)
         # Where the tokens stand in the batch, read row by row.
         self._places = None if encoder.xla else tf.where(tf.reshape(mask, [-1]) > 0)
+        self._moves = None if encoder.xla else _moves(mask, self._places, encoder.num_heads)
         padding = 1 - tf.cast(mask, tf.float32)
         self._masked = (padding * _LEAST)[:, tf.newaxis, tf.newaxis]
 
     def embedded(self) -> Any:
         """Embeddings of the tokens, up to their norm, `(tokens, embedding width)`."""
         weights = self._weights
-        found = tf.gather(weights["token_embedding"].value, self._features["token_ids"])
+        found = self.vectors(self._features["token_ids"])
         found += weights["position_embedding"].value[: self._shape[1]]
         if "segment_embedding" in weights:
             found += tf.gather(weights["segment_embedding"].value, self._features["segment_ids"])
         found = self._collected(tf.reshape(found, [-1, found.shape[-1]]))
         return self._norm(tf.cast(found, self._dtype), "embedding_norm_")
+
+    def vectors(self, ids: Any) -> Any:
+        """Rows of the token embedding."""
+        return tf.gather(self._weights["token_embedding"].value, ids)
 
     def begun(self, embedded: Any) -> Any:
         """What the first layer takes."""
@@ -277,7 +284,7 @@ class _Step:
         """Passes the tokens through a layer."""
         attended = self.dense(self._attended(tokens, name), f"{name}attention_")
         tokens = self._norm(tokens + self._dropped(attended), f"{name}attention_norm_")
-        inner = self._activated(self.dense(tokens, f"{name}intermediate_"))
+        inner = self.dense(tokens, f"{name}intermediate_", self._encoder.activation)
         changed = self.dense(inner, f"{name}output_")
         return self._norm(tokens + self._dropped(changed), f"{name}output_norm_")
 
@@ -292,10 +299,11 @@ class _Step:
             tokens *= tf.cast(mask, tokens.dtype)
         return tf.reshape(tokens, [batch, length, tokens.shape[-1]])
 
-    def dense(self, values: Any, name: str) -> Any:
-        """`values · kernel + bias`."""
+    def dense(self, values: Any, name: str, activation: str | None = None) -> Any:
+        """`values · kernel + bias`, and what its activation makes of that."""
         kernel, bias = (self._weights[f"{name}{part}"] for part in ("kernel", "bias"))
-        return tf.nn.bias_add(tf.matmul(values, kernel), tf.convert_to_tensor(bias))
+        product = tf.nn.bias_add(tf.matmul(values, kernel), tf.convert_to_tensor(bias))
+        return self._activated(product, activation) if activation else product
 
     def _collected(self, rows: Any) -> Any:
         """Of rows of all places, `(batch · length, width)`, those of tokens."""
@@ -314,15 +322,29 @@ class _Step:
                 ],
                 axis=1,
             )
-        batch, length = tf.unstack(self._shape)
-        parts = tf.reshape(self.laid_out(joint), [batch, length, 3, heads, hidden // heads])
-        queries, keys, values = tf.unstack(tf.transpose(parts, [2, 0, 3, 1, 4]))
+        queries, keys, values = tf.unstack(self._by_head(joint))
         queries *= tf.cast((hidden // heads) ** -0.5, queries.dtype)
         scores = tf.cast(tf.matmul(queries, keys, transpose_b=True), tf.float32)
         shares = tf.cast(tf.nn.softmax(scores + self._masked), self._dtype)
-        means = tf.matmul(self._dropped(shares), values)
-        means = tf.reshape(tf.transpose(means, [0, 2, 1, 3]), [batch * length, hidden])
-        return self._collected(means)
+        return self._by_token(tf.matmul(self._dropped(shares), values))
+
+    def _by_head(self, joint: Any) -> Any:
+        """Of `(tokens, 3 · hidden)` the parts of each head, `(3, batch, heads, length, width)`.
+
+        At padding stands some token: nothing reads what is made of it.
+        """
+        heads, hidden = self._encoder.num_heads, self._encoder.hidden_dim
+        if self._moves is None:
+            parts = tf.reshape(joint, [*tf.unstack(self._shape), 3, heads, hidden // heads])
+            return tf.transpose(parts, [2, 0, 3, 1, 4])
+        return _move(tf.reshape(joint, [-1, hidden // heads]), *self._moves[0])
+
+    def _by_token(self, means: Any) -> Any:
+        """Of `(batch, heads, length, width)` the heads of each token, `(tokens, hidden)`."""
+        hidden, width = self._encoder.hidden_dim, means.shape[-1]
+        if self._moves is None:
+            return tf.reshape(tf.transpose(means, [0, 2, 1, 3]), [-1, hidden])
+        return tf.reshape(_move(tf.reshape(means, [-1, width]), *self._moves[1]), [-1, hidden])
 
     def _lora(self, tokens: Any, name: str) -> Any:
         return tf.matmul(tf.matmul(tokens, self._weights[f"{name}a"]), self._weights[f"{name}b"])
@@ -334,8 +356,7 @@ class _Step:
         values, gamma, beta = (tf.cast(part, tf.float32) for part in (values, gamma, beta))
         return tf.cast(norm(values, gamma, beta, epsilon), self._dtype)
 
-    def _activated(self, values: Any) -> Any:
-        kind = self._encoder.activation
+    def _activated(self, values: Any, kind: str) -> Any:
         if kind == "relu":
             return tf.nn.relu(values)
         if not self._training:
@@ -381,6 +402,43 @@ def _collect(rows: Any, places: Any) -> Any:
         return tf.scatter_nd(places, upstream, tf.shape(rows, tf.int64)), None
 
     return tf.gather_nd(rows, places), gradient
+
+
+def _moves(mask: Any, places: Any, heads: int) -> tuple[Any, Any]:
+    """What `_move` takes to lay the heads' parts of tokens out by text, and to collect them again.
+
+    Rows are the parts of a head, as wide as it; by token there are those of queries, keys and
+    values `(tokens, 3, heads)`, by text `(3, batch, heads, length)`.
+    """
+    batch, length = tf.unstack(tf.shape(mask))
+    number = tf.reshape(tf.cumsum(tf.reshape(mask, [-1])), [batch, 1, length]) - 1
+    number = tf.maximum(number, 0)  # of the token; at padding of the one before
+    head, part = tf.range(heads), tf.range(3)
+    place = tf.cast(places, tf.int32)
+    of_token = (place // length * heads + head) * length + place % length
+    of_text = number * heads + head[:, tf.newaxis]
+    far = part[:, tf.newaxis] * (batch * heads * length)
+    parts = (number * 3 + part[:, tf.newaxis, tf.newaxis, tf.newaxis]) * heads
+    return (
+        (parts + head[:, tf.newaxis], of_token[:, tf.newaxis] + far, None),
+        (of_token, of_text, mask[:, tf.newaxis, :, tf.newaxis]),
+    )
+
+
+def _move(rows: Any, there: Any, back: Any, real: Any) -> Any:
+    """`rows[there]`; each row went to `back`, copies of it where `real` is 0 or not read."""
+
+    @tf.custom_gradient
+    def move(rows: Any) -> Any:
+        def gradient(upstream: Any) -> Any:
+            found = tf.gather(tf.reshape(upstream, [-1, upstream.shape[-1]]), back)
+            if real is not None:
+                found *= tf.cast(real, found.dtype)
+            return tf.reshape(found, tf.shape(rows))
+
+        return tf.gather(rows, there), gradient
+
+    return move(rows)
 
 
 def _plain_norm(values: Any, gamma: Any, beta: Any, epsilon: Any) -> Any:

@@ -23,6 +23,12 @@ from keras_seqzoo.version import __version__
 OLDEST_CHECKED = "2.20"
 
 
+_INT8 = (
+    "- An x86-64 processor, and a TensorFlow built with oneDNN, as those of PyPI are: products are "
+    "of whole numbers of 8 bits.\n"
+)
+
+
 def told(model: TextModel, signatures: Iterable[str]) -> dict[str, Any]:
     """Returns what of the model card clients rely on."""
     return {
@@ -33,18 +39,22 @@ def told(model: TextModel, signatures: Iterable[str]) -> dict[str, Any]:
     }
 
 
-def describe(model: TextModel, found: Audit) -> dict[str, Any]:
+def describe(
+    model: TextModel, found: Audit, optimized: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Returns the model card: what the model is, what it answers, and what it needs.
 
     Args:
         model: the model.
         found: the audit of its SavedModel.
+        optimized: what `serving.optimize.optimized` tells.
     """
     known = model.name in zoo.list_models()
     is_module = any(graph is not model.preprocessor for graph in model.graphs)
     return {
         "model": model.name,
         "module_graph": is_module,  # a TF Hub module's own, where true
+        "optimized": optimized,
         **told(model, found.signatures),
         "parameters": model.count_params(),
         "sequence_length": model.preprocessor.sequence_length,
@@ -100,6 +110,7 @@ def requirements(card: Mapping[str, Any]) -> str:
         f"TensorFlow {OLDEST_CHECKED} and {'.'.join(tf.__version__.split('.')[:2])}. Older ones "
         "may do, and were not tried.\n"
         f"- Ops: {ops_line}. The stock server has them; no Python, Keras or custom op is needed.\n"
+        f"{_INT8 if card['optimized'] else ''}"
         f"- Room for {card['serving']['bytes'] / 1e6:,.1f} MB on disk.\n"
         f"- {card['serving']['warmup_requests']} warm-up requests are asked before the version "
         "becomes available.\n\n"

@@ -1,0 +1,102 @@
+"""What `export_model(optimize=…)` makes of a model while its signatures are traced."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import tensorflow as tf
+
+from keras_seqzoo.hub import int8
+from keras_seqzoo.serving import warmup as warmup_requests
+from keras_seqzoo.tasks.model import TextModel
+
+OPTIMIZATIONS = ("int8",)
+_MOST_TEXTS = 256
+_CALLS = 5  # of each, for the speed
+_BATCH = 32
+
+
+def check(model: TextModel, optimize: str | None) -> None:
+    """Checks that a model can be optimized so.
+
+    Raises:
+        ValueError: it cannot, or there is no such way.
+    """
+    if optimize is None:
+        return
+    if optimize not in OPTIMIZATIONS:
+        raise ValueError(
+            f"`optimize` must be one of {OPTIMIZATIONS}, or None. Received: optimize={optimize!r}"
+        )
+    if not int8.encoders(model.encoder):
+        raise ValueError(
+            "`optimize='int8'` takes transformers on this package's own graph: TF Hub's BERT and "
+            "ELECTRA, and KerasHub's BERT, DistilBERT, ELECTRA and RoBERTa, without native=False. "
+            f"Leave it out. Received: optimize='int8' with {model.name}"
+        )
+
+
+@contextmanager
+def optimized(
+    model: TextModel, optimize: str | None, texts: Any
+) -> Iterator[dict[str, Any] | None]:
+    """Has a model compute so in what is traced within.
+
+    Args:
+        model: the model.
+        optimize: what `check` passed.
+        texts: those it is made for, as `predict` takes them; None or none for our own.
+
+    Yields:
+        What the model card tells of it: how many `texts` there were, the `largest_difference` that
+        a number of the answers to them has, and how many `times_as_fast` they were answered here.
+    """
+    if optimize is None:
+        yield None
+        return
+    rows = warmup_requests.choose(texts or None, model.pair, _MOST_TEXTS)
+    given = {name: tf.constant(values) for name, values in model.samples(rows).items()}
+    before = _answering(model)
+    with int8.eight_bits(model.encoder, model.read_served(given)):
+        after = _answering(model)
+        yield {
+            "optimize": optimize,
+            "texts": len(rows),
+            "largest_difference": round(_difference(before(**given), after(**given)), 6),
+            "times_as_fast": round(_gain(before, after, given), 2),
+        }
+
+
+def _answering(model: TextModel) -> Any:
+    asked = model.serving_functions()["serving_default"]
+    return tf.function(asked.function).get_concrete_function(**asked.inputs)
+
+
+def _difference(before: Mapping[str, tf.Tensor], after: Mapping[str, tf.Tensor]) -> float:
+    """The largest among numbers of the same place; of a changed count of pieces there is none."""
+    return max(
+        (
+            float(tf.reduce_max(tf.abs(value - after[name])))
+            for name, value in before.items()
+            if value.dtype.is_floating and value.shape == after[name].shape and tf.size(value)
+        ),
+        default=0.0,
+    )
+
+
+def _gain(before: Any, after: Any, given: Mapping[str, tf.Tensor]) -> float:
+    asked = {name: values[:_BATCH] for name, values in given.items()}
+    ratios = []
+    for number in range(_CALLS + 1):
+        times = []
+        for function in (before, after):
+            begun = time.perf_counter()
+            function(**asked)
+            times.append(time.perf_counter() - begun)
+        if number:  # the first prepares
+            ratios.append(times[0] / times[1])
+    return statistics.median(ratios)
