@@ -113,6 +113,8 @@ def export(model: Any, order: dict[str, Any]) -> dict[str, Any]:
     begun = time.perf_counter()
     path = sz.export_model(model, order["folder"])
     seconds = time.perf_counter() - begun
+    if order.get("int8"):  # texts of its ranges
+        sz.export_model(model, order["folder"], optimize="int8", warmup=order["int8"])
     if Path(order["model"]).is_dir():
         head = model.get_layer("logits")
         np.savez(

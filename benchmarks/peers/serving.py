@@ -5,7 +5,8 @@
 
 All answer the same texts with the same weights, those of `--checkpoint`, which must be the encoder
 of `--hub`, under the same head, on as many threads, each in a process of its own. Ours is the
-export of `sz.export_model` as `keras-seqzoo serve` asks it; the peers tokenise with Hugging Face's
+export of `sz.export_model` as `keras-seqzoo serve` asks it, and the same with `optimize="int8"`,
+its ranges found on 256 training texts of the first set; the peers tokenise with Hugging Face's
 tokenizer in Rust and pad to the longest text of a batch. In a round each answers the same batches
 of 32, drawn at random, and the same texts one by one; the first round warms up. Rates and latencies
 are medians of the rounds, ratios are taken round by round. Rows go to `--out` as CSV.
@@ -33,8 +34,8 @@ from serving_speed import Worker
 from keras_seqzoo.evaluation.environment import environment
 
 BATCH = 32
-PEERS = ("ONNX Runtime, fused", "ONNX Runtime", "OpenVINO", "transformers")
-OURS = "keras_seqzoo"
+PEERS = ("ONNX Runtime, fused", "ONNX Runtime", "ONNX Runtime, int8", "OpenVINO", "transformers")
+OURS, OURS_INT8 = "keras_seqzoo", "keras_seqzoo, int8"
 
 
 def start(given: Any, folder: Path, stack: ExitStack) -> dict[str, Worker]:
@@ -42,9 +43,12 @@ def start(given: Any, folder: Path, stack: ExitStack) -> dict[str, Worker]:
     script = Path(__file__).parents[1] / "serving_speed.py"
     maker = stack.enter_context(Worker(sys.executable, script, "--work"))
     order = {"model": str(given.hub), "folder": str(folder), "task": "", "data": ""}
-    made = maker.do("make", **order)
-    workers = {OURS: stack.enter_context(Worker(sys.executable, script, "--work"))}
-    workers[OURS].do("load", path=made["path"])
+    texts = list(SETS[given.sets[0]](given.data)[0].texts[:256])
+    maker.do("make", **order, int8=texts)
+    workers = {}
+    for name, version in ((OURS, "1"), (OURS_INT8, "2")):
+        workers[name] = stack.enter_context(Worker(sys.executable, script, "--work"))
+        workers[name].do("load", path=str(folder / version))
     peer = Path(__file__).with_name("serving_peers.py")
     for name in given.kinds:
         workers[name] = stack.enter_context(Worker(given.peers, peer, name, given.checkpoint))

@@ -63,12 +63,15 @@ def inputs(tokenizer: Tokenizer, texts: list[str]) -> dict[str, np.ndarray]:
     return {n: np.array(c, np.int64) for n, c in zip(NAMES, columns, strict=True)}
 
 
-def onnxruntime(model: Any, tokenizer: Tokenizer, folder: Path, *, fused: bool) -> Answer:
-    """ONNX Runtime, with its optimizer for transformers or the graph as it was exported."""
+def onnxruntime(model: Any, tokenizer: Tokenizer, folder: Path, how: str) -> Answer:
+    """ONNX Runtime with the graph as it was exported, or after its optimizer for transformers.
+
+    Of "int8" its dynamic quantization has been over that, too.
+    """
     import onnxruntime as ort
 
     path = exported(model, folder)
-    if fused:
+    if how:
         from onnxruntime.transformers import optimizer
 
         config = model.config
@@ -79,6 +82,11 @@ def onnxruntime(model: Any, tokenizer: Tokenizer, folder: Path, *, fused: bool) 
         path = folder / "fused.onnx"
         made.save_model_to_file(str(path))
         print(made.get_fused_operator_statistics(), file=sys.stderr)
+    if how == "int8":
+        from onnxruntime.quantization import quantize_dynamic
+
+        quantize_dynamic(path, folder / "int8.onnx")
+        path = folder / "int8.onnx"
     options = ort.SessionOptions()
     options.intra_op_num_threads = THREADS
     session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
@@ -124,7 +132,7 @@ def make(kind: str, checkpoint: str, head: str, folder: Path) -> Answer:
         return transformers(model, checkpoint)
     if kind == "OpenVINO":
         return openvino(model, tokenizer, folder, hint="LATENCY")
-    return onnxruntime(model, tokenizer, folder, fused=kind == "ONNX Runtime, fused")
+    return onnxruntime(model, tokenizer, folder, kind.partition(", ")[2])
 
 
 def main(kind: str, checkpoint: str) -> None:

@@ -264,7 +264,9 @@ def _write(
     module.resources = list(model.resources)
     # It would tell of the unfinished folder, which is gone when that is read.
     with logging_from(logging.WARNING):
-        tf.saved_model.save(module, str(path), signatures=signatures)
+        # Gradients of our own would be functions that a server reads and prepares for nothing.
+        options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+        tf.saved_model.save(module, str(path), signatures=signatures, options=options)
     _set_methods(path, functions)
     (path / "assets.extra").mkdir()
     if rows:
@@ -295,11 +297,23 @@ def traced(model: TextModel, functions: Mapping[str, ServingFunction]) -> dict[s
     Returns:
         A concrete function for each.
     """
-    with portable(model.encoder):
+    with portable(model.encoder), _shared(model.encoder):
         return {
             name: tf.function(_checked(f)).get_concrete_function(**_named(f.inputs))
             for name, f in functions.items()
         }
+
+
+@contextmanager
+def _shared(encoder: keras.Model) -> Iterator[None]:
+    """Makes an encoder one function that signatures call: a server reads it once, not in each."""
+    call = encoder.call
+    function = tf.function(lambda features: call(features, training=False))
+    encoder.call = lambda features, training=None, mask=None: function(features)
+    try:
+        yield
+    finally:
+        del encoder.call
 
 
 def _checked(asked: ServingFunction) -> Callable[..., Mapping[str, tf.Tensor]]:
