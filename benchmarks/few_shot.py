@@ -6,7 +6,8 @@ Beside `few_shot=True` stand TF-IDF (1-2-grams, sublinear) + logistic regression
 logistic regression over the vectors of the same encoder as it came. With `--methods … setfit`,
 `--setfit`, the interpreter of an environment with `setfit` in it, and `--weights`, the same encoder
 as a folder of sentence-transformers, SetFit learns from the same rows: batches of 16 pairs, 20
-pairs of either kind for each text, one epoch. Test rows choose nothing.
+pairs of either kind for each text, one epoch. Test rows choose nothing: `--unseen N` answers N
+training rows that no draw takes, and `--epochs` and `--rate` are what may be chosen there.
 """
 
 from __future__ import annotations
@@ -72,9 +73,11 @@ def frozen(hub: Path, test: sz.TextTable) -> Answer:
     return answer
 
 
-def ours(hub: Path, test: sz.TextTable) -> Answer:
+def ours(given: argparse.Namespace, test: sz.TextTable) -> Answer:
     """`few_shot=True`, at its defaults; the graph is loaded once, its state put back."""
-    model = sz.build_model(str(hub), test, few_shot=True)
+    model = sz.build_model(str(given.hub), test, few_shot=True)
+    if given.rate:
+        model.optimizer.learning_rate = given.rate
     model.optimizer.build(model.trainable_variables)
     state = [*model.variables, *model.optimizer.variables]
     begun = [variable.numpy() for variable in state]
@@ -83,7 +86,7 @@ def ours(hub: Path, test: sz.TextTable) -> Answer:
         keras.utils.set_random_seed(seed)
         for variable, value in zip(state, begun, strict=True):
             variable.assign(value)
-        model.fit(train, verbose=0)
+        model.fit(train, epochs=given.epochs, verbose=0)
         return np.argmax(model.predict(test.texts, batch_size=64, verbose=0), axis=1)
 
     return answer
@@ -119,7 +122,9 @@ def method(name: str, arguments: argparse.Namespace, test: sz.TextTable) -> Answ
         return linear(test)
     if name == "setfit":
         return setfit(arguments.setfit, arguments.weights, test)
-    return {"frozen": frozen, "few_shot": ours}[name](arguments.hub, test)
+    if name == "few_shot":
+        return ours(arguments, test)
+    return frozen(arguments.hub, test)
 
 
 def main() -> None:
@@ -132,6 +137,9 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", type=int, default=[8, 16, 64])
     parser.add_argument("--draws", type=int, default=10)
     parser.add_argument("--test-rows", type=int, help="the first of the test rows; all by default")
+    parser.add_argument("--unseen", type=int, default=0, help="so many rows in place of the test's")
+    parser.add_argument("--epochs", type=int, default=1, help="of few_shot")
+    parser.add_argument("--rate", type=float, help="of few_shot, in place of the family's")
     parser.add_argument("--methods", nargs="+", default=METHODS[:3], choices=METHODS)
     parser.add_argument("--setfit", help="a Python with setfit")
     parser.add_argument("--weights", type=Path, help="the encoder for it")
@@ -141,6 +149,10 @@ def main() -> None:
     for name in arguments.sets:
         train, _, whole = SETS[name](arguments.data)
         test = part(whole, np.arange(len(whole))[: arguments.test_rows])
+        if arguments.unseen:
+            mixed = np.random.default_rng(0).permutation(len(train))
+            test = part(train, mixed[: arguments.unseen])
+            train = part(train, mixed[arguments.unseen :])
         asked = {kind: method(kind, arguments, test) for kind in arguments.methods}
         for size in arguments.sizes:
             for kind, answer in asked.items():

@@ -29,7 +29,7 @@ from keras_seqzoo.features import FEATURES
 from keras_seqzoo.layers.pooling import pool
 from keras_seqzoo.tasks.head import TextPredictor
 
-DRAWS = 10  # of every text in an epoch
+DRAWS = 20  # of every text in an epoch; chosen in `benchmarks/results/few_shot.md`
 
 
 @keras.saving.register_keras_serializable("keras_seqzoo")
@@ -50,7 +50,7 @@ class FewShotClassifier(TextPredictor):
         ValueError: `head_dim`, since the head is a linear one.
     """
 
-    usual_epochs = 1  # of ten passes over the rows
+    usual_epochs = 1  # of `DRAWS` passes over the rows
     _regression: _Regression | None = None
 
     def __init__(self, *args: Any, **kwargs: Any):
