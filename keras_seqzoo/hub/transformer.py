@@ -256,7 +256,7 @@ class _Step:
         # Where the tokens stand in the batch, read row by row.
         self._places = None if encoder.xla else tf.where(tf.reshape(mask, [-1]) > 0)
         padding = 1 - tf.cast(mask, tf.float32)
-        self._masked = (padding * _LEAST)[:, tf.newaxis, tf.newaxis]
+        self._masked = tf.expand_dims(tf.expand_dims(padding * _LEAST, 1), 1)
 
     def embedded(self) -> Any:
         """Embeddings of the tokens, up to their norm, `(tokens, embedding width)`."""

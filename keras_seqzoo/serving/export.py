@@ -28,8 +28,9 @@ from keras_seqzoo.quiet import logging_from
 from keras_seqzoo.serving import warmup as warmup_requests
 from keras_seqzoo.serving.audit import AuditError, audit
 from keras_seqzoo.serving.card import describe, requirements, told
+from keras_seqzoo.serving.formats import check_format, write_artifact
 from keras_seqzoo.serving.session import first_line
-from keras_seqzoo.serving.versions import CARD, check_answers, versions
+from keras_seqzoo.serving.versions import CARD, SAVED_MODEL, check_answers, versions
 from keras_seqzoo.tasks.model import ServingFunction, TextModel
 
 # Folders of exports that were killed are removed when they are as old as this.
@@ -45,8 +46,9 @@ def export_model(
     *,
     warmup: Any = None,
     allow_changes: bool = False,
+    format: str = SAVED_MODEL,
 ) -> Path:
-    """Writes a model as the next version of a SavedModel that takes raw text.
+    """Writes a model as the next version of a SavedModel that takes raw text, or for other runtimes.
 
     The version is written beside its place, audited (see `audit`), and renamed into its place, so
     that a server watching `directory` never sees half a model, or one that it cannot serve. The
@@ -80,6 +82,14 @@ def export_model(
     must have, and `tf_serving_warmup_requests` holds what TensorFlow Serving asks a version before
     it becomes available.
 
+    The other formats hold models of texts for the tasks `classify`, `label`, `regress` and `embed`:
+    `model.onnx` for ONNX Runtime, `model.xml` and `model.bin` for OpenVINO, `model.tflite` for
+    LiteRT. They take what `tokens` takes, of any batch and length up to the model's, and give
+    `probabilities`, `value` or `values`, or `embedding`. Beside them is what makes ids of texts:
+    `tokenizer.json`, or the SavedModel `tokenizer`; `model_card.json` is where SavedModels have
+    it. Before it is published, the artifact answers the warm-up texts in its own runtime, within
+    1e-4 of the model's answers (of those above 1, relative).
+
     Args:
         model: a model of `build_model`, or loaded from a `.keras` file.
         directory: the folder that holds the versions; it is made where it is missing.
@@ -91,6 +101,8 @@ def export_model(
         allow_changes: whether the newest version in `directory` may be of another task, have other
             names (of classes, labels or numbers) or inputs, or a signature that the model lacks. A
             server puts the new version in its place.
+        format: `"saved_model"`, `"onnx"`, `"openvino"` or `"litert"`. The others need packages:
+            `pip install "keras_seqzoo[onnx]"`, and so on.
 
     Returns:
         The path `directory/version`. Of several workers the chief alone writes; the others return
@@ -103,7 +115,8 @@ def export_model(
             pairs of them for a model of pairs.
         ValueError: `version` is not a whole number of at least 1, the newest version there answers
             otherwise (see `allow_changes`), or the audit failed (`AuditError`): nothing was
-            published.
+            published. Of the other formats also: the task is not for it, packages are missing, or
+            the runtime cannot run the model or answers otherwise.
 
     Warns:
         UserWarning: the model was never trained.
@@ -118,9 +131,10 @@ def export_model(
     directory = Path(directory)
     if not model.is_chief:
         return directory
+    check_format(model, format)
     rows = warmup_requests.choose(warmup, model.pair)
     if not allow_changes and versions(directory):
-        check_answers(directory, told(model, model.serving_functions()))
+        check_answers(directory, told(model, format))
     _warn_of_chance(model)
     made = _make(directory)
     try:
@@ -128,7 +142,10 @@ def export_model(
             _check_free(directory / str(version))
         _remove_stale(directory)
         with _unfinished(directory) as unfinished:
-            _write(model, unfinished, directory.resolve().name, rows)
+            if format == SAVED_MODEL:
+                _write(model, unfinished, directory.resolve().name, rows)
+            else:
+                write_artifact(merge_lora(model), unfinished, format, rows)
             return _publish(unfinished, directory, version)
     except (tf.errors.OpError, OSError) as error:
         if isinstance(error, FileExistsError):
