@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,15 +25,18 @@ from keras_seqzoo.version import __version__
 OLDEST_CHECKED = "2.20"
 
 
-def told(model: TextModel, format: str = SAVED_MODEL) -> dict[str, Any]:
+def told(model: TextModel, format: str, inputs: Iterable[str]) -> dict[str, Any]:
     """Returns what of the model card clients rely on."""
-    is_saved_model = format == SAVED_MODEL
+    inputs = list(inputs)
+    signatures = ["tokens" if inputs == list(FEATURES) else "serving_default"]
+    if format == SAVED_MODEL:
+        signatures = sorted(model.serving_functions())
     return {
         "format": format,
         "task": model.task.as_dict(),
-        "inputs": list(model.served_inputs if is_saved_model else FEATURES),
+        "inputs": inputs,
         "classes": list(model.classes),
-        "signatures": sorted(model.serving_functions()) if is_saved_model else ["tokens"],
+        "signatures": signatures,
     }
 
 
@@ -50,17 +53,17 @@ def describe(model: TextModel, found: Audit) -> dict[str, Any]:
         "bytes": found.sizes["total"],
         "warmup_requests": found.warmup_requests,
     }
-    return {**facts(model, SAVED_MODEL), "serving": serving}
+    return {**facts(model, SAVED_MODEL, model.served_inputs), "serving": serving}
 
 
-def facts(model: TextModel, format: str) -> dict[str, Any]:
+def facts(model: TextModel, format: str, inputs: Iterable[str]) -> dict[str, Any]:
     """Returns what model cards of every format tell."""
     known = model.name in zoo.list_models()
     is_module = any(graph is not model.preprocessor for graph in model.graphs)
     return {
         "model": model.name,
         "module_graph": is_module,  # a TF Hub module's own, where true
-        **told(model, format),
+        **told(model, format, inputs),
         "parameters": model.count_params(),
         "sequence_length": model.preprocessor.sequence_length,
         "columns": list(getattr(model, "columns", ())),

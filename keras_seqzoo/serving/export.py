@@ -28,7 +28,7 @@ from keras_seqzoo.quiet import logging_from
 from keras_seqzoo.serving import warmup as warmup_requests
 from keras_seqzoo.serving.audit import AuditError, audit
 from keras_seqzoo.serving.card import describe, requirements, told
-from keras_seqzoo.serving.formats import check_format, write_artifact
+from keras_seqzoo.serving.formats import check_format, inputs_of, write_artifact
 from keras_seqzoo.serving.session import first_line
 from keras_seqzoo.serving.versions import CARD, SAVED_MODEL, check_answers, versions
 from keras_seqzoo.tasks.model import ServingFunction, TextModel
@@ -84,11 +84,12 @@ def export_model(
 
     The other formats hold models of texts for the tasks `classify`, `label`, `regress` and `embed`:
     `model.onnx` for ONNX Runtime, `model.xml` and `model.bin` for OpenVINO, `model.tflite` for
-    LiteRT. They take what `tokens` takes, of any batch and length up to the model's, and give
-    `probabilities`, `value` or `values`, or `embedding`. Beside them is what makes ids of texts:
-    `tokenizer.json`, or the SavedModel `tokenizer`; `model_card.json` is where SavedModels have
-    it. Before it is published, the artifact answers the warm-up texts in its own runtime, within
-    1e-4 of the model's answers (of those above 1, relative).
+    LiteRT. They give `probabilities`, `value` or `values`, or `embedding`, and take what `tokens`
+    takes, of any batch and of any length up to the model's; beside them is what makes ids of texts,
+    `tokenizer.json` or the SavedModel `tokenizer`. Of OpenVINO they take `text` where a model reads
+    one text a row, by word pieces or words. `model_card.json` is where SavedModels have it. Before
+    it is published, the artifact answers the warm-up texts in its own runtime, within 1e-4 of the
+    model's answers (of those above 1, relative).
 
     Args:
         model: a model of `build_model`, or loaded from a `.keras` file.
@@ -134,7 +135,7 @@ def export_model(
     check_format(model, format)
     rows = warmup_requests.choose(warmup, model.pair)
     if not allow_changes and versions(directory):
-        check_answers(directory, told(model, format))
+        check_answers(directory, told(model, format, inputs_of(model, format)))
     _warn_of_chance(model)
     made = _make(directory)
     try:

@@ -1,7 +1,8 @@
 """Exports for other runtimes: ONNX Runtime, OpenVINO and LiteRT.
 
-An artifact takes what the SavedModel's signature `tokens` takes, and answers the numbers that it
-answers. `tokenizer_files` writes what makes these ids of texts.
+An artifact answers the numbers that the SavedModel's `serving_default` does. Of OpenVINO it takes
+texts where that has the operations; others take what the signature `tokens` takes, and
+`tokenizer_files` writes what makes these ids of texts.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from keras_seqzoo.layers.recurrent import portable
 from keras_seqzoo.quiet import logging_from
 from keras_seqzoo.serving import warmup
 from keras_seqzoo.serving.card import facts
+from keras_seqzoo.serving.openvino_tokenizer import openvino_tokenizer
 from keras_seqzoo.serving.session import first_line
 from keras_seqzoo.serving.tokenizer_files import write_tokenizer
 from keras_seqzoo.serving.versions import CARD, SAVED_MODEL
@@ -43,7 +45,7 @@ class _Format(NamedTuple):
 
     file: str
     packages: Mapping[str, str]
-    write: Callable[[Any, Path, Path], None]
+    write: Callable[[Any, Path, Path, Any], None]
     load: Callable[[Path], Ask]
 
 
@@ -78,6 +80,21 @@ def check_format(model: TextModel, format: str) -> None:
         )
 
 
+def inputs_of(model: TextModel, format: str) -> tuple[str, ...]:
+    """What an export takes.
+
+    Args:
+        model: the model.
+        format: as `check_format` lets it pass.
+    """
+    takes_texts = format == SAVED_MODEL or _tokenizer_inside(model, format) is not None
+    return tuple(model.served_inputs if takes_texts else FEATURES)
+
+
+def _tokenizer_inside(model: TextModel, format: str) -> Any:
+    return openvino_tokenizer(model.preprocessor) if format == "openvino" else None
+
+
 def write_artifact(
     model: TextModel, path: Path, format: str, rows: Sequence[tuple[str, ...]]
 ) -> None:
@@ -92,15 +109,14 @@ def write_artifact(
     Raises:
         ValueError: the format cannot hold the model, or its runtime answers otherwise.
     """
-    kind = _FORMATS[format]
+    kind, tokenizer = _FORMATS[format], _tokenizer_inside(model, format)
     function = model.serving_functions()["tokens"].function
     try:
         with portable(model.encoder, plain=True), tempfile.TemporaryDirectory() as folder:
             numbers = _save(model, function, folder)
-            kind.write(numbers, Path(folder), path / kind.file)
-        differs_by = _differs_by(
-            kind.load(path / kind.file), function, model, rows or warmup.choose(None, model.pair)
-        )
+            kind.write(numbers, Path(folder), path / kind.file, tokenizer)
+        ask, rows = kind.load(path / kind.file), rows or warmup.choose(None, model.pair)
+        differs_by = _differs_by(ask, function, model, rows, tokenizer is not None)
     except OSError:
         raise
     except Exception as error:  # each library has errors of its own
@@ -116,6 +132,8 @@ def write_artifact(
             f"answers differ by {differs_by:.2g}"
         )
     inputs = dict.fromkeys(FEATURES, "int32 (batch, length)")
+    if tokenizer is not None:
+        inputs = {"text": "string (batch)"}
     outputs = {
         name: f"float32 ({', '.join(str(size or 'batch') for size in spec.shape)})"
         for name, spec in numbers.get_concrete_function().structured_outputs.items()
@@ -124,12 +142,12 @@ def write_artifact(
         "file": kind.file,
         "inputs": inputs,
         "outputs": outputs,
-        "tokenizer": write_tokenizer(model, path),
+        "tokenizer": write_tokenizer(model, path) if tokenizer is None else "inside",
         "bytes": sum(file.stat().st_size for file in path.rglob("*") if file.is_file()),
         "checked_in": {name: version(name) for name in kind.packages.values()},
         "differs_by": differs_by,
     }
-    card = {**facts(model, format), "artifact": artifact}
+    card = {**facts(model, format, tuple(inputs)), "artifact": artifact}
     (path / CARD).parent.mkdir()
     text = json.dumps(card, indent=2, ensure_ascii=False)
     (path / CARD).write_text(text + "\n", encoding="utf-8")
@@ -152,21 +170,29 @@ def _save(model: TextModel, tokens: Callable[..., Mapping[str, Any]], folder: st
 
 
 def _differs_by(
-    ask: Ask, function: Callable[..., Any], model: TextModel, rows: Sequence[tuple[str, ...]]
+    ask: Ask,
+    function: Callable[..., Any],
+    model: TextModel,
+    rows: Sequence[tuple[str, ...]],
+    by_text: bool,
 ) -> float:
-    """By how much answers differ at most; rows are asked alone and in a batch."""
+    """By how much answers differ at most; rows are asked alone, in a batch, and as nothing twice."""
     most = 0.0
-    for batch in [*([row] for row in rows), rows]:
+    nothing = ("",) * len(rows[0])
+    for batch in [*([row] for row in rows), rows, [nothing] * 2]:
         features = model.read_served(model.samples(batch))
         wanted = function(**features)
-        for name, found in ask({k: v.numpy() for k, v in features.items()}).items():
+        inputs = {name: value.numpy() for name, value in features.items()}
+        if by_text:
+            inputs = {"text": np.array([text for (text,) in batch])}
+        for name, found in ask(inputs).items():
             right = wanted[name].numpy()
             differ = np.abs(found - right) / np.maximum(1.0, np.abs(right))
             most = float(np.maximum(most, differ.max()))  # keeps what is no number
     return most
 
 
-def _write_onnx(function: Any, folder: Path, file: Path) -> None:
+def _write_onnx(function: Any, folder: Path, file: Path, tokenizer: None) -> None:
     import tf2onnx
     from keras.src.export.tf2onnx_lib import patch_tf2onnx
 
@@ -205,15 +231,19 @@ def _load_onnx(file: Path) -> Ask:
     return lambda inputs: dict(zip(names, session.run(names, dict(inputs)), strict=True))
 
 
-def _write_openvino(function: Any, folder: Path, file: Path) -> None:
+def _write_openvino(function: Any, folder: Path, file: Path, tokenizer: Any) -> None:
     import openvino
+    from openvino_tokenizers import connect_models
 
-    # `openvino.convert_model` would tell Intel of its use.
-    openvino.save_model(openvino.Core().read_model(folder), file, compress_to_fp16=False)
+    graph = openvino.Core().read_model(folder)  # `convert_model` would tell Intel of its use
+    if tokenizer is not None:
+        graph = connect_models(tokenizer, graph, {name: name for name in FEATURES})
+    openvino.save_model(graph, file, compress_to_fp16=False)
 
 
 def _load_openvino(file: Path) -> Ask:
     import openvino
+    import openvino_tokenizers  # noqa: F401 - the graph may hold its operations
 
     # Else it computes with 16 bits where the processor can.
     compiled = openvino.compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
@@ -222,7 +252,7 @@ def _load_openvino(file: Path) -> Ask:
     }
 
 
-def _write_litert(function: Any, folder: Path, file: Path) -> None:
+def _write_litert(function: Any, folder: Path, file: Path, tokenizer: None) -> None:
     file.write_bytes(tf.lite.TFLiteConverter.from_saved_model(str(folder)).convert())
 
 
@@ -240,7 +270,12 @@ _FORMATS = {
         _write_onnx,
         _load_onnx,
     ),
-    "openvino": _Format("model.xml", {"openvino": "openvino"}, _write_openvino, _load_openvino),
+    "openvino": _Format(
+        "model.xml",
+        {"openvino": "openvino", "openvino_tokenizers": "openvino-tokenizers"},
+        _write_openvino,
+        _load_openvino,
+    ),
     "litert": _Format(
         "model.tflite", {"ai_edge_litert": "ai-edge-litert"}, _write_litert, _load_litert
     ),

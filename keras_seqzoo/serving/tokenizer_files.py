@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import logging
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,21 @@ from keras_seqzoo.serving.warmup import TEXTS
 from keras_seqzoo.tasks.model import TextModel
 
 JSON, SAVED = "tokenizer.json", "tokenizer"
+_SIGNS = [chr(n) for n in range(1, 0x110000) if not 0xD800 <= n < 0xE000]
+
+# What the expressions of `words` say, to engines that look around.
+LINE_BREAK_TAGS = words.LINE_BREAK_TAGS.replace(r"\s", r"[\t\n\f\r ]")
+FINAL_SIGMA = r"(?<=\p{L})Σ(?!\p{L})"
+# `words.QUOTES` sets quotes apart, and takes the sign before or behind each, so that of neighbours
+# it reads two at a time. What it finds, told quote by quote, in rows of up to six:
+_IN, _OUT = r"[\p{L}\p{N}]", r"[^\p{L}\p{N}']"
+QUOTES = (
+    rf"'(?={_OUT}|\z)"
+    r"|(?<=')'(?=')"
+    rf"|(?<=\A|{_OUT})'(?=')"
+    rf"|(?<=\A|{_OUT})(?<!{_IN}'{_OUT}|{_IN}'{{3}}{_OUT}|\A''{_OUT}|{_OUT}''{_OUT})'(?!')"
+    rf"|(?<=\A''|{_OUT}''|\A'{{4}}|{_OUT}'{{4}}|{_IN}'|{_IN}'{{3}}|{_IN}'{{5}})'(?!')"
+)
 
 
 def write_tokenizer(model: TextModel, path: Path) -> str:
@@ -90,10 +105,17 @@ def tokenizer_of(preprocessor: Preprocessor) -> Tokenizer | None:
         )
     tokenizer.enable_truncation(preprocessor.sequence_length)
     tokenizer.enable_padding(pad_id=preprocessor.pad_id, pad_token=tokens[preprocessor.pad_id])
-    wanted = preprocessor([*PROBES, *TEXTS])
-    found = with_a_token(features_of(tokenizer, [*PROBES, *TEXTS]), preprocessor.unknown_id)
-    same = [bool(tf.reduce_all(found[name] == wanted[name])) for name in wanted]
-    return tokenizer if all(same) else None
+    texts = [*PROBES, *TEXTS]
+    return tokenizer if are_same(preprocessor, texts, features_of(tokenizer, texts)) else None
+
+
+def are_same(preprocessor: Preprocessor, texts: Sequence[str], features: Any) -> bool:
+    """Whether features of texts are those of a preprocessor."""
+    wanted, found = preprocessor(texts), with_a_token(features, preprocessor.unknown_id)
+    return all(
+        wanted[name].shape == found[name].shape and bool(tf.reduce_all(wanted[name] == found[name]))
+        for name in wanted
+    )
 
 
 def features_of(tokenizer: Tokenizer, texts: Sequence[str]) -> dict[str, tf.Tensor]:
@@ -111,33 +133,46 @@ def _of_word_pieces(preprocessor: WordPiecePreprocessor) -> Tokenizer:
     tokenizer = Tokenizer(models.WordPiece(numbers, unk_token=UNKNOWN))
     tokenizer.normalizer = normalizers.Sequence(
         # The map cannot hold the character 0.
-        [normalizers.Replace("\0", " "), normalizers.Precompiled(_map_of(preprocessor.lowercase))]
+        [
+            normalizers.Replace("\0", " "),
+            normalizers.Precompiled(map_of_word_pieces(preprocessor.lowercase)),
+        ]
     )
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return tokenizer
 
 
 @lru_cache
-def _map_of(lowercase: bool) -> bytes:
+def map_of_word_pieces(lowercase: bool) -> bytes:
     """What TensorFlow Text's BERT tokenizer makes of each character, as SentencePiece compiles it.
 
     Characters that stand alone have spaces around them.
     """
     import tensorflow_text
 
-    signs = [chr(n) for n in range(1, 0x110000) if not 0xD800 <= n < 0xE000]
     normal = tensorflow_text.FastBertNormalizer(lower_case_nfd_strip_accents=lowercase)
-    forms = [form.decode() for form in normal.normalize(tf.constant(signs)).numpy()]
+    forms = [form.decode() for form in normal.normalize(tf.constant(_SIGNS)).numpy()]
     letters = sorted({letter for form in forms for letter in form})
     probe = tensorflow_text.FastBertTokenizer(["[UNK]", "a", "b"], token_out_type=tf.int32)
     found = probe.tokenize(tf.constant([f"a{letter}b" for letter in letters])).to_list()
     kinds = {(1, 2): " ", (1, 0, 2): " {} "}
     pattern = {x: kinds.get(tuple(ids), "{}") for x, ids in zip(letters, found, strict=True)}
+    return _compiled("".join(pattern[x].replace("{}", x) for x in form) for form in forms)
+
+
+@lru_cache
+def map_of_lower_case() -> bytes:
+    """What TensorFlow makes of each character in lower case, as SentencePiece compiles it."""
+    lower = tf.strings.lower(tf.constant(_SIGNS), encoding="utf-8")
+    return _compiled(form.decode() for form in lower.numpy())
+
+
+def _compiled(forms: Iterable[str]) -> bytes:
+    """Compiles what becomes of each of `_SIGNS`."""
     rules = io.StringIO()
-    for sign, form in zip(signs, forms, strict=True):
-        made = "".join(pattern[x].replace("{}", x) for x in form)
-        if made != sign:
-            rules.write(f"{ord(sign):X}\t{' '.join(f'{ord(x):X}' for x in made)}\n")
+    for sign, form in zip(_SIGNS, forms, strict=True):
+        if form != sign:
+            rules.write(f"{ord(sign):X}\t{' '.join(f'{ord(x):X}' for x in form)}\n")
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "rules.tsv"
         file.write_text(rules.getvalue())
@@ -167,12 +202,12 @@ def _of_words(preprocessor: words.WordPreprocessor) -> Tokenizer:
     numbers = {word: i for i, word in enumerate(preprocessor.vocabulary)}
     tokenizer = Tokenizer(models.WordLevel(numbers, unk_token=words.UNKNOWN))
     steps = [
-        _replaced(words.LINE_BREAK_TAGS.replace(r"\s", r"[\t\n\f\r ]"), " "),
+        _replaced(LINE_BREAK_TAGS, " "),
         _replaced(words.APOSTROPHES, "'"),
         *([normalizers.NFKC(), _replaced(words.IGNORABLE, "")] if preprocessor.normalize else []),
         _replaced(words.SPACES, " "),
-        *([normalizers.Lowercase()] if preprocessor.lowercase else []),
-        _replaced(_QUOTES, " ' "),
+        *([_replaced(FINAL_SIGMA, "ς"), normalizers.Lowercase()] if preprocessor.lowercase else []),
+        _replaced(QUOTES, " ' "),
     ]
     tokenizer.normalizer = normalizers.Sequence(steps)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -184,17 +219,6 @@ def _of_words(preprocessor: words.WordPreprocessor) -> Tokenizer:
 def _replaced(pattern: str, content: str) -> Any:
     return normalizers.Replace(Regex(pattern), content)
 
-
-# `words.QUOTES` sets quotes apart, and takes the sign before or behind each, so that of neighbours
-# it reads two at a time. What it finds, told quote by quote, in rows of up to six:
-_IN, _OUT = r"[\p{L}\p{N}]", r"[^\p{L}\p{N}']"
-_QUOTES = (
-    rf"'(?={_OUT}|\z)"
-    r"|(?<=')'(?=')"
-    rf"|(?<=\A|{_OUT})'(?=')"
-    rf"|(?<=\A|{_OUT})(?<!{_IN}'{_OUT}|{_IN}'{{3}}{_OUT}|\A''{_OUT}|{_OUT}''{_OUT})'(?!')"
-    rf"|(?<=\A''|{_OUT}''|\A'{{4}}|{_OUT}'{{4}}|{_IN}'|{_IN}'{{3}}|{_IN}'{{5}})'(?!')"
-)
 
 _KINDS: dict[type, Callable[[Any], Tokenizer]] = {
     WordPiecePreprocessor: _of_word_pieces,

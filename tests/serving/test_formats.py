@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,13 +18,14 @@ from keras_seqzoo.preprocessing.hub import PROBES
 from keras_seqzoo.preprocessing.wordpiece import SPECIAL, WordPiecePreprocessor
 from keras_seqzoo.preprocessing.words import WordPreprocessor
 from keras_seqzoo.serving import formats
+from keras_seqzoo.serving.openvino_tokenizer import openvino_tokenizer
 from keras_seqzoo.serving.saved import load_predictor
-from keras_seqzoo.serving.tokenizer_files import features_of, tokenizer_of
-from keras_seqzoo.serving.versions import CARD
+from keras_seqzoo.serving.tokenizer_files import are_same, features_of, tokenizer_of
+from keras_seqzoo.serving.versions import read_card
 
 NEEDED = {
     "onnx": ("onnxruntime", "tf2onnx"),
-    "openvino": ("openvino",),
+    "openvino": ("openvino", "openvino_tokenizers"),
     "litert": ("ai_edge_litert",),
 }
 TEXTS = [
@@ -35,7 +35,7 @@ TEXTS = [
     "x" * 101,
     "\x00 NUL \x00a a\x7fb a\u0085b a\u2028b a\ufffdb",
     "''LaTeX'' ``quotes'' the dogs' 'tis rock 'n' roll '''three'''",
-    "İstanbul ǅ ẞ ẛ̣ Å ﬁ ㎏ ①",
+    "İstanbul ǅ ẞ Å ﬁ ㎏ ① ΟΔΟΣ",
     "never seen words, 日本語 😀 <br /> it's",
 ]
 
@@ -60,6 +60,7 @@ def run_onnx(path: Path) -> Callable[..., Any]:
 
 def run_openvino(path: Path) -> Callable[..., Any]:
     import openvino
+    import openvino_tokenizers  # noqa: F401 - the graph holds its operations
 
     compiled = openvino.compile_model(
         path / "model.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
@@ -94,6 +95,12 @@ def features(model: Any, texts: Any) -> dict[str, np.ndarray]:
     return {name: value.numpy() for name, value in model.preprocessor(texts).items()}
 
 
+def inputs(model: Any, path: Path, texts: list[str]) -> dict[str, np.ndarray]:
+    """What an artifact takes."""
+    by_text = read_card(path)["inputs"] == ["text"]
+    return {"text": np.array(texts)} if by_text else features(model, texts)
+
+
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize(
     "name", ["bert_base", "bigru", pytest.param("static", marks=pytest.mark.slow)]
@@ -102,16 +109,19 @@ def test_answers_as_the_model(name: str, format: str, tmp_path: Path, tiny_table
     model = tiny(name, tiny_table)
     path = sz.export_model(model, tmp_path, format=format)
     ask = RUN[format](path)
-    for texts in (TEXTS, [""], ["a good film"], ["one", "two and three"]):
-        found = ask(features(model, texts))
+    for texts in (TEXTS, [""], ["", ""], ["a good film"], ["one", "two and three"]):
+        found = ask(inputs(model, path, texts))
         np.testing.assert_allclose(found, model.predict(texts, verbose=0), atol=1e-5)
-    nothing = ask({name: np.zeros([2, 3], "int32") for name in formats.FEATURES})
-    np.testing.assert_allclose(nothing.sum(axis=1), 1, atol=1e-5)
-    card = json.loads((path / CARD).read_text("utf-8"))
+    card = read_card(path)
     assert card["format"] == format
     assert card["classes"] == ["negative", "positive"]
     assert card["artifact"]["outputs"] == {"probabilities": "float32 (batch, 2)"}
     assert card["artifact"]["differs_by"] < 1e-5
+    assert (card["artifact"]["tokenizer"] == "inside") == (format == "openvino")
+    if format == "openvino":
+        return
+    nothing = ask({name: np.zeros([2, 3], "int32") for name in formats.FEATURES})
+    np.testing.assert_allclose(nothing.sum(axis=1), 1, atol=1e-5)
     by_file = features_of(Tokenizer.from_file(str(path / "tokenizer.json")), TEXTS)
     made = {k: v.numpy() for k, v in with_a_token(by_file, 1).items()}
     np.testing.assert_allclose(ask(made), model.predict(TEXTS, verbose=0), atol=1e-5)
@@ -128,7 +138,7 @@ def test_every_task_answers(format: str, tmp_path: Path) -> None:
     for task, data in tables.items():
         model = tiny("static", data, task=task)
         path = sz.export_model(model, tmp_path / task, format=format)
-        found = RUN[format](path)(features(model, texts))
+        found = RUN[format](path)(inputs(model, path, texts))
         wanted = model.predict(texts, verbose=0)
         np.testing.assert_allclose(found.reshape(wanted.shape), wanted, rtol=1e-5, atol=1e-5)
 
@@ -148,11 +158,23 @@ def test_pairs_answer_with_a_saved_tokenizer(format: str, tmp_path: Path) -> Non
     np.testing.assert_allclose(found, model.predict(pairs, verbose=0), atol=1e-5)
 
 
-@pytest.mark.parametrize("lowercase", [True, pytest.param(False, marks=pytest.mark.slow)])
-def test_ids_of_word_pieces_are_the_graph_s(lowercase: bool) -> None:
+def pieces(lowercase: bool) -> WordPiecePreprocessor:
+    """Word pieces that tell the signs of `TEXTS` apart."""
     signs = sorted(sign for sign in {*"".join(TEXTS)} if sign.isprintable() and sign != " ")
     vocabulary = [*SPECIAL, *signs, *(f"##{sign}" for sign in signs), "good", "##ness"]
-    preprocessor = WordPiecePreprocessor(512, vocabulary, lowercase)
+    return WordPiecePreprocessor(512, vocabulary, lowercase)
+
+
+def all_words() -> WordPreprocessor:
+    """Words that tell those of `TEXTS` apart."""
+    split = WordPreprocessor(512, ["a"]).split(TEXTS).to_list()
+    words = sorted({word.decode() for row in split for word in row})
+    return WordPreprocessor(512, words)
+
+
+@pytest.mark.parametrize("lowercase", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_ids_of_word_pieces_are_the_graph_s(lowercase: bool) -> None:
+    preprocessor = pieces(lowercase)
     tokenizer = tokenizer_of(preprocessor)
     assert tokenizer is not None
     for text in TEXTS:
@@ -162,14 +184,26 @@ def test_ids_of_word_pieces_are_the_graph_s(lowercase: bool) -> None:
         }, text
 
 
-def test_words_are_split_as_in_the_graph() -> None:
-    split = WordPreprocessor(512, ["a"]).split(TEXTS).to_list()
-    words = sorted({word.decode() for row in split for word in row} - {"[PAD]", "[UNK]"})
-    preprocessor = WordPreprocessor(512, words)
+def test_ids_of_words_are_the_graph_s() -> None:
+    preprocessor = all_words()
     tokenizer = tokenizer_of(preprocessor)
     assert tokenizer is not None
-    for text, row in zip(TEXTS, split, strict=True):
-        assert tokenizer.encode(text).tokens == [word.decode() for word in row][:512], text
+    assert are_same(preprocessor, TEXTS, features_of(tokenizer, TEXTS))
+
+
+@pytest.mark.parametrize("format", FORMATS[1:2])
+def test_ids_within_openvino_are_the_graph_s(format: str) -> None:
+    import openvino
+    import tensorflow as tf
+
+    for preprocessor in (pieces(True), all_words()):
+        graph = openvino_tokenizer(preprocessor)
+        assert graph is not None
+        run = openvino.compile_model(graph, "CPU")
+        for texts in (TEXTS, ["", ""]):
+            found = run({"text": np.array(texts)})
+            made = {name: tf.constant(found[name]) for name in formats.FEATURES}
+            assert are_same(preprocessor, texts, made)
 
 
 def test_bad_input_is_explained(tiny_model: Any, tmp_path: Path) -> None:
