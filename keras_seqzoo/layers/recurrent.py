@@ -187,18 +187,19 @@ def set_xla(encoder: keras.Model, xla: bool) -> None:
 
 
 @contextmanager
-def portable(encoder: keras.Model, plain: bool = False) -> Iterator[None]:
+def portable(encoder: keras.Model, plain: bool = False, padded: bool = False) -> Iterator[None]:
     """Keeps the kernels of cuDNN, which no CPU has, out of the graphs that are traced within.
 
     Args:
         encoder: a functional model.
         plain: whether other runtimes than TensorFlow shall take the graphs: loops are without
-            lists of tensors, and padding is computed like tokens. The answers are the same.
+            lists of tensors. The answers are the same.
+        padded: whether transformers compute padding like tokens, as under XLA.
     """
     changes: list[tuple[Any, str, Any]] = []
     for layer in _recurrent_layers(encoder):
         changes += [(layer, "use_cudnn", False), (layer, "plain", plain)]
-    if plain:
+    if padded:
         changes += [(x, "xla", True) for x in encoder.layers if hasattr(x, "xla")]
     former = [getattr(layer, name) for layer, name, _ in changes]
     for layer, name, value in changes:
