@@ -1,4 +1,4 @@
-"""`keras-seqzoo export`: a `.keras` file to the next version of a SavedModel."""
+"""`keras-seqzoo export`: a `.keras` file to the next version of an export."""
 
 from __future__ import annotations
 
@@ -35,11 +35,14 @@ def export_command(
             "be like those that will be asked."
         ),
     ] = None,
+    format: Annotated[
+        str, typer.Option(help="saved_model, or onnx, openvino or litert for other runtimes.")
+    ] = "saved_model",
     allow_changes: o.AllowChanges = False,
     trust: o.Trust = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Export a model for TensorFlow Serving; prints the folder of the new version."""
+    """Export a model for TensorFlow Serving or another runtime; prints the new version's folder."""
     check_exists(model)
     if warmup is not None:
         check_exists(warmup)
@@ -57,7 +60,13 @@ def export_command(
         )
     texts = None if warmup is None else read_lines(warmup, loaded.pair)
     made = export_model(
-        loaded, directory, version, warmup=texts, allow_changes=allow_changes, optimize=optimize
+        loaded,
+        directory,
+        version,
+        warmup=texts,
+        allow_changes=allow_changes,
+        optimize=optimize,
+        format=format,
     )
     if optimize is not None:
         gained = json.loads((made / CARD).read_text("utf-8"))["optimized"]

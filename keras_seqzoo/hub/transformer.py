@@ -259,7 +259,7 @@ class Step:
         self._places = None if encoder.xla else tf.where(tf.reshape(mask, [-1]) > 0)
         self._moves = None if encoder.xla else _moves(mask, self._places, encoder.num_heads)
         padding = 1 - tf.cast(mask, tf.float32)
-        self._masked = (padding * _LEAST)[:, tf.newaxis, tf.newaxis]
+        self._masked = tf.expand_dims(tf.expand_dims(padding * _LEAST, 1), 1)
 
     def embedded(self) -> Any:
         """Embeddings of the tokens, up to their norm, `(tokens, embedding width)`."""
@@ -414,14 +414,18 @@ def _moves(mask: Any, places: Any, heads: int) -> tuple[Any, Any]:
     number = tf.reshape(tf.cumsum(tf.reshape(mask, [-1])), [batch, 1, length]) - 1
     number = tf.maximum(number, 0)  # of the token; at padding of the one before
     head, part = tf.range(heads), tf.range(3)
+    head_of_text, part_of_text = tf.reshape(head, [-1, 1]), tf.reshape(part, [-1, 1, 1, 1])
     place = tf.cast(places, tf.int32)
     of_token = (place // length * heads + head) * length + place % length
-    of_text = number * heads + head[:, tf.newaxis]
-    far = part[:, tf.newaxis] * (batch * heads * length)
-    parts = (number * 3 + part[:, tf.newaxis, tf.newaxis, tf.newaxis]) * heads
+    of_text = number * heads + head_of_text
+    far = tf.reshape(part, [-1, 1]) * (batch * heads * length)
     return (
-        (parts + head[:, tf.newaxis], of_token[:, tf.newaxis] + far, None),
-        (of_token, of_text, mask[:, tf.newaxis, :, tf.newaxis]),
+        (
+            (number * 3 + part_of_text) * heads + head_of_text,
+            tf.expand_dims(of_token, 1) + far,
+            None,
+        ),
+        (of_token, of_text, tf.reshape(mask, [batch, 1, length, 1])),
     )
 
 

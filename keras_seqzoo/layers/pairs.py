@@ -20,9 +20,9 @@ class PairPlaces(keras.layers.Layer):
     def call(self, token_ids: Any, padding_mask: Any, segment_ids: Any) -> Any:
         """Computes the numbers."""
         ops = keras.ops
-        is_same = token_ids[:, :, None] == token_ids[:, None, :]
-        is_across = segment_ids[:, :, None] != segment_ids[:, None, :]
-        is_real = padding_mask[:, None, :] != 0
+        is_same = ops.expand_dims(token_ids, 2) == ops.expand_dims(token_ids, 1)
+        is_across = ops.expand_dims(segment_ids, 2) != ops.expand_dims(segment_ids, 1)
+        is_real = ops.expand_dims(padding_mask, 1) != 0
         has_match = ops.any(is_same & is_across & is_real, axis=2)
         return 2 * segment_ids + ops.cast(has_match, segment_ids.dtype)
 
@@ -50,8 +50,8 @@ class PairAlignment(keras.layers.Layer):
     def call(self, words: Any, vectors: Any, padding_mask: Any, segment_ids: Any) -> Any:
         """Computes the four parts."""
         ops = keras.ops
-        is_across = segment_ids[:, :, None] != segment_ids[:, None, :]
-        is_across &= padding_mask[:, None, :] != 0
+        is_across = ops.expand_dims(segment_ids, 2) != ops.expand_dims(segment_ids, 1)
+        is_across &= ops.expand_dims(padding_mask, 1) != 0
         alike = ops.cast(ops.matmul(words, ops.transpose(words, (0, 2, 1))), "float32")
         weights = ops.softmax(ops.where(is_across, alike, -1e9), axis=2)
         weights = ops.where(is_across, weights, 0.0)

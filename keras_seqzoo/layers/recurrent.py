@@ -129,17 +129,45 @@ def _recur(make_steps: Any, x: Any, keep: Any, weights: Any, states: Any, traini
     return tf.reshape(ys, [time, batch, units]), last
 
 
+def _recur_plainly(make_steps: Any, x: Any, keep: Any, weights: Any, states: Any) -> Any:
+    """`_recur` for answers, in operations that other runtimes have: step by step, no lists."""
+    steps = make_steps(*weights)
+    time, batch = tf.unstack(tf.shape(x)[:2])
+    parts = [
+        tf.reshape(part, tf.stack([time, batch, part.shape[-1]]))
+        for part in steps.project(tf.reshape(x, [-1, weights[0].shape[0]]))
+    ]
+
+    def forwards(t: Any, ys: Any, *states: Any) -> Any:
+        new, _ = steps.step(*(part[t] for part in parts), *states)
+        if keep is not None:
+            new = [tf.where(keep[t], a, b) for a, b in zip(new, states, strict=True)]
+        return t + 1, tf.concat([ys, new[0][tf.newaxis]], 0), *new
+
+    shapes = [tf.TensorShape([None, state.shape[-1]]) for state in states]
+    _, ys, *last = tf.while_loop(
+        lambda t, *_: t < time,
+        forwards,
+        (tf.constant(0), states[0][tf.newaxis], *states),
+        (tf.TensorShape([]), tf.TensorShape([None, *shapes[0]]), *shapes),
+    )
+    return ys[1:], last
+
+
 def _inner_loop(steps: Any, layer: Any, x: Any, states: Any, mask: Any, training: Any) -> Any:
     """What `keras.layers.RNN.inner_loop` returns: last output, all outputs, last states."""
     shape = (x.shape[0], x.shape[1], layer.units)
     x, keep = tf.transpose(x, [1, 0, 2]), None
     if mask is not None:
-        keep = tf.transpose(tf.cast(tf.nest.flatten(mask)[0], "bool"))[..., None]
+        keep = tf.expand_dims(tf.transpose(tf.cast(tf.nest.flatten(mask)[0], "bool")), -1)
     if layer.go_backwards:
         x, keep = tf.reverse(x, [0]), None if keep is None else tf.reverse(keep, [0])
     cell = layer.cell
     weights = [tf.convert_to_tensor(w) for w in (cell.kernel, cell.recurrent_kernel, cell.bias)]
-    y, states = _recur(steps, x, keep, weights, states, bool(training))
+    if layer.plain:
+        y, states = _recur_plainly(steps, x, keep, weights, states)
+    else:
+        y, states = _recur(steps, x, keep, weights, states, bool(training))
     if keep is not None:  # as in Keras: zeros until the first step kept, or at every step left out
         seen = keep if layer.zero_output_for_mask else tf.cumsum(tf.cast(keep, "int32")) > 0
         y = tf.where(seen, y, 0.0)
@@ -159,21 +187,28 @@ def set_xla(encoder: keras.Model, xla: bool) -> None:
 
 
 @contextmanager
-def portable(encoder: keras.Model) -> Iterator[None]:
+def portable(encoder: keras.Model, plain: bool = False, padded: bool = False) -> Iterator[None]:
     """Keeps the kernels of cuDNN, which no CPU has, out of the graphs that are traced within.
 
     Args:
         encoder: a functional model.
+        plain: whether other runtimes than TensorFlow shall take the graphs: loops are without
+            lists of tensors. The answers are the same.
+        padded: whether transformers compute padding like tokens, as under XLA.
     """
-    layers = _recurrent_layers(encoder)
-    former = [layer.use_cudnn for layer in layers]
-    for layer in layers:
-        layer.use_cudnn = False
+    changes: list[tuple[Any, str, Any]] = []
+    for layer in _recurrent_layers(encoder):
+        changes += [(layer, "use_cudnn", False), (layer, "plain", plain)]
+    if padded:
+        changes += [(x, "xla", True) for x in encoder.layers if hasattr(x, "xla")]
+    former = [getattr(layer, name) for layer, name, _ in changes]
+    for layer, name, value in changes:
+        setattr(layer, name, value)
     try:
         yield
     finally:
-        for layer, use_cudnn in zip(layers, former, strict=True):
-            layer.use_cudnn = use_cudnn
+        for (layer, name, _), value in zip(changes, former, strict=True):
+            setattr(layer, name, value)
 
 
 def _recurrent_layers(encoder: keras.Model) -> list[Any]:
@@ -185,14 +220,14 @@ def _recurrent_layers(encoder: keras.Model) -> list[Any]:
 def _is_plain(layer: Any) -> bool:
     """Whether `layer` computes what is written here, on a machine without a GPU."""
     return (
-        not layer.xla
+        (layer.plain or not layer.xla)
         and layer.activation is keras.activations.tanh
         and layer.recurrent_activation is keras.activations.sigmoid
         and layer.use_bias
         and not (layer.dropout or layer.recurrent_dropout or layer.unroll)
         and getattr(layer, "reset_after", True)
         and layer.compute_dtype == layer.variable_dtype == "float32"
-        and not tf.config.list_logical_devices("GPU")
+        and (layer.plain or not tf.config.list_logical_devices("GPU"))
     )
 
 
@@ -201,6 +236,7 @@ class _FastLoop(keras.layers.Layer):
 
     steps: type[LSTMSteps] | type[GRUSteps]
     xla = False
+    plain = False  # see `portable`
 
     def inner_loop(
         self, sequences: Any, initial_state: Any, mask: Any, training: bool = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 _FIRST_WORD = 2  # after padding and the unknown word
@@ -56,7 +57,7 @@ class WideScores(keras.layers.Layer):
     def scores(self, token_ids: Any) -> Any:
         """Scores of the linear model alone, `(batch, classes)`."""
         places, counts = self.counted(token_ids)
-        weights = tf.math.log1p(tf.maximum(counts, 1) - 1) + 1
+        weights = tf.math.log(tf.maximum(counts, 1)) + 1
         weights *= tf.gather(self.idf.value, places)
         weights = tf.where(counts > 0, weights, 0.0)
         weights = tf.math.l2_normalize(weights, axis=1)
@@ -73,14 +74,18 @@ class WideScores(keras.layers.Layer):
             Int32 and float32 `(batch, n)`: places in `kernel`, and counts, which are 0 where a
             place stands for nothing.
         """
-        ids = tf.cast(token_ids, tf.int64)
-        first, second = ids[:, :-1], ids[:, 1:]
+        first, second = token_ids[:, :-1], token_ids[:, 1:]
         # Two odd numbers of 32 bits mix the ids; the remainder by a prime keeps all bits in play.
-        hashed = (first * 2_654_435_761 + second * 2_246_822_519) % self.buckets
+        # Tables have the products, which OpenVINO would compute with 32 bits.
+        ids = np.arange(self.vocabulary_size)
+        mixed, other = (
+            tf.gather(tf.constant(ids * odd % self.buckets, tf.int32), side)
+            for odd, side in ((2_654_435_761, first), (2_246_822_519, second))
+        )
         is_pair = (first >= _FIRST_WORD) & (second >= _FIRST_WORD)
-        words = tf.where(ids >= _FIRST_WORD, ids, 0)
-        pairs = tf.where(is_pair, hashed + self.vocabulary_size, 0)
-        places = tf.sort(tf.cast(tf.concat([words, pairs], axis=1), tf.int32), axis=1)
+        words = tf.where(token_ids >= _FIRST_WORD, token_ids, 0)
+        pairs = tf.where(is_pair, (mixed + other) % self.buckets + self.vocabulary_size, 0)
+        places = tf.sort(tf.concat([words, pairs], axis=1), axis=1)
         # Equal places are neighbours now: each is counted where it comes first.
         rows, width = tf.unstack(tf.shape(places))
         is_new = tf.concat([tf.ones([rows, 1], tf.bool), places[:, 1:] != places[:, :-1]], axis=1)

@@ -110,6 +110,11 @@ class BytePairPreprocessor(Preprocessor):
         return self._tokens
 
     @property
+    def merges(self) -> tuple[str, ...]:
+        """The merges, in the order learnt."""
+        return self._merges
+
+    @property
     def resources(self) -> Sequence[Any]:
         """The lookup table that a SavedModel must hold."""
         self.check_vocabulary()

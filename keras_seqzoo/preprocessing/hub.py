@@ -25,7 +25,7 @@ from keras_seqzoo.preprocessing.wordpiece import (
 _LOWER_CASE = "do_lower_case/.ATTRIBUTES/VARIABLE_VALUE"
 
 # What tokenizers of BERT's kind are known to differ in.
-_PROBES = (
+PROBES = (
     "The quick brown fox, it's 3.14 times unaffable!", "Ünïcödé naïve Café ÀÉÎ ß \u0131 \u0130",
     "ALL CAPS and camelCase iPhone", "日本語 中文字符 한국어", "snake_case e-mail@example.com #tag",
     "a\u0301 combining, \u200bzero\u200dwidth \u00adsoft", "tabs\tand\nnew\r\nlines\x00\x07 nul",
@@ -131,12 +131,12 @@ def hub_preprocessor(name: str | Path, sequence_length: int) -> ClsSepPreprocess
     """
     folder = module_folder(name)
     module = load_preprocessor(folder, name)
-    expected = _flat(module.tokenize(tf.constant(_PROBES))).to_list()
+    expected = _flat(module.tokenize(tf.constant(PROBES))).to_list()
     vocabulary = _vocabulary_of(folder)
     if vocabulary:
         for lowercase in (True, False):
             fast = WordPiecePreprocessor(sequence_length, vocabulary, lowercase)
-            if fast.tokenize(_PROBES).to_list() == expected:
+            if fast.tokenize(PROBES).to_list() == expected:
                 return fast
     return HubPreprocessor(sequence_length, pack_module(folder))
 

@@ -20,13 +20,13 @@ PAD, UNKNOWN = "[PAD]", "[UNK]"
 
 # Apart from words and numbers, every sign stands alone: "!" and ":)" carry sentiment. Scripts
 # written without spaces are read sign by sign, as BERT does with Chinese.
-_LINE_BREAK_TAGS = r"(?i)<br\s*/?>"
-_SPACES = r"[\p{Z}\p{Cc}]+"
-_APOSTROPHES = "[\u2018\u2019\u02bc`\u00b4]"
-_SIGNS = r"([^\p{L}\p{M}\p{N}\p{Z}\p{Cc}']|[\p{Han}\p{Hiragana}\p{Katakana}])"
+LINE_BREAK_TAGS = r"(?i)<br\s*/?>"
+SPACES = r"[\p{Z}\p{Cc}]+"
+APOSTROPHES = "[\u2018\u2019\u02bc`\u00b4]"
+SIGNS = r"([^\p{L}\p{M}\p{N}\p{Z}\p{Cc}']|[\p{Han}\p{Hiragana}\p{Katakana}])"
 # Unicode's Default_Ignorable_Code_Point, such as the soft hyphen, the zero-width space, the byte
 # order mark and variation selectors: nothing that a reader sees.
-_IGNORABLE = (
+IGNORABLE = (
     "[\u00ad\u034f\u061c\u115f-\u1160\u17b4-\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
     "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
     "\U000e0000-\U000e0fff]"
@@ -88,19 +88,19 @@ class WordPreprocessor(Preprocessor):
         """Strings `(batch,)` to words, ragged `(batch, None)` strings."""
         texts = as_strings(texts)
         texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace")
-        texts = tf.strings.regex_replace(texts, _LINE_BREAK_TAGS, " ")
+        texts = tf.strings.regex_replace(texts, LINE_BREAK_TAGS, " ")
         # Before NFKC, which makes an accent over a space of U+00B4.
-        texts = tf.strings.regex_replace(texts, _APOSTROPHES, "'")
+        texts = tf.strings.regex_replace(texts, APOSTROPHES, "'")
         if self.normalize:
             import tensorflow_text
 
             texts = tensorflow_text.normalize_utf8(texts, "NFKC")
-            texts = tf.strings.regex_replace(texts, _IGNORABLE, "")
-        texts = tf.strings.regex_replace(texts, _SPACES, " ")
+            texts = tf.strings.regex_replace(texts, IGNORABLE, "")
+        texts = tf.strings.regex_replace(texts, SPACES, " ")
         if self.lowercase:
             texts = tf.strings.lower(texts, encoding="utf-8")
         texts = tf.strings.regex_replace(texts, _QUOTES, r"\1 ' \2")
-        texts = tf.strings.regex_replace(texts, _SIGNS, r" \1 ")
+        texts = tf.strings.regex_replace(texts, SIGNS, r" \1 ")
         return tf.strings.split(texts)
 
     def tokenize(self, texts: Any) -> tf.RaggedTensor:
@@ -227,14 +227,14 @@ class WordPreprocessor(Preprocessor):
         """For every sign of a text's words, the characters that it comes from."""
         tags = re.finditer(r"(?i)<br[\t\n\f\r ]*/?>", text)
         skipped = {index for tag in tags for index in range(*tag.span())}
-        text = re.sub(_APOSTROPHES, "'", text)
+        text = re.sub(APOSTROPHES, "'", text)
         signs = []
         for start, end in _clusters(text):
             if start in skipped:
                 continue
             form = text[start:end]
             if self.normalize:
-                form = re.sub(_IGNORABLE, "", unicodedata.normalize("NFKC", form))
+                form = re.sub(IGNORABLE, "", unicodedata.normalize("NFKC", form))
             for sign in form:
                 kind = unicodedata.category(sign)
                 if kind[0] != "Z" and kind != "Cc":

@@ -11,8 +11,10 @@ import tensorflow as tf
 
 from keras_seqzoo import zoo
 from keras_seqzoo.data.targets import OneOf
+from keras_seqzoo.features import FEATURES
 from keras_seqzoo.names import shown_names
 from keras_seqzoo.serving.audit import Audit
+from keras_seqzoo.serving.versions import SAVED_MODEL
 from keras_seqzoo.tasks import task_from_dict
 from keras_seqzoo.tasks.base import Task
 from keras_seqzoo.tasks.classify import Classify
@@ -29,13 +31,18 @@ _INT8 = (
 )
 
 
-def told(model: TextModel, signatures: Iterable[str]) -> dict[str, Any]:
+def told(model: TextModel, format: str, inputs: Iterable[str]) -> dict[str, Any]:
     """Returns what of the model card clients rely on."""
+    inputs = list(inputs)
+    signatures = ["tokens" if inputs == list(FEATURES) else "serving_default"]
+    if format == SAVED_MODEL:
+        signatures = sorted(model.serving_functions())
     return {
+        "format": format,
         "task": model.task.as_dict(),
-        "inputs": list(model.served_inputs),
+        "inputs": inputs,
         "classes": list(model.classes),
-        "signatures": sorted(signatures),
+        "signatures": signatures,
     }
 
 
@@ -49,25 +56,30 @@ def describe(
         found: the audit of its SavedModel.
         optimized: what `serving.optimize.optimized` tells.
     """
+    serving = {
+        "tensorflow_serving": f">={OLDEST_CHECKED}",
+        "tensorflow_text_ops": list(found.text_ops),
+        "bytes": found.sizes["total"],
+        "warmup_requests": found.warmup_requests,
+    }
+    card = facts(model, SAVED_MODEL, model.served_inputs)
+    return {**card, "optimized": optimized, "serving": serving}
+
+
+def facts(model: TextModel, format: str, inputs: Iterable[str]) -> dict[str, Any]:
+    """Returns what model cards of every format tell."""
     known = model.name in zoo.list_models()
     is_module = any(graph is not model.preprocessor for graph in model.graphs)
     return {
         "model": model.name,
         "module_graph": is_module,  # a TF Hub module's own, where true
-        "optimized": optimized,
-        **told(model, found.signatures),
+        **told(model, format, inputs),
         "parameters": model.count_params(),
         "sequence_length": model.preprocessor.sequence_length,
         "columns": list(getattr(model, "columns", ())),
         "vocabulary_size": len(model.preprocessor.vocabulary),
         "preprocessor": type(model.preprocessor).__name__,
         "preprocessor_fingerprint": model.preprocessor.fingerprint(),
-        "serving": {
-            "tensorflow_serving": f">={OLDEST_CHECKED}",
-            "tensorflow_text_ops": list(found.text_ops),
-            "bytes": found.sizes["total"],
-            "warmup_requests": found.warmup_requests,
-        },
         "card": zoo.model_card(model.name).as_dict() if known else None,
         "exported": datetime.now(UTC).isoformat(timespec="seconds"),
         "written_with": {

@@ -28,10 +28,11 @@ from keras_seqzoo.quiet import logging_from
 from keras_seqzoo.serving import warmup as warmup_requests
 from keras_seqzoo.serving.audit import AuditError, audit
 from keras_seqzoo.serving.card import describe, requirements, told
+from keras_seqzoo.serving.formats import check_format, inputs_of, write_artifact
 from keras_seqzoo.serving.optimize import check as check_optimize
 from keras_seqzoo.serving.optimize import optimized
 from keras_seqzoo.serving.session import first_line
-from keras_seqzoo.serving.versions import CARD, check_answers, versions
+from keras_seqzoo.serving.versions import CARD, SAVED_MODEL, check_answers, versions
 from keras_seqzoo.tasks.model import ServingFunction, TextModel
 
 # Folders of exports that were killed are removed when they are as old as this.
@@ -48,8 +49,9 @@ def export_model(
     warmup: Any = None,
     allow_changes: bool = False,
     optimize: str | None = None,
+    format: str = SAVED_MODEL,
 ) -> Path:
-    """Writes a model as the next version of a SavedModel that takes raw text.
+    """Writes a model as the next version of a SavedModel that takes raw text, or for other runtimes.
 
     The version is written beside its place, audited (see `audit`), and renamed into its place, so
     that a server watching `directory` never sees half a model, or one that it cannot serve. The
@@ -83,6 +85,15 @@ def export_model(
     must have, and `tf_serving_warmup_requests` holds what TensorFlow Serving asks a version before
     it becomes available.
 
+    The other formats hold models of texts for the tasks `classify`, `label`, `regress` and `embed`:
+    `model.onnx` for ONNX Runtime, `model.xml` and `model.bin` for OpenVINO, `model.tflite` for
+    LiteRT. They give `probabilities`, `value` or `values`, or `embedding`, and take what `tokens`
+    takes, of any batch and of any length up to the model's; beside them is what makes ids of texts,
+    `tokenizer.json` or the SavedModel `tokenizer`. Of OpenVINO they take `text` where a model reads
+    one text a row, by word pieces or words. `model_card.json` is where SavedModels have it. Before
+    it is published, the artifact answers the warm-up texts in its own runtime, within 1e-4 of the
+    model's answers (of those above 1, relative).
+
     Args:
         model: a model of `build_model`, or loaded from a `.keras` file.
         directory: the folder that holds the versions; it is made where it is missing.
@@ -99,6 +110,8 @@ def export_model(
             x86 processors: about twice as fast there, on a quarter of the disk. Answers move a
             little; the model card says how far on `warmup`, and `evaluate` of the version what that
             costs. None, the default, leaves the numbers as they were trained.
+        format: `"saved_model"`, `"onnx"`, `"openvino"` or `"litert"`. The others need packages:
+            `pip install "keras_seqzoo[onnx]"`, and so on.
 
     Returns:
         The path `directory/version`. Of several workers the chief alone writes; the others return
@@ -110,8 +123,10 @@ def export_model(
         TypeError: not a model of this package, or `warmup` holds something else than strings, or
             pairs of them for a model of pairs.
         ValueError: `version` is not a whole number of at least 1, the newest version there answers
-            otherwise (see `allow_changes`), `optimize` is unknown or the model no transformer that
-            it can do, or the audit failed (`AuditError`): nothing was published.
+            otherwise (see `allow_changes`), `optimize` is unknown or not for the model or the
+            `format`, or the audit failed (`AuditError`): nothing was published. Of the other
+            formats also: the task is not for it, packages are missing, or the runtime cannot run
+            the model or answers otherwise.
 
     Warns:
         UserWarning: the model was never trained.
@@ -126,10 +141,11 @@ def export_model(
     directory = Path(directory)
     if not model.is_chief:
         return directory
-    check_optimize(model, optimize)
+    check_format(model, format)
+    check_optimize(model, optimize, format)
     rows = warmup_requests.choose(warmup, model.pair)
     if not allow_changes and versions(directory):
-        check_answers(directory, told(model, model.serving_functions()))
+        check_answers(directory, told(model, format, inputs_of(model, format)))
     _warn_of_chance(model)
     made = _make(directory)
     try:
@@ -137,8 +153,11 @@ def export_model(
             _check_free(directory / str(version))
         _remove_stale(directory)
         with _unfinished(directory) as unfinished:
-            with optimized(model, optimize, warmup) as gained:
-                _write(model, unfinished, directory.resolve().name, rows, gained)
+            if format == SAVED_MODEL:
+                with optimized(model, optimize, warmup) as gained:
+                    _write(model, unfinished, directory.resolve().name, rows, gained)
+            else:
+                write_artifact(merge_lora(model), unfinished, format, rows)
             return _publish(unfinished, directory, version)
     except (tf.errors.OpError, OSError) as error:
         if isinstance(error, FileExistsError):

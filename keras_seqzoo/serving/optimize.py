@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from keras_seqzoo.hub import int8
 from keras_seqzoo.serving import warmup as warmup_requests
+from keras_seqzoo.serving.versions import SAVED_MODEL
 from keras_seqzoo.tasks.model import TextModel
 
 OPTIMIZATIONS = ("int8",)
@@ -20,8 +21,8 @@ _CALLS = 5  # of each, for the speed
 _BATCH = 32
 
 
-def check(model: TextModel, optimize: str | None) -> None:
-    """Checks that a model can be optimized so.
+def check(model: TextModel, optimize: str | None, format: str) -> None:
+    """Checks that a model can be optimized so in exports of a format.
 
     Raises:
         ValueError: it cannot, or there is no such way.
@@ -31,6 +32,11 @@ def check(model: TextModel, optimize: str | None) -> None:
     if optimize not in OPTIMIZATIONS:
         raise ValueError(
             f"`optimize` must be one of {OPTIMIZATIONS}, or None. Received: optimize={optimize!r}"
+        )
+    if format != SAVED_MODEL:
+        raise ValueError(
+            "Other runtimes have whole numbers of their own, by their own tools. Leave `optimize` "
+            f"out, or `format`. Received: optimize={optimize!r}, format={format!r}"
         )
     if not int8.encoders(model.encoder):
         raise ValueError(

@@ -14,7 +14,7 @@ import tensorflow as tf
 from keras_seqzoo.data.series import SeriesTable
 from keras_seqzoo.preprocessing.base import as_pairs, as_strings
 from keras_seqzoo.serving.card import task_of_card
-from keras_seqzoo.serving.versions import CARD, find_version
+from keras_seqzoo.serving.versions import CARD, SAVED_MODEL, find_version
 from keras_seqzoo.tasks.keras_file import load_keras_file
 from keras_seqzoo.tasks.model import TextModel
 
@@ -45,6 +45,11 @@ class SavedPredictor:
         import tensorflow_text  # noqa: F401 - the graph may hold its ops
 
         card = json.loads((self.path / CARD).read_text("utf-8"))
+        if card.get("format", SAVED_MODEL) != SAVED_MODEL:
+            raise ValueError(
+                "Exports in other formats are asked by their own runtimes. Export the model as "
+                f"{SAVED_MODEL}, too. Received: {self.path} in the format {card['format']}"
+            )
         task = task_of_card(card)
         if task is None or not task.metrics:
             raise ValueError(

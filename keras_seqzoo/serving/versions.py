@@ -13,6 +13,7 @@ from keras_seqzoo.files import check_exists
 
 _NUMBER = re.compile("[0-9]{1,19}")  # what TensorFlow Serving takes for a version
 CARD = Path("assets.extra") / "model_card.json"
+SAVED_MODEL = "saved_model"  # the format of versions whose card tells none
 
 
 def numbered(directory: Path) -> dict[int, Path]:
@@ -36,7 +37,7 @@ def find_version(path: Path) -> Path:
     Raises:
         FileNotFoundError: neither.
     """
-    if (path / "saved_model.pb").is_file():
+    if (path / "saved_model.pb").is_file() or (path / CARD).is_file():
         return path
     found = versions(path)
     if not found:
@@ -85,7 +86,8 @@ def check_answers(directory: str | os.PathLike[str], card: Mapping[str, Any]) ->
     without = f", without {', '.join(lost)}" if lost else ""
     raise ValueError(
         "A new version takes the old one's place in a server, so it must be of the same task, with "
-        "the same names in the same order, and have the same inputs and all its signatures. "
+        "the same names in the same order, and have the same inputs and format and all its "
+        "signatures. "
         "Choose another folder, or pass allow_changes=True where all clients know. "
         f"Received: {directory} with version {newest[0]} of {of_old}, and a model of {of_new}"
         f"{without}"
@@ -111,4 +113,6 @@ def describe_card(card: Mapping[str, Any]) -> str:
     further = "".join(f", {name} {value}" for name, value in target.items())
     inputs = ", ".join(card.get("inputs", ("text",)))
     of_names = f" ({names}{further})" if names else ""
-    return f"the task {task.get('name', 'unknown')}{of_names} of {inputs}"
+    format = card.get("format", SAVED_MODEL)
+    in_format = "" if format == SAVED_MODEL else f" in the format {format}"
+    return f"the task {task.get('name', 'unknown')}{of_names} of {inputs}{in_format}"

@@ -100,6 +100,9 @@ def test_predict_of_many_lines_has_one_header(command: Any, trained: Path) -> No
 def test_export_makes_the_next_version(command: Any, trained: Path, tmp_path: Path) -> None:
     done = command("export", trained / "1.keras", tmp_path / "out", "--version", 4, "-q")
     assert done.out.strip() == str(tmp_path / "out" / "4")
+    wrong = command("export", trained / "1.keras", tmp_path / "out", "--format", "tflite")
+    assert wrong.code == 2
+    assert "--format must be one of" in wrong.err
     again = command("export", trained / "1.keras", tmp_path / "out", "--version", 4)
     assert again.code == 2
     assert "never overwritten" in again.err
