@@ -103,7 +103,7 @@ def inputs(model: Any, path: Path, texts: list[str]) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize(
-    "name", ["bert_base", "bigru", pytest.param("static", marks=pytest.mark.slow)]
+    "name", ["bert_base", *(pytest.param(n, marks=pytest.mark.slow) for n in ("bigru", "static"))]
 )
 def test_answers_as_the_model(name: str, format: str, tmp_path: Path, tiny_table: Any) -> None:
     model = tiny(name, tiny_table)
@@ -143,6 +143,7 @@ def test_every_task_answers(format: str, tmp_path: Path) -> None:
         np.testing.assert_allclose(found.reshape(wanted.shape), wanted, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", FORMATS)
 def test_pairs_answer_with_a_saved_tokenizer(format: str, tmp_path: Path) -> None:
     import tensorflow as tf
