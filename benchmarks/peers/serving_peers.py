@@ -83,9 +83,11 @@ def onnxruntime(model: Any, tokenizer: Tokenizer, folder: Path, how: str) -> Ans
         made.save_model_to_file(str(path))
         print(made.get_fused_operator_statistics(), file=sys.stderr)
     if how == "int8":
+        from onnx import TensorProto
         from onnxruntime.quantization import quantize_dynamic
 
-        quantize_dynamic(path, folder / "int8.onnx")
+        types = {"DefaultTensorType": TensorProto.FLOAT}  # of what its own operations give
+        quantize_dynamic(path, folder / "int8.onnx", extra_options=types)
         path = folder / "int8.onnx"
     options = ort.SessionOptions()
     options.intra_op_num_threads = THREADS
