@@ -11,7 +11,8 @@ In the order in which data passes through:
    over devices and workers, `Recovery`.
 6. `encoders`: ids → vectors, one file a family.
 7. `tasks`: vectors → answers, one file a task; `metrics`: what answers are worth.
-8. `zoo`: `list_models`, `model_card`, `build_model` = an encoder and a task.
+8. `zoo`: `list_models`, `model_card`, `build_model` = an encoder and a task; `estimator`:
+   `TextEstimator`, the same for scikit-learn.
 9. `serving`: `export_model` → a versioned SavedModel that takes text, and passed the `audit`;
    `ServingClient` asks a server, `config` writes TensorFlow Serving's files, and `server` is a
    local one for development.
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from keras_seqzoo.data.stream import TextStream
     from keras_seqzoo.data.table import TextTable, read_table, stream_table
     from keras_seqzoo.distillation.distill import distill
+    from keras_seqzoo.estimator import TextEstimator
     from keras_seqzoo.evaluation.suspects import most_uncertain, suspects
     from keras_seqzoo.explanation.counterfactual import counterfactual
     from keras_seqzoo.explanation.explain import explain
@@ -73,6 +75,7 @@ _homes = {
     "Comparison": "comparison.comparison",
     "compare": "comparison.compare",
     "distill": "distillation.distill",
+    "TextEstimator": "estimator",
     "counterfactual": "explanation.counterfactual",
     "explain": "explanation.explain",
     "Explanation": "explanation.explanation",
@@ -106,6 +109,7 @@ __all__ = [
     "SeriesTable",
     "ServingClient",
     "ServingError",
+    "TextEstimator",
     "TextStream",
     "TextTable",
     "__version__",

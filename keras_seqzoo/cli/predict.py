@@ -6,7 +6,8 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,7 +20,9 @@ from keras_seqzoo.cli import answered, running, tagged
 from keras_seqzoo.cli import inputs as i
 from keras_seqzoo.cli import options as o
 from keras_seqzoo.cli.console import load_tensorflow, say
+from keras_seqzoo.files import whole
 from keras_seqzoo.serving.versions import check_model_path
+from keras_seqzoo.tasks import BY_NAME
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,8 +40,20 @@ def predict_command(
     texts: i.Texts = None,
     source: i.Source = None,
     output: Annotated[
-        str, typer.Option("--format", help="'table', 'csv', 'jsonl' or, of tags, 'conll'.")
-    ] = "table",
+        str | None,
+        typer.Option(
+            "--format",
+            help="'table', 'csv', 'jsonl' or, of tags, 'conll'; that of --output, or 'table'.",
+        ),
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            help="A .csv or .jsonl file for the rows and their answers, in the place of standard "
+            "output; it is written whole or not at all.",
+        ),
+    ] = None,
     every: Annotated[
         bool,
         typer.Option(
@@ -60,9 +75,50 @@ def predict_command(
     columns and the order of its rows. A model of series forecasts from the end of each series in
     --input: a row a step, with its time.
     """
+    if file is not None:
+        output = output or file.suffix[1:].lower()
+        if output != file.suffix[1:].lower() or output not in ("csv", "jsonl"):
+            raise ValueError(
+                "--output is a .csv or .jsonl file, and --format the same. Name such a file, and "
+                f"leave --format out. Received: --output {file} --format {output}"
+            )
+        if not file.parent.is_dir():
+            raise FileNotFoundError(
+                f"The folder of --output must exist. Make it first. Received: --output {file}"
+            )
+    output = output or "table"
     known = sorted(set(_WRITERS).union(*_WRITERS_OF.values()))
     if output not in known:
         raise ValueError(f"--format must be one of {known}. Received: {output!r}")
+    with _printed_to(file):
+        _answer(model, reading, texts, source, output, every, batch_size, trust, quiet)
+
+
+@contextmanager
+def _printed_to(file: Path | None) -> Iterator[None]:
+    """Has what is printed stand in a file, which is there when all went well."""
+    if file is None:
+        yield
+        return
+    with (
+        whole(file) as unfinished,
+        unfinished.open("w", encoding="utf-8", newline="") as opened,
+        redirect_stdout(opened),
+    ):
+        yield
+
+
+def _answer(
+    model: Path,
+    reading: o.Reading,
+    texts: list[str] | None,
+    source: str | None,
+    output: str,
+    every: bool,
+    batch_size: int,
+    trust: bool,
+    quiet: bool,
+) -> None:
     if i.reads_series(model):
         _forecast(model, texts, source, reading, output, batch_size, trust, every)
         return
@@ -170,7 +226,7 @@ def _plain(told: dict[str, Any], task: Task) -> dict[str, Any]:
     for key, value in told.items():
         if isinstance(value, float):
             plain[key] = number(key, value)
-        elif key in _BY_NAME:
+        elif key in BY_NAME:
             plain[key] = {n: number(key, v) for n, v in zip(task.names, value, strict=True)}
         elif key in _IN_ROWS:
             plain[key] = [
@@ -182,9 +238,7 @@ def _plain(told: dict[str, Any], task: Task) -> dict[str, Any]:
     return plain
 
 
-# What a task answers a number for each of its names, and what their columns in CSV begin with.
-_BY_NAME = {"probabilities": "p", "values": "value"}
-# What it answers as a list of dicts.
+# What a task answers as a list of dicts.
 _IN_ROWS = (
     "masks",
     "spans",
@@ -241,11 +295,9 @@ def _one_line(text: str) -> str:
 def _flat(told: dict[str, Any], task: Task) -> dict[str, Any]:
     """What a task answers to a row, as columns."""
     found: dict[str, Any] = {}
-    for key, value in _plain(told, task).items():
-        if key in _BY_NAME:
-            found |= {f"{_BY_NAME[key]}_{n}": _decimals(key, v) for n, v in value.items()}
-        elif key in _IN_ROWS:
-            found[key] = json.dumps(value, ensure_ascii=False)
+    for key, value in task.columns_of(told).items():
+        if key in _IN_ROWS:
+            found[key] = json.dumps(_plain({key: value}, task)[key], ensure_ascii=False)
         elif isinstance(value, list):
             found[key] = ",".join(value)
         else:
@@ -269,7 +321,8 @@ def _csv_writer(task: Task, quiet: bool) -> Writer:
 
 
 def _decimals(key: str, value: float) -> str:
-    return f"{value:.6f}" if key.startswith("probabilit") else f"{value!r}"
+    is_share = key == "probability" or key.startswith("p_")
+    return f"{value:.6f}" if is_share else f"{float(str(np.float32(value)))!r}"
 
 
 def _as_json(value: Any) -> Any:

@@ -84,7 +84,13 @@ class SavedPredictor:
         inputs: Mapping[str, tf.TensorSpec] = self._answer.structured_input_signature[1]
         return inputs
 
-    def predict(self, x: Any, batch_size: int | None = None, verbose: Any = "auto") -> np.ndarray:
+    def predict(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        as_frame: bool = False,
+    ) -> Any:
         """Returns what the model's `predict` does, float32 `(rows, names)`, in the order of `x`.
 
         Args:
@@ -92,7 +98,10 @@ class SavedPredictor:
                 of numbers windows, float `(rows, window, columns)`, or a `SeriesTable`.
             batch_size: texts a call; 256 by default.
             verbose: taken for likeness with Keras; nothing is printed.
+            as_frame: as the model's `predict` has it.
         """
+        if as_frame:
+            return self.task.to_frame(self.predict(x, batch_size))
         if "values" in self.served_inputs:
             return self._predict_windows(x, batch_size or 256)
         texts = as_pairs(x) if self.pair else as_strings(x)[:, tf.newaxis]

@@ -33,6 +33,9 @@ TASK_OF_TARGET = {
     "future": "forecast",
 }
 
+# What `Task.decode` tells as a number for each name, and what the columns of these begin with.
+BY_NAME = {"probabilities": "p", "values": "value"}
+
 
 def task_module(name: str) -> Any:
     """The module of a task.

@@ -13,6 +13,7 @@ import pandas as pd
 from keras_seqzoo.data.targets import target_from_dict
 from keras_seqzoo.names import shown_names
 from keras_seqzoo.options import option
+from keras_seqzoo.tasks import BY_NAME
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -371,6 +372,30 @@ class Task:
     def decode(self, outputs: npt.NDArray[Any]) -> list[dict[str, Any]]:
         """The same of outputs `(rows, …)` in plain Python, a dict a row."""
         raise NotImplementedError
+
+    def columns_of(self, told: Mapping[str, Any]) -> dict[str, Any]:
+        """What `decode` tells of a row with a column a name: `p_<name>`, `value_<name>`."""
+        found: dict[str, Any] = {}
+        for key, value in told.items():
+            if prefix := BY_NAME.get(key):
+                names = (f"{prefix}_{name}" for name in self.names)
+                found |= dict(zip(names, value, strict=True))
+            else:
+                found[key] = value
+        return found
+
+    def to_frame(self, outputs: Any) -> pd.DataFrame:
+        """What `decode` tells, a row each, with the columns of `columns_of`.
+
+        Raises:
+            ValueError: the task's outputs are no answers: vectors, probabilities of every token.
+        """
+        if type(self).decode is Task.decode:
+            raise ValueError(
+                "A frame holds answers, and the outputs of this task are none. Leave `as_frame` "
+                f"out. Received: as_frame=True for the task {self.name!r}"
+            )
+        return pd.DataFrame([self.columns_of(told) for told in self.decode(outputs)])
 
     def api_answer(self, outputs: tf.Tensor) -> dict[str, tf.Tensor]:
         """What that one answers to a batch, in its graph: to classify, all names and scores."""

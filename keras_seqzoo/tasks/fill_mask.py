@@ -537,14 +537,20 @@ class MaskFiller(RunningTextModel):
         return super().samples([(t if mask in t else f"{mask} {t}",) for (t,) in rows])
 
     def predict(
-        self, x: Any, batch_size: int | None = None, verbose: Any = "auto", **kwargs: Any
-    ) -> npt.NDArray[np.object_]:
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        as_frame: bool = False,
+        **kwargs: Any,
+    ) -> Any:
         """Fills masks: an object array `(rows,)` of lists of lists, see `FillMask`.
 
         Args:
             x: texts with the mask token in each; a `TextTable`, or a dataset of batches of such.
             batch_size: texts a batch; 32 by default.
             verbose: not used.
+            as_frame: whether a pandas frame is returned, with what the answers are in its columns.
             **kwargs: not used.
 
         Raises:
@@ -560,6 +566,8 @@ class MaskFiller(RunningTextModel):
             >>> len(tokens), type(tokens[0][0])
             (5, <class 'str'>)
         """
+        if as_frame:
+            return self.task.to_frame(self.predict(x, batch_size, verbose, **kwargs))
         if isinstance(x, tf.data.Dataset):
             parts = [batch[0] if isinstance(batch, tuple) else batch for batch in x]
             x = tf.concat(parts, 0) if parts else []

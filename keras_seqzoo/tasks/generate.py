@@ -299,7 +299,12 @@ class TextGenerator(RunningTextModel):
         ]
 
     def predict(
-        self, x: Any, batch_size: int | None = None, verbose: Any = "auto", **kwargs: Any
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        as_frame: bool = False,
+        **kwargs: Any,
     ) -> Any:
         """Computes the probabilities of the token that comes after each text.
 
@@ -308,11 +313,17 @@ class TextGenerator(RunningTextModel):
                 which gives logits.
             batch_size: texts a batch; 32 by default.
             verbose: as in Keras, for features and datasets.
+            as_frame: not taken: probabilities of every token are no table.
             **kwargs: further arguments of `keras.Model.predict`.
 
         Returns:
             Float32 `(rows, vocabulary)`.
+
+        Raises:
+            ValueError: `as_frame`.
         """
+        if as_frame:
+            return self.task.to_frame(None)  # raises
         x = x.texts if isinstance(x, TextTable) else x
         if not is_text(x):
             return super().predict(x, batch_size=batch_size, verbose=verbose, **kwargs)

@@ -412,15 +412,31 @@ class TextModel(DistributedModel):
         )
 
     def predict(
-        self, x: Any, batch_size: int | None = None, verbose: Any = "auto", **kwargs: Any
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        as_frame: bool = False,
+        **kwargs: Any,
     ) -> Any:
         """Computes the model's outputs, row by row in the order of `x`; takes raw text.
 
         Texts are run sorted by length, which spares padding, and put back in order.
 
+        Args:
+            x: raw text, a table or stream, features, or batches of either.
+            batch_size: rows a batch; 32 by default.
+            verbose: as in Keras.
+            as_frame: whether a pandas frame is returned, with the columns of the command's CSV:
+                `label`, `probability` and `p_<class>`; `labels` and `p_<label>`; `value`, or
+                `value_<name>` of several numbers.
+            **kwargs: further arguments of `keras.Model.predict`.
+
         Returns:
             What the task answers; for a classifier, float32 probabilities `(rows, classes)`.
         """
+        if as_frame:
+            return self.task.to_frame(self.predict(x, batch_size, verbose, **kwargs))
         x, _, _ = self._read(x, None, None, batch_size, labelled=False)
         if not is_text(x):
             batch_size = None if isinstance(x, tf.data.Dataset) else batch_size

@@ -117,9 +117,16 @@ class SeriesPredictor(Predictor):
         return tf.cast(self.encoder(normal, training=False)["pooled_output"], tf.float32)
 
     def predict(
-        self, x: Any, batch_size: int | None = None, verbose: Any = "auto", **kwargs: Any
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        as_frame: bool = False,
+        **kwargs: Any,
     ) -> Any:
         """Computes the model's outputs, row by row, in the order of `x`."""
+        if as_frame:
+            return self.task.to_frame(self.predict(x, batch_size, verbose, **kwargs))
         x, _, _ = self._read(x, None, None, batch_size, labelled=False)
         if isinstance(x, Mapping) and len(x["values"]) == 0:
             return np.zeros((0, *self.output_shape[1:]), np.float32)

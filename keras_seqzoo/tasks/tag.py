@@ -265,8 +265,13 @@ class PlacedModel(TextModel):
         raise NotImplementedError
 
     def predict(
-        self, x: Any, batch_size: int | None = None, verbose: Any = "auto", **kwargs: Any
-    ) -> npt.NDArray[np.object_]:
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        as_frame: bool = False,
+        **kwargs: Any,
+    ) -> Any:
         """Answers what the task does, row by row in the order of `x`: an object array `(rows,)`.
 
         Args:
@@ -274,11 +279,14 @@ class PlacedModel(TextModel):
                 with single spaces between are read; a `TextTable`, or a dataset of batches.
             batch_size: texts a batch; 32 by default.
             verbose: not used.
+            as_frame: whether a pandas frame is returned, with what the answers are in its columns.
             **kwargs: not used.
 
         Raises:
             TypeError: something else, such as features, which do not tell the text.
         """
+        if as_frame:
+            return self.task.to_frame(self.predict(x, batch_size, verbose, **kwargs))
         if isinstance(x, TextTable):
             self.check_table(x)
             x = x.texts

@@ -61,19 +61,33 @@ def usual_settings(
     return Settings(epochs, batch_size, None)
 
 
-def fit_settings(model: Any, table: Any, **training: Any) -> dict[str, Any]:
+def fit_settings(
+    model: Any,
+    table: Any,
+    *,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    validated: bool = True,
+    **training: Any,
+) -> dict[str, Any]:
     """Arguments of `fit` by which a model learns well: what the command line and `compare` do.
 
     Args:
         model: of `build_model`.
         table: the training rows.
+        epochs: most passes over them; by default counted in steps, see `usual_settings`.
+        batch_size: rows a step; the same.
+        validated: whether `fit` gets validation rows; without them the training loss is watched,
+            and nothing is calibrated.
         **training: `checkpoint`, `tensorboard` and `plateau`, as `training_callbacks` takes them.
 
     Returns:
-        `epochs`, `batch_size`, `callbacks` and `calibrate`; validation rows must be passed too.
+        `epochs`, `batch_size`, `callbacks` and `calibrate`; validation rows must be passed too,
+        unless `validated=False`.
 
     Raises:
         TypeError: a dataset, whose rows nobody has counted.
+        ValueError: `epochs` or `batch_size` below 1.
 
     Example:
         >>> import keras_seqzoo as sz
@@ -90,10 +104,14 @@ def fit_settings(model: Any, table: Any, **training: Any) -> dict[str, Any]:
             "How long a model trains goes by the number of rows. Pass the training table, or the "
             f"texts. Received: {type(table).__name__}"
         )
-    epochs, batch_size, patience = usual_settings(model, len(table))
-    callbacks = training_callbacks(patience=patience, watched=model.task.watched, **training)
+    given = {"epochs": epochs, "batch_size": batch_size}
+    check_whole(**{name: value for name, value in given.items() if value is not None})
+    epochs, batch_size, patience = usual_settings(model, len(table), batch_size, epochs)
+    callbacks = training_callbacks(
+        patience=patience, watched=model.task.watched, validated=validated, **training
+    )
     settings = {"epochs": epochs, "batch_size": batch_size, "callbacks": callbacks}
-    return {**settings, "calibrate": True}
+    return {**settings, "calibrate": validated}
 
 
 def training_callbacks(

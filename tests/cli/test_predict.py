@@ -188,6 +188,64 @@ def test_csv_keeps_the_other_columns_and_the_order(predict: Any, tmp_path: Path)
     assert done.err == ""
 
 
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_output_is_a_file_of_the_rows_with_their_answers(
+    predict: Any, tmp_path: Path, suffix: str
+) -> None:
+    (tmp_path / "rows.csv").write_text("id,text\n1,bad\n2,schön ñ\n", encoding="utf-8")
+    asked = ("-i", tmp_path / "rows.csv", "--text", "text")
+    done = predict(*asked, "--output", tmp_path / f"out.{suffix}")
+    assert (done.code, done.out, done.err) == (0, "", "")
+    written = (tmp_path / f"out.{suffix}").read_text(encoding="utf-8")
+    assert written == predict(*asked, "--format", suffix).out
+    assert "schön ñ" in written
+
+
+def test_output_is_written_whole_or_not_at_all(predict: Any, model: Any, tmp_path: Path) -> None:
+    calls = []
+
+    def fail_later(texts: Any, **_: Any) -> Any:
+        calls.append(len(texts))
+        if len(calls) == 2:
+            raise ValueError("Received: nothing")
+        return ByLength().predict(texts)
+
+    model.found.predict = fail_later
+    pd.DataFrame({"text": ["bad"] * 3000}).to_csv(tmp_path / "rows.csv")
+    (tmp_path / "out.csv").write_text("before")
+    done = predict("-i", tmp_path / "rows.csv", "--text", "text", "--output", tmp_path / "out.csv")
+    assert (done.code, len(calls)) == (2, 2)
+    assert (tmp_path / "out.csv").read_text() == "before"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.csv", "rows.csv"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--output", "out.parquet"], "--output is a .csv or .jsonl file"),
+        (["--output", "out.csv", "--format", "jsonl"], "leave --format out"),
+        (["--output", "no/such/folder/out.csv"], "folder of --output must exist"),
+    ],
+)
+def test_unsuitable_outputs_are_told(predict: Any, arguments: list[str], message: str) -> None:
+    done = predict("bad", *arguments)
+    assert (done.code, done.out) == (2, "")
+    assert message in done.err
+
+
+def test_the_same_columns_come_as_a_frame() -> None:
+    frame = ByLength.task.to_frame(np.array([[0.25, 0.75], [0.75, 0.25]]))
+    assert frame.to_dict("list") == {
+        "label": ["long one", "short"],
+        "probability": [0.75, 0.75],
+        "p_short": [0.25, 0.75],
+        "p_long one": [0.75, 0.25],
+    }
+    for name, task in TASKS.items():
+        frame = task.to_frame(np.array([[6.0, 8.0]])[:, : len(task.names)])
+        assert list(frame) == CSV[name].splitlines()[0].split(",")
+
+
 def test_jsonl_keeps_values_as_they_are(predict: Any, tmp_path: Path) -> None:
     given = [
         {"id": 1, "text": "bad", "tags": ["a", None], "score": 0.1234567890123},

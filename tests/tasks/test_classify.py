@@ -484,3 +484,14 @@ def test_calibration_changes_how_sure_a_model_is_and_no_answer(tmp_path: Path) -
     np.testing.assert_allclose(model.predict(valid.texts, verbose=0), sure, atol=1e-5)
     with pytest.raises(ValueError, match="rows that the model does not learn"):
         model.fit(train, calibrate=True, verbose=0)
+
+
+def test_predict_gives_a_frame(tiny_model: Any, tiny_export: Any) -> None:
+    texts = ["a good film", "a bad film"]
+    expected = tiny_model.predict(texts, verbose=0)
+    for model in (tiny_model, SavedPredictor(tiny_export)):
+        frame = model.predict(texts, verbose=0, as_frame=True)
+        assert frame["label"].tolist() == ["positive", "negative"]
+        columns = [f"p_{name}" for name in tiny_model.classes]
+        np.testing.assert_allclose(frame[columns], expected, atol=1e-5)
+        np.testing.assert_allclose(frame["probability"], expected.max(axis=1), atol=1e-5)

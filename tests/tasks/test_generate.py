@@ -63,6 +63,11 @@ def model(request: pytest.FixtureRequest, learnt: dict[str, Any]) -> Any:
     return learnt[request.param]
 
 
+def test_probabilities_of_tokens_are_no_frame(learnt: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="the task 'generate'"):
+        learnt["gru"].predict([VERSE], as_frame=True)
+
+
 @pytest.mark.parametrize("name", ["gpt2", "gru"])
 def test_learns_a_text_by_heart(name: str, learnt: dict[str, Any]) -> None:
     model = learnt[name]
