@@ -99,7 +99,7 @@ def rows_of(data: str, found: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Measures set by set; prints a Markdown table and adds rows to the CSV."""
+    """Measures set by set."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     shared = ROOT.parent / "shared"
     parser.add_argument("--peers", required=True, help="the Python of make_env.sh")
@@ -115,16 +115,19 @@ def main() -> None:
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: given.threads])
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         workers = start(given, Path(folder), stack)
-        rows = []
         for name in given.sets:
             test = list(SETS[name](given.data)[2].texts)
             drawn = np.random.default_rng(0).permutation(len(test))
-            rows += rows_of(name, measure(workers, [test[at] for at in drawn], given.rounds))
+            write(rows_of(name, measure(workers, [test[at] for at in drawn], given.rounds)), given)
+
+
+def write(rows: list[dict[str, Any]], given: Any) -> None:
+    """Prints a Markdown table, and adds its rows to the CSV."""
     machine = "; ".join(f"{key} {value}" for key, value in environment().items())
     made = {"date": datetime.now(UTC).date().isoformat(), "machine": machine}
     print("| " + " | ".join(rows[0]) + " |\n" + "|---" * len(rows[0]) + "|")
     for row in rows:
-        print("| " + " | ".join(row.values()) + " |")
+        print("| " + " | ".join(row.values()) + " |", flush=True)
     is_new = not given.out.exists()
     with given.out.open("a", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, [*rows[0], *made])
