@@ -111,7 +111,7 @@ def export_model(
             little; the model card says how far on `warmup`, and `evaluate` of the version what that
             costs. None, the default, leaves the numbers as they were trained.
         format: `"saved_model"`, `"onnx"`, `"openvino"` or `"litert"`. The others need packages:
-            `pip install "keras_seqzoo[onnx]"`, and so on.
+            `pip install "keras-seqzoo[onnx]"`, and so on.
 
     Returns:
         The path `directory/version`. Of several workers the chief alone writes; the others return

@@ -76,7 +76,7 @@ def check_format(model: TextModel, format: str) -> None:
     if missing:
         raise ValueError(
             "To write this format, and to try what was written, takes packages that are not "
-            f'installed. Run pip install "keras_seqzoo[{format}]". '
+            f'installed. Run pip install "keras-seqzoo[{format}]". '
             f"Received: format={format!r}, no {' and no '.join(missing)}"
         )
 

@@ -221,7 +221,7 @@ def test_missing_packages_are_named(
     format: str, tiny_model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(formats, "find_spec", lambda module: None)
-    with pytest.raises(ValueError, match=rf'pip install "keras_seqzoo\[{format}\]".*no '):
+    with pytest.raises(ValueError, match=rf'pip install "keras-seqzoo\[{format}\]".*no '):
         sz.export_model(tiny_model, tmp_path, format=format)
     assert list(tmp_path.iterdir()) == []
 
