@@ -146,8 +146,10 @@ def decide(
             "unsure", or a promise that cannot be kept, with the nearest that can.
 
     Example:
+        >>> import keras
         >>> import keras_seqzoo as sz
         >>> table = sz.TextTable.from_texts(["good", "bad"] * 50, ["pos", "neg"] * 50)
+        >>> keras.utils.set_random_seed(0)  # not trained, it may well be always wrong
         >>> model = sz.build_model("gru", table, units=4)
         >>> decisions = sz.decide(model, table, error=0.9)
         >>> decisions.report.answered

@@ -9,6 +9,7 @@ import os
 import secrets
 import shutil
 import tempfile
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,6 +39,7 @@ from keras_seqzoo.tasks.model import ServingFunction, TextModel
 # Folders of exports that were killed are removed when they are as old as this.
 _STALE_SECONDS = 86_400.0
 _UNFINISHED = ".exporting-"
+_TRACING = threading.Lock()
 _UNLIKE = "The inputs must have the same shape."
 
 
@@ -154,7 +156,8 @@ def export_model(
         _remove_stale(directory)
         with _unfinished(directory) as unfinished:
             if format == SAVED_MODEL:
-                with optimized(model, optimize, warmup) as gained:
+                # What is traced has the model's parts changed for the while.
+                with _TRACING, optimized(model, optimize, warmup) as gained:
                     _write(model, unfinished, directory.resolve().name, rows, gained)
             else:
                 write_artifact(merge_lora(model), unfinished, format, rows)
@@ -278,8 +281,10 @@ def _write(
     functions = model.serving_functions()
     signatures = traced(model, functions)
     module = tf.Module()
-    used = {v.ref(): v for function in signatures.values() for v in function.variables}
-    module.weights = list(used.values())
+    module.weights = [weight.value for weight in model.weights]
+    if gained:  # of the kernels the whole numbers alone
+        used = {v.ref(): v for function in signatures.values() for v in function.variables}
+        module.weights = list(used.values())
     module.resources = list(model.resources)
     # It would tell of the unfinished folder, which is gone when that is read.
     with logging_from(logging.WARNING):
