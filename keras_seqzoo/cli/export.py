@@ -30,7 +30,7 @@ def export_command(
     optimize: Annotated[
         str | None,
         typer.Option(
-            help="int8: a transformer multiplies whole numbers of 8 bits, about twice as fast on "
+            help="int8: a transformer multiplies whole numbers of 8 bits, up to twice as fast on "
             "x86 processors, with slightly other answers. The texts of --warmup, up to 256, should "
             "be like those that will be asked."
         ),

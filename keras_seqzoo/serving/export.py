@@ -109,7 +109,7 @@ def export_model(
             names (of classes, labels or numbers) or inputs, or a signature that the model lacks. A
             server puts the new version in its place.
         optimize: `"int8"` multiplies whole numbers of 8 bits in the transformer, for servers with
-            x86 processors: about twice as fast there, on a quarter of the disk. Answers move a
+            x86 processors: up to twice as fast there, on a third of the disk. Answers move a
             little; the model card says how far on `warmup`, and `evaluate` of the version what that
             costs. None, the default, leaves the numbers as they were trained.
         format: `"saved_model"`, `"onnx"`, `"openvino"` or `"litert"`. The others need packages:
