@@ -24,8 +24,8 @@ import numpy as np
 from quality import ROOT, SETS
 
 import keras_seqzoo as sz
-from keras_seqzoo.features import FEATURES
 from keras_seqzoo.serving import formats
+from keras_seqzoo.serving.tokenizer_files import features_of
 
 BATCH = 32
 Answer = Callable[[list[str]], Any]
@@ -52,9 +52,7 @@ def other(path: Path, format: str) -> Answer:
     tokenizer = Tokenizer.from_file(str(path / "tokenizer.json"))
 
     def answer(texts: list[str]) -> Any:
-        rows = tokenizer.encode_batch(texts)
-        columns = ([getattr(r, n) for r in rows] for n in ("ids", "attention_mask", "type_ids"))
-        inputs = {n: np.array(c, np.int32) for n, c in zip(FEATURES, columns, strict=True)}
+        inputs = {k: v.numpy() for k, v in features_of(tokenizer, texts).items()}
         return ask(inputs)["probabilities"]
 
     return answer

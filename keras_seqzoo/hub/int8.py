@@ -22,6 +22,7 @@ from keras_seqzoo.hub.transformer import Step, TransformerEncoder
 
 _LEVELS = 255  # of what a kernel is multiplied with; of a kernel they are -127 to 127
 _SMOOTHED = ("projection_", "query_key_value_", "intermediate_")
+_ROWS = 16  # passed at once when ranges are found
 _SHARE = 0.75  # of the difference between channels that goes to the kernel
 _LEAST = 1e-5
 _GELU = {"gelu_tanh": "GeluApproximate", "gelu": "GeluExact", "relu": "Relu"}
@@ -42,11 +43,12 @@ def eight_bits(model: keras.Model, features: Mapping[str, tf.Tensor]) -> Iterato
     """
     found = encoders(model)
     former = [layer.step for layer in found]
-    seen: list[dict[str, list[npt.NDArray[np.float32]]]] = [{} for _ in found]
+    seen: list[dict[str, Any]] = [{} for _ in found]
     try:
         for layer, inputs in zip(found, seen, strict=True):
             layer.step = _watching(inputs)
-        model(features, training=False)
+        for start in range(0, len(features["token_ids"]), _ROWS):
+            model({k: v[start : start + _ROWS] for k, v in features.items()}, training=False)
         for layer, inputs in zip(found, seen, strict=True):
             layer.step = _Parts(layer, inputs).step
         yield
@@ -55,10 +57,15 @@ def eight_bits(model: keras.Model, features: Mapping[str, tf.Tensor]) -> Iterato
             layer.step = step
 
 
-def _watching(seen: dict[str, list[npt.NDArray[np.float32]]]) -> Any:
+def _watching(seen: dict[str, Any]) -> Any:
+    """A step that notes the least and the largest value of each channel before a dense layer."""
+
     class Watching(Step):
         def dense(self, values: Any, name: str, activation: str | None = None) -> Any:
-            seen.setdefault(name, []).append(values.numpy())
+            ends = tf.reduce_min(values, 0), tf.reduce_max(values, 0)
+            least, largest = (np.asarray(end, np.float32) for end in ends)
+            former = seen.get(name, (least, largest))
+            seen[name] = np.minimum(former[0], least), np.maximum(former[1], largest)
             return super().dense(values, name, activation)
 
     return Watching
@@ -75,7 +82,7 @@ class _Parts(tf.Module):
             name: _Product(
                 weights[f"{name}kernel"],
                 weights[f"{name}bias"],
-                np.concatenate(inputs),
+                inputs,
                 _SHARE if name.endswith(_SMOOTHED) else 0.0,
             )
             for name, inputs in seen.items()
@@ -113,15 +120,22 @@ class _Table(tf.Module):
 
 
 class _Product(tf.Module):
-    """`values · kernel + bias`, of whole numbers up to the bias."""
+    """`values · kernel + bias`, of whole numbers up to the bias.
 
-    def __init__(self, kernel: Any, bias: Any, seen: npt.NDArray[np.float32], share: float):
+    Args:
+        kernel: float32 `(inputs, outputs)`.
+        bias: float32 `(outputs,)`.
+        ends: the least and the largest value of each input, float32 `(inputs,)` each.
+        share: of the difference between inputs, what goes to the kernel; 0 to leave them.
+    """
+
+    def __init__(self, kernel: Any, bias: Any, ends: tuple[Any, Any], share: float):
         super().__init__()
-        channels = np.maximum(np.abs(seen).max(0), _LEAST)
+        channels = np.maximum(np.abs(ends).max(0), _LEAST)
         rows = np.maximum(np.abs(kernel).max(1), _LEAST)
         smooth = channels**share / rows ** (1 - share) if share else np.ones_like(channels)
         smooth = (smooth / np.exp(np.log(smooth).mean())).astype(np.float32)
-        kernel, seen = kernel * smooth[:, np.newaxis], seen / smooth
+        kernel, seen = kernel * smooth[:, np.newaxis], np.stack(ends) / smooth
         self._narrower = 1 / smooth if share else None
         low, high = min(seen.min(), 0.0), max(seen.max(), _LEAST)
         # 0 is a whole number, too.

@@ -155,12 +155,12 @@ def export_model(
             _check_free(directory / str(version))
         _remove_stale(directory)
         with _unfinished(directory) as unfinished:
-            if format == SAVED_MODEL:
-                # What is traced has the model's parts changed for the while.
-                with _TRACING, optimized(model, optimize, warmup) as gained:
-                    _write(model, unfinished, directory.resolve().name, rows, gained)
-            else:
-                write_artifact(merge_lora(model), unfinished, format, rows)
+            with _TRACING:  # the model's parts are changed for the while
+                if format == SAVED_MODEL:
+                    with optimized(model, optimize, warmup) as gained:
+                        _write(model, unfinished, directory.resolve().name, rows, gained)
+                else:
+                    write_artifact(merge_lora(model), unfinished, format, rows)
             return _publish(unfinished, directory, version)
     except (tf.errors.OpError, OSError) as error:
         if isinstance(error, FileExistsError):
