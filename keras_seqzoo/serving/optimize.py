@@ -31,7 +31,8 @@ def check(model: TextModel, optimize: str | None, format: str) -> None:
         return
     if optimize not in OPTIMIZATIONS:
         raise ValueError(
-            f"`optimize` must be one of {OPTIMIZATIONS}, or None. Received: optimize={optimize!r}"
+            f"`optimize` must be one of {OPTIMIZATIONS}, or left out. "
+            f"Received: optimize={optimize!r}"
         )
     if format != SAVED_MODEL:
         raise ValueError(
