@@ -27,10 +27,10 @@ compare: $(VENV)/installed ## Compare an LSTM, a GRU and a small ELECTRA on the 
 	  --text review --label sentiment --seeds 1 --epochs 5 --report report.html
 
 test: $(VENV)/installed-dev ## Run the tests of all that a change can break
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 -m "not slow"
 
 test-slow: $(VENV)/installed-dev ## Run the others: kills, several processes, fuzz, notebooks, full matrices
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
+	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 -m slow
 
 test-python%: ## Run lint and `make test` with another Python, as test-python3.12, in .venv-3.12
 	$(MAKE) lint test PYTHON=python$* VENV=.venv-$*

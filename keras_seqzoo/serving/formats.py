@@ -25,7 +25,7 @@ from keras_seqzoo.layers.recurrent import portable
 from keras_seqzoo.quiet import logging_from
 from keras_seqzoo.serving import warmup
 from keras_seqzoo.serving.card import facts
-from keras_seqzoo.serving.openvino_tokenizer import openvino_tokenizer
+from keras_seqzoo.serving.openvino_tokenizer import openvino_core, openvino_tokenizer
 from keras_seqzoo.serving.session import first_line
 from keras_seqzoo.serving.tokenizer_files import write_tokenizer
 from keras_seqzoo.serving.versions import CARD, SAVED_MODEL
@@ -237,18 +237,17 @@ def _write_openvino(function: Any, folder: Path, file: Path, tokenizer: Any) -> 
     import openvino
     from openvino_tokenizers import connect_models
 
-    graph = openvino.Core().read_model(folder)  # `convert_model` would tell Intel of its use
+    graph = openvino_core().read_model(folder)  # `convert_model` would tell Intel of its use
     if tokenizer is not None:
         graph = connect_models(tokenizer, graph, {name: name for name in FEATURES})
     openvino.save_model(graph, file, compress_to_fp16=False)
 
 
 def _load_openvino(file: Path) -> Ask:
-    import openvino
     import openvino_tokenizers  # noqa: F401 - the graph may hold its operations
 
     # Else it computes with 16 bits where the processor can.
-    compiled = openvino.compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = openvino_core().compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return lambda inputs: {
         output.get_any_name(): value for output, value in compiled(dict(inputs)).items()
     }
