@@ -261,6 +261,7 @@ function without(text, start, end) {
 async function explain() {
   if (!asked || $("explain").getAttribute("aria-disabled") === "true") return;
   const mine = turn, { row, told } = asked, place = Number($("target").value);
+  const whom = $("target").selectedOptions[0].textContent;
   const score = (said) => typeof said === "number" ? said : said.probabilities ? said.probabilities[place] : said.value;
   const words = Object.keys(row).flatMap((input) => [...row[input].matchAll(WORD)].map((found) => ({ input, start: found.index, end: found.index + found[0].length })));
   const looked = words.slice(0, MOST_WORDS);
@@ -274,7 +275,7 @@ async function explain() {
       if (mine !== turn) return;
       some.forEach((word, i) => { word.change = score(told) - score(predictions[i]); });
     }
-    $("explanation").replaceChildren(...explained(row, looked, words.length, !told.probabilities));
+    $("explanation").replaceChildren(...explained(row, looked, words.length, told.probabilities ? whom : ""));
   } catch (error) {
     if (mine === turn) warn($("explanation"), error);
   } finally {
@@ -283,9 +284,9 @@ async function explain() {
   }
 }
 
-function explained(row, words, count, isNumber) {
+function explained(row, words, count, whom) {
   const most = Math.max(...words.map(({ change }) => Math.abs(change)), 1e-9);
-  const signed = (change) => `${change < 0 ? "−" : "+"}${isNumber ? number(Math.abs(change)) : percent(Math.abs(change)).replace(" %", " points")}`;
+  const signed = (change) => `${change < 0 ? "−" : "+"}${!whom ? number(Math.abs(change)) : percent(Math.abs(change)).replace(" %", " points")}`;
   const texts = Object.keys(row).map((input) => {
     const box = make("div", [], "text");
     box.dir = "auto";
@@ -301,7 +302,7 @@ function explained(row, words, count, isNumber) {
     return box;
   });
   const top = [...words].sort((a, b) => Math.abs(b.change) - Math.abs(a.change)).slice(0, 8);
-  const what = isNumber ? "the value" : `the probability of “${$("target").selectedOptions[0].textContent}”`;
+  const what = whom ? `the probability of “${whom}”` : "the value";
   const note = make("p", `What a word adds to ${what}: how much lower that is when the word is left out. Full line: the word raises it; dashed line: it lowers it.${count > words.length ? ` Only the first ${words.length} of ${count} words were looked at.` : ""}`, "note");
   if (!words.length) return [make("p", "There are no words in the text.", "muted")];
   return [...texts, note, table(["word", "adds"], top.map(({ input, start, end, change }) => [bdi(row[input].slice(start, end)), signed(change)]))];
