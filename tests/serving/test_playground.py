@@ -6,7 +6,6 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from browser import CHROMIUM, driven_page, served, visit
@@ -91,7 +90,7 @@ def test_a_text_is_answered_and_its_words_are_weighed(store: ModelStore) -> None
     assert "m, version 1" in page.words
     # 23 bytes: odd.
     assert "positive2 75.0 %" in page.words.replace("positive2", " positive2 ").replace("  ", " ")
-    assert '"<b>it\'\\\'\'s</b> 😀 fine"' in page.words
+    assert "\"<b>it'\\''s</b> 😀 fine\"" in page.words
     assert "/v1/models/m/versions/2:predict" in page.words
     assert "how much lower that is when the word is left out" in page.words
     assert "+50.0 points" in page.words
