@@ -176,9 +176,9 @@ function table(heads, rows, look = "plain") {
 function bars(names, values, told) {
   const order = values.map((_, i) => i).sort((a, b) => values[b] - values[a]);
   return table(["", "", "probability"], order.slice(0, 30).map((i) => {
-    const bar = make("div"), track = make("div", bar);
+    const bar = make("div");
     bar.style.width = `${Math.max(0, Math.min(1, values[i])) * 100}%`;
-    return [make("bdi", names[i], told.includes(names[i]) ? "told" : ""), track, percent(values[i])];
+    return [make("bdi", names[i], told.includes(names[i]) ? "told" : ""), bar, percent(values[i])];
   }), "plain bars");
 }
 
@@ -286,7 +286,7 @@ async function explain() {
 
 function explained(row, words, count, whom) {
   const most = Math.max(...words.map(({ change }) => Math.abs(change)), 1e-9);
-  const signed = (change) => `${change < 0 ? "−" : "+"}${!whom ? number(Math.abs(change)) : percent(Math.abs(change)).replace(" %", " points")}`;
+  const signed = (change) => `${change < 0 ? "−" : "+"}${!whom ? Number(Math.abs(change).toPrecision(3)) : percent(Math.abs(change)).replace(" %", " points")}`;
   const texts = Object.keys(row).map((input) => {
     const box = make("div", [], "text");
     box.dir = "auto";
