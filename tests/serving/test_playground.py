@@ -6,8 +6,10 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import tensorflow as tf
 from browser import CHROMIUM, driven_page, served, visit
 from html_page import Page
 from servables import write_models
@@ -15,7 +17,7 @@ from starlette.testclient import TestClient
 
 from keras_seqzoo.pages.playground import playground_page
 from keras_seqzoo.serving.server.app import Limits, create_app
-from keras_seqzoo.serving.server.sources import in_config
+from keras_seqzoo.serving.server.sources import in_config, in_folder
 from keras_seqzoo.serving.server.store import ModelStore
 
 HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
@@ -107,3 +109,30 @@ def test_the_page_says_what_the_server_said(store: ModelStore) -> None:
         Limits(max_body_bytes=200),
     )
     assert "The server refused (413): A request's body must have at most 200 bytes." in page.words
+
+
+@in_chromium
+def test_pieces_are_marked_where_they_stand(tmp_path: Path) -> None:
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "text")])
+    def tag(text: tf.Tensor) -> dict[str, tf.Tensor]:
+        told = {"label": ["person", ""], "text": ["Ada", ""], "start": [2, -1], "end": [5, -1]}
+        told |= {"probability": [0.9, 0.0]}
+        return {name: tf.tile([value], [tf.size(text), 1]) for name, value in told.items()}
+
+    signature = tag.get_concrete_function()
+    tf.saved_model.save(tf.Module(), str(tmp_path / "<i>'&" / "1"), signatures=signature)
+    store = ModelStore(in_folder(tmp_path))
+    store.refresh()
+    page = _see(
+        store,
+        """await until(() => document.getElementById("input-text"));
+        document.getElementById("input-text").value = "😀 Ada wrote";
+        document.getElementById("ask").click();
+        await until(() => document.querySelector("#answer mark"));
+        document.title = document.querySelector("#answer mark").firstChild.data;""",
+    )
+    store.close()
+    assert "<i>'&, version 1" in page.words
+    assert "/v1/models/%3Ci%3E'\\''%26/versions/1:predict" in page.words
+    assert page.words.lstrip().startswith("Ada ")
+    assert "😀 Adaperson wrote" in page.words
