@@ -89,6 +89,10 @@ def _signature(name: str) -> dict[str, Any]:
 
 
 def test_a_server_answers_and_ends_with_its_last_request(server: Server, models: Path) -> None:
+    page = server.wait_for(r"^Try it in a browser: (http://127.0.0.1:[0-9]+/)$")[1]
+    asked = urllib.request.Request(page, headers={"Accept": "text/html"})
+    with urllib.request.urlopen(asked, timeout=60) as reply:
+        assert b"<title>Try a model</title>" in reply.read()
     curl, flag, body, url = shlex.split(server.sample)
     assert (curl, flag) == ("curl", "-d")
     with urllib.request.urlopen(url, body.encode(), timeout=60) as reply:
