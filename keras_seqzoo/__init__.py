@@ -15,7 +15,7 @@ In the order in which data passes through:
    `TextEstimator`, the same for scikit-learn.
 9. `serving`: `export_model` → a versioned SavedModel that takes text, and passed the `audit`;
    `ServingClient` asks a server, `config` writes TensorFlow Serving's files, and `server` is a
-   local one for development.
+   local one for development; `push_to_hub` and `from_hub` share models.
 10. `explanation`: `explain` → which words made the answer; `counterfactual`.
 11. `distillation`: `distill` → a small model that has learnt the answers of a large one.
 12. `evaluation`: scores, leaderboard and choice; `summarise` → what is wrong with the data.
@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from keras_seqzoo.serving.audit import audit
     from keras_seqzoo.serving.client import AsyncServingClient, ServingClient, ServingError
     from keras_seqzoo.serving.export import export_model
+    from keras_seqzoo.serving.share import from_hub, push_to_hub
     from keras_seqzoo.tasks.embed import embed
     from keras_seqzoo.training.callbacks import fit_settings
     from keras_seqzoo.training.recovery import Recovery
@@ -95,6 +96,8 @@ _homes = {
     "ServingClient": "serving.client",
     "ServingError": "serving.client",
     "export_model": "serving.export",
+    "from_hub": "serving.share",
+    "push_to_hub": "serving.share",
     "embed": "tasks.embed",
 }
 
@@ -127,11 +130,13 @@ __all__ = [
     "export_model",
     "faithfulness",
     "fit_settings",
+    "from_hub",
     "list_models",
     "list_tasks",
     "make_dataset",
     "model_card",
     "most_uncertain",
+    "push_to_hub",
     "read_series",
     "read_table",
     "register",
