@@ -87,6 +87,7 @@ def facts(model: TextModel, format: str, inputs: Iterable[str], test: Any = None
         "preprocessor": type(model.preprocessor).__name__,
         "preprocessor_fingerprint": model.preprocessor.fingerprint(),
         "card": zoo.model_card(model.name).as_dict() if known else None,
+        "example": _example(model),
         "source": model.source,
         "epochs": len(getattr(getattr(model, "history", None), "epoch", ())) or None,
         "test": test,
@@ -99,24 +100,22 @@ def facts(model: TextModel, format: str, inputs: Iterable[str], test: Any = None
     }
 
 
-def write(model: TextModel, card: Mapping[str, Any], path: Path, name: str) -> None:
+def write(card: Mapping[str, Any], path: Path, name: str) -> None:
     """Writes the model card of an export, for programs and for readers.
 
     Args:
-        model: the model.
-        card: what is told of it.
+        card: what is told of the model.
         path: the folder of the export.
         name: of the model.
     """
     (path / CARD).parent.mkdir(exist_ok=True)
     text = json.dumps(card, indent=2, ensure_ascii=False)
     (path / CARD).write_text(text + "\n", encoding="utf-8")
-    text = readme(card, name, example(model))
+    text = readme(card, name)
     (path / CARD).with_name("README.md").write_text(text, encoding="utf-8")
 
 
-def example(model: TextModel) -> dict[str, Any]:
-    """A row to ask a model for a trial, as a list for each of its inputs."""
+def _example(model: TextModel) -> dict[str, Any]:
     row = _QUESTION if model.task.name == "answer" else _PAIR if model.pair else _PAIR[:1]
     columns = model.samples([row])
     return {

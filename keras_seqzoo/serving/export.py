@@ -307,7 +307,7 @@ def _write(
             f"Received: {model.name}: {'; '.join(found.problems)}"
         )
     card = describe(model, found, gained, test)
-    write_card(model, card, path, name)
+    write_card(card, path, name)
     (path / "assets.extra" / "requirements.md").write_text(requirements(card), encoding="utf-8")
     settle(path, durable=True)
 

@@ -157,7 +157,7 @@ def write_artifact(
         "differs_by": differs_by,
     }
     card = {**facts(model, format, tuple(inputs), test), "artifact": artifact}
-    write_card(model, card, path, name)
+    write_card(card, path, name)
     settle(path, durable=True)
 
 

@@ -65,13 +65,12 @@ def figures_of(report: Any) -> dict[str, Any] | None:
     }
 
 
-def readme(card: Mapping[str, Any], name: str, example: Mapping[str, Any]) -> str:
+def readme(card: Mapping[str, Any], name: str) -> str:
     """Returns a model card: metadata of the Hugging Face Hub in YAML, and Markdown for readers.
 
     Args:
         card: what `model_card.json` holds; of a `.keras` file, its `facts`.
         name: of the model: of its folder, or of its repository.
-        example: what to ask it for a trial, a list for each of its inputs.
     """
     task = task_from_dict(card["task"])
     parts = [
@@ -79,7 +78,7 @@ def readme(card: Mapping[str, Any], name: str, example: Mapping[str, Any]) -> st
         f"# {name}",
         _what(card, task),
         "## How to ask it",
-        *_HOW.get(card["format"], _of_other_runtimes)(card, name, example),
+        *_HOW.get(card["format"], _of_other_runtimes)(card, name, card["example"]),
         "## How good it is",
         _figures(card, task),
         "## How it was made",

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from keras_seqzoo.serving.card import example, facts
+from keras_seqzoo.serving.card import facts
 from keras_seqzoo.serving.readme import KERAS, figures_of, readme
 from keras_seqzoo.tasks.keras_file import load_keras_file
 from keras_seqzoo.tasks.model import TextModel
@@ -64,7 +64,7 @@ def push_to_hub(
         api = HfApi(token=token)
         url = api.create_repo(repo_id, private=private, exist_ok=True)
         card["repository"] = url.repo_id  # with the account's name, where that was left out
-        text = readme(card, url.repo_name, example(model))
+        text = readme(card, url.repo_name)
         (Path(folder) / "README.md").write_text(text, encoding="utf-8")
         model.save(Path(folder) / _FILE)
         api.upload_folder(

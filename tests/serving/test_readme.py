@@ -18,7 +18,7 @@ from samples import NEGATIVE, POSITIVE
 
 import keras_seqzoo as sz
 from keras_seqzoo.hub.resolve import public_source
-from keras_seqzoo.serving.card import example, facts
+from keras_seqzoo.serving.card import facts
 from keras_seqzoo.serving.readme import KERAS, figures_of, readme
 
 TEXTS = POSITIVE + NEGATIVE
@@ -98,17 +98,17 @@ def test_ids_are_told_as_they_are(tiny_model: Any) -> None:
         "outputs": {"probabilities": "float32"},
     }  # fmt: skip
     told = {**facts(tiny_model, "onnx", ["token_ids", "segment_ids"]), "artifact": artifact}
-    text = readme(told, "m", example(tiny_model))
+    text = readme(told, "m")
     assert "encode_batch" in text
     assert "onnxruntime" in text
     told["artifact"] = {**artifact, "tokenizer": "tokenizer"}
-    assert "The SavedModel `tokenizer`" in readme(told, "m", example(tiny_model))
+    assert "The SavedModel `tokenizer`" in readme(told, "m")
 
 
 def test_whole_numbers_of_8_bits_are_told(tiny_model: Any) -> None:
     told = facts(tiny_model, "saved_model", ["text"], figures_of({"accuracy": 0.5}))
     told |= {"optimized": {"largest_difference": 0.02, "texts": 4}}
-    text = readme(told | {"serving": {"tensorflow_text_ops": []}}, "m", example(tiny_model))
+    text = readme(told | {"serving": {"tensorflow_text_ops": []}}, "m")
     assert "up to 0.02 on 4 texts" in text
 
 
@@ -126,7 +126,7 @@ def test_a_keras_file_is_asked_by_task(
 ) -> None:
     table = sz.TextTable.from_texts(texts, labels, target=options.get("target"))
     model = sz.build_model("gru", table, task=options.get("task"), units=4, embedding_dim=4)
-    card = ModelCard(readme(facts(model, KERAS, model.served_inputs), "m", example(model)))
+    card = ModelCard(readme(facts(model, KERAS, model.served_inputs), "m"))
     assert card.data.pipeline_tag == pipeline
     assert asked in code_of(card, "python")
     exec(
@@ -138,7 +138,7 @@ def test_a_series_is_asked_with_windows() -> None:
     frame = pd.DataFrame({"day": pd.date_range("2024-01-01", periods=40), "sales": np.arange(40.0)})
     series = sz.read_series(frame, time="day", value="sales", window=5, horizon=2)
     model = sz.build_model("gru", series, units=4)
-    card = ModelCard(readme(facts(model, KERAS, model.served_inputs), "m", example(model)))
+    card = ModelCard(readme(facts(model, KERAS, model.served_inputs), "m"))
     assert card.data.pipeline_tag == "time-series-forecasting"
     exec(code_of(card, "python").rpartition("\n")[2], {"model": model, "np": np})
 
@@ -152,13 +152,13 @@ def test_where_weights_came_from(
     assert loaded.source == "hf://google/b"
     built = sz.build_model("gru", classes=["a", "b"], weights=str(tmp_path / "m.keras"))
     assert built.source == loaded.source
-    card = ModelCard(readme(facts(loaded, KERAS, ["text"]), "m", example(loaded)))
+    card = ModelCard(readme(facts(loaded, KERAS, ["text"]), "m"))
     assert card.data.base_model == "google/b"
     assert "hf://google/b" in card.text
     assert card.data.get("license") is None, "not that of the zoo's own weights"
     of_zoo = {**facts(loaded, KERAS, ["text"]), "card": sz.model_card("bert_base").as_dict()}
     of_zoo["source"] = of_zoo["card"]["source"]
-    card = ModelCard(readme(of_zoo, "m", example(loaded)))
+    card = ModelCard(readme(of_zoo, "m"))
     assert card.data.license == "apache-2.0"
     assert card.data.get("base_model") is None, "no repository of the Hub"
 
