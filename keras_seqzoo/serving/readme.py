@@ -55,11 +55,12 @@ def figures_of(report: Any) -> dict[str, Any] | None:
             "`report` must be what evaluate(model, table) returns, or a mapping of figures by "
             f"name. Leave it out where there is none. Received: {type(report).__name__}"
         )
-    rows, intervals = given.pop("rows", None), given.pop("intervals", {})
+    rows, intervals = given.pop("rows", None), given.pop("intervals", None)
+    intervals = intervals if isinstance(intervals, Mapping) else {}
     numbers = {k: v for k, v in given.items() if isinstance(v, (int, float, np.number))}
     figures = {k: float(v) for k, v in numbers.items() if np.isfinite(v)}
     return {
-        "rows": rows,
+        "rows": rows if isinstance(rows, int) else None,
         "figures": figures,
         "intervals": {k: [*map(float, v)] for k, v in intervals.items() if k in figures},
     }
@@ -114,7 +115,10 @@ def _metadata(card: Mapping[str, Any], task: Task, name: str) -> str:
     zoo_card = card.get("card") or {}
     licence = str(zoo_card.get("licence", "")).lower()
     # That of pretrained weights; what is learnt from scratch belongs to who trained it.
-    is_known = card["source"] and card["source"] in zoo_card.get("source", "")
+    is_known = card["source"] and zoo_card.get("source") in (
+        card["source"],
+        f"KerasHub: {card['source']}",
+    )
     on_hub = _HUB_SOURCE.fullmatch(str(card["source"]))
     data = ModelCardData(
         library_name="keras_seqzoo",
@@ -271,7 +275,7 @@ def _making(card: Mapping[str, Any]) -> str:
     if card["source"]:
         lines.append(f"- Its weights began as those of {card['source']}.")
     if card.get("epochs"):
-        lines.append(f"- It was trained for {card['epochs']} epochs.")
+        lines.append(f"- Epochs of its last training: {card['epochs']}.")
     if card["vocabulary_size"]:
         lines.append(f"- It knows {card['vocabulary_size']:,} tokens ({card['preprocessor']}).")
     paper = (card.get("card") or {}).get("paper")

@@ -176,5 +176,14 @@ def test_a_report_is_one(tiny_model: Any, tmp_path: Path) -> None:
 
 
 def test_what_is_no_number_is_left_out() -> None:
-    told = figures_of({"rows": 3, "f1": float("nan"), "classes": ["a"], "accuracy": 1, "x": None})
-    assert told == {"rows": 3, "figures": {"accuracy": 1.0}, "intervals": {}}
+    told = figures_of(
+        {
+            "rows": "3",
+            "intervals": [],
+            "f1": float("nan"),
+            "classes": ["a"],
+            "accuracy": 1,
+            "x": None,
+        }
+    )
+    assert told == {"rows": None, "figures": {"accuracy": 1.0}, "intervals": {}}
