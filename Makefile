@@ -70,5 +70,5 @@ $(VENV)/installed: pyproject.toml requirements.lock
 
 $(VENV)/installed-dev: $(VENV)/installed
 	@echo "Installing what tests and checks need"
-	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev,client,server,tensorboard,search,notebook,crf,vectors,excel,onnx,openvino,litert]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev,client,server,tensorboard,search,mlflow,notebook,crf,vectors,excel,onnx,openvino,litert]'
 	@touch $@

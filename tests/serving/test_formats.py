@@ -108,6 +108,7 @@ def inputs(model: Any, path: Path, texts: list[str]) -> dict[str, np.ndarray]:
 def test_answers_as_the_model(name: str, format: str, tmp_path: Path, tiny_table: Any) -> None:
     model = tiny(name, tiny_table)
     path = sz.export_model(model, tmp_path, format=format)
+    assert (path / "assets.extra" / "README.md").is_file()
     ask = RUN[format](path)
     for texts in (TEXTS, [""], ["", ""], ["a good film"], ["one", "two and three"]):
         found = ask(inputs(model, path, texts))
