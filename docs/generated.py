@@ -187,7 +187,9 @@ def _tiny_models() -> Iterator[tuple[str, Any]]:
     import keras
     import numpy as np
     import pandas as pd
+    import tensorflow as tf
 
+    tf.get_logger().setLevel("ERROR")  # so many small models are traced anew, as they should be
     keras.utils.set_random_seed(0)
     texts = ["a good film", "a bad film"] * 4
     tables: dict[str, Any] = {
