@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -61,9 +60,7 @@ def commands() -> str:
         shown = " ".join(_usage(p) for p in arguments)
         parts += [f"## {name}", f"```text\nkeras-seqzoo {name} {shown} [options]\n```"]
         parts.append(_plain(command.help.split("\f")[0]))
-        rows = [
-            f"| `{_usage(p)}` | {_cell(getattr(p, 'help', '') or '')} | |" for p in arguments
-        ]
+        rows = [f"| `{_usage(p)}` | {_cell(getattr(p, 'help', '') or '')} | |" for p in arguments]
         rows += [
             f"| {_names(p)} | {_cell(p.help or '')} | {_default(p)} |"
             for p in command.params
