@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[1]
 # Files of the repository that have a place of their own in the site.
 PLACES = {"CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
 CODE = {".py": "python", ".yaml": "yaml", ".sbatch": "bash", ".csv": "", ".txt": ""}
+MADE = re.compile(r"^<!-- made: (\w+) -->$", re.MULTILINE)
 LINK = re.compile(r"(?<=\]\()(?!\w+:|#|/)(?P<path>[^)\s#]+)(?P<anchor>#[^)\s]*)?(?=\))")
 
 
@@ -41,7 +42,7 @@ def on_files(files: Any, config: Any) -> Any:
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     """Puts the generated parts in, and points links to files of the repository at their pages."""
-    markdown = re.sub(r"<!-- made: (\w+) -->", lambda found: _made(found[1]), markdown)
+    markdown = re.sub(MADE, lambda found: _made(found[1]), markdown)
     here = _repository_path(page.file.src_uri)
 
     def moved(found: re.Match[str]) -> str:
