@@ -34,7 +34,7 @@ def picture(page: Page, source: Path, name: str) -> None:
         page.wait_for_timeout(300)  # images and scripts of the page itself
         wide = page.evaluate("document.documentElement.scrollWidth")
         if wide > width:
-            sys.exit(f"{name} is {wide} pixels wide on a screen of {width}: a part of it is cut off")
+            sys.exit(f"{name} is {wide} pixels wide on a screen of {width}: a part is cut off")
         path = IMAGES / f"{name}-{device}.png"
         path.write_bytes(page.screenshot())
         if path.stat().st_size > MOST_BYTES:
