@@ -27,10 +27,10 @@ compare: $(VENV)/installed ## Compare an LSTM, a GRU and a small ELECTRA on the 
 	  --text review --label sentiment --seeds 1 --epochs 5 --report report.html
 
 test: $(VENV)/installed-dev ## Run the tests of all that a change can break
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 -m "not slow"
 
 test-slow: $(VENV)/installed-dev ## Run the others: kills, several processes, fuzz, notebooks, full matrices
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
+	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 -m slow
 
 test-python%: ## Run lint and `make test` with another Python, as test-python3.12, in .venv-3.12
 	$(MAKE) lint test PYTHON=python$* VENV=.venv-$*
@@ -77,7 +77,7 @@ $(VENV)/installed: pyproject.toml requirements.lock
 
 $(VENV)/installed-dev: $(VENV)/installed
 	@echo "Installing what tests and checks need"
-	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev,client,server,tensorboard,search,notebook,crf,vectors,excel,onnx,openvino,litert]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev,client,server,tensorboard,search,mlflow,notebook,crf,vectors,excel,onnx,openvino,litert]'
 	@touch $@
 
 $(VENV)/installed-docs: $(VENV)/installed

@@ -25,7 +25,8 @@ HEADINGS = {
     "explanation": "Explaining",
     "distillation": "Distillation",
     "tasks": "Vectors",
-    "serving": "Export and serving",
+    "serving": "Export, serving and sharing",
+    "tracking": "Export, serving and sharing",
 }
 
 

@@ -15,13 +15,14 @@ In the order in which data passes through:
    `TextEstimator`, the same for scikit-learn.
 9. `serving`: `export_model` → a versioned SavedModel that takes text, and passed the `audit`;
    `ServingClient` asks a server, `config` writes TensorFlow Serving's files, and `server` is a
-   local one for development.
-10. `explanation`: `explain` → which words made the answer; `counterfactual`.
-11. `distillation`: `distill` → a small model that has learnt the answers of a large one.
-12. `evaluation`: scores, leaderboard and choice; `summarise` → what is wrong with the data.
-13. `pages`: all that as one HTML file; `reports`: `evaluate` and its page; `decide`.
-14. `comparison`: `compare` → several models trained and measured alike, and which to take.
-15. `cli`: the same functions as the `keras-seqzoo` command.
+   local one for development; `push_to_hub` and `from_hub` share models.
+10. `tracking`: `log_model` → a model of MLflow.
+11. `explanation`: `explain` → which words made the answer; `counterfactual`.
+12. `distillation`: `distill` → a small model that has learnt the answers of a large one.
+13. `evaluation`: scores, leaderboard and choice; `summarise` → what is wrong with the data.
+14. `pages`: all that as one HTML file; `reports`: `evaluate` and its page; `decide`.
+15. `comparison`: `compare` → several models trained and measured alike, and which to take.
+16. `cli`: the same functions as the `keras-seqzoo` command.
 
 No layer imports from one further down the list (`lint-imports`, part of `make lint`).
 Importing the package imports no TensorFlow; the first use of a model does.
@@ -58,7 +59,9 @@ if TYPE_CHECKING:
     from keras_seqzoo.serving.audit import audit
     from keras_seqzoo.serving.client import AsyncServingClient, ServingClient, ServingError
     from keras_seqzoo.serving.export import export_model
+    from keras_seqzoo.serving.share import from_hub, push_to_hub
     from keras_seqzoo.tasks.embed import embed
+    from keras_seqzoo.tracking.log import log_model
     from keras_seqzoo.training.callbacks import fit_settings
     from keras_seqzoo.training.recovery import Recovery
     from keras_seqzoo.training.strategy import distribution
@@ -95,7 +98,10 @@ _homes = {
     "ServingClient": "serving.client",
     "ServingError": "serving.client",
     "export_model": "serving.export",
+    "from_hub": "serving.share",
+    "push_to_hub": "serving.share",
     "embed": "tasks.embed",
+    "log_model": "tracking.log",
 }
 
 __all__ = [
@@ -127,11 +133,14 @@ __all__ = [
     "export_model",
     "faithfulness",
     "fit_settings",
+    "from_hub",
     "list_models",
     "list_tasks",
+    "log_model",
     "make_dataset",
     "model_card",
     "most_uncertain",
+    "push_to_hub",
     "read_series",
     "read_table",
     "register",

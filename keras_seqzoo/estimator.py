@@ -168,6 +168,8 @@ class TextEstimator(BaseEstimator):
         self.model_, self.history_ = model, history.history
         if _classifies(self):
             self.classes_ = classes
+        elif hasattr(self, "classes_"):  # of an earlier fit
+            del self.classes_
         return self
 
     def _split(self, table: TextTable) -> list[npt.NDArray[np.intp]]:

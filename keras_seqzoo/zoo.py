@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from keras_seqzoo import names
 from keras_seqzoo.encoders import ENCODERS
 from keras_seqzoo.encoders.registry import MODELS, SOURCES, ModelCard, Registered, register
-from keras_seqzoo.hub.resolve import plain_handle
+from keras_seqzoo.hub.resolve import plain_handle, public_source
 from keras_seqzoo.options import Option, check_flags, options_of
 from keras_seqzoo.quiet import import_tensorflow
 from keras_seqzoo.tasks import TASK_OF_TARGET, TASKS, task_module
@@ -169,7 +169,12 @@ def build_model(
     if pair:
         preprocessor.pair = True
     preprocessor.check_length()
-    return home.build(parts, data, home.OPTIONS(**head), classes=classes, name=card.name)
+    built = home.build(parts, data, home.OPTIONS(**head), classes=classes, name=card.name)
+    if isinstance(parts.source, str):
+        built.source = public_source(parts.source)
+    elif parts.source is not None:
+        built.source = parts.source.source  # of the file's model
+    return built
 
 
 def check_options(name: str, options: Mapping[str, Any], task: str = "classify") -> None:

@@ -104,6 +104,13 @@ def test_numbers_are_answered_as_they_were_given() -> None:
     assert estimator.set_params(epochs=1).fit(TEXTS, two).predict(TEXTS[:3]).shape == (3, 2)
 
 
+def test_numbers_have_no_classes_of_an_earlier_fit() -> None:
+    estimator = sz.TextEstimator("static", epochs=1, embedding_dim=8).fit(TEXTS, CLASSES)
+    assert hasattr(estimator, "classes_")
+    estimator.set_params(task="regress").fit(TEXTS, range(len(TEXTS)))
+    assert not hasattr(estimator, "classes_")
+
+
 def test_it_takes_pairs() -> None:
     pairs = pd.DataFrame({"first": TEXTS, "second": TEXTS[::-1]})
     estimator = sz.TextEstimator("static", epochs=1, embedding_dim=8).fit(pairs, CLASSES)

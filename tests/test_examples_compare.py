@@ -1,4 +1,4 @@
-"""The example and the notebook that compare, explain, choose and export."""
+"""The example that compares, explains, chooses and exports; and the notebooks."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 import runpy
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 import keras_seqzoo as sz
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-NOTEBOOK = EXAMPLES / "reviews.ipynb"
+NOTEBOOKS = sorted(path.stem for path in EXAMPLES.glob("*.ipynb"))
 MOST_BYTES = 400_000
 
 
@@ -31,10 +32,10 @@ needs_notebook = pytest.mark.skipif(
 )
 
 
-def read_notebook() -> Any:
+def read_notebook(name: str) -> Any:
     import nbformat
 
-    return nbformat.read(NOTEBOOK, as_version=4)
+    return nbformat.read(EXAMPLES / f"{name}.ipynb", as_version=4)
 
 
 def outputs(notebook: Any) -> list[tuple[int, Any]]:
@@ -78,12 +79,9 @@ def test_compare_reviews_chooses_reports_and_exports(
     assert served == pytest.approx(kept, abs=1e-5)
 
 
-@pytest.mark.slow
-@needs_notebook
-@pytest.mark.timeout(600)
-def test_the_notebook_runs_from_the_table_to_the_answer(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+@pytest.fixture
+def run_notebook(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], Any]:
+    """Runs a notebook at small size; returns it, and the folder that it ran in."""
     from ipykernel.kernelspec import write_kernel_spec
     from nbclient import NotebookClient
 
@@ -96,38 +94,86 @@ def test_the_notebook_runs_from_the_table_to_the_answer(
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, path)))
     folder = tmp_path / "examples"
     shutil.copytree(EXAMPLES / "data", folder / "data")
-    notebook = read_notebook()
-    client = NotebookClient(
-        notebook,
-        timeout=300,
-        kernel_name="this_interpreter",
-        resources={"metadata": {"path": str(folder)}},
-    )
-    client.execute()  # raises at the first cell that fails
 
-    cells = [c for c in notebook.cells if c.cell_type == "code"]
-    assert [c.execution_count for c in cells] == list(range(1, len(cells) + 1))
-    assert not [o for _, o in outputs(notebook) if o.output_type == "error"]
-    pictures = [o for _, o in outputs(notebook) if "image/png" in o.get("data", {})]
-    assert len(pictures) == 6
+    def run(name: str) -> Any:
+        notebook = read_notebook(name)
+        NotebookClient(
+            notebook,
+            timeout=300,
+            kernel_name="this_interpreter",
+            resources={"metadata": {"path": str(folder)}},
+        ).execute()  # raises at the first cell that fails
+        cells = [c for c in notebook.cells if c.cell_type == "code"]
+        assert [c.execution_count for c in cells] == list(range(1, len(cells) + 1))
+        assert not [o for _, o in outputs(notebook) if o.output_type == "error"]
+        assert {path.name for path in folder.iterdir()} == {"comparisons", "data"}
+        return notebook, folder / "comparisons"
+
+    return run
+
+
+def pictures(notebook: Any) -> int:
+    return sum("image/png" in output.get("data", {}) for _, output in outputs(notebook))
+
+
+@pytest.mark.slow
+@needs_notebook
+def test_reviews_from_the_table_to_the_answer(run_notebook: Callable[[str], Any]) -> None:
+    notebook, written = run_notebook("reviews")
+    assert pictures(notebook) == 6
     # The last cell: three answers of the SavedModel.
     answers = re.findall(r"^(negative|positive) +(\d\.\d{3})  ", printed(notebook), re.MULTILINE)
     assert len(answers) == 3
     assert all(0.5 <= float(probability) <= 1 for _, probability in answers)
-    assert (folder / "comparisons/notebook/saved_models/reviews/1/saved_model.pb").is_file()
-    assert (folder / "comparisons/notebook/report/report.html").is_file()
-    assert {path.name for path in folder.iterdir()} == {"comparisons", "data"}
+    assert (written / "notebook/saved_models/reviews/1/saved_model.pb").is_file()
+    assert (written / "notebook/report/report.html").is_file()
+
+
+@pytest.mark.slow
+@needs_notebook
+def test_entities_are_found_and_served(run_notebook: Callable[[str], Any]) -> None:
+    notebook, written = run_notebook("entities")
+    assert "Priya Kenton spoke at Walford School on 3 May. ->" in printed(notebook)
+    assert (written / "entities/saved_models/notices/1/saved_model.pb").is_file()
+
+
+@pytest.mark.slow
+@needs_notebook
+def test_prices_are_forecast_and_served(run_notebook: Callable[[str], Any]) -> None:
+    notebook, written = run_notebook("prices")
+    assert pictures(notebook) == 2
+    assert re.search(r"^last_value +0\.\d+", printed(notebook), re.MULTILINE)
+    # The last cell: seven days, of the SavedModel.
+    assert len(re.findall(r"\d+\.\d?", printed(notebook).splitlines()[-1])) == 7
+    assert (written / "prices/saved_models/power/1/saved_model.pb").is_file()
+
+
+@pytest.mark.slow
+@needs_notebook
+def test_a_version_takes_over_and_is_withdrawn(run_notebook: Callable[[str], Any]) -> None:
+    notebook, written = run_notebook("serving")
+    states = [
+        o.data["text/plain"] for _, o in outputs(notebook) if o.output_type == "execute_result"
+    ]
+    assert [state for state in states if "AVAILABLE" in state] == [
+        "{1: 'END', 2: 'AVAILABLE'}",
+        "{1: 'AVAILABLE', 2: 'END'}",
+    ]
+    assert "takes the old one's place" in printed(notebook)
+    assert [path.name for path in (written / "serving/saved_models/reviews").iterdir()] == ["1"]
 
 
 @needs_notebook
-def test_the_notebook_that_is_kept_shows_a_whole_run_and_nothing_of_a_machine() -> None:
-    notebook = read_notebook()
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_what_is_kept_of_a_notebook_is_a_whole_run_and_nothing_of_a_machine(name: str) -> None:
+    notebook = read_notebook(name)
     code = [c for c in notebook.cells if c.cell_type == "code"]
     assert [c.execution_count for c in code] == list(range(1, len(code) + 1))
     for number, output in outputs(notebook):
         assert output.output_type != "error", number
         # Warnings and TensorFlow's notices about a machine are not for readers.
         assert output.get("name") != "stderr", number
-    text = NOTEBOOK.read_text(encoding="utf-8")
+    file = EXAMPLES / f"{name}.ipynb"
+    text = file.read_text(encoding="utf-8")
     assert not re.search(r"/(home|root|tmp|usr|Users|work|private)/|site-packages|[A-Z]:\\\\", text)
-    assert NOTEBOOK.stat().st_size < MOST_BYTES
+    assert file.stat().st_size < MOST_BYTES

@@ -68,8 +68,7 @@ def _print(found: Audit) -> None:
         results.print(f"note         {note}", markup=False)
     for problem in found.problems:
         results.print(f"problem      {problem}", style="bold red", markup=False)
-    verdict = "TensorFlow loads it, and it answers" if found.passed else "not fit"
-    results.print(f"serving      {verdict}", style="green" if found.passed else "bold red")
+    results.print(f"serving      {found.verdict}", style="green" if found.passed else "bold red")
 
 
 def _listed(tensors: Mapping[str, str]) -> str:

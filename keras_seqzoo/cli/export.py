@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -42,7 +42,10 @@ def export_command(
     trust: o.Trust = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Export a model for TensorFlow Serving or another runtime; prints the new version's folder."""
+    """Export a model for TensorFlow Serving or another runtime; prints the new version's folder.
+
+    Its model card has the test's figures where `train` has left them beside, as 1.json of 1.keras.
+    """
     check_exists(model)
     if warmup is not None:
         check_exists(warmup)
@@ -67,6 +70,7 @@ def export_command(
         allow_changes=allow_changes,
         optimize=optimize,
         format=format,
+        report=report_beside(model),
     )
     if optimize is not None:
         gained = json.loads((made / CARD).read_text("utf-8"))["optimized"]
@@ -76,3 +80,15 @@ def export_command(
             quiet,
         )
     typer.echo(made)
+
+
+def report_beside(model: Path) -> Any:
+    """The test that `train` has written of a file; None where the file was saved anew since."""
+    try:
+        if model.with_suffix(".json").stat().st_mtime < model.stat().st_mtime:
+            return None
+        story = json.loads(model.with_suffix(".json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    test = story.get("test") if isinstance(story, dict) else None
+    return test if isinstance(test, dict) else None

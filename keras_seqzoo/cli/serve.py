@@ -50,6 +50,7 @@ def serve_command(
     timeout: Annotated[
         float, typer.Option(min=0.001, help="Seconds for a request.", rich_help_panel=LIMITS)
     ] = 30.0,
+    playground: Annotated[bool, typer.Option(help="Show a page to try the models at /.")] = True,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Write no line for each request.")
     ] = False,
@@ -66,6 +67,7 @@ def serve_command(
             )
     sources = _find_sources(directory, model_config_file)
     load_tensorflow()
+    from keras_seqzoo.pages.playground import playground_page
     from keras_seqzoo.serving.server.app import Limits
     from keras_seqzoo.serving.server.run import serve
 
@@ -77,7 +79,9 @@ def serve_command(
         timeout=timeout,
     )
     origin = str(directory or model_config_file)
-    serve(sources, origin, (host, port), limits, poll_seconds, problem, None if quiet else _log)
+    page = playground_page() if playground else None
+    log = None if quiet else _log
+    serve(sources, origin, (host, port), limits, poll_seconds, problem, log, page)
 
 
 def _find_sources(directory: Path | None, config: Path | None) -> Sources:

@@ -337,7 +337,9 @@ def train_command(
         story = {
             "command": shlex.join(["keras-seqzoo", *sys.argv[1:]]),
             "history": {name: [float(v) for v in values] for name, values in history.items()},
-            "test": report.to_dict() if report and not isinstance(report, dict) else report,
+            "test": report
+            if report is None or isinstance(report, dict)
+            else {**report.to_dict(), "intervals": report.intervals},
         }
         exported = publish(built, out, story, allow_changes)
         say(f"Try it: keras-seqzoo predict {exported} {how}", quiet)
@@ -454,7 +456,7 @@ def publish(model: TextModel, out: Path, story: dict[str, Any], allow_changes: b
     from keras_seqzoo.serving.export import export_model
 
     with _no_interrupt():
-        exported = export_model(model, out, allow_changes=allow_changes)
+        exported = export_model(model, out, allow_changes=allow_changes, report=story.get("test"))
         saved = exported.with_name(f"{exported.name}.keras")
         with whole(saved) as unfinished:
             model.save(unfinished)

@@ -102,6 +102,18 @@ class Scores:
         return None
 
     @property
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        """95 % intervals of figures, `(low, high)` by name; of some figures there is none.
+
+        They are those of `Task.intervals`, and drawn anew each time.
+        """
+        if not any(metric.interval for metric in self.task.metrics):
+            return {}
+        blocks = getattr(self.table, "blocks", None)  # of a series
+        found = self.task.intervals(self.labels, [self.outputs], blocks=blocks)
+        return {name: ends for name, ends in found.items() if np.isfinite(ends).all()}
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """What makes the figures say less than they seem to, a sentence each; often none."""
         return tuple(self.task.warnings(self))

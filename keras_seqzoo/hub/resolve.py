@@ -44,6 +44,13 @@ def plain_handle(name: str) -> str:
     return name
 
 
+def public_source(name: str) -> str:
+    """What may be told of a handle, preset or folder to whoever gets a model of it."""
+    if Path(name).is_dir():
+        return "a local folder"
+    return re.sub(r"//[^/@]*@", "//", re.split(r"[?#]", name)[0])
+
+
 def is_saved_model(name: str | os.PathLike[str]) -> bool:
     """Whether a path is a folder that holds a SavedModel."""
     return any((Path(name) / graph).is_file() for graph in GRAPH_FILES)

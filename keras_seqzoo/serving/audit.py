@@ -84,6 +84,22 @@ class Audit:
         """Whether it would serve."""
         return not self.problems
 
+    @property
+    def verdict(self) -> str:
+        """Whether it would serve, in words."""
+        return "TensorFlow loads it, and it answers" if self.passed else "not fit"
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.path}: {self.verdict}",
+            *(f"problem: {problem}" for problem in self.problems),
+            *(f"note: {note}" for note in self.notes),
+            f"signatures: {', '.join(self.signatures) or 'none'}",
+            f"{self.sizes.get('total', 0) / 1e6:,.1f} MB, {self.parameters:,} numbers in "
+            f"{self.variables} variables, {self.warmup_requests} warm-up requests",
+        ]
+        return "\n".join(lines)
+
     def as_dict(self) -> dict[str, Any]:
         """Returns everything as plain values, for JSON."""
         return {**asdict(self), "path": str(self.path), "passed": self.passed}

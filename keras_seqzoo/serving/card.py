@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -14,7 +16,8 @@ from keras_seqzoo.data.targets import OneOf
 from keras_seqzoo.features import FEATURES
 from keras_seqzoo.names import shown_names
 from keras_seqzoo.serving.audit import Audit
-from keras_seqzoo.serving.versions import SAVED_MODEL
+from keras_seqzoo.serving.readme import readme
+from keras_seqzoo.serving.versions import CARD, SAVED_MODEL
 from keras_seqzoo.tasks import task_from_dict
 from keras_seqzoo.tasks.base import Task
 from keras_seqzoo.tasks.classify import Classify
@@ -25,6 +28,8 @@ from keras_seqzoo.version import __version__
 OLDEST_CHECKED = "2.20"
 
 
+_PAIR = ("Lovely, and not too long.", "I would go back tomorrow.")
+_QUESTION = ("Who found us a table?", "The woman at the desk found us a table at once.")
 _INT8 = (
     "- An x86-64 processor, and a TensorFlow built with oneDNN, as those of PyPI are: products are "
     "of whole numbers of 8 bits.\n"
@@ -47,7 +52,7 @@ def told(model: TextModel, format: str, inputs: Iterable[str]) -> dict[str, Any]
 
 
 def describe(
-    model: TextModel, found: Audit, optimized: Mapping[str, Any] | None = None
+    model: TextModel, found: Audit, optimized: Mapping[str, Any] | None = None, test: Any = None
 ) -> dict[str, Any]:
     """Returns the model card: what the model is, what it answers, and what it needs.
 
@@ -55,6 +60,7 @@ def describe(
         model: the model.
         found: the audit of its SavedModel.
         optimized: what `serving.optimize.optimized` tells.
+        test: what `figures_of` told of it, if anything.
     """
     serving = {
         "tensorflow_serving": f">={OLDEST_CHECKED}",
@@ -62,11 +68,11 @@ def describe(
         "bytes": found.sizes["total"],
         "warmup_requests": found.warmup_requests,
     }
-    card = facts(model, SAVED_MODEL, model.served_inputs)
+    card = facts(model, SAVED_MODEL, model.served_inputs, test)
     return {**card, "optimized": optimized, "serving": serving}
 
 
-def facts(model: TextModel, format: str, inputs: Iterable[str]) -> dict[str, Any]:
+def facts(model: TextModel, format: str, inputs: Iterable[str], test: Any = None) -> dict[str, Any]:
     """Returns what model cards of every format tell."""
     known = model.name in zoo.list_models()
     is_module = any(graph is not model.preprocessor for graph in model.graphs)
@@ -81,12 +87,42 @@ def facts(model: TextModel, format: str, inputs: Iterable[str]) -> dict[str, Any
         "preprocessor": type(model.preprocessor).__name__,
         "preprocessor_fingerprint": model.preprocessor.fingerprint(),
         "card": zoo.model_card(model.name).as_dict() if known else None,
+        "example": _example(model),
+        "source": model.source,
+        "epochs": len(getattr(getattr(model, "history", None), "epoch", ())) or None,
+        "test": test,
         "exported": datetime.now(UTC).isoformat(timespec="seconds"),
         "written_with": {
             "keras_seqzoo": __version__,
             "keras": keras.__version__,
             "tensorflow": tf.__version__,
         },
+    }
+
+
+def write(card: Mapping[str, Any], path: Path, name: str) -> None:
+    """Writes the model card of an export, for programs and for readers.
+
+    Args:
+        card: what is told of the model.
+        path: the folder of the export.
+        name: of the model.
+    """
+    (path / CARD).parent.mkdir(exist_ok=True)
+    text = json.dumps(card, indent=2, ensure_ascii=False)
+    (path / CARD).write_text(text + "\n", encoding="utf-8")
+    text = readme(card, name)
+    (path / CARD).with_name("README.md").write_text(text, encoding="utf-8")
+
+
+def _example(model: TextModel) -> dict[str, Any]:
+    row = _QUESTION if model.task.name == "answer" else _PAIR if model.pair else _PAIR[:1]
+    columns = model.samples([row])
+    return {
+        name: [v.decode() for v in column[:1]]
+        if column.dtype == object
+        else column[:1].astype(float).round(3).tolist()
+        for name, column in columns.items()
     }
 
 

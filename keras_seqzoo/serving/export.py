@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import logging
 import os
 import secrets
@@ -29,11 +28,13 @@ from keras_seqzoo.quiet import logging_from
 from keras_seqzoo.serving import warmup as warmup_requests
 from keras_seqzoo.serving.audit import AuditError, audit
 from keras_seqzoo.serving.card import describe, requirements, told
+from keras_seqzoo.serving.card import write as write_card
 from keras_seqzoo.serving.formats import check_format, inputs_of, write_artifact
 from keras_seqzoo.serving.optimize import check as check_optimize
 from keras_seqzoo.serving.optimize import optimized
+from keras_seqzoo.serving.readme import figures_of
 from keras_seqzoo.serving.session import first_line
-from keras_seqzoo.serving.versions import CARD, SAVED_MODEL, check_answers, versions
+from keras_seqzoo.serving.versions import SAVED_MODEL, check_answers, versions
 from keras_seqzoo.tasks.model import ServingFunction, TextModel
 
 # Folders of exports that were killed are removed when they are as old as this.
@@ -52,6 +53,7 @@ def export_model(
     allow_changes: bool = False,
     optimize: str | None = None,
     format: str = SAVED_MODEL,
+    report: Any = None,
 ) -> Path:
     """Writes a model as the next version of a SavedModel that takes raw text, or for other runtimes.
 
@@ -83,8 +85,8 @@ def export_model(
     and, for pairs, `text_pair`; `tokens` takes `token_ids`, `padding_mask` and `segment_ids`: int32
     `(batch, length)`.
     Low-rank matrices are merged into the weights.
-    In `assets.extra`, `model_card.json` tells what the model is, `requirements.md` what a server
-    must have, and `tf_serving_warmup_requests` holds what TensorFlow Serving asks a version before
+    In `assets.extra`, `model_card.json` and `README.md`, a model card as the Hugging Face Hub reads
+    it, tell what the model is, `requirements.md` what a server must have, and `tf_serving_warmup_requests` holds what TensorFlow Serving asks a version before
     it becomes available.
 
     The other formats hold models of texts for the tasks `classify`, `label`, `regress` and `embed`:
@@ -114,6 +116,7 @@ def export_model(
             costs. None, the default, leaves the numbers as they were trained.
         format: `"saved_model"`, `"onnx"`, `"openvino"` or `"litert"`. The others need packages:
             `pip install "keras-seqzoo[onnx]"`, and so on.
+        report: what `evaluate` returned, or figures by name, for the model cards.
 
     Returns:
         The path `directory/version`. Of several workers the chief alone writes; the others return
@@ -122,7 +125,7 @@ def export_model(
     Raises:
         FileExistsError: the version exists; it is left as it was.
         OSError: `directory` cannot be written to, or the disk is full; nothing is left behind.
-        TypeError: not a model of this package, or `warmup` holds something else than strings, or
+        TypeError: not a model of this package, no report, or `warmup` holds something else than strings, or
             pairs of them for a model of pairs.
         ValueError: `version` is not a whole number of at least 1, the newest version there answers
             otherwise (see `allow_changes`), `optimize` is unknown or not for the model or the
@@ -143,13 +146,14 @@ def export_model(
     directory = Path(directory)
     if not model.is_chief:
         return directory
+    test = figures_of(report)
     check_format(model, format)
     check_optimize(model, optimize, format)
     rows = warmup_requests.choose(warmup, model.pair)
     if not allow_changes and versions(directory):
         check_answers(directory, told(model, format, inputs_of(model, format)))
     _warn_of_chance(model)
-    made = _make(directory)
+    made, name = _make(directory), directory.resolve().name
     try:
         if version is not None:
             _check_free(directory / str(version))
@@ -158,9 +162,9 @@ def export_model(
             with _TRACING:  # the model's parts are changed for the while
                 if format == SAVED_MODEL:
                     with optimized(model, optimize, warmup) as gained:
-                        _write(model, unfinished, directory.resolve().name, rows, gained)
+                        _write(model, unfinished, name, rows, gained, test)
                 else:
-                    write_artifact(merge_lora(model), unfinished, format, rows)
+                    write_artifact(merge_lora(model), unfinished, format, rows, name, test)
             return _publish(unfinished, directory, version)
     except (tf.errors.OpError, OSError) as error:
         if isinstance(error, FileExistsError):
@@ -276,6 +280,7 @@ def _write(
     name: str,
     rows: Sequence[tuple[str, ...]],
     gained: Mapping[str, Any] | None,
+    test: Mapping[str, Any] | None,
 ) -> None:
     model = merge_lora(model)
     functions = model.serving_functions()
@@ -301,9 +306,8 @@ def _write(
             "TensorFlow Serving would not serve this model. Nothing was published. "
             f"Received: {model.name}: {'; '.join(found.problems)}"
         )
-    card = describe(model, found, gained)
-    text = json.dumps(card, indent=2, ensure_ascii=False)
-    (path / CARD).write_text(text + "\n", encoding="utf-8")
+    card = describe(model, found, gained, test)
+    write_card(card, path, name)
     (path / "assets.extra" / "requirements.md").write_text(requirements(card), encoding="utf-8")
     settle(path, durable=True)
 

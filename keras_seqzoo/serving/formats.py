@@ -7,7 +7,6 @@ texts where that has the operations; others take what the signature `tokens` tak
 
 from __future__ import annotations
 
-import json
 import logging
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -25,10 +24,11 @@ from keras_seqzoo.layers.recurrent import portable
 from keras_seqzoo.quiet import logging_from
 from keras_seqzoo.serving import warmup
 from keras_seqzoo.serving.card import facts
-from keras_seqzoo.serving.openvino_tokenizer import openvino_tokenizer
+from keras_seqzoo.serving.card import write as write_card
+from keras_seqzoo.serving.openvino_tokenizer import openvino_core, openvino_tokenizer
 from keras_seqzoo.serving.session import first_line
 from keras_seqzoo.serving.tokenizer_files import write_tokenizer
-from keras_seqzoo.serving.versions import CARD, SAVED_MODEL
+from keras_seqzoo.serving.versions import SAVED_MODEL
 from keras_seqzoo.tasks.model import TextModel
 
 TASKS = ("classify", "label", "regress", "embed")
@@ -97,7 +97,12 @@ def _tokenizer_inside(model: TextModel, format: str) -> Any:
 
 
 def write_artifact(
-    model: TextModel, path: Path, format: str, rows: Sequence[tuple[str, ...]]
+    model: TextModel,
+    path: Path,
+    format: str,
+    rows: Sequence[tuple[str, ...]],
+    name: str = "model",
+    test: Any = None,
 ) -> None:
     """Writes a model, its tokenizer and its card to a folder, and tries it in its own runtime.
 
@@ -106,6 +111,8 @@ def write_artifact(
         path: the folder, which is empty.
         format: as `check_format` lets it pass.
         rows: texts to try it on, as `warmup.choose` returns them; none takes the package's own.
+        name: of the model, for its card.
+        test: what `figures_of` told of it, the same.
 
     Raises:
         ValueError: the format cannot hold the model, or its runtime answers otherwise.
@@ -149,10 +156,8 @@ def write_artifact(
         "checked_in": {name: version(name) for name in kind.packages.values()},
         "differs_by": differs_by,
     }
-    card = {**facts(model, format, tuple(inputs)), "artifact": artifact}
-    (path / CARD).parent.mkdir()
-    text = json.dumps(card, indent=2, ensure_ascii=False)
-    (path / CARD).write_text(text + "\n", encoding="utf-8")
+    card = {**facts(model, format, tuple(inputs), test), "artifact": artifact}
+    write_card(card, path, name)
     settle(path, durable=True)
 
 
@@ -237,18 +242,17 @@ def _write_openvino(function: Any, folder: Path, file: Path, tokenizer: Any) -> 
     import openvino
     from openvino_tokenizers import connect_models
 
-    graph = openvino.Core().read_model(folder)  # `convert_model` would tell Intel of its use
+    graph = openvino_core().read_model(folder)  # `convert_model` would tell Intel of its use
     if tokenizer is not None:
         graph = connect_models(tokenizer, graph, {name: name for name in FEATURES})
     openvino.save_model(graph, file, compress_to_fp16=False)
 
 
 def _load_openvino(file: Path) -> Ask:
-    import openvino
     import openvino_tokenizers  # noqa: F401 - the graph may hold its operations
 
     # Else it computes with 16 bits where the processor can.
-    compiled = openvino.compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = openvino_core().compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return lambda inputs: {
         output.get_any_name(): value for output, value in compiled(dict(inputs)).items()
     }

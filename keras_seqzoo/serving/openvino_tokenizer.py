@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,19 @@ from keras_seqzoo.preprocessing import words
 from keras_seqzoo.preprocessing.base import Preprocessor
 from keras_seqzoo.preprocessing.wordpiece import WordPiecePreprocessor
 from keras_seqzoo.serving import tokenizer_files as files
+
+
+@cache
+def openvino_core() -> Any:
+    """The process's one `openvino.Core`, which is never deleted.
+
+    A core gives the thread a stack for signals when it first compiles, and takes it back when it is
+    deleted; of two that live at once, the thread may be left with the one that is gone, and the
+    next signal, such as Ctrl-C, ends the process (seen with OpenVINO 2026.4).
+    """
+    import openvino
+
+    return openvino.Core()
 
 
 def openvino_tokenizer(preprocessor: Preprocessor) -> Any:
@@ -30,10 +44,8 @@ def openvino_tokenizer(preprocessor: Preprocessor) -> Any:
     make = _KINDS.get(type(preprocessor))
     if make is None or preprocessor.pair:
         return None
-    import openvino
-
     graph = _graph(preprocessor, make)
-    run = openvino.compile_model(graph, "CPU")
+    run = openvino_core().compile_model(graph, "CPU")
     texts = [*files.PROBES, *files.TEXTS]
     found = run({"text": np.array(texts)})
     features = {name: tf.constant(found[name]) for name in FEATURES}

@@ -70,6 +70,8 @@ class TextModel(DistributedModel):
         warmup: share of the steps over which it rises first.
         usual_epochs: passes over the data, where they do not depend on the number of rows.
         wide: sizes of the linear model beside the network; None where there is none.
+        source: the handle or preset that its weights came from, or "a local folder"; None where
+            they came from none, or that is not known.
     """
 
     encoder: keras.Model
@@ -81,6 +83,7 @@ class TextModel(DistributedModel):
     warmup = 0.0
     usual_epochs: int | None = None
     wide: tuple[int, ...] | None = None
+    source: str | None = None
     _task: Task = Task()
     _scheduler: LearningRateOverFit | None = None
     _compiled: Mapping[str, Any] = MappingProxyType({})  # what a file tells beside Keras's own
@@ -632,6 +635,8 @@ class TextModel(DistributedModel):
                 "built": bool(self.compiled and self.optimizer.built),
             },
         }
+        if self.source is not None:
+            further["source"] = self.source
         return {"name": self.name, **parts, **plain, **further}
 
     @classmethod
@@ -641,7 +646,7 @@ class TextModel(DistributedModel):
             part: keras.saving.deserialize_keras_object(config[part], custom_objects=custom_objects)
             for part in ("encoder", "preprocessor")
         }
-        own = ("trainable", "frozen", "policy", "compiled")
+        own = ("trainable", "frozen", "policy", "compiled", "source")
         kept = {k: v for k, v in config.items() if k not in own}
         policy = keras.config.dtype_policy()
         keras.config.set_dtype_policy(config.get("policy", policy))
@@ -650,6 +655,7 @@ class TextModel(DistributedModel):
         finally:
             keras.config.set_dtype_policy(policy)
         model._compiled = config.get("compiled", {})
+        model.source = config.get("source")
         if "frozen" in config:
             model._freeze(config["trainable"], *config["frozen"])
         return model

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from typing import Any
 
 import modules
 import pytest
+
+from keras_seqzoo.cli.export import report_beside
 
 SMALL = ["-o", "units=4", "-o", "embedding_dim=8"]
 
@@ -44,6 +47,10 @@ def test_train_reports_and_writes(trained: Path) -> None:
     assert (trained / "1.keras").is_file()
     story = json.loads((trained / "1.json").read_text())
     assert story["test"]["accuracy"] == 1
+    assert story["test"]["intervals"]["accuracy"][1] == 1
+    card = json.loads((trained / "1" / "assets.extra" / "model_card.json").read_text())
+    assert card["test"]["figures"]["accuracy"] == 1
+    assert card["test"]["rows"] == 8
     assert len(story["history"]["val_loss"]) == 8
     assert story["command"].startswith("keras-seqzoo train")
 
@@ -100,12 +107,27 @@ def test_predict_of_many_lines_has_one_header(command: Any, trained: Path) -> No
 def test_export_makes_the_next_version(command: Any, trained: Path, tmp_path: Path) -> None:
     done = command("export", trained / "1.keras", tmp_path / "out", "--version", 4, "-q")
     assert done.out.strip() == str(tmp_path / "out" / "4")
+    assert "Its test, 8 rows" in (tmp_path / "out" / "4" / "assets.extra" / "README.md").read_text()
     wrong = command("export", trained / "1.keras", tmp_path / "out", "--format", "tflite")
     assert wrong.code == 2
     assert "--format must be one of" in wrong.err
     again = command("export", trained / "1.keras", tmp_path / "out", "--version", 4)
     assert again.code == 2
     assert "never overwritten" in again.err
+
+
+@pytest.mark.parametrize(
+    ("written", "found"),
+    [('{"test": {"f1": 1}}', {"f1": 1}), ('{"test": null}', None), ("[]", None), ("{", None)],
+)
+def test_the_test_beside_a_file_is_of_that_file(tmp_path: Path, written: str, found: Any) -> None:
+    model, story = tmp_path / "1.keras", tmp_path / "1.json"
+    model.touch()
+    assert report_beside(model) is None
+    story.write_text(written)
+    assert report_beside(model) == found
+    os.utime(story, (0, 0))
+    assert report_beside(model) is None, "the file was saved anew since"
 
 
 def test_train_takes_separate_tables_and_choices(

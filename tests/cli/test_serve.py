@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import re
 import shlex
 import shutil
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvicorn
 from servables import write_servable
 
 from keras_seqzoo import ServingClient, ServingError
@@ -89,6 +89,10 @@ def _signature(name: str) -> dict[str, Any]:
 
 
 def test_a_server_answers_and_ends_with_its_last_request(server: Server, models: Path) -> None:
+    page = server.wait_for(r"^Try it in a browser: (http://127.0.0.1:[0-9]+/)$")[1]
+    asked = urllib.request.Request(page, headers={"Accept": "text/html"})
+    with urllib.request.urlopen(asked, timeout=60) as reply:
+        assert b"<title>Try a model</title>" in reply.read()
     curl, flag, body, url = shlex.split(server.sample)
     assert (curl, flag) == ("curl", "-d")
     with urllib.request.urlopen(url, body.encode(), timeout=60) as reply:
@@ -220,27 +224,34 @@ def test_a_model_that_can_not_be_loaded(
 
 
 def test_one_model_of_two_can_not_be_loaded(
-    command: Callable[..., Any], models: Path, tmp_path: Path
+    command: Callable[..., Any],
+    models: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     shutil.copytree(models / "reviews", tmp_path / "reviews")
     (tmp_path / "topics" / "1").mkdir(parents=True)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     states: list[str] = []
 
-    def ask() -> None:
-        _wait_until(lambda: not _is_refused(port))
-        for model in ("reviews", "topics"):
-            url = f"http://127.0.0.1:{port}/v1/models/{model}"
-            with urllib.request.urlopen(url, timeout=60) as reply:
-                states.append(json.load(reply)["model_version_status"][0]["state"])
-        os.kill(os.getpid(), signal.SIGINT)
+    def ask(server: uvicorn.Server, port: int) -> None:
+        try:
+            for model in ("reviews", "topics"):
+                url = f"http://127.0.0.1:{port}/v1/models/{model}"
+                with urllib.request.urlopen(url, timeout=60) as reply:
+                    states.append(json.load(reply)["model_version_status"][0]["state"])
+        finally:
+            server.should_exit = True
 
-    asking = threading.Thread(target=ask)
-    asking.start()
-    done = command("serve", tmp_path, "--port", port, "--quiet")
-    asking.join()
+    run = uvicorn.Server.run
+
+    def run_and_ask(server: uvicorn.Server, sockets: list[socket.socket]) -> None:
+        asking = threading.Thread(target=ask, args=(server, sockets[0].getsockname()[1]))
+        asking.start()
+        run(server, sockets)
+        asking.join()
+
+    monkeypatch.setattr(uvicorn.Server, "run", run_and_ask)
+    done = command("serve", tmp_path, "--port", 0, "--quiet")
     assert states == ["AVAILABLE", "END"]
     assert done.code == 0
     assert "Warning: version 1 of topics is not served" in done.err

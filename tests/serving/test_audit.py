@@ -48,6 +48,9 @@ def test_a_sound_export_is_described(tiny_export: Path, tiny_model: Any) -> None
     on_disk = sum(p.stat().st_size for p in tiny_export.rglob("*") if p.is_file())
     assert found.sizes["total"] == on_disk
     assert json.loads(json.dumps(found.as_dict()))["passed"] is True
+    told = str(found).splitlines()
+    assert told[0] == f"{tiny_export}: TensorFlow loads it, and it answers"
+    assert "signatures: classify, embed, serving_default, tokens" in told
 
 
 def test_ops_of_tensorflow_text_are_told_apart(tmp_path: Path, tiny_table: Any) -> None:

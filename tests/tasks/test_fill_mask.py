@@ -64,6 +64,13 @@ def assert_alike(ours: Any, theirs: Any) -> None:
             np.testing.assert_allclose([p for _, p in one], [p for _, p in two], atol=1e-5)
 
 
+def test_a_frame_has_the_masks_of_each_text(learnt: Any) -> None:
+    frame = learnt.predict(asked(learnt), as_frame=True)
+    assert frame.columns.tolist() == ["masks"]
+    told = [[[tuple(t.values()) for t in mask] for mask in masks] for masks in frame["masks"]]
+    assert_alike(told, learnt.predict(asked(learnt)))
+
+
 def test_fills_masks(learnt: Any) -> None:
     first, second = learnt.predict(asked(learnt))
     assert [len(first), len(second), len(first[0])] == [1, 2, 5]

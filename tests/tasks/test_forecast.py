@@ -95,6 +95,10 @@ class TestModels:
             assert model.predict(x, verbose=0) == pytest.approx(expected, rel=1e-5)
         assert model(test.windows()).numpy() == pytest.approx(expected, rel=1e-5)
         assert model.predict(test.take([]), verbose=0).shape == (0, 2, 2)
+        frame = model.predict(test, verbose=0, as_frame=True)
+        assert frame.columns.tolist() == ["forecast"]
+        assert len(frame) == len(test)
+        assert frame["forecast"][1]["Volume"] == pytest.approx(expected[1, :, 1], rel=1e-5)
         alone = model.predict(test.take([3]), verbose=0)[0]
         assert alone == pytest.approx(expected[3], rel=1e-5)
 

@@ -69,6 +69,7 @@ def create_app(
     store: ModelStore,
     limits: Limits | None = None,
     log: Callable[[str], None] | None = None,
+    page: Response | None = None,
 ) -> Starlette:
     """Builds the ASGI application that answers for a store's models.
 
@@ -76,6 +77,7 @@ def create_app(
         store: the models. The application neither refreshes nor closes it.
         limits: what it takes; `Limits()` by default.
         log: takes a line a request: method, path, code, milliseconds, bytes of the reply.
+        page: what a browser, which asks for `text/html`, gets at `/`; all others get JSON.
     """
     api = _Api(store, limits or Limits())
     metrics = Metrics(store)
@@ -88,7 +90,7 @@ def create_app(
     return Starlette(
         routes=[
             Route(METRICS, lambda request: metrics.page()),
-            Route("/", lambda request: _list_models(store)),
+            Route("/", lambda request: _start(request, store, page)),
             Route("/{path:path}", api),
         ],
         middleware=[Middleware(Observed, metrics=metrics, log=log)],
@@ -102,13 +104,15 @@ def create_app(
     )
 
 
-def _list_models(store: ModelStore) -> Response:
+def _start(request: Request, store: ModelStore, page: Response | None) -> Response:
     """What is served, for whoever opens the server's address; TensorFlow Serving has no page."""
+    if page is not None and "text/html" in request.headers.get("accept", ""):
+        return page
     models = {
         name: {"status": f"/v1/models/{quote(name, safe='')}", "versions": versions}
         for name, versions in store.available().items()
     }
-    return _reply(write({"models": models}))
+    return _reply(write({"models": models}), headers={"Vary": "Accept"})
 
 
 def _reply(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:

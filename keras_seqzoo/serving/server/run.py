@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.responses import Response
 
 from keras_seqzoo.serving.server.app import Limits, create_app
 from keras_seqzoo.serving.server.sample import sample_command
@@ -30,6 +31,7 @@ def serve(
     poll_seconds: float,
     report: Callable[[str], None],
     log: Callable[[str], None] | None,
+    page: Response | None = None,
 ) -> None:
     """Serves models until SIGINT or SIGTERM; running requests are then answered first.
 
@@ -41,6 +43,7 @@ def serve(
         poll_seconds: how often new versions are looked for.
         report: takes lines on models, and where they are served.
         log: takes a line a request; none are written if None.
+        page: for browsers, at `/`.
 
     Raises:
         FileNotFoundError: there are no models.
@@ -55,9 +58,12 @@ def serve(
             _check_models(store, origin, report)
             # From here on connections wait in the socket, so the next line is no lie.
             listener.listen()
-            report(_welcome(store, _url(host, listener.getsockname()[1])))
+            url = _url(host, listener.getsockname()[1])
+            report(_welcome(store, url))
+            if page is not None:
+                report(f"Try it in a browser: {url}/")
             store.poll(poll_seconds)
-            _run(create_app(store, limits, log), listener, limits)
+            _run(create_app(store, limits, log, page), listener, limits)
         finally:
             store.close()
 

@@ -1,4 +1,4 @@
-"""The bundled synthetic reviews: reproducible, unique, balanced, and hard for a bag of words."""
+"""The bundled synthetic data: reproducible; reviews that are hard for a bag of words."""
 
 import importlib.util
 import re
@@ -110,3 +110,21 @@ def test_bag_of_words_is_not_enough(bundled: pd.DataFrame) -> None:
     model = make_pipeline(TfidfVectorizer(ngram_range=(1, 2)), LogisticRegression(max_iter=1000))
     accuracy = model.fit(x_train, y_train).score(x_test, y_test)
     assert 0.65 < accuracy < 0.87  # some signal, but much of it lies in the order of words
+
+
+@pytest.mark.parametrize("name", ["notices.jsonl", "prices.csv"])
+def test_scripts_without_arguments_rewrite_bundled_files(name: str, tmp_path: Path) -> None:
+    script = f"make_{Path(name).stem}.py"
+    subprocess.run([sys.executable, shutil.copy(DATA / script, tmp_path)], check=True)
+    assert (tmp_path / name).read_bytes() == (DATA / name).read_bytes()
+
+
+def test_spans_of_the_notices_are_names_and_no_text_occurs_twice() -> None:
+    notices = pd.read_json(DATA / "notices.jsonl", lines=True)
+    assert not notices["text"].str.lower().duplicated().any()
+    for text, spans in zip(notices["text"], notices["spans"], strict=True):
+        ends = [0, *(end for _, end, _ in spans)]
+        for before, (start, end, kind) in zip(ends, spans, strict=False):
+            assert before <= start < end <= len(text)
+            assert kind in {"person", "place", "organisation", "date"}
+            assert text[start:end] == text[start:end].strip(" .,")

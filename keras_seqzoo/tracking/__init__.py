@@ -1,0 +1,1 @@
+"""Models in MLflow: `log` logs one, and `served` is the code that travels with it."""
