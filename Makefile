@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 REVIEWS := saved_models/reviews
 
-.PHONY: help demo serve compare test test-slow test-tf2.20 lint format lock clean
+.PHONY: help demo serve compare test test-slow test-tf2.20 lint format docs docs-serve lock clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z0-9.%-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -53,12 +53,19 @@ format: $(VENV)/installed-dev ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Warnings, links that lead nowhere among them, are errors.
+docs: $(VENV)/installed-docs ## Build the documentation into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+docs-serve: $(VENV)/installed-docs ## Show the documentation at http://127.0.0.1:8000 while it is written
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
+
 lock: $(VENV)/installed-dev ## Write requirements.lock anew from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --all-extras --upgrade \
 	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements.lock
 
-clean: ## Remove the virtual environment
-	rm -rf $(VENV) $(VENV)-tf2.20 .venv-3.*
+clean: ## Remove the virtual environments and the built documentation
+	rm -rf $(VENV) $(VENV)-tf2.20 .venv-3.* site
 
 $(VENV)/installed: pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -71,4 +78,9 @@ $(VENV)/installed: pyproject.toml requirements.lock
 $(VENV)/installed-dev: $(VENV)/installed
 	@echo "Installing what tests and checks need"
 	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev,client,server,tensorboard,search,mlflow,notebook,crf,vectors,excel,onnx,openvino,litert]'
+	@touch $@
+
+$(VENV)/installed-docs: $(VENV)/installed
+	@echo "Installing what the documentation needs"
+	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[docs]'
 	@touch $@

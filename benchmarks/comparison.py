@@ -1,4 +1,4 @@
-"""`sz.compare` on real data: the tables of the README, and what comparing costs beside its parts.
+"""`sz.compare` on real data: tables of docs/benchmarks/, and what comparing costs.
 
     python benchmarks/comparison.py sst2 --hub DIR/minilm_L-6_H-384_A-12 --budget 15min --seeds 1
 

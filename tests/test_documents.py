@@ -1,4 +1,4 @@
-"""The documents' code runs: README's snippet, CONTRIBUTING's examples, the docstrings' examples."""
+"""The documents' code runs: of README, of every page, of CONTRIBUTING and of docstrings."""
 
 from __future__ import annotations
 
@@ -7,17 +7,22 @@ import importlib.util
 import pkgutil
 import re
 import runpy
+import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
+import documents
 import modules
 import pytest
+import yaml
+from documents import PAGES, ROOT
 
 import keras_seqzoo as sz
 from keras_seqzoo.serving.saved import SavedPredictor
 from keras_seqzoo.tasks import TASKS
 
-ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
 
 
 def code_in(document: str, number: int = 0) -> str:
@@ -62,58 +67,156 @@ def test_contributing_s_task_is_one_file(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert served.task.decode(served.predict(["one"]))[0]["count"] > 0
 
 
-def test_readme_s_snippet_works_as_written(
-    monkeypatch: pytest.MonkeyPatch, reviews_csv: Path, capsys: pytest.CaptureFixture[str]
+@pytest.fixture(scope="session")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files that the pages read."""
+    folder = tmp_path_factory.mktemp("documents")
+    documents.write_files(folder)
+    return folder
+
+
+@pytest.fixture
+def workplace(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the files, where trainings end after one epoch."""
+    from keras_seqzoo.tasks.model import TextModel
+
+    fit: Any = TextModel.fit
+
+    def fit_once(self: Any, *given: Any, **named: Any) -> Any:
+        return fit(self, *given, **{**named, "epochs": 1, "verbose": 0})
+
+    monkeypatch.setattr(TextModel, "fit", fit_once)
+    shutil.copytree(files, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def _pages_with(note: str) -> list[str]:
+    """Pages of the site that have blocks of a kind, of which a test of its own runs README's."""
+    return [p for p in PAGES[1:] if any(b.note == note for b in documents.python_blocks(p))]
+
+
+def _run(page: str, *notes: str) -> dict[str, Any]:
+    """Runs the blocks of a page, one after the other, and returns the names that they set."""
+    names: dict[str, Any] = {}
+    for block in documents.python_blocks(page):
+        if block.note in notes:
+            # Errors name the line of the page.
+            exec(compile("\n" * block.line + block.code, ROOT / page, "exec"), names)
+    return names
+
+
+@pytest.mark.usefixtures("workplace")
+@pytest.mark.parametrize("page", _pages_with(""))
+def test_a_page_s_python_runs(page: str) -> None:
+    _run(page, "")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("workplace")
+@pytest.mark.parametrize("page", _pages_with(documents.SLOW))
+def test_a_page_s_slow_python_runs(page: str) -> None:
+    names = _run(page, "", documents.SLOW)
+    if "comparison" in names:  # what fails in it is told there, and nowhere else
+        table = names["comparison"].table
+        assert [reason for reason in table["missing"].fillna("") if reason] == []
+
+
+def test_readme_s_python_exports_a_model(
+    workplace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(reviews_csv.parent)
-    settings = sz.fit_settings
-    # All lines run; the training need not reach its end.
-    monkeypatch.setattr(sz, "fit_settings", lambda *given: {**settings(*given), "epochs": 1})
-    exec(code_in("README.md"), {})
-    assert (reviews_csv.parent / "saved_models" / "reviews" / "1" / "saved_model.pb").is_file()
+    _run("README.md", "")
+    assert (workplace / "saved_models" / "reviews" / "1" / "saved_model.pb").is_file()
     assert "accuracy" in capsys.readouterr().out
 
 
-def commands_in(document: str) -> list[tuple[str, list[str]]]:
-    """The commands of the shell blocks: name of the subcommand, and the options it is given."""
-    text = (ROOT / document).read_text(encoding="utf-8")
-    blocks = "\n".join(re.findall(r"```(?:sh|bash|shell|console)\n(.*?)```", text, re.DOTALL))
-    lines = blocks.replace("\\\n", " ").splitlines()
-    parts = [part for line in lines for part in re.split(r"[|;]|&&", line.split(" # ")[0])]
-    found = [re.match(r"\s*(?:\S*/)?keras-seqzoo ([a-z-]+)(.*)", part) for part in parts]
-    return [
-        (m[1], re.findall(r"(?<=\s)--?[a-z][a-z-]*", m[2].split(" -- ")[0])) for m in found if m
-    ]
+@pytest.mark.slow
+def test_the_twenty_things_a_newcomer_tries(workplace: Path) -> None:
+    lines = documents.table_lines("docs/cheat-sheet.md")
+    assert len(lines) == 20
+    names: dict[str, Any] = {}
+    imported = "import keras, pandas as pd\nfrom keras_seqzoo.serving.saved import SavedPredictor"
+    for line in [imported, *lines]:
+        exec(line, names)
+    assert (workplace / "reviews.keras").is_file()
+    assert names["version"].name == "1"
 
 
-def test_readme_s_tables_of_options_are_those_of_the_code() -> None:
-    tables = runpy.run_path(str(ROOT / "docs" / "make_tables.py"))
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert text == tables["with_tables"](text), "write them anew: python docs/make_tables.py"
-    assert text.count("<!-- options: ") == 6
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_s_python_has_no_name_that_is_not_there(page: str) -> None:
+    """Blocks that are not run are compiled, and what they take of the package is there."""
+    for block in documents.python_blocks(page):
+        known = block.note in ("", documents.SLOW) or re.match(r"not run: \w+", block.note)
+        assert known, f"{page}:{block.line}: {block.note}"
+        compile(block.code, page, "exec")
+        for name in re.findall(r"\bsz\.(\w+)", block.code):
+            assert hasattr(sz, name), name
 
 
-def test_readme_s_commands_have_their_options() -> None:
+def test_commands_have_their_options() -> None:
     from typer.main import get_command
 
     from keras_seqzoo.cli.main import app
 
+    group: Any = get_command(app)
     known = {
         name: {option for p in command.params for option in (*p.opts, *p.secondary_opts)}
-        for name, command in get_command(app).commands.items()
+        | {"--help"}
+        for name, command in group.commands.items()
     }
-    used = commands_in("README.md")
-    assert used
-    assert [(n, o) for n, given in used for o in given if o not in known[n]] == []
+    used = [(page, *command) for page in PAGES for command in documents.commands(page)]
+    assert len({page for page, *_ in used}) > 15
+    assert [(page, name) for page, name, _ in used if name not in known] == []
+    wrong = [(page, n, o) for page, n, given in used for o in given if o not in known[n]]
+    assert wrong == []
 
 
-def test_readme_s_python_has_no_name_that_is_not_there() -> None:
-    """Blocks that need downloads are not run, but what they take of the package is there."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
-        compile(block, "README.md", "exec")
-        for name in re.findall(r"\bsz\.(\w+)", block):
-            assert hasattr(sz, name), name
+def test_readme_is_read_in_a_minute() -> None:
+    assert len((ROOT / "README.md").read_bytes()) <= 7000
+
+
+def test_readme_s_links_lead_somewhere() -> None:
+    for path, anchor in documents.links("README.md"):
+        assert (ROOT / path).exists(), path
+        assert not anchor, anchor  # the site's are checked when it is built
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    def pages(entries: Any) -> list[str]:
+        if isinstance(entries, str):
+            return [entries]
+        parts = entries.values() if isinstance(entries, dict) else entries
+        return [page for part in parts for page in pages(part)]
+
+    settings = yaml.safe_load((ROOT / "mkdocs.yml").read_text("utf-8"))
+    made = {"contributing.md", "changelog.md"}
+    there = {str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md")}
+    assert sorted(pages(settings["nav"])) == sorted(there | made)
+
+
+def test_the_reference_has_every_public_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(DOCS))
+    generated = importlib.import_module("generated")
+    told = generated.PARTS["python"]()
+    assert {f"keras_seqzoo.{n}" for n in sz.__all__ if n != "__version__"} == set(
+        re.findall(r"^::: (\S+)$", told, re.MULTILINE)
+    )
+    assert "`--label-sep`" in generated.PARTS["commands"]()
+    assert all(f"`{name}`" in generated.PARTS["models"]() for name in sz.list_models())
+    assert "| `units` | 64 |" in generated.PARTS["options"]()
+    for page in PAGES:
+        for name in re.findall(r"<!-- made: (\w+) -->", documents.read(page)):
+            assert name in generated.PARTS
+
+
+def test_the_errors_that_the_index_quotes_are_raised() -> None:
+    """Messages are quoted as they stand in the code, where a line may break them in two."""
+    sources = [path.read_text("utf-8") for path in (ROOT / "keras_seqzoo").rglob("*.py")]
+    told = re.sub(r'"\s*\n\s*f?"', "", "\n".join(sources))
+    rows = re.findall(r"^\| (`.+?`) \|", documents.read("docs/reference/errors.md"), re.MULTILINE)
+    assert len(rows) > 30
+    quoted = [message for row in rows for message in re.findall(r"`([^`]+)`", row)]
+    assert [message for message in quoted if message not in told] == []
 
 
 def _run_example(

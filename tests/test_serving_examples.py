@@ -58,7 +58,7 @@ def test_the_image_is_the_same_everywhere(service: Any, container: Any) -> None:
     assert service["image"] == container["image"] == config.IMAGE
     mentioned = {
         tag
-        for path in (*FOLDER.iterdir(), REPOSITORY / "README.md")
+        for path in (*FOLDER.iterdir(), *(REPOSITORY / "docs").rglob("*.md"))
         for tag in re.findall(r"tensorflow/serving:[\w.-]+", path.read_text(encoding="utf-8"))
     }
     assert mentioned == {config.IMAGE}

@@ -20,7 +20,7 @@ DEFAULT_ROWS = 5000
 DEFAULT_SEED = 0
 DEFAULT_OUT = Path(__file__).with_name("reviews.csv")
 
-# Shares tuned so that a bag of words stays well below a recurrent model (see README.md).
+# Shares tuned so that a bag of words stays far below a recurrent model (README.md beside this).
 CONTRAST_SHARE = 0.36  # reviews that weigh a conceded clause against a deciding one
 NEGATED_SHARE = 0.18  # clauses that negate a word of the opposite polarity
 NOISY_SHARE = 0.25  # reviews with typing noise

@@ -17,7 +17,7 @@ def preprocessor_of_tokenizer(tokenizer: Any, length: int, causal: bool) -> Prep
     """Makes the preprocessor of a KerasHub tokenizer's vocabulary.
 
     KerasHub's own tokenizers are not used: called on strings, its byte pairs split by Llama 3's
-    expression, and its WordPiece loses accented words (see README).
+    expression, and its WordPiece loses accented words.
 
     Args:
         tokenizer: a `keras_hub.tokenizers.Tokenizer`.
