@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
+from keras_seqzoo.data.series import SeriesTable
 from keras_seqzoo.data.targets import OneOf
 from keras_seqzoo.tasks.base import Task
 from keras_seqzoo.tasks.classify import Classify
@@ -109,7 +110,7 @@ class Scores:
         """
         if not any(metric.interval for metric in self.task.metrics):
             return {}
-        blocks = getattr(self.table, "blocks", None)  # of a series
+        blocks = self.table.blocks if isinstance(self.table, SeriesTable) else None
         found = self.task.intervals(self.labels, [self.outputs], blocks=blocks)
         return {name: ends for name, ends in found.items() if np.isfinite(ends).all()}
 

@@ -138,7 +138,9 @@ def test_evaluate_scores_tables_and_streams_alike(
     assert report.accuracy == tiny_model.evaluate(tiny_table, verbose=0)[1] == 1
     tiny_table.frame.to_json(tmp_path / "t.jsonl", orient="records", lines=True)
     stream = sz.read_table(tmp_path / "t.jsonl", classes=tiny_model.classes, stream=True)
-    assert sz.evaluate(tiny_model, stream).log_loss == pytest.approx(report.log_loss, abs=1e-6)
+    streamed = sz.evaluate(tiny_model, stream)
+    assert streamed.log_loss == pytest.approx(report.log_loss, abs=1e-6)
+    assert streamed.intervals["accuracy"] == pytest.approx(report.intervals["accuracy"])
 
 
 def test_evaluate_on_one_class_alone(tiny_model: Any) -> None:
