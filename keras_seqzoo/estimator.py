@@ -328,7 +328,7 @@ def _classes(y: Any) -> tuple[npt.NDArray[Any], npt.NDArray[np.intp]]:
         ) from error
     if len(classes) < 2:
         raise ValueError(
-            "A classifier tells classes apart: there must be two. Add rows of another class. "
+            "A classifier needs at least two classes. Add rows of another class. "
             f"Received: y with {len(classes)} class{'es' * (len(classes) != 1)}, {classes.tolist()}"
         )
     return classes, places

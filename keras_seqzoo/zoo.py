@@ -258,8 +258,8 @@ def _is_pair(data: Any, inputs: str | None) -> bool:
         of_data = "pair"
     if inputs not in (None, *INPUTS) or (inputs and of_data and inputs != of_data):
         raise ValueError(
-            f"`inputs` must be one of {tuple(INPUTS)}, and what the data has. Leave it out where "
-            f"there is a table. Received: inputs={inputs!r}, data of {of_data or 'texts'}"
+            f"`inputs` must be one of {tuple(INPUTS)}, and what the data has. Leave it out if "
+            f"you pass a table. Received: inputs={inputs!r}, data of {of_data or 'texts'}"
         )
     return (inputs or of_data) == "pair"
 

@@ -26,8 +26,8 @@ def check_command(
     model: Annotated[
         Path | None,
         typer.Option(
-            help="A .keras file or export folder that has not learnt the rows, to be asked about "
-            "their labels; by default a TF-IDF with logistic regression, by cross-validation."
+            help="A .keras file or export folder that judges the labels; it must not have been "
+            "trained on these rows. By default TF-IDF with logistic regression, cross-validated."
         ),
     ] = None,
     no_labels: Annotated[

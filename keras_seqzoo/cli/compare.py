@@ -180,7 +180,7 @@ def compare_command(
     except KeyboardInterrupt:
         if (path / "comparison.json").exists():
             _finish(Comparison(path), output, report, save, quiet)
-        problem("Interrupted. What was done is kept: the same command goes on from here.")
+        problem("Interrupted. What was done is kept: the same command continues from here.")
         sys.exit(130)
     _finish(comparison, output, report, save, quiet)
     if output == "table":

@@ -188,7 +188,7 @@ def recovery(folder: Path, resume: bool, resume_or_start: bool, minutes: float) 
     made = Recovery(folder, resume=how, minutes=minutes or None, keep=True)
     if how == "never" and made.path.exists():
         say(
-            f"An unfinished training lies in {folder}: --resume goes on with it. This one begins "
-            "anew, and will take its place."
+            f"There is an unfinished training in {folder}. This run starts again and will replace "
+            "it; --resume would have continued it."
         )
     return made

@@ -75,8 +75,9 @@ def read_for(model: Any, reading: o.Reading, data: str) -> Any:
     task = model.task
     if task.target is None:
         raise ValueError(
-            "The answers have no truth in a table. `train` tells how well texts are known; in "
-            f"Python, model.evaluate(texts) does. Received: a model of the task {task.name!r}"
+            "A table has no right answers for this model. `train` prints its figures on test "
+            "texts; in Python, call model.evaluate(texts). "
+            f"Received: a model of the task {task.name!r}"
         )
     own = f"The model is of the task {task.name!r} ({shown_names(task.names)})"
     if reading.target not in (None, task.target.kind):

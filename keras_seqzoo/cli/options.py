@@ -342,7 +342,7 @@ class Reading:
         if self.drop_duplicates:
             if not hasattr(whole, "drop_duplicates"):
                 raise ValueError(
-                    "Texts are told from all others in memory. Leave --drop-duplicates out, or "
+                    "Duplicates are found in memory. Leave --drop-duplicates out, or "
                     f"read one file without --stream. Received: {whole!r}"
                 )
             whole = whole.drop_duplicates()
@@ -405,8 +405,8 @@ def target_for(task: str | None, target: str | None, is_series: bool = False) ->
     if is_series and (task not in (None, "forecast", "classify") or
                       target not in (None, *_OF_SERIES)):  # fmt: skip
         raise ValueError(
-            "Of a series, what comes is forecast, --task forecast, or whether it goes up or down "
-            "is told, --target direction. "
+            "A series is either forecast, --task forecast, or its direction is classified, "
+            "--target direction. "
             f"Received: --task {task}" + f" --target {target}" * (target is not None)
         )
     if task is None:

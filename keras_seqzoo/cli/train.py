@@ -409,7 +409,7 @@ def _fit(
             asking.stop()
             problem(
                 "Interrupted while the teacher was asked. Its answers are kept in "
-                f"{teaching['cache']}: the same command goes on from there."
+                f"{teaching['cache']}: the same command continues from there."
             )
             sys.exit(130)
         when = f"Interrupted in epoch {progress.epoch} of {epochs}. What was learnt so far"

@@ -74,8 +74,8 @@ class TimeBudget(keras.callbacks.Callback):
         limit = self.seconds if self.elapsed > self.seconds else 1.5 * self.seconds
         if is_first and self.needs(steps) > limit:
             raise BudgetError(
-                "The budget must reach for one epoch. Raise it, take a smaller model or fewer "
-                f"rows. Received: a budget of {self.seconds:,g} s, where one epoch takes about "
+                "The budget must be enough for one epoch. Raise it, take a smaller model or fewer "
+                f"rows. Received: a budget of {self.seconds:,g} s; one epoch takes about "
                 f"{self.needs(steps):,.0f} s"
             )
         if self.elapsed > self.left_for_steps and not is_first:

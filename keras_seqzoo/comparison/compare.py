@@ -242,7 +242,7 @@ def check_parts(parts: Mapping[str, Table]) -> None:
             continue
         if name == "train" and is_class:
             raise ValueError(
-                "Every class must have a row to train on. Split the table anew (split is "
+                "Every class must have a row to train on. Split the table again (split is "
                 f"stratified), or read it without these classes. Received: no row of {absent[:5]}"
             )
         several = ("es" if is_class else "s") * (len(absent) > 1)

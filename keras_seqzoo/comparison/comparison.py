@@ -129,8 +129,8 @@ class Comparison:
         entry = next(e for e in self.results.entries if e.label == label)
         if entry.is_baseline:
             raise ValueError(
-                "There is a file of every model that was trained, and none of a baseline: `load` "
-                f"fits it anew. Received: label={label!r}"
+                "Only trained models have a file. A baseline has none: `load` fits it again. "
+                f"Received: label={label!r}"
             )
         return self._store.inside(f"models/{model['folder']}/seed-{entry.kept.seed}.keras")
 

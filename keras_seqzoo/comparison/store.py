@@ -85,7 +85,7 @@ class Store:
             if story["rows"] != prints:
                 raise ValueError(
                     "This folder holds a comparison on other rows: another table, another split or "
-                    "other classes. Name another folder, or pass the same tables to go on. "
+                    "other classes. Name another folder, or pass the same tables to continue. "
                     f"Received: {self.folder} of {story['title']!r}"
                 )
             return

@@ -240,8 +240,8 @@ def _tell(trouble: Mapping[str, list[str]], source: str, drop: bool) -> None:
         )
     if moved := trouble.get("moved"):
         warn(
-            f"{several(moved)}: not where it is said to start, and taken from the one place where "
-            f"it stands: {some(moved)}."
+            f"{several(moved)}: not at the given start, and read from the only place in the "
+            f"context that has it: {some(moved)}."
         )
     if wrong:
         warn(f"{several(wrong)}: not found in the context, and left out: {some(wrong)}.")

@@ -303,6 +303,6 @@ def _warn_of_odd_names(names: Sequence[str], values: int, where: str, noun: str)
     if pairs:
         warn(
             f"{where} has {noun} that look like one written in several ways: "
-            f"{'; '.join(shorten(names, 3) for names in pairs[:3])}. They are kept apart; mend the "
-            f"label column where they are one."
+            f"{'; '.join(shorten(names, 3) for names in pairs[:3])}. They stay separate; fix the "
+            "label column if they are the same."
         )

@@ -39,7 +39,7 @@ class TableParts(dict[str, Any]):
         train = self.get("train")
         if train is None:
             raise ValueError(
-                "Parts are split where one of them is to train on. Name it 'train'. "
+                "One of the parts must be the training rows. Name it 'train'. "
                 f"Received: parts {list(self)}"
             )
         given = {
@@ -78,7 +78,7 @@ class TableParts(dict[str, Any]):
         for name in sorted(PARTS.keys() & self.keys(), key=lambda name: order.index(PARTS[name])):
             if not hasattr(self[name], "drop_duplicates"):
                 raise ValueError(
-                    "Texts are told from all others in memory. Leave `drop_duplicates` out, or "
+                    "Duplicates are found in memory. Leave `drop_duplicates` out, or "
                     f"read the parts without stream=True. Received: {self[name]!r}"
                 )
             table = self[name].drop_duplicates()

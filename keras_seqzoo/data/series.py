@@ -593,8 +593,8 @@ def _times(values: pd.Series, where: str, time_format: str | None) -> pd.Series:
         bad = values[times.isna()]
     if len(bad):
         raise ValueError(
-            "Every time must be a date or a time, written as the first is, or a whole number. Pass "
-            "time_format=, such as '%d.%m.%Y', or mend the column. "
+            "Every time must be a date or a time, in the format of the first, or a whole number. "
+            "Pass time_format=, such as '%d.%m.%Y', or fix the column. "
             f"Received: {where} with {bad.tolist()[0]!r} in row {bad.index[0] + 1}, and "
             f"{len(bad) - 1:,} more; the first time is {values.tolist()[0]!r}"
         )
@@ -608,7 +608,7 @@ def _times(values: pd.Series, where: str, time_format: str | None) -> pd.Series:
     same, back = steps.index[steps == zero], steps.index[steps < zero]
     if len(same):
         raise ValueError(
-            "A time may occur once in a series. Pass key= where the rows are of several series, "
+            "A time may occur only once in a series. Pass key= if the rows are of several series, "
             "or take one of the rows, as with frame.groupby(time).mean(). "
             f"Received: {where} with {_shown(times[same[0]])} twice, in row {same[0] + 1}, and "
             f"{len(same) - 1:,} more"
@@ -617,7 +617,7 @@ def _times(values: pd.Series, where: str, time_format: str | None) -> pd.Series:
         raise ValueError(
             "Times must be sorted, the oldest first. Pass "
             f"{'frame[::-1]' if len(back) == len(steps) else 'frame.sort_values(time)'}, or key= "
-            f"where the rows are of several series. Received: {where}, where "
+            f"if the rows are of several series. Received: {where}, in which "
             f"{_shown(times[back[0]])} in row {back[0] + 1} comes after a later time"
         )
     return times
@@ -643,8 +643,8 @@ def _numbers(
         row = wrong.index[wrong][0]
         raise ValueError(
             "Values must be finite numbers, in the range of float32, or missing. Pass another "
-            "column, mend the rows, or pass decimal=',' or thousands=',' where numbers are written "
-            f"so. Received: {where} with {values.name!r} of {values[row]!r} in row {row + 1}, and "
+            "column, fix the rows, or pass decimal=',' or thousands=',' if numbers are written so. "
+            f"Received: {where} with {values.name!r} of {values[row]!r} in row {row + 1}, and "
             f"{int(wrong.sum()) - 1:,} more"
         )
     return np.asarray(found, np.float64)

@@ -81,7 +81,7 @@ def tagged_frame(texts: Any, labels: Any) -> pd.DataFrame:
     texts, labels = list(texts), list(labels)
     if len(texts) != len(labels):
         raise ValueError(
-            "Every text needs its spans or tags, [] where there are none. Check how the two were "
+            "Every text needs its spans or tags, [] if there are none. Check how the two were "
             f"made. Received: {len(texts):,} texts, {len(labels):,} labels"
         )
     rows = ((f"row {i}", *row) for i, row in enumerate(zip(texts, labels, strict=True), 1))

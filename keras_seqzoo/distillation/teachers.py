@@ -68,7 +68,7 @@ class Teacher:
         names = own.names if self._is_own else _names(model)
         if names is None and task.classes:
             raise ValueError(
-                f"The {task.noun} of a teacher must be known, for its columns to be told apart. "
+                f"The {task.noun} of a teacher must be known, so that its columns have names. "
                 f"Give it an attribute `classes`, such as {list(task.names)}. "
                 f"Received: {type(model).__name__} without one"
             )

@@ -120,7 +120,7 @@ def explain(
     check_not_negative(seed=seed)
     if samples < LEAST_SAMPLES:
         raise ValueError(
-            f"`samples` must be at least {LEAST_SAMPLES}: fewer tell nothing of their error. "
+            f"`samples` must be at least {LEAST_SAMPLES}: fewer say nothing about the error. "
             f"Received: samples={samples}"
         )
     if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or not tolerance > 0:

@@ -108,7 +108,7 @@ def unpack_module(graph: Graph, folder: str) -> None:
             packed.extractall(folder)
     except (zipfile.BadZipFile, binascii.Error) as error:
         raise ValueError(
-            "The graph in the file is damaged. Take the file from where it was saved again. "
+            "The graph in the file is damaged. Copy the file again from where it was saved. "
             f"Received: {error}"
         ) from error
 

@@ -223,8 +223,8 @@ def _load_encoder(path: Path, name: object) -> Any:
         raise ValueError(
             "This is not a text encoder: the module must be callable with a dict of "
             f"{', '.join(INPUTS)} and return a dict with {' and '.join(_OUTPUTS)}. Take an encoder "
-            "of BERT's kind (a text embedding of whole strings, an image module or a preprocessor "
-            f"is none). Received: {name}, which has {_describe(module)}"
+            "of BERT's kind, not an embedding of whole strings, an image module or a preprocessor. "
+            f"Received: {name}, which has {_describe(module)}"
         )
     return module
 

@@ -146,7 +146,7 @@ def _arranged(
             continue
         known = next((key for key in naming.names if rest.startswith(key)), None)
         if known is None:
-            raise UnlikeError(f"it has a weight that BERT has not, {name}")
+            raise UnlikeError(f"it has a weight that BERT does not have, {name}")
         ours[prefix + naming.names[known] + rest.removeprefix(known)] = value
     for name, parts in joint.items():
         if len(parts) < 3:

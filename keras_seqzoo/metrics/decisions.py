@@ -121,8 +121,8 @@ def threshold_of_all(scores: Any, wrong: Any, error: float, level: float) -> flo
     if found is None:
         least = least_error(scores, wrong, level)
         raise ValueError(
-            "No threshold promises that error on rows that the model has not learnt: "
-            + ("none does any. " if least is None else f"the nearest is error={least:g}. ")
+            "No threshold promises that error on rows that the model has not seen; "
+            + ("none promises any. " if least is None else f"the nearest is error={least:g}. ")
             + "Pass a larger one, more rows, or a lower level. "
             f"Received: error={error:g}, level={level:g}, {len(scores):,} rows"
         )

@@ -112,8 +112,8 @@ class Preprocessor(keras.layers.Layer):
             NotImplementedError: the tokens do not tell how a text was written.
         """
         raise NotImplementedError(
-            "These tokens do not tell how a text was written, so none can be made of them. Take a "
-            f"model that reads byte pairs. Received: {type(self).__name__}"
+            "These tokens do not keep the spelling of a text, so they cannot be turned into one. "
+            f"Take a model that reads byte pairs. Received: {type(self).__name__}"
         )
 
     def spans(self, texts: Any) -> list[list[Span]]:

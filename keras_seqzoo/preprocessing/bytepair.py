@@ -195,7 +195,7 @@ class BytePairPreprocessor(Preprocessor):
         tokens = tuple(sorted(ids, key=ids.__getitem__))
         if [ids[token] for token in tokens] != list(range(len(tokens))):
             raise ValueError(
-                "The ids of a vocabulary are 0, 1, 2, … without gaps. Number the tokens anew. "
+                "The ids of a vocabulary are 0, 1, 2, … without gaps. Number the tokens again. "
                 f"Received: {len(tokens)} tokens, ids {sorted(ids.values())[:5]} first"
             )
         signs = byte_signs()

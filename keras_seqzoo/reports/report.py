@@ -115,7 +115,7 @@ def evaluate(
     if task is None or not task.metrics:
         raise TypeError(
             "`evaluate` compares answers with the truth. Of a language model, "
-            "model.evaluate(texts) tells the perplexity; vectors have no truth to compare with. "
+            "model.evaluate(texts) returns the perplexity; vectors have no right answers. "
             f"Received: {type(model).__name__}"
         )
     if not hasattr(table, "target"):

@@ -53,7 +53,7 @@ def figures_of(report: Any) -> dict[str, Any] | None:
     else:
         raise TypeError(
             "`report` must be what evaluate(model, table) returns, or a mapping of figures by "
-            f"name. Leave it out where there is none. Received: {type(report).__name__}"
+            f"name. Leave it out if there is none. Received: {type(report).__name__}"
         )
     rows, intervals = given.pop("rows", None), given.pop("intervals", None)
     intervals = intervals if isinstance(intervals, Mapping) else {}

@@ -525,8 +525,9 @@ class Task:
         spread = 0.0 if self.spread is None else self.spread[place or 0]
         if not (least := spread if change is None else change):
             raise ValueError(
-                f"How far a {self.outcome} must move is not known: the model does not tell how its "
-                f"training rows spread. Pass change=… in its unit. Received: change={change!r}"
+                "The model does not know the spread of its training rows, so it cannot choose how "
+                f"far a {self.outcome} must move. Pass change=… in its unit. "
+                f"Received: change={change!r}"
             )
         moved = np.abs(after - before)[:, place or 0]
         return moved >= least, -moved

@@ -181,8 +181,9 @@ class Classify(Task):
         decided = replace(self, thresholds=found)
         if decided.may_be_unsure and UNSURE in self.names:
             raise ValueError(
-                f"{UNSURE!r} is what is answered where no class is likely enough. Give the class "
-                f"another name, and build the model again. Received: classes {self.names}"
+                f"The answer {UNSURE!r} is kept for texts for which no class is likely enough. "
+                "Give the class another name, and build the model again. "
+                f"Received: classes {self.names}"
             )
         if error is None:
             check_kept(self.names, truth, decided.chosen_labels(outputs), precision, recall)

@@ -102,8 +102,8 @@ class FillMask(Task):
             ValueError: always.
         """
         raise ValueError(
-            "Hidden tokens are no labels of a table. Of a masked language model, "
-            f"model.evaluate(texts) tells the figures. Received: {table!r}"
+            "A table has no labels for hidden tokens. For a masked language model, call "
+            f"model.evaluate(texts). Received: {table!r}"
         )
 
     @property

@@ -115,7 +115,7 @@ def config_from_slurm(environment: Mapping[str, str] = os.environ, port: int = 8
         tasks += [int(count)] * int(times.rstrip(")") or 1)
     if len(tasks) != len(hosts):
         raise ValueError(
-            "Slurm must tell the tasks of every host. Set TF_CONFIG yourself. Received: "
+            "Slurm must say how many tasks every host has. Set TF_CONFIG yourself. Received: "
             f"{[environment.get(n) for n in (*_SLURM, 'SLURM_STEP_TASKS_PER_NODE')]}"
         )
     workers = [f"{h}:{port + i}" for h, n in zip(hosts, tasks, strict=True) for i in range(n)]

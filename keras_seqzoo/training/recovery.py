@@ -283,8 +283,8 @@ class Recovery(keras.callbacks.Callback):
         except OSError as error:
             kept = "the former one is kept" if self.path.exists() else "there is none yet"
             warnings.warn(
-                f"The checkpoint could not be written; {kept}, and the training goes on. Make room "
-                f"or choose another folder. Received: {self.path}, {error}",
+                f"The checkpoint could not be written; {kept}, and the training continues. "
+                f"Make room or choose another folder. Received: {self.path}, {error}",
                 stacklevel=2,
             )
 
@@ -314,7 +314,7 @@ class Recovery(keras.callbacks.Callback):
         if wrong:
             raise ValueError(
                 "A checkpoint continues the very training that wrote it. Give the same command, "
-                f"or begin anew without resuming. Received: {self.path} with {'; '.join(wrong)}"
+                f"or start again without resuming. Received: {self.path} with {'; '.join(wrong)}"
             )
 
 
@@ -332,7 +332,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
             return state, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, KeyError, ValueError) as error:
         raise ValueError(
-            "The checkpoint cannot be read. Delete it to begin anew. "
+            "The checkpoint cannot be read. Delete it to start again. "
             f"Received: {path}, which gave {type(error).__name__}: {error}"
         ) from error
 

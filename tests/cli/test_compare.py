@@ -120,5 +120,5 @@ def test_where_no_model_could_be_trained_the_command_fails(reviews_csv, tmp_path
         "--budget", "0.001", "--report", str(tmp_path / "page.html"),
     )  # fmt: skip
     assert "No model could be trained" in done.stderr
-    assert "The budget must reach for one epoch" in done.stdout
-    assert "The budget must reach for one epoch" in (tmp_path / "page.html").read_text("utf-8")
+    assert "The budget must be enough for one epoch" in done.stdout
+    assert "The budget must be enough for one epoch" in (tmp_path / "page.html").read_text("utf-8")

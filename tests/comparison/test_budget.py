@@ -80,7 +80,7 @@ def test_a_budget_that_one_epoch_does_not_fit_in_is_told_early(clock):
 
 
 def test_a_budget_of_less_than_the_first_steps_is_told_too(clock):
-    with pytest.raises(budget.BudgetError, match="must reach for one epoch"):
+    with pytest.raises(budget.BudgetError, match="must be enough for one epoch"):
         _train(clock, 2, epochs=1)
 
 

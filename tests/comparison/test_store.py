@@ -65,7 +65,7 @@ def test_a_baseline_is_fitted_anew_and_answers_as_the_table_says(stored: Path) -
     for entry in comparison.results.entries:
         answers = comparison.load(entry.label).predict(TEXTS)
         np.testing.assert_allclose(answers, entry.kept.outputs, rtol=1e-12)
-    with pytest.raises(ValueError, match="none of a baseline: `load` fits it anew"):
+    with pytest.raises(ValueError, match="A baseline has none: `load` fits it again"):
         comparison.file("majority")
 
 

@@ -118,7 +118,7 @@ def test_answers_that_are_not_there_are_told() -> None:
     with pytest.warns(UserWarning, match="answers? of DataFrame") as warned:
         table = sz.read_table(rows, target="answer", na="drop")
     said = "\n".join(str(w.message) for w in warned)
-    assert "1 answer of DataFrame: not where it is said to start" in said
+    assert "1 answer of DataFrame: not at the given start" in said
     assert "row 3." in said
     assert "other white space" in said
     assert "2 answers of DataFrame: not found in the context, and left out" in said

@@ -104,7 +104,7 @@ class TestKeys:
             ValueError, match=r"key column must be in the table.*Received: key='sho'"
         ):
             read_series(shops, window=2, horizon=1, key="sho")
-        with pytest.raises(ValueError, match=r"may occur once.*Pass key=.*twice, in row 2"):
+        with pytest.raises(ValueError, match=r"may occur only once.*Pass key=.*twice, in row 2"):
             read_series(shops, window=2, horizon=1)
 
 
@@ -251,7 +251,7 @@ class TestTimes:
         [
             (slice(None, None, -1), r"sorted, the oldest first\. Pass frame\[::-1\].*in row 2"),
             ([0, 1, 3, 2, 4], r"frame\.sort_values\(time\).*2024-01-03 in row 4 comes after"),
-            ([0, 1, 1, 2], r"may occur once.*2024-01-02 twice, in row 3, and 0 more"),
+            ([0, 1, 1, 2], r"may occur only once.*2024-01-02 twice, in row 3, and 0 more"),
         ],
     )
     def test_order(self, ramp, order, message):

@@ -246,7 +246,7 @@ def test_other_data_are_refused(broken: Path) -> None:
 
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     (tmp_path / "training.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0not safetensors")
-    with pytest.raises(ValueError, match=r"Delete it to begin anew.*training.safetensors"):
+    with pytest.raises(ValueError, match=r"Delete it to start again.*training.safetensors"):
         fit(build(), tmp_path)
 
 
