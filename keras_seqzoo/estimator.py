@@ -287,7 +287,8 @@ def _texts(X: Any) -> npt.NDArray[np.object_]:  # noqa: N803
     shape = texts.shape
     if len(shape) not in (1, 2) or (len(shape) == 2 and shape[1] not in (1, 2)):
         raise ValueError(
-            "`X` must hold a text a row, (rows,), or pairs of them, (rows, 2). Pass one column, or "
+            "`X` must hold one text for each row, (rows,), or pairs of them, (rows, 2). Pass one "
+            "column, or "
             f"put a single text in a list. Received: X of type {type(X).__name__}, shape {shape}"
         )
     for place, text in np.ndenumerate(texts):
@@ -306,7 +307,7 @@ def _classes(y: Any) -> tuple[npt.NDArray[Any], npt.NDArray[np.intp]]:
         values = column_or_1d(values, warn=True)
     if values.ndim != 1:
         raise ValueError(
-            "A text has one class: `y` is (rows,). Of several labels, see build_model(…, "
+            "A text has one class: `y` is (rows,). For several labels, see build_model(…, "
             f"task='label'). Received: y of shape {values.shape}"
         )
     if pd.isna(values).any():

@@ -144,7 +144,7 @@ def compare_command(
     o.target_for(reading.task, reading.target, reading.is_series)
     if reading.is_running:
         raise ValueError(
-            "Models are compared by their answers to labelled rows, and running text has none. "
+            "A comparison needs labelled rows, and running text has no labels. "
             f"Take another --task. Received: --task {reading.task}"
         )
     say(f"Reading {data}", quiet)
@@ -277,7 +277,7 @@ def _seeds(given: str) -> int | list[int]:
         numbers = [int(part) for part in given.split(",")]
     except ValueError as error:
         raise ValueError(
-            "--seeds takes how many seeds, or the seeds with commas between: 3, or 0,1,2. "
+            "--seeds takes a number of seeds, or the seeds separated by commas: 3, or 0,1,2. "
             f"Received: {given!r}"
         ) from error
     return numbers[0] if "," not in given else numbers

@@ -62,7 +62,8 @@ def decide_command(
     ]
     if out is None and not (model.suffix == ".keras" and model.stem.isdecimal()):
         raise ValueError(
-            "The export folder is known of OUT/<version>.keras, as `train` writes it. Give --out. "
+            "The export folder is known only for a file OUT/<version>.keras, as `train` writes "
+            "it. Give --out. "
             f"Received: {model}"
         )
     check_exists(model)
@@ -98,7 +99,7 @@ def _by_name(given: list[str] | None, option: str) -> dict[str, float]:
             name = ""
         if not name or name in found:
             raise ValueError(
-                f"{option} takes NAME=VALUE, a class or label once and a number. "
+                f"{option} takes NAME=VALUE: a class or label, each once, and a number. "
                 f"Received: {option} {assignment}"
             )
         found[name] = number

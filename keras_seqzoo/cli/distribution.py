@@ -157,7 +157,7 @@ class Settings:
         if is_graph and (self.precision != "float32" or self.xla):
             asked = "--xla" if self.xla else f"--precision {self.precision}"
             raise ValueError(
-                "The own graph of a TF Hub module has its precision and its ops written in. Leave "
+                "The graph of a TF Hub module has a fixed precision and fixed ops. Leave "
                 f"{asked} out, or load the same weights in KerasHub's or transformers' format. "
                 f"Received: {asked} for {model.name!r}"
             )

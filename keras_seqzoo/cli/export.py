@@ -58,7 +58,8 @@ def export_command(
     loaded = load_keras_file(model, trust)
     if warmup is not None and "text" not in loaded.served_inputs:
         raise ValueError(
-            "Windows of numbers warm up with ones of our own. Leave it out. Received: "
+            "--warmup takes texts, and this model reads windows of numbers. Leave it out. "
+            "Received: "
             f"--warmup {warmup}, a model of series"
         )
     texts = None if warmup is None else read_lines(warmup, loaded.pair)

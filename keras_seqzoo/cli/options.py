@@ -216,7 +216,8 @@ class Reading:
             ]
             raise ValueError(
                 "A table has texts and labels, or it is a series with a time and values. Leave "
-                f"the options of one out. Received: {', '.join(given)} and {', '.join(words)}"
+                f"the options for one of the two out. Received: {', '.join(given)} and "
+                f"{', '.join(words)}"
             )
         return bool(asked)
 
@@ -245,7 +246,8 @@ class Reading:
         table = self._read(source, classes, stream, target)
         if isinstance(table, dict):
             raise ValueError(
-                f"One table is read, not the parts of a split. Pass the folder of one of them. "
+                "This command reads one table, not the parts of a split. Pass the folder of one "
+                "part. "
                 f"Received: {source!r} with the parts {', '.join(table)}"
             )
         return table
@@ -342,7 +344,7 @@ class Reading:
         if self.drop_duplicates:
             if not hasattr(whole, "drop_duplicates"):
                 raise ValueError(
-                    "Duplicates are found in memory. Leave --drop-duplicates out, or "
+                    "Duplicates can be found only in memory. Leave --drop-duplicates out, or "
                     f"read one file without --stream. Received: {whole!r}"
                 )
             whole = whole.drop_duplicates()
@@ -416,7 +418,7 @@ def target_for(task: str | None, target: str | None, is_series: bool = False) ->
     if task not in TARGET_OF_TASK:
         known = sorted({*TARGET_OF_TASK, *OF_RUNNING_TEXT} - ({task} if target else set()))
         raise ValueError(
-            f"--task must be what learns from a table: one of {known}. Received: {task!r}"
+            f"--task must be a task that learns from a table: one of {known}. Received: {task!r}"
             + f" with --target {target}" * (target is not None)
         )
     learnt = "direction" if is_series and task == "classify" else TARGET_OF_TASK[task]

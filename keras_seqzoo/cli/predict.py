@@ -123,7 +123,9 @@ def _answer(
         _forecast(model, texts, source, reading, output, batch_size, trust, every)
         return
     if every:
-        raise ValueError("--every is of series. Leave it out. Received: --every, a model of texts")
+        raise ValueError(
+            "--every is only for series. Leave it out. Received: --every, a model of texts"
+        )
     blocks = i.read_blocks(texts, source, reading, quiet)
     check_model_path(model)
     load_tensorflow()
@@ -154,7 +156,7 @@ def _forecast(
 ) -> None:
     if texts:
         raise ValueError(
-            "The model reads windows of a series. Pass a file of it with --input. "
+            "The model reads windows of a series. Pass the series as a file with --input. "
             "Received: texts as arguments"
         )
     load_tensorflow()

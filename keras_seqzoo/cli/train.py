@@ -207,12 +207,12 @@ def train_command(
         check_model_path(teacher)
         if reading.is_series or reading.is_running or reading.stream:
             raise ValueError(
-                "What a teacher answers are texts of a table in memory. Leave --teacher, or the "
-                f"options of other data, out. Received: --teacher {teacher}"
+                "A teacher can answer only texts of a table in memory. Leave out --teacher, or "
+                f"the options for other data. Received: --teacher {teacher}"
             )
     elif unlabelled is not None or augment:
         raise ValueError(
-            "Texts without labels are there for a teacher to answer. Name one with --teacher. "
+            "Texts without labels need a teacher that answers them. Name one with --teacher. "
             f"Received: {'--augment' if unlabelled is None else '--unlabelled'} without --teacher"
         )
     out = out or o.default_out(data)
@@ -229,7 +229,7 @@ def train_command(
     task = str(reading.task) if reading.is_running else TASK_OF_TARGET[train.target.kind]
     if class_weight == "balanced" and getattr(train.target, "kind", None) != "class":
         raise ValueError(
-            "--class-weight weighs classes, of which a row has one. Leave it out. "
+            "--class-weight needs one class for each row. Leave it out. "
             f"Received: --class-weight balanced for the task {task!r}"
         )
     if not allow_changes and train.target:

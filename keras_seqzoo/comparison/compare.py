@@ -248,8 +248,8 @@ def check_parts(parts: Mapping[str, Table]) -> None:
         several = ("es" if is_class else "s") * (len(absent) > 1)
         warnings.warn(
             f"No row of {name} {'is of' if is_class else 'has'} the {noun}{several} "
-            f"{', '.join(map(repr, absent[:5]))}: what the models can do there is not "
-            f"{'learnt' if name == 'train' else 'seen'}.",
+            f"{', '.join(map(repr, absent[:5]))}: the comparison cannot "
+            f"{'train on' if name == 'train' else 'measure'} {'them' if several else 'it'}.",
             UserWarning,
             stacklevel=3,
         )
@@ -259,8 +259,8 @@ def check_keep(keep: str | None, task: Task) -> None:
     """Raises a ValueError where an epoch is chosen by a figure that the task does not have."""
     if keep not in (None, "val_loss") and task.watched == "val_loss":
         raise ValueError(
-            "The accuracy and the calibrated loss are figures of classes alone. Leave `keep` out, "
-            "or at 'val_loss'. "
+            "Only classes have an accuracy and a calibrated loss. Leave `keep` out, or set it to "
+            "'val_loss'. "
             f"Received: keep={keep!r}, a table of {task.noun}"
         )
 

@@ -145,7 +145,7 @@ class Comparison:
             if model["candidate"]["label"] == label and path.is_dir():
                 return path
         raise ValueError(
-            "There is a SavedModel of every model that was trained, and none of a baseline. "
+            "Only trained models have a SavedModel, and baselines have none. Name a trained model. "
             f"Received: label={label!r}"
         )
 
@@ -161,8 +161,8 @@ class Comparison:
         if not ModelRecord(self._store.inside(f"models/{found[0]['folder']}")).facts():
             missing = str(self.table["missing"][label])
             raise ValueError(
-                "This model did not come so far that it could be kept: "
-                f"{missing}. Run `compare` again. Received: label={label!r}"
+                f"No trained model was kept: {missing}. Run `compare` again. "
+                f"Received: label={label!r}"
             )
         return dict(found[0])
 

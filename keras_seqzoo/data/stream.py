@@ -355,7 +355,7 @@ def balanced_weights(target: Target | None, class_counts: Mapping[str, int]) -> 
         )
     if not isinstance(target, OneOf):
         raise ValueError(
-            "Class weights are for one class a row. Leave them out. Received: a table of "
+            "Class weights need one class for each row. Leave them out. Received: a table of "
             f"{target.noun} {shorten(target.names)}"
         )
     present = {label: rows for label, rows in enumerate(class_counts.values()) if rows}

@@ -186,7 +186,7 @@ def read_table(
     owned = {"chunksize", "iterator"} & read_options.keys()
     if owned:
         raise ValueError(
-            f"Blocks are read by read_table itself. Pass stream=True for constant memory. "
+            f"read_table sets these options itself. Pass stream=True for constant memory. "
             f"Received: {shorten(sorted(owned))}"
         )
     if isinstance(quoting := read_options.get("quoting"), str) and quoting not in QUOTING:
@@ -272,7 +272,7 @@ def _read_parts(
         labels = None if frame is None or not isinstance(label, str) else frame.get(label)
         answers = {"label": label, "label_sep": label_sep, "target": target, "classes": classes}
         if labels is not None and np.all(pd.isna(labels)):
-            warn(f"No row of the part {name!r} has a label: it is read without.")
+            warn(f"No row of the part {name!r} has a label: it is read without labels.")
             answers = {"label": None}
         try:
             table = read_table(parts[name] if frame is None else frame, text, **answers, **options)

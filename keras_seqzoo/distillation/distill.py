@@ -134,7 +134,7 @@ def _rows(texts: Any, student: TextModel) -> list[Any]:
     """
     if isinstance(texts, (SeriesTable, TextStream)):
         raise TypeError(
-            "What is distilled are answers to texts that are in memory. Read them with "
+            "`distill` needs texts in memory. Read them with "
             f"read_table(source), without stream=True. Received: {texts!r}"
         )
     if not len(texts):

@@ -118,7 +118,8 @@ class Recurrent(Words):
             return self._over_numbers(data, cell, dtype)
         if self.scale is not None:
             raise ValueError(
-                "`scale` is of numbers. Leave it out for texts, or pass a table of read_series. "
+                "`scale` is only for numbers. Leave it out for texts, or pass a table of "
+                "read_series. "
                 f"Received: scale={self.scale!r}"
             )
         # Who reads letters learns from rare words what to make of unknown ones.

@@ -168,7 +168,7 @@ def _choose_preprocessor(
         chosen = hub_preprocessor(of_card, length)
     else:
         raise ValueError(
-            "The encoder carries no vocabulary. Pass the preprocessor that belongs to it: "
+            "The encoder has no vocabulary. Pass the preprocessor that belongs to it: "
             "build_model(…, preprocessor='handle or folder of its SavedModel'). "
             f"Received: {source}"
         )

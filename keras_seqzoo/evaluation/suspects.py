@@ -189,7 +189,7 @@ def most_uncertain(model: Any, texts: Any, k: int = 10) -> pd.DataFrame:
     classes = getattr(model, "classes", None)
     if classes is None or found.ndim != 2 or found.shape[1] != len(classes) or len(classes) < 2:
         raise ValueError(
-            "A classifier must answer with the probabilities of its classes. Pass one. "
+            "A classifier must answer with the probabilities of its classes. Pass a classifier. "
             f"Received: a {type(model).__name__}, which answers {found.dtype} of {found.shape}"
         )
     ordered = np.sort(found, axis=1)
@@ -218,7 +218,7 @@ def _labels(
         if model is None:
             return pd.DataFrame(columns=columns), None
         raise ValueError(
-            "A model is asked about labels where each row has one class. Leave `model` out. "
+            "`model` can judge labels only if each row has one class. Leave it out. "
             f"Received: labels of the kind {table.target.kind!r}"
         )
     labels = np.asarray(table.labels)

@@ -169,8 +169,8 @@ def decide(
             )
     if (error is None) == (not precision and not recall):
         raise ValueError(
-            "What is wanted is an error of the answers given, or precision and recall by class. "
-            f"Pass one of the two. Received: error={error!r}, precision={precision!r}, "
+            "A decision needs either an error of the given answers, or precision and recall by "
+            f"class. Pass one of the two. Received: error={error!r}, precision={precision!r}, "
             f"recall={recall!r}"
         )
     if error is not None:

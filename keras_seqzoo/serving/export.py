@@ -223,7 +223,7 @@ def _warn_of_chance(model: TextModel) -> None:
     head = next((layer for layer in model.layers if layer.name == "logits"), None)
     if head is not None and not np.any(keras.ops.convert_to_numpy(head.bias)):
         warnings.warn(
-            "This model was never trained, so its answers are chance. Call fit first. "
+            "This model was never trained, so its answers are random. Call fit first. "
             f"Received: {model.name}, whose last layer is as it was made",
             stacklevel=3,
         )

@@ -149,7 +149,7 @@ def test_series_are_compared_by_command(command: Any, prices: Path, tmp_path: Pa
         ([*READING, "--key", "Shop", "--task", "classify", "--target", "future"],
          "Received: --task classify --target future"),
         ([*READING, "--key", "Shop", "--gaps", "skip"], "--gaps must be one of 'error', 'fill'"),
-        ([*READING, "--key", "Shop", "--class-weight", "balanced"], "--class-weight weighs"),
+        ([*READING, "--key", "Shop", "--class-weight", "balanced"], "--class-weight needs one"),
         (["--time", "Day", "--value", "Price", "--key", "Shop", "--window", "80"],
          "with 60 steps, --window 80, --horizon 5"),
     ],
@@ -166,7 +166,7 @@ def test_options_of_train_that_do_not_fit(
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("predict", ["some text"], "Pass a file of it with --input."),
+        ("predict", ["some text"], "Pass the series as a file with --input."),
         ("predict", ["-i", "FILE", "--text", "Shop"], "what is of texts. Received: --text"),
         ("predict", ["-i", "FILE", "--window", "7"], "--window is that of the model, 6."),
         ("predict", ["-i", "FILE", "--time", "Day", "--value", "Price", "--value", "Day"],
