@@ -47,9 +47,11 @@ def explain_command(
             "the answer in one context.",
         ),
     ] = None,
-    unit: Annotated[str, typer.Option(help="'word', or 'token' for the model's own.")] = "word",
-    samples: Annotated[int, typer.Option(help="Most random orders of 'shapley'.")] = 200,
-    seed: Annotated[int, typer.Option(help="Of the random orders.")] = 0,
+    unit: Annotated[
+        str, typer.Option(help="'word', or 'token' for the model's own tokens.")
+    ] = "word",
+    samples: Annotated[int, typer.Option(help="Most random orders for 'shapley'.")] = 200,
+    seed: Annotated[int, typer.Option(help="Random seed of the orders.")] = 0,
     counterfactual: Annotated[
         bool,
         typer.Option(
@@ -66,10 +68,10 @@ def explain_command(
     global_view: Annotated[
         bool, typer.Option("--global", help="Print the words that push each answer instead.")
     ] = False,
-    html: Annotated[Path | None, typer.Option(help="Write a page to look at, too.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Also write an HTML page.")] = None,
     rows: Annotated[
         int | None,
-        typer.Option(min=1, help="Explain so many texts at most, or so many of the last windows."),
+        typer.Option(min=1, help="Most texts to explain, or number of last windows."),
     ] = None,
     output: Annotated[str, typer.Option("--format", help="'text', 'json' or 'csv'.")] = "text",
     batch_size: o.BatchSize = 256,
