@@ -39,15 +39,16 @@ class TextEstimator(BaseEstimator):
     stopping, and probabilities that are calibrated. A fitted estimator can be pickled.
 
     Args:
-        model: a name of `list_models`, or what else `build_model` takes.
+        model: a name of `list_models`, or any other model that `build_model` takes.
         task: `"classify"`, or `"regress"` for numbers. scikit-learn asks before `fit` which of the
             two an estimator is, so that `y` cannot tell.
         epochs: most passes over the rows. Default: as `fit_settings` counts them.
-        batch_size: rows a step. Default: the same.
+        batch_size: rows in each step. Default: as `fit_settings` counts them.
         learning_rate: above 0. Default: the model's own.
         valid: share of the rows to validate on, or a number of rows as an integer; of classes at
-            least one row each. 0: all are learnt, and nothing is calibrated.
-        seed: of the split, weights and order; `None`: of none, so that each `fit` differs.
+            least one row each. 0: all rows are for training, and nothing is calibrated.
+        seed: random seed of the split, weights and order; `None`: no seed, so that each `fit`
+            differs.
         verbose: as in `keras.Model.fit`.
         **options: of `build_model`, such as `units=128`. They are parameters like the others:
             `GridSearchCV(estimator, {"units": [32, 64]})`.

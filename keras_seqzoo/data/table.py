@@ -235,7 +235,7 @@ def stream_table(
     label: Column | Sequence[Column] | None = "label",
     **options: Any,
 ) -> TextStream:
-    """Reads a table that is larger than memory: `read_table` with `stream=True`, and typed so.
+    """Reads a table that is larger than memory: `read_table` with `stream=True`.
 
     Args:
         source: a file, or a pattern such as `"logs/part-*.csv"`.
@@ -312,13 +312,13 @@ class TextTable:
     """Texts and their labels in memory, over one pandas frame. Read one with `read_table`.
 
     Attributes:
-        inputs: what the rows are asked about: a text or a pair.
-        target: what they should be answered; `None` without labels.
+        inputs: the input of a model: a text or a pair.
+        target: the target to learn; `None` without labels.
         classes: names of classes or labels, in order; `()` for numbers and without labels.
         encoding: codec the file was decoded with; `None` where there was none to decode.
-        source: the path, or what else the rows came from, for messages.
-        row_numbers: int `(rows,)`, where each row stands in the source: counted from 1, without the
-            header, rows that were left out included. `take` and `split` keep them.
+        source: the path or other source of the rows, for messages.
+        row_numbers: int `(rows,)`, the position of each row in the source: counted from 1, without
+            the header, rows that were left out included. `take` and `split` keep them.
     """
 
     def __init__(
@@ -440,7 +440,7 @@ class TextTable:
         return dict(zip(self.classes, counts.tolist(), strict=True))
 
     def class_weights(self) -> dict[int, float]:
-        """Weights for `model.fit(class_weight=...)` that make classes count alike.
+        """Weights for `model.fit(class_weight=...)` that give all classes the same influence.
 
         Returns:
             `rows / (num_classes * class_rows)` by label, as scikit-learn's "balanced"; a class
