@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Texts = Annotated[
     list[str] | None,
-    typer.Argument(help="Texts, of pairs two each; by default standard input."),
+    typer.Argument(help="Texts, two for each pair; by default standard input."),
 ]
 Source = Annotated[
     str | None,
@@ -33,7 +33,8 @@ Source = Annotated[
         "--input",
         "-i",
         help="A table, words with tags (.conll), SQuAD's JSON or a series; a .txt file or '-' for "
-        "standard input, a text a line (of a pair, two with a tab between) unless there is --text.",
+        "standard input has one text on each line (two separated by a tab for pairs), unless there is "
+        "--text.",
     ),
 ]
 # Texts or pairs, and the rows that they stand in.
@@ -89,7 +90,7 @@ def read_blocks(
     if not is_stdin:
         return _lines(Path(source).open("rb"), source, reading.encoding)
     if sys.stdin.isatty():
-        say("Type a text a line; end with Ctrl-D.", quiet)
+        say("Type one text on each line; end with Ctrl-D.", quiet)
     return _lines(sys.stdin.buffer, "standard input", reading.encoding)
 
 
