@@ -33,8 +33,8 @@ Source = Annotated[
         "--input",
         "-i",
         help="A table, words with tags (.conll), SQuAD's JSON or a series; a .txt file or '-' for "
-        "standard input has one text on each line (two separated by a tab for pairs), unless there is "
-        "--text.",
+        "standard input has one text on each line (two separated by a tab for pairs), unless "
+        "there is --text.",
     ),
 ]
 # Texts or pairs, and the rows that they stand in.
