@@ -25,7 +25,7 @@ AVOIDED = {
     r"what there is": "name it",
     r"is to be|are to be": "must be",
     r"alike|likewise": "same, like",
-    r"went astray": "diverged",
+    r"goes astray|went astray": "diverged",
     r"no numbers": "not numbers",
     r"a row a|a text a|a class a|a line a": "for each",
     r"too sure of": "overconfident",

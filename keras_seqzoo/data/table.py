@@ -114,8 +114,7 @@ def read_table(
               `"logs/part-*.csv"`, which is streamed;
             - an open file, or `"-"` for standard input; it is copied to a temporary file;
             - a folder with a sub-folder for each class, of `.txt` files (one text in each, at any
-            depth; an
-              empty one is missing), or with `.txt` files alone, without labels (`label=None`). The
+              depth; an empty one is missing), or with `.txt` files alone, without labels (`label=None`). The
               folder `unsup` of the IMDB reviews is not a class, and is left out;
             - a DataFrame of pandas, polars (a LazyFrame, too), pyarrow, DuckDB or whatever else has
               `to_pandas` or Arrow's stream, or a `Dataset` of Hugging Face, whose numbered classes
@@ -128,11 +127,10 @@ def read_table(
             if all parts are. A tuple of two such as `("sentence1", "sentence2")` is a pair.
         label: label column, by name or by position; a list of them for several labels or numbers;
             `None` for rows without labels.
-        target: `"class"`, `"labels"`, `"number"`, `"tags"` or `"answer"`, if it must not be
-            inferred: `"number"` for whole numbers that are not names, such as ratings; `"tags"` of
-                files other than `.conll` and the like; `"answer"` always. The target of another
-                table,
-            such as `train.target`, to read a part of it.
+        target: `"class"`, `"labels"`, `"number"`, `"tags"` or `"answer"`, if the
+            default is not right: `"number"` for whole numbers that are not names, such as ratings;
+            `"tags"` of files other than `.conll` and the like; `"answer"` always. The target of
+            another table, such as `train.target`, to read a part of it.
         label_sep: the separator between the labels in a column of strings; `","` by default.
         classes: names of classes or labels in order, such as `train.classes` for a test file. By
             default those in the data. Where the labels are 0, 1, … and these names are not
