@@ -115,7 +115,7 @@ def read_table(
             - an open file, or `"-"` for standard input; it is copied to a temporary file;
             - a folder with a sub-folder for each class, of `.txt` files (one text in each, at any
               depth; an empty one is missing), or with `.txt` files alone, without labels
-              (`label=None`). The folder `unsup` of the IMDB reviews is not a class, and is left out;
+              (`label=None`). The folder `unsup` of the IMDB reviews is not a class and is left out;
             - a DataFrame of pandas, polars (a LazyFrame, too), pyarrow, DuckDB or whatever else has
               `to_pandas` or Arrow's stream, or a `Dataset` of Hugging Face, whose numbered classes
               have their names and order, and are missing where the number is -1;

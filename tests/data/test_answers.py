@@ -157,7 +157,7 @@ def test_empty_questions_and_contexts_are_incomplete(given: Any) -> None:
         ("[1, 2]", "SQuAD's file is"),
         ('[["a", "b"]]', "SQuAD's file is"),
         ("no json", "SQuAD's file is.*json', line 1: Expecting"),
-        ('{"question": "q", "context": "c", "answer": 3}', "An answer is a text.*row 1"),
+        ('{"question": "q", "context": "c", "answer": 3}', "An answer must be a text.*row 1"),
         ('{"question": "q", "context": "c", "answer": "c", "start": "x"}', "whole number"),
         ('{"question": "q", "context": "c", "answer": ["c"], "start": [0, 1]}', "one start"),
     ],

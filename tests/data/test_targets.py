@@ -207,7 +207,7 @@ class TestLabels:
             TextTable.from_texts(["x", "y"][: len(labels)], labels)
 
     def test_wrong_shapes(self):
-        with pytest.raises(ValueError, match=r"a column a name.*'a', 'b', 'c'"):
+        with pytest.raises(ValueError, match=r"a column for each name.*'a', 'b', 'c'"):
             TextTable.from_texts(list("wxyz"), FLAGS, classes=["a", "b", "c"])
         with pytest.raises(ValueError, match="two dimensions"):
             TextTable.from_texts(["a"], np.zeros((1, 2, 2)))
@@ -475,7 +475,7 @@ class TestTargets:
         [
             (AnyOf(("a", "b")), [["c"]], "unknown labels 'c'"),
             (AnyOf(("a", "b")), np.array([[0, 2]]), "0 and 1.*with 2"),
-            (AnyOf(("a", "b")), np.array([[0, 1, 1]]), "a column a name"),
+            (AnyOf(("a", "b")), np.array([[0, 1, 1]]), "a column for each name"),
             (Number(("n",)), [1, np.nan], "finite.*in row 2"),
             (Number(("n", "m")), [1, 2], "a label column for each number"),
         ],
