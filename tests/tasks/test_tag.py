@@ -171,7 +171,7 @@ def test_tables_of_other_targets_are_refused(labels: Any) -> None:
         model.fit(other, verbose=0)
     with pytest.raises(ValueError, match="learns tagged pieces"):
         sz.build_model("gru", other, task="tag", units=4)
-    with pytest.raises(ValueError, match=r"learns|one class a row"):
+    with pytest.raises(ValueError, match=r"learns|one class for each row"):
         sz.build_model("gru", table(), task="classify", units=4)
 
 
