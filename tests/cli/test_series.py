@@ -137,7 +137,7 @@ def test_series_are_compared_by_command(command: Any, prices: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--time", "Day", "--text", "Shop"], "Leave the options for one of the two out. Received: --text and"),
+        (["--time", "Day", "--text", "Shop"], "for one of the two out. Received: --text and"),
         (["--task", "forecast", "--label", "Shop"], "Received: --label and --task forecast"),
         (["--target", "direction", "--stream"], "Received: --stream and --target direction"),
         (["--horizon", "0"], "Invalid value for '--horizon'"),

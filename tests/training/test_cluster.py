@@ -80,7 +80,7 @@ def test_slurm_s_variables_become_a_configuration() -> None:
     made = {"TF_CONFIG": config_from_slurm(slurm, port=9000)}
     addresses = ("n2:9000", "n2:9001", "n09:9000", "n09:9001", "n10:9000", "login:9000")
     assert read_cluster(made) == Cluster(addresses, 3)
-    with pytest.raises(ValueError, match="tasks of every host"):
+    with pytest.raises(ValueError, match="tasks every host has"):
         config_from_slurm({**slurm, "SLURM_STEP_TASKS_PER_NODE": "2(x2)"})
     assert not in_slurm({"SLURM_PROCID": "0", "SLURM_NTASKS": "1", "SLURM_STEP_NODELIST": "n1"})
 
