@@ -39,15 +39,16 @@ class TextEstimator(BaseEstimator):
     stopping, and probabilities that are calibrated. A fitted estimator can be pickled.
 
     Args:
-        model: a name of `list_models`, or what else `build_model` takes.
+        model: a name of `list_models`, or any other model that `build_model` takes.
         task: `"classify"`, or `"regress"` for numbers. scikit-learn asks before `fit` which of the
             two an estimator is, so that `y` cannot tell.
         epochs: most passes over the rows. Default: as `fit_settings` counts them.
-        batch_size: rows a step. Default: the same.
+        batch_size: rows in each step. Default: as `fit_settings` counts them.
         learning_rate: above 0. Default: the model's own.
         valid: share of the rows to validate on, or a number of rows as an integer; of classes at
-            least one row each. 0: all are learnt, and nothing is calibrated.
-        seed: of the split, weights and order; `None`: of none, so that each `fit` differs.
+            least one row each. 0: all rows are for training, and nothing is calibrated.
+        seed: random seed of the split, weights and order; `None`: no seed, so that each `fit`
+            differs.
         verbose: as in `keras.Model.fit`.
         **options: of `build_model`, such as `units=128`. They are parameters like the others:
             `GridSearchCV(estimator, {"units": [32, 64]})`.
@@ -287,7 +288,8 @@ def _texts(X: Any) -> npt.NDArray[np.object_]:  # noqa: N803
     shape = texts.shape
     if len(shape) not in (1, 2) or (len(shape) == 2 and shape[1] not in (1, 2)):
         raise ValueError(
-            "`X` must hold a text a row, (rows,), or pairs of them, (rows, 2). Pass one column, or "
+            "`X` must hold one text for each row, (rows,), or pairs of them, (rows, 2). Pass one "
+            "column, or "
             f"put a single text in a list. Received: X of type {type(X).__name__}, shape {shape}"
         )
     for place, text in np.ndenumerate(texts):
@@ -306,7 +308,7 @@ def _classes(y: Any) -> tuple[npt.NDArray[Any], npt.NDArray[np.intp]]:
         values = column_or_1d(values, warn=True)
     if values.ndim != 1:
         raise ValueError(
-            "A text has one class: `y` is (rows,). Of several labels, see build_model(…, "
+            "A text has one class: `y` is (rows,). For several labels, see build_model(…, "
             f"task='label'). Received: y of shape {values.shape}"
         )
     if pd.isna(values).any():

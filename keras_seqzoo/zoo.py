@@ -87,31 +87,31 @@ def build_model(
     Args:
         name: a name of `list_models()`; or a TF Hub or Kaggle handle, a KerasHub preset, `hf://…`,
             or a local folder with a SavedModel of TF Hub's text-encoder API or a checkpoint of
-            KerasHub or transformers. What lies there is loaded, and a SavedModel is a program:
-            name only what you trust.
+            KerasHub or transformers. The model there is loaded, and a SavedModel is a program: name
+            only sources that you trust.
         data: the training data, from which the vocabulary and the classes are taken: a
             `TextTable`, a `TextStream`, or a sequence or `tf.data.Dataset` of strings together with
-            `classes`. May be left out where `vocabulary` and `classes` are given.
+            `classes`. May be left out if `vocabulary` and `classes` are given.
         classes: class names in label order. Defaults to `data.classes`.
         task: what the model is for; one of `list_tasks()`. By default what the target of `data` is
             for, `"classify"` where it has none.
         inputs: what the model reads: `"text"`, or `"pair"` for pairs of texts. Defaults to what
             `data` has.
-        weights: `"pretrained"` (default) takes the card's pretrained weights, downloading them
-            where they are not cached; the recurrent models have none and always start from
-            scratch. `None` asks for that outright. A handle, preset or folder takes those instead.
-            The path of a `.keras` file that this package wrote starts from that model's encoder
-            and vocabulary, with a new head.
-        sequence_length: most tokens read of a text, the rest is cut. Defaults to the encoder's
-            own (512 for the recurrent ones).
+        weights: `"pretrained"` (default) takes the card's pretrained weights, downloading them if
+            they are not cached; the recurrent models have none and always start from scratch.
+            `None` always starts from scratch. A handle, preset or folder takes those instead. The
+            path of a `.keras` file that this package wrote starts from that model's encoder and
+            vocabulary, with a new head.
+        sequence_length: most tokens to read from each text; the rest is cut. Defaults to the
+            encoder's own (512 for the recurrent ones).
         **options: options of the encoder (`units`, `dropout`, …) and of the task's head.
 
     Returns:
         A compiled `keras_seqzoo.tasks.model.TextModel`, which may be compiled again.
 
     Raises:
-        ConnectionError: pretrained weights that cannot be downloaded; never are random ones
-            taken instead.
+        ConnectionError: pretrained weights that cannot be downloaded; random ones are never used
+            instead.
         FileNotFoundError: no such folder.
         TypeError: data of another kind.
         ValueError: an unknown name, task or option, or a value out of its range.

@@ -152,7 +152,7 @@ def test_classes_keep_their_type_and_order(labels: list[Any]) -> None:
     ("x", "y", "message"),
     [
         ([1.5, 2.5], [0, 1], "must hold strings"),
-        (np.zeros((2, 3)), [0, 1], r"a text a row.*shape \(2, 3\)"),
+        (np.zeros((2, 3)), [0, 1], r"one text for each row.*shape \(2, 3\)"),
         (["a", None], [0, 1], "must hold strings.*None in row 1"),
         (["a", float("nan")], [0, 1], "must hold strings.*nan in row 1"),
         ([("a", "b"), ("c", 3)], [0, 1], "must hold strings.*3 in row 1"),

@@ -11,15 +11,23 @@ ROOT = Path(__file__).parents[1] / "keras_seqzoo"
 # TensorFlow Serving's own words, to the letter.
 COPIED = ROOT / "serving" / "server"
 # Calls that show what they are given: warnings, lines and help of the command line.
-SHOWN = {"warn", "say", "problem", "echo", "Option", "Argument", "option"}
+SHOWN = {"warn", "say", "problem", "echo", "Option", "Argument", "option", "_table", "_series"}
 AVOIDED = {
     r"can not": "cannot",
     r"mend": "fix",
     r"anew": "again",
-    r"(?:is|are) told": "say who says what",
-    r"goes on|go on": "continues",
-    r"whoever|somebody": "you, or who it is",
+    r"put right|puts right": "fix",
+    r"ha(?:s|ve) not(?= (?:a|an|any|the)\b|[.,;:])": "does not have, has no",
+    r"(?:is|are) told|tells?": "says, lists, or who says what",
+    r"(?:goes|go|going) on": "continues",
+    r"begins? without": "start without",
+    r"whoever|somebody|nobody": "you, or who it is",
     r"what there is": "name it",
+    r"is to be|are to be": "must be",
+    r"alike|likewise": "same, like",
+    r"goes astray|went astray": "diverged",
+    r"no numbers": "not numbers",
+    r"a row a|a text a|a class a|a line a": "for each",
     r"too sure of": "overconfident",
 }
 

@@ -44,16 +44,16 @@ def read_corpus(source: Any) -> list[str]:
     documents: list[Any]
     if isinstance(source, Mapping) or hasattr(source, "columns"):
         raise TypeError(
-            "Documents come as a path, a list of strings, a table or a stream. Of a frame pass the "
-            f"column, frame['text']. Received: {type(source).__name__}"
+            "Documents come as a path, a list of strings, a table or a stream. For a DataFrame, "
+            f"pass its column, frame['text']. Received: {type(source).__name__}"
         )
     if isinstance(source, (str, os.PathLike)):
         path = Path(source)
         if not path.is_file():
             shown = str(source)[:80]
             raise FileNotFoundError(
-                "A string is taken as the path of a text file, and there is no such file. Check "
-                f"the path; a text itself goes in a list: [text]. Received: {shown!r}"
+                "A string is read as the path of a text file, and there is no such file. Check "
+                f"the path; to pass a text itself, put it in a list: [text]. Received: {shown!r}"
             )
         with path.open("rb") as file:
             codec = byte_order_mark(file.read(4)) or "utf-8"

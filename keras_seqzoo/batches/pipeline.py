@@ -62,17 +62,17 @@ def make_dataset(
             all of it is laid end to end and cut into full rows, with the next tokens as labels.
             For `fill_mask` the same, each text cut into passages of which tokens are hidden.
         model: the model, or its preprocessor, whose vocabulary turns the texts into ids.
-        batch_size: rows a batch; over all replicas, where there are several.
+        batch_size: rows in each batch, over all replicas if there are several.
         shuffle: whether rows are drawn in a new random order in every epoch. A stream is
             shuffled within windows of about 65,000 rows.
         seed: makes the orders of all epochs repeatable. By default it is drawn from Python's
             `random`, so `keras.utils.set_random_seed` governs it.
         cache: `True` keeps a table's ids in memory (a stream's are made again in every epoch,
-            since it is taken not to fit). `False` keeps nothing. A folder keeps them on disk,
+            since it may not fit). `False` keeps nothing. A folder keeps them on disk,
             under a name that depends on the rows, the preprocessor and, for a stream, the
-            `batch_size`. What is not whole there is made again.
+            `batch_size`. Incomplete files there are made again.
         bucket: whether rows of similar length share a batch, which spares padding. Defaults to
-            `shuffle`: without shuffling the rows keep the order of the table.
+            `shuffle`: without shuffling, the rows keep the order of the table.
 
     Returns:
         Batches `(features, labels)`, or `(features,)` for a table without labels. `features` is a

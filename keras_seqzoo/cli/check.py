@@ -31,13 +31,14 @@ def check_command(
         ),
     ] = None,
     no_labels: Annotated[
-        bool, typer.Option("--no-labels", help="The table has none: look at its texts alone.")
+        bool, typer.Option("--no-labels", help="The table has no labels: check only its texts.")
     ] = False,
     similarity: Annotated[
-        float, typer.Option(help="From which on texts are nearly the same, above 0 to 1.")
+        float,
+        typer.Option(help="Similarity from which texts count as nearly the same, above 0 to 1."),
     ] = 0.9,
-    folds: Annotated[int, typer.Option(min=2, help="Of the cross-validation.")] = 5,
-    seed: Annotated[int, typer.Option(help="Of the folds.")] = 0,
+    folds: Annotated[int, typer.Option(min=2, help="Folds of the cross-validation.")] = 5,
+    seed: Annotated[int, typer.Option(help="Random seed of the folds.")] = 0,
     output: Annotated[str, typer.Option("--format", help="'text' or 'json'.")] = "text",
     trust: o.Trust = False,
 ) -> None:

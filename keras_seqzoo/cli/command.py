@@ -65,7 +65,10 @@ class Command(TyperCommand):
         )
         for option, times in given.items():
             if times > 1:
-                ctx.fail(f"{option} is taken once. Give it once. Received: {option} {times} times")
+                ctx.fail(
+                    f"{option} can be given only once. Give it once. Received: {option} "
+                    f"{times} times"
+                )
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:

@@ -45,27 +45,29 @@ def compare_command(
     ] = None,
     folder: Annotated[
         Path | None,
-        typer.Option(help="Where all is kept; comparisons/<name>-<digest of the rows> by default."),
+        typer.Option(
+            help="Folder of all results; comparisons/<name>-<digest of the rows> by default."
+        ),
     ] = None,
     valid_data: o.ValidData = None,
     test_data: o.TestData = None,
     valid: o.ValidShare = 0.1,
     test: o.TestShare = 0.1,
-    split_seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
+    split_seed: Annotated[int, typer.Option(help="Random seed of the split.")] = 0,
     seeds: Annotated[
         str,
         typer.Option(
-            help="How many trainings a model, or the seeds: 0,1.", rich_help_panel=TRAINING
+            help="Number of trainings for each model, or the seeds: 0,1.", rich_help_panel=TRAINING
         ),
     ] = "3",
     budget: Annotated[
         str | None,
-        typer.Option(help="Most time of one training: 10min, 90s.", rich_help_panel=TRAINING),
+        typer.Option(help="Time limit of one training: 10min, 90s.", rich_help_panel=TRAINING),
     ] = None,
     epochs: Annotated[
         int | None,
         typer.Option(
-            help="10 by default, or 3 where the learning rate falls to zero; more for few rows.",
+            help="10 by default, or 3 if the learning rate falls to zero; more for few rows.",
             rich_help_panel=TRAINING,
         ),
     ] = None,
@@ -76,7 +78,8 @@ def compare_command(
     patience: Annotated[
         int | None,
         typer.Option(
-            help="Epochs without a better validation figure, of a constant learning rate; 2 by "
+            help="Epochs without a better validation figure before stopping, with a constant "
+            "learning rate; 2 by "
             "default, more for few rows.",
             rich_help_panel=TRAINING,
         ),
@@ -84,15 +87,17 @@ def compare_command(
     keep: Annotated[
         str | None,
         typer.Option(
-            help="'val_loss', 'val_calibrated_loss' or 'val_accuracy': by what the epoch is "
-            "chosen; of classes the calibrated loss by default, and where the learning rate falls "
-            "to zero the last epoch.",
+            help="'val_loss', 'val_calibrated_loss' or 'val_accuracy': the figure that chooses "
+            "the epoch. By default the calibrated loss for classes, and the last epoch if "
+            "the learning rate falls to zero.",
             rich_help_panel=TRAINING,
         ),
     ] = None,
     trials: Annotated[
         int,
-        typer.Option(help="Trainings of a search for options, a model.", rich_help_panel=TRAINING),
+        typer.Option(
+            help="Trainings of a search for options, for each model.", rich_help_panel=TRAINING
+        ),
     ] = 0,
     option: Annotated[
         list[str] | None,
@@ -105,27 +110,31 @@ def compare_command(
             rich_help_panel=TRAINING,
         ),
     ] = None,
-    explain: Annotated[int, typer.Option(help="Mistakes explained, a model.")] = 5,
+    explain: Annotated[int, typer.Option(help="Mistakes to explain for each model.")] = 5,
     max_latency_ms: Annotated[
-        float | None, typer.Option(help="Limit of p95 of one text.", rich_help_panel=CHOICE)
+        float | None,
+        typer.Option(
+            help="Limit for the 95th percentile of the time for one text.", rich_help_panel=CHOICE
+        ),
     ] = None,
     max_size_mb: Annotated[
-        float | None, typer.Option(help="Limit of the SavedModel.", rich_help_panel=CHOICE)
+        float | None,
+        typer.Option(help="Limit for the size of the SavedModel.", rich_help_panel=CHOICE),
     ] = None,
     metric: Annotated[
         str | None,
         typer.Option(
-            help="What the choice is made by: macro_f1, accuracy, mae, …; by default what the "
-            "table is sorted by.",
+            help="Metric of the choice: macro_f1, accuracy, mae, …; by default the one that sorts "
+            "the table.",
             rich_help_panel=CHOICE,
         ),
     ] = None,
     output: Annotated[str, typer.Option("--format", help="'table', 'csv' or 'json'.")] = "table",
     quiet: o.Quiet = False,
 ) -> None:
-    """Train several models alike on a table, measure what each can and costs, and choose.
+    """Train several models on a table, measure their quality and cost, and choose one.
 
-    Each is trained in a process of its own; the same command goes on where it was interrupted.
+    Each model is trained in its own process. After an interruption, the same command continues.
     """
     if output not in ("table", "csv", "json"):
         raise ValueError(f"--format must be 'table', 'csv' or 'json'. Received: {output!r}")
@@ -144,7 +153,7 @@ def compare_command(
     o.target_for(reading.task, reading.target, reading.is_series)
     if reading.is_running:
         raise ValueError(
-            "Models are compared by their answers to labelled rows, and running text has none. "
+            "A comparison needs labelled rows, and running text has no labels. "
             f"Take another --task. Received: --task {reading.task}"
         )
     say(f"Reading {data}", quiet)
@@ -277,7 +286,7 @@ def _seeds(given: str) -> int | list[int]:
         numbers = [int(part) for part in given.split(",")]
     except ValueError as error:
         raise ValueError(
-            "--seeds takes how many seeds, or the seeds with commas between: 3, or 0,1,2. "
+            "--seeds takes a number of seeds, or the seeds separated by commas: 3, or 0,1,2. "
             f"Received: {given!r}"
         ) from error
     return numbers[0] if "," not in given else numbers

@@ -23,25 +23,28 @@ def decide_command(
     reading: o.Reading,
     error: Annotated[
         float | None,
-        typer.Option(help="Answer 'unsure' so that the other answers keep this error, as 0.02."),
+        typer.Option(
+            help="Answer 'unsure' if needed to keep the error of the other answers at "
+            "this rate, such as 0.02."
+        ),
     ] = None,
     precision: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME=VALUE",
-            help="Say a class or label so that this share of rows given it have it, as spam=0.99.",
+            help="Precision to keep for a class or label, such as spam=0.99.",
         ),
     ] = None,
     recall: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME=VALUE",
-            help="Say a class or label so that this share of rows that have it are given it.",
+            help="Recall to keep for a class or label, such as spam=0.9.",
         ),
     ] = None,
     level: Annotated[
         float,
-        typer.Option(help="How sure the promise is to hold on new rows, from 0.5 to below 1."),
+        typer.Option(help="Confidence that the promise holds on new rows, from 0.5 to below 1."),
     ] = 0.9,
     out: Annotated[
         Path | None, typer.Option(help="Export folder; by default that of OUT/<version>.keras.")
@@ -51,10 +54,10 @@ def decide_command(
     trust: o.Trust = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Set from which probability on a model answers, on labelled rows that it has not learnt.
+    """Set the probability from which a model answers, on labelled rows that it has not learnt.
 
     Writes the next version as `train` does: OUT/<version> (SavedModel), OUT/<version>.keras, and
-    OUT/<version>.json, which tells what was promised and what was found. Either --error, or
+    OUT/<version>.json, which records what was promised and what was found. Either --error, or
     --precision and --recall by class or label, which may be repeated.
     """
     wanted = [
@@ -62,7 +65,8 @@ def decide_command(
     ]
     if out is None and not (model.suffix == ".keras" and model.stem.isdecimal()):
         raise ValueError(
-            "The export folder is known of OUT/<version>.keras, as `train` writes it. Give --out. "
+            "The export folder is known only for a file OUT/<version>.keras, as `train` writes "
+            "it. Give --out. "
             f"Received: {model}"
         )
     check_exists(model)
@@ -98,7 +102,7 @@ def _by_name(given: list[str] | None, option: str) -> dict[str, float]:
             name = ""
         if not name or name in found:
             raise ValueError(
-                f"{option} takes NAME=VALUE, a class or label once and a number. "
+                f"{option} takes NAME=VALUE: a class or label, each once, and a number. "
                 f"Received: {option} {assignment}"
             )
         found[name] = number

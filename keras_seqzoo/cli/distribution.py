@@ -26,7 +26,10 @@ Strategy = Annotated[
 ]
 Devices = Annotated[
     str | None,
-    typer.Option(help="Such as 0,1 or GPU:0,GPU:1; all by default.", rich_help_panel=DISTRIBUTION),
+    typer.Option(
+        help="Devices to use, such as 0,1 or GPU:0,GPU:1; all by default.",
+        rich_help_panel=DISTRIBUTION,
+    ),
 ]
 Timeout = Annotated[
     float,
@@ -52,31 +55,39 @@ ClipNorm = Annotated[
     ),
 ]
 Xla = Annotated[
-    bool, typer.Option("--xla", help="Compile the step with XLA.", rich_help_panel=DISTRIBUTION)
+    bool,
+    typer.Option("--xla", help="Compile the training step with XLA.", rich_help_panel=DISTRIBUTION),
 ]
 StepsPerExecution = Annotated[
     int, typer.Option(min=1, help="Steps in one call of the graph.", rich_help_panel=DISTRIBUTION)
 ]
 RecoveryFolder = Annotated[
     Path | None,
-    typer.Option(help="Folder of the checkpoint; OUT/.recovery.", rich_help_panel=RECOVERY),
+    typer.Option(
+        help="Folder of the checkpoint; OUT/.recovery by default.", rich_help_panel=RECOVERY
+    ),
 ]
 Resume = Annotated[
     bool,
     typer.Option(
-        "--resume", help="Go on from the checkpoint; there must be one.", rich_help_panel=RECOVERY
+        "--resume",
+        help="Continue from the checkpoint; there must be one.",
+        rich_help_panel=RECOVERY,
     ),
 ]
 ResumeOrStart = Annotated[
     bool,
     typer.Option(
-        "--resume-or-start", help="Go on if there is a checkpoint.", rich_help_panel=RECOVERY
+        "--resume-or-start",
+        help="Continue if there is a checkpoint, else start.",
+        rich_help_panel=RECOVERY,
     ),
 ]
 CheckpointMinutes = Annotated[
     float,
     typer.Option(
-        help="Between checkpoints within an epoch; 0: after epochs only.", rich_help_panel=RECOVERY
+        help="Minutes between checkpoints within an epoch; 0: only after epochs.",
+        rich_help_panel=RECOVERY,
     ),
 ]
 
@@ -157,7 +168,7 @@ class Settings:
         if is_graph and (self.precision != "float32" or self.xla):
             asked = "--xla" if self.xla else f"--precision {self.precision}"
             raise ValueError(
-                "The own graph of a TF Hub module has its precision and its ops written in. Leave "
+                "The graph of a TF Hub module has a fixed precision and fixed ops. Leave "
                 f"{asked} out, or load the same weights in KerasHub's or transformers' format. "
                 f"Received: {asked} for {model.name!r}"
             )

@@ -26,7 +26,7 @@ def evaluate_command(
     batch_size: o.BatchSize = 256,
     output: Annotated[str, typer.Option("--format", help="'table', 'csv' or 'json'.")] = "table",
     report: Annotated[
-        Path | None, typer.Option(metavar="PAGE.HTML", help="Write a page about the model, too.")
+        Path | None, typer.Option(metavar="PAGE.HTML", help="Also write a page about the model.")
     ] = None,
     no_explain: Annotated[
         bool, typer.Option("--no-explain", help="Leave explanations out of the page.")
@@ -34,7 +34,7 @@ def evaluate_command(
     trust: o.Trust = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Score a model on labelled texts, or on what came in a series."""
+    """Score a model on labelled texts, or on windows of a series."""
     if output not in ("table", "csv", "json"):
         raise ValueError(f"--format must be 'table', 'csv' or 'json'. Received: {output!r}")
     check_model_path(model)

@@ -47,9 +47,11 @@ def explain_command(
             "the answer in one context.",
         ),
     ] = None,
-    unit: Annotated[str, typer.Option(help="'word', or 'token' for the model's own.")] = "word",
-    samples: Annotated[int, typer.Option(help="Most random orders of 'shapley'.")] = 200,
-    seed: Annotated[int, typer.Option(help="Of the random orders.")] = 0,
+    unit: Annotated[
+        str, typer.Option(help="'word', or 'token' for the model's own tokens.")
+    ] = "word",
+    samples: Annotated[int, typer.Option(help="Most random orders for 'shapley'.")] = 200,
+    seed: Annotated[int, typer.Option(help="Random seed of the orders.")] = 0,
     counterfactual: Annotated[
         bool,
         typer.Option(
@@ -66,10 +68,10 @@ def explain_command(
     global_view: Annotated[
         bool, typer.Option("--global", help="Print the words that push each answer instead.")
     ] = False,
-    html: Annotated[Path | None, typer.Option(help="Write a page to look at, too.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Also write an HTML page.")] = None,
     rows: Annotated[
         int | None,
-        typer.Option(min=1, help="Explain so many texts at most, or so many of the last windows."),
+        typer.Option(min=1, help="Most texts to explain, or number of last windows."),
     ] = None,
     output: Annotated[str, typer.Option("--format", help="'text', 'json' or 'csv'.")] = "text",
     batch_size: o.BatchSize = 256,
@@ -81,12 +83,12 @@ def explain_command(
         raise ValueError(f"--format must be one of {_FORMATS}. Received: {output!r}")
     if counterfactual and output == "csv":
         raise ValueError(
-            "A deletion is no row of a table of words. Take --format json or text. "
+            "--counterfactual has no CSV output. Take --format json or text. "
             "Received: --counterfactual --format csv"
         )
     if change is not None and not counterfactual:
         raise ValueError(
-            "A number moves by so much in --counterfactual alone. Add it, or leave --change out. "
+            "--change works only with --counterfactual. Add that, or leave --change out. "
             f"Received: --change {change:g}"
         )
     place = None if span is None else _place(span)
@@ -106,7 +108,8 @@ def explain_command(
         if given:
             raise ValueError(
                 "The model reads windows of a series, whose steps are explained by occlusion. Pass "
-                f"a file with --input, and leave out what is of texts. Received: {', '.join(given)}"
+                "a file with --input, and leave out the options for texts. Received: "
+                f"{', '.join(given)}"
             )
         _explain_series(model, source, reading, target, rows or 1, output, batch_size, trust)
         return
@@ -165,7 +168,7 @@ def _place(span: str) -> tuple[int, int]:
     start, colon, end = span.partition(":")
     if not (colon and start.isdecimal() and end.isdecimal()):
         raise ValueError(
-            "--span must be two whole numbers, the first character of a piece and the one behind "
+            "--span must be two whole numbers, the first character of a piece and the one after "
             f"its last, such as 13:21. Received: --span {span}"
         )
     return int(start), int(end)

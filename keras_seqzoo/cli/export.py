@@ -23,16 +23,16 @@ def export_command(
     warmup: Annotated[
         Path | None,
         typer.Option(
-            help="File of texts for the warm-up requests, one a line, of pairs two with a tab "
-            "between; else our own."
+            help="File of texts for the warm-up requests, one on each line, or two separated by a "
+            "tab for pairs; built-in texts by default."
         ),
     ] = None,
     optimize: Annotated[
         str | None,
         typer.Option(
             help="int8: a transformer multiplies whole numbers of 8 bits, up to twice as fast on "
-            "x86 processors, with slightly other answers. The texts of --warmup, up to 256, should "
-            "be like those that will be asked."
+            "x86 processors, with slightly other answers. The texts of --warmup, up to 256, "
+            "should be like those that the server will get."
         ),
     ] = None,
     format: Annotated[
@@ -58,7 +58,8 @@ def export_command(
     loaded = load_keras_file(model, trust)
     if warmup is not None and "text" not in loaded.served_inputs:
         raise ValueError(
-            "Windows of numbers warm up with ones of our own. Leave it out. Received: "
+            "--warmup takes texts, and this model reads windows of numbers. Leave it out. "
+            "Received: "
             f"--warmup {warmup}, a model of series"
         )
     texts = None if warmup is None else read_lines(warmup, loaded.pair)

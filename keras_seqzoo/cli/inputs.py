@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Texts = Annotated[
     list[str] | None,
-    typer.Argument(help="Texts, of pairs two each; by default standard input."),
+    typer.Argument(help="Texts, two for each pair; by default standard input."),
 ]
 Source = Annotated[
     str | None,
@@ -33,7 +33,8 @@ Source = Annotated[
         "--input",
         "-i",
         help="A table, words with tags (.conll), SQuAD's JSON or a series; a .txt file or '-' for "
-        "standard input, a text a line (of a pair, two with a tab between) unless there is --text.",
+        "standard input has one text on each line (two separated by a tab for pairs), unless "
+        "there is --text.",
     ),
 ]
 # Texts or pairs, and the rows that they stand in.
@@ -79,7 +80,8 @@ def read_blocks(
         return _rows(reading.read(source, stream=True))
     if reading.text is not None or reading.describes_table:
         raise ValueError(
-            "How a table is read cannot be said of texts or lines of text. Name the column of a "
+            "Options for reading a table do not apply to texts or lines of text. Name the column "
+            "of a "
             "table with --text, or leave such options out. Received: "
             + ("texts as arguments" if texts else f"{source!r}, read as lines of text")
         )
@@ -88,7 +90,7 @@ def read_blocks(
     if not is_stdin:
         return _lines(Path(source).open("rb"), source, reading.encoding)
     if sys.stdin.isatty():
-        say("Type a text a line; end with Ctrl-D.", quiet)
+        say("Type one text on each line; end with Ctrl-D.", quiet)
     return _lines(sys.stdin.buffer, "standard input", reading.encoding)
 
 
@@ -122,7 +124,7 @@ def for_model(
         is_pair = not isinstance(asked[0], str)
         if is_pair and not model.pair:
             raise ValueError(
-                "The model reads one text a row. Name its column with one --text. "
+                "The model reads one text for each row. Name its column with one --text. "
                 "Received: two columns of texts"
             )
         if model.pair and not is_pair and of_table:
@@ -146,7 +148,7 @@ def check_texts(reading: o.Reading) -> None:
     if reading.is_series:
         given = [f"--{name.replace('_', '-')}" for name in reading.of_series] or ["--target"]
         raise ValueError(
-            "The model reads texts, of which a table has a column, --text. Leave the options of "
+            "The model reads texts. Name their column with --text, and leave the options for "
             f"series out. Received: {' '.join(given)}"
         )
 
@@ -186,7 +188,7 @@ def read_windows(
     """
     if reading.of_texts:
         raise ValueError(
-            "The model reads windows of a series. Leave out what is of texts. "
+            "The model reads windows of a series. Leave out the options for texts. "
             f"Received: {', '.join(reading.of_texts)}"
         )
     is_forecast = model.task.target.kind == "future"
@@ -228,8 +230,8 @@ def _at_tabs(lines: list[str], before: int) -> list[tuple[str, str]]:
         first, *others = line.split("\t")
         if len(others) != 1:
             raise ValueError(
-                "The model reads pairs of texts: a line is two, with a tab between. Of a table "
-                "with a header, name the columns: --text FIRST --text SECOND. "
+                "The model reads pairs of texts: each line must be two, separated by a tab. For a "
+                "table with a header, name the columns: --text FIRST --text SECOND. "
                 f"Received: {line[:80]!r} in line {number}"
             )
         pairs.append((first, others[0]))

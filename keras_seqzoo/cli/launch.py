@@ -79,7 +79,7 @@ def _start(arguments: Sequence[str], environment: dict[str, str], index: int) ->
         )
     except OSError as error:
         raise ValueError(
-            "After -- stands a command of keras-seqzoo or a program. "
+            "After --, give a command of keras-seqzoo or a program. "
             f"Received: {' '.join(arguments)}, which gave {error}"
         ) from error
     process.readers = [  # type: ignore[attr-defined]

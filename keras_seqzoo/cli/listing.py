@@ -25,7 +25,7 @@ def list_command(
     cards = [zoo.model_card(name) for name in zoo.list_models(pattern)]
     if not cards:
         raise ValueError(
-            f"No model has such a name. There are: {', '.join(zoo.list_models())}. "
+            f"No model has this name. The models are: {', '.join(zoo.list_models())}. "
             f"Received: {pattern!r}"
         )
     if as_json:

@@ -26,21 +26,21 @@ SERIES = "How series of numbers are read, in place of texts"
 Data = Annotated[
     str,
     typer.Argument(
-        help="CSV, TSV, JSON lines, Parquet, Excel, one of these zipped, or a folder with a folder "
-        "of .txt files a class; of tags columns of words (.conll), of answers SQuAD's JSON; a glob "
-        "is streamed, - is standard input."
+        help="CSV, TSV, JSON lines, Parquet, Excel, one of these zipped, or a folder with a "
+        "folder of .txt files for each class; for tags also columns of words (.conll), for "
+        "answers SQuAD's JSON. A glob is streamed; - is standard input."
     ),
 ]
 ValidData = Annotated[str | None, typer.Option(help="A table to validate on.")]
 TestData = Annotated[str | None, typer.Option(help="A table to test on.")]
 ValidShare = Annotated[float, typer.Option(help="Share of DATA to validate on.")]
 TestShare = Annotated[float, typer.Option(help="Share of DATA to test on.")]
-BatchSize = Annotated[int, typer.Option(min=1, help="Texts a batch.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Texts in each batch.")]
 AllowChanges = Annotated[
     bool,
     typer.Option(
         "--allow-changes",
-        help="Let a new version answer otherwise than the one whose place it takes.",
+        help="Let a new version have other outputs than the one that it replaces.",
     ),
 ]
 Trust = Annotated[
@@ -78,7 +78,7 @@ class Reading:
         list[str] | None,
         _table(
             "Column of the texts, 'text' by default; title,body for columns that are joined (a "
-            "name with a comma in double quotes); given twice for pairs. Of answers 'question' "
+            "name with a comma in double quotes); given twice for pairs. For answers 'question' "
             "and 'context'.",
             "--text",
         ),
@@ -86,39 +86,40 @@ class Reading:
     label: Annotated[
         list[str] | None,
         _table(
-            "Column of the labels; once each for columns of 0 and 1, or of numbers. Of answers "
-            "'answer', and again 'start' where they begin.",
+            "Column of the labels; once each for columns of 0 and 1, or of numbers. For answers "
+            "'answer', and a second time 'start' for their first characters.",
             "--label",
         ),
     ] = field(default_factory=lambda: LABEL)
     task: Annotated[
         str | None,
         _table(
-            "'classify', 'label' (several labels a text), 'regress' (numbers), 'tag' (pieces of "
+            "'classify', 'label' (several labels for each text), 'regress' (numbers), 'tag' "
+            "(pieces of "
             "texts), 'answer' (questions about contexts), 'forecast' (of series) or 'fill_mask' "
-            "(masked language models, of a .txt file or a table's texts); by default what the "
-            "target is for."
+            "(masked language models, of a .txt file or a table's texts); by default the task of "
+            "the target."
         ),
     ] = None
     target: Annotated[
         str | None,
         _table(
-            "'class', 'labels' (several a text), 'number', 'tags' or 'answer', as labels look by "
-            "default; of series 'future' (default) or 'direction' (up or down)."
+            "'class', 'labels' (several for each text), 'number', 'tags' or 'answer', by default "
+            "found from the labels; for series 'future' (default) or 'direction' (up or down)."
         ),
     ] = None
     label_separator: Annotated[
         str | None,
-        _table("What stands between several labels in one column, such as ','.", "--label-sep"),
+        _table("Separator of several labels in one column, such as ','.", "--label-sep"),
     ] = None
     names: Annotated[
         str | None, _table("Column names, comma-separated, of a file without a header.")
     ] = None
     separator: Annotated[str | None, _table(r"Separator, such as ';' or '\t'.", "--sep")] = None
     quoting: Annotated[
-        str | None, _table("'minimal' (default) or 'none', where quotes are text.")
+        str | None, _table("'minimal' (default), or 'none' if quotes are part of the texts.")
     ] = None
-    encoding: Annotated[str | None, _table("Detected by default.")] = None
+    encoding: Annotated[str | None, _table("Codec of a text file; detected by default.")] = None
     missing: Annotated[
         str,
         _table(
@@ -142,28 +143,31 @@ class Reading:
         _series("Column of numbers, 'Close' or the model's by default; may be repeated."),
     ] = None
     window: Annotated[
-        int | None, _series("Steps that are read; 60, or the model's, by default.", min=1)
+        int | None, _series("Steps that the model reads; 60, or the model's, by default.", min=1)
     ] = None
     horizon: Annotated[
         int | None,
-        _series("Steps after them that are asked; 5, or the model's, by default.", min=1),
+        _series("Steps after them to predict; 5, or the model's, by default.", min=1),
     ] = None
-    key: Annotated[str | None, _series("Column that tells several series of one file apart.")] = (
+    key: Annotated[str | None, _series("Column that names the series, if a file has several.")] = (
         None
     )
     gaps: Annotated[
         str | None,
         _series(
-            "Where times are left out: 'error' (default), 'fill' with missing values, or 'join', "
-            "as days of trade."
+            "What to do if times are missing: 'error' (default), 'fill' with missing values, or "
+            "'join', such as for trading days."
         ),
     ] = None
     carry: Annotated[
         int | None,
-        _series("Missing values in a row for which the last one stands; 3 by default.", min=0),
+        _series(
+            "Most missing values in a row to replace by the last known one; 3 by default.", min=0
+        ),
     ] = None
     time_format: Annotated[
-        str | None, _series("Such as '%d.%m.%Y'; found by default.", "--time-format")
+        str | None,
+        _series("Format of the times, such as '%d.%m.%Y'; detected by default.", "--time-format"),
     ] = None
 
     @property
@@ -216,7 +220,8 @@ class Reading:
             ]
             raise ValueError(
                 "A table has texts and labels, or it is a series with a time and values. Leave "
-                f"the options of one out. Received: {', '.join(given)} and {', '.join(words)}"
+                f"the options for one of the two out. Received: {', '.join(given)} and "
+                f"{', '.join(words)}"
             )
         return bool(asked)
 
@@ -245,7 +250,8 @@ class Reading:
         table = self._read(source, classes, stream, target)
         if isinstance(table, dict):
             raise ValueError(
-                f"One table is read, not the parts of a split. Pass the folder of one of them. "
+                "This command reads one table, not the parts of a split. Pass the folder of one "
+                "part. "
                 f"Received: {source!r} with the parts {', '.join(table)}"
             )
         return table
@@ -342,7 +348,7 @@ class Reading:
         if self.drop_duplicates:
             if not hasattr(whole, "drop_duplicates"):
                 raise ValueError(
-                    "Duplicates are found in memory. Leave --drop-duplicates out, or "
+                    "Duplicates can be found only in memory. Leave --drop-duplicates out, or "
                     f"read one file without --stream. Received: {whole!r}"
                 )
             whole = whole.drop_duplicates()
@@ -416,7 +422,7 @@ def target_for(task: str | None, target: str | None, is_series: bool = False) ->
     if task not in TARGET_OF_TASK:
         known = sorted({*TARGET_OF_TASK, *OF_RUNNING_TEXT} - ({task} if target else set()))
         raise ValueError(
-            f"--task must be what learns from a table: one of {known}. Received: {task!r}"
+            f"--task must be a task that learns from a table: one of {known}. Received: {task!r}"
             + f" with --target {target}" * (target is not None)
         )
     learnt = "direction" if is_series and task == "classify" else TARGET_OF_TASK[task]

@@ -43,22 +43,23 @@ def predict_command(
         str | None,
         typer.Option(
             "--format",
-            help="'table', 'csv', 'jsonl' or, of tags, 'conll'; that of --output, or 'table'.",
+            help="'table', 'csv', 'jsonl' or, for tags, 'conll'; by default that of --output, or "
+            "'table'.",
         ),
     ] = None,
     file: Annotated[
         Path | None,
         typer.Option(
             "--output",
-            help="A .csv or .jsonl file for the rows and their answers, in the place of standard "
-            "output; it is written whole or not at all.",
+            help="A .csv or .jsonl file for the rows and their answers, instead of standard "
+            "output; it is written completely or not at all.",
         ),
     ] = None,
     every: Annotated[
         bool,
         typer.Option(
             "--every",
-            help="Forecast from every window, not from the last one of each series alone.",
+            help="Forecast from every window, not only from the last one of each series.",
             rich_help_panel=o.SERIES,
         ),
     ] = False,
@@ -66,14 +67,14 @@ def predict_command(
     trust: o.Trust = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Ask a model about texts, pairs of texts, or what comes next in series: arguments or files.
+    """Ask a model about texts or pairs of texts, or forecast series: arguments or files.
 
-    Standard input and .txt files are a text a line, or a table where --text names its column. For a
-    model of pairs, two arguments are a pair, a line is two texts with a tab between, and --text is
-    given twice. A question and its context are a pair; SQuAD's JSON is read as such. Answers and
-    tagged pieces are shown within their texts. CSV and JSON lines keep a table's other
+    Standard input and .txt files have one text on each line, or are a table if --text names its
+    column. For a model of pairs, two arguments are a pair, a line is two texts separated by a tab,
+    and --text is given twice. A question and its context are a pair; SQuAD's JSON has such pairs.
+    Answers and tagged pieces are shown within their texts. CSV and JSON lines keep a table's other
     columns and the order of its rows. A model of series forecasts from the end of each series in
-    --input: a row a step, with its time.
+    --input, with a row and a time for each step.
     """
     if file is not None:
         output = output or file.suffix[1:].lower()
@@ -123,7 +124,9 @@ def _answer(
         _forecast(model, texts, source, reading, output, batch_size, trust, every)
         return
     if every:
-        raise ValueError("--every is of series. Leave it out. Received: --every, a model of texts")
+        raise ValueError(
+            "--every is only for series. Leave it out. Received: --every, a model of texts"
+        )
     blocks = i.read_blocks(texts, source, reading, quiet)
     check_model_path(model)
     load_tensorflow()
@@ -154,7 +157,7 @@ def _forecast(
 ) -> None:
     if texts:
         raise ValueError(
-            "The model reads windows of a series. Pass a file of it with --input. "
+            "The model reads windows of a series. Pass the series as a file with --input. "
             "Received: texts as arguments"
         )
     load_tensorflow()

@@ -28,31 +28,34 @@ def serve_command(
         typer.Option(help="TensorFlow Serving's models.config, in place of a folder."),
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 picks a free one.")] = 8501,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 picks a free one.")] = 8501,
     poll_seconds: Annotated[
-        float, typer.Option(min=0.01, help="How often new versions are looked for.")
+        float, typer.Option(min=0.01, help="Seconds between checks for new versions.")
     ] = 1.0,
     max_body_mb: Annotated[
-        float, typer.Option(min=0.001, help="Size of a request.", rich_help_panel=LIMITS)
+        float, typer.Option(min=0.001, help="Largest size of a request.", rich_help_panel=LIMITS)
     ] = 4.0,
     max_batch: Annotated[
-        int, typer.Option(min=1, help="Rows of a request.", rich_help_panel=LIMITS)
+        int, typer.Option(min=1, help="Most rows of a request.", rich_help_panel=LIMITS)
     ] = 1024,
     threads: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Requests answered at a time; CPUs by default.", rich_help_panel=LIMITS
+            min=1,
+            help="Requests answered at the same time; CPUs by default.",
+            rich_help_panel=LIMITS,
         ),
     ] = None,
     max_queue: Annotated[
-        int, typer.Option(min=0, help="Requests that wait for a thread.", rich_help_panel=LIMITS)
+        int,
+        typer.Option(min=0, help="Most requests that wait for a thread.", rich_help_panel=LIMITS),
     ] = 128,
     timeout: Annotated[
-        float, typer.Option(min=0.001, help="Seconds for a request.", rich_help_panel=LIMITS)
+        float, typer.Option(min=0.001, help="Most seconds for a request.", rich_help_panel=LIMITS)
     ] = 30.0,
     playground: Annotated[bool, typer.Option(help="Show a page to try the models at /.")] = True,
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Write no line for each request.")
+        bool, typer.Option("--quiet", "-q", help="Do not write a line for each request.")
     ] = False,
 ) -> None:
     """Serve exported models on this machine, for development and tests; Ctrl-C stops it.

@@ -37,7 +37,7 @@ def serving_config_command(
         typer.Option(min=1, help="Cores the server may use; by default it counts the host's."),
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Replace files that say something else.")
+        bool, typer.Option("--force", help="Replace files with other content.")
     ] = False,
     quiet: o.Quiet = False,
 ) -> None:

@@ -60,7 +60,7 @@ def train_command(
         int | None,
         typer.Option(
             min=1,
-            help="Most passes; 10 by default, or 3 where the learning rate falls to zero; more for "
+            help="Most epochs; 10 by default, or 3 if the learning rate falls to zero; more for "
             "few rows.",
             rich_help_panel=TRAINING,
         ),
@@ -91,7 +91,7 @@ def train_command(
         int | None,
         typer.Option(
             min=0,
-            help="Epochs without a better validation figure before stopping, of a constant "
+            help="Epochs without a better validation figure before stopping, with a constant "
             "learning rate; 2 by default, more for few rows; 0 never stops.",
             rich_help_panel=TRAINING,
         ),
@@ -101,7 +101,11 @@ def train_command(
         typer.Option(help="'none' or 'balanced', for skewed labels.", rich_help_panel=TRAINING),
     ] = "none",
     seed: Annotated[
-        int, typer.Option(help="Of the split, weights and order.", rich_help_panel=TRAINING)
+        int,
+        typer.Option(
+            help="Random seed of the split, the weights and the order of rows.",
+            rich_help_panel=TRAINING,
+        ),
     ] = 0,
     option: Annotated[
         list[str] | None,
@@ -114,48 +118,51 @@ def train_command(
         ),
     ] = None,
     sequence_length: Annotated[
-        int | None, typer.Option(help="Most tokens read of a text.", rich_help_panel=TRAINING)
+        int | None,
+        typer.Option(help="Most tokens to read from each text.", rich_help_panel=TRAINING),
     ] = None,
     checkpoint: Annotated[
         Path | None,
-        typer.Option(help="A .keras file kept at the best epoch.", rich_help_panel=TRAINING),
+        typer.Option(help="A .keras file to write at the best epoch.", rich_help_panel=TRAINING),
     ] = None,
     tensorboard: Annotated[
-        Path | None, typer.Option(help="Folder for its logs.", rich_help_panel=TRAINING)
+        Path | None, typer.Option(help="Folder for TensorBoard's logs.", rich_help_panel=TRAINING)
     ] = None,
     cache: Annotated[
         Path | None,
         typer.Option(
-            help="Folder for the ids, instead of memory, and for a teacher's answers.",
+            help="Folder for the token ids, instead of memory, and for a teacher's answers.",
             rich_help_panel=TRAINING,
         ),
     ] = None,
     teacher: Annotated[
         Path | None,
         typer.Option(
-            help="A .keras file or export folder of the same task and names: the model learns what "
-            "it answers.",
+            help="A .keras file or export folder of the same task and names: the model learns its "
+            "answers.",
             rich_help_panel=TEACHING,
         ),
     ] = None,
     unlabelled: Annotated[
         str | None,
         typer.Option(
-            help="Further texts for it to answer: a .txt file, a text a line (of a pair, two with "
-            "a tab between), or a table.",
+            help="More texts for the teacher to answer: a .txt file with one text on each line "
+            "(two separated by a tab for pairs), or a table.",
             rich_help_panel=TEACHING,
         ),
     ] = None,
     augment: Annotated[
-        int, typer.Option(min=0, help="Texts made of each, too.", rich_help_panel=TEACHING)
+        int, typer.Option(min=0, help="Texts to make from each text.", rich_help_panel=TEACHING)
     ] = 0,
     temperature: Annotated[
         float,
-        typer.Option(help="Of classes: how much unlikely ones count.", rich_help_panel=TEACHING),
+        typer.Option(help="For classes: how much unlikely ones count.", rich_help_panel=TEACHING),
     ] = 1.0,
     label_share: Annotated[
         float,
-        typer.Option(help="How much labels count beside its answers.", rich_help_panel=TEACHING),
+        typer.Option(
+            help="How much labels count beside the teacher's answers.", rich_help_panel=TEACHING
+        ),
     ] = 0.0,
     trust: Annotated[
         bool,
@@ -207,12 +214,12 @@ def train_command(
         check_model_path(teacher)
         if reading.is_series or reading.is_running or reading.stream:
             raise ValueError(
-                "What a teacher answers are texts of a table in memory. Leave --teacher, or the "
-                f"options of other data, out. Received: --teacher {teacher}"
+                "A teacher can answer only texts of a table in memory. Leave out --teacher, or "
+                f"the options for other data. Received: --teacher {teacher}"
             )
     elif unlabelled is not None or augment:
         raise ValueError(
-            "Texts without labels are there for a teacher to answer. Name one with --teacher. "
+            "Texts without labels need a teacher that answers them. Name one with --teacher. "
             f"Received: {'--augment' if unlabelled is None else '--unlabelled'} without --teacher"
         )
     out = out or o.default_out(data)
@@ -229,7 +236,7 @@ def train_command(
     task = str(reading.task) if reading.is_running else TASK_OF_TARGET[train.target.kind]
     if class_weight == "balanced" and getattr(train.target, "kind", None) != "class":
         raise ValueError(
-            "--class-weight weighs classes, of which a row has one. Leave it out. "
+            "--class-weight needs one class for each row. Leave it out. "
             f"Received: --class-weight balanced for the task {task!r}"
         )
     if not allow_changes and train.target:
@@ -442,7 +449,7 @@ def _keep_interrupted(model: TextModel, out: Path, what: str) -> NoReturn:
 @contextmanager
 def _no_interrupt() -> Iterator[None]:
     def answer(*_: object) -> None:
-        problem("The model is being written, and that is finished first.")
+        problem("The model is being written; this will finish first.")
 
     former = signal.signal(signal.SIGINT, answer)
     try:

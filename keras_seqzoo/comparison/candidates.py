@@ -158,7 +158,8 @@ def _candidate(label: str | None, item: Any) -> Candidate:
         told = f"{told} taught by {last_part(own['teacher'])}"
     elif "augment" in own:
         raise ValueError(
-            "Texts are made for a teacher to answer. Name one, teacher=…, or leave `augment` out. "
+            "`augment` makes texts for a teacher to answer. Name a teacher, teacher=…, or leave "
+            "`augment` out. "
             f"Received: augment={own['augment']!r} of {name!r}"
         )
     Augmentation.of(own.get("augment", 0))

@@ -58,22 +58,22 @@ def compare(
     progress: bool | Progress = True,
     command: str | None = None,
 ) -> Comparison:
-    """Trains several models alike, on the same rows, and measures what they can and what they cost.
+    """Trains several models on the same rows, and measures their quality and their cost.
 
-    Every model is trained once a seed, keeps its best epoch on the validation rows, and answers
-    the test rows. The run with the lowest validation loss is exported as a SavedModel, which is
-    timed, and its worst mistakes are explained. What the tables are for, classes, several labels
-    or numbers, of texts or pairs, or what comes next in a series, decides the metrics, the test of
-    differences and the baselines, which always take part: the majority (of numbers the mean), and
-    TF-IDF with logistic regression (of numbers with ridge regression), of pairs with measures of
-    what the two texts share; of forecasts the last value, the value a season before and a ridge
-    regression over the window; of the direction of a series the majority and a logistic
+    Every model is trained once for each seed, keeps its best epoch on the validation rows, and
+    answers the test rows. The run with the lowest validation loss is exported as a SavedModel,
+    which is timed, and its worst mistakes are explained. What the tables are for, classes, several
+    labels or numbers, of texts or pairs, or what comes next in a series, decides the metrics, the
+    test of differences and the baselines, which always take part: the majority (of numbers the
+    mean), and TF-IDF with logistic regression (of numbers with ridge regression), of pairs with
+    measures of what the two texts share; of forecasts the last value, the value a season before and
+    a ridge regression over the window; of the direction of a series the majority and a logistic
     regression over the window. Windows of a series that overlap are drawn and tested in blocks,
     see `metrics.statistics.blocks_in_time`.
 
-    Each model is trained in a process of its own. One that crashes, or runs out of memory, is
-    marked so, and the others go on. The same call goes on where an earlier one ended, however that
-    was, and trains nothing twice that is there already.
+    Each model is trained in its own process. If one crashes or runs out of memory, it is marked as
+    failed, and the others continue. The same call continues where an earlier one ended, and does
+    not repeat a finished training.
 
     Args:
         models: names, handles and folders, as `build_model` takes them; or dicts with `model`,
@@ -91,24 +91,25 @@ def compare(
         epochs: most passes over the training rows. Default: 10 for models with a constant
             learning rate, or as many as make 2,000 steps; 3 for those whose rate falls to zero
             over the training, or as many as make 300 steps, 20 at most.
-        batch_size: rows a step. Default: 32, or 8 where there are fewer than 1,000 training rows.
+        batch_size: rows in each step. Default: 32, or 8 if there are fewer than 1,000 training
+            rows.
         patience: passes without a better validation figure after which a training with a constant
             learning rate ends. Default: 2, or as many as make 450 steps.
         trials: trainings of a random search (KerasTuner) for each model, before those that count.
             The first has the model's own options. Default: no search.
         explain: most mistakes explained for each model, those in windows of series shown; 0 for
             none.
-        keep: by which figure of the validation rows the epoch is chosen, and a training is seen to
-            have gone on too long: `"val_loss"`; or, of classes, `"val_calibrated_loss"`, the loss
-            after temperature scaling, or `"val_accuracy"`. Default: of classes the calibrated
-            loss; where the learning rate falls to zero, the last epoch.
+        keep: the figure of the validation rows that chooses the epoch and shows when a training has
+            run too long: `"val_loss"`; or, of classes, `"val_calibrated_loss"`, the loss after
+            temperature scaling, or `"val_accuracy"`. Default: of classes the calibrated loss; where
+            the learning rate falls to zero, the last epoch.
         folder: where everything is kept. Default: `comparisons/<name>-<digest of the rows>`.
         isolated: whether models are trained in processes of their own. `False` is for models that
-            were registered in a notebook or script, which another process cannot see; then their
-            memory cannot be told apart, and a crash takes the comparison with it.
-        progress: whether to tell on stderr what goes on; or a function of a model's label and a
-            dict, which is told instead.
-        command: what was typed, for the report.
+            were registered in a notebook or script, which another process cannot see; then the
+            memory of each cannot be measured, and a crash ends the comparison.
+        progress: whether to print progress on stderr; or a function of a model's label and a dict,
+            which is called instead.
+        command: the command that you typed, for the report.
 
     Returns:
         A `Comparison`.
@@ -248,8 +249,8 @@ def check_parts(parts: Mapping[str, Table]) -> None:
         several = ("es" if is_class else "s") * (len(absent) > 1)
         warnings.warn(
             f"No row of {name} {'is of' if is_class else 'has'} the {noun}{several} "
-            f"{', '.join(map(repr, absent[:5]))}: what the models can do there is not "
-            f"{'learnt' if name == 'train' else 'seen'}.",
+            f"{', '.join(map(repr, absent[:5]))}: the comparison cannot "
+            f"{'train on' if name == 'train' else 'measure'} {'them' if several else 'it'}.",
             UserWarning,
             stacklevel=3,
         )
@@ -259,8 +260,8 @@ def check_keep(keep: str | None, task: Task) -> None:
     """Raises a ValueError where an epoch is chosen by a figure that the task does not have."""
     if keep not in (None, "val_loss") and task.watched == "val_loss":
         raise ValueError(
-            "The accuracy and the calibrated loss are figures of classes alone. Leave `keep` out, "
-            "or at 'val_loss'. "
+            "Only classes have an accuracy and a calibrated loss. Leave `keep` out, or set it to "
+            "'val_loss'. "
             f"Received: keep={keep!r}, a table of {task.noun}"
         )
 

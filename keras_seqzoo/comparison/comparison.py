@@ -26,11 +26,11 @@ class Comparison:
     """What `compare` found. `print` it, or take its `table`.
 
     Args:
-        folder: where `compare` kept it, such as that of an earlier one.
+        folder: the folder of a comparison, also of an earlier one.
 
     Attributes:
         folder: the same.
-        results: everything that is known, run by run.
+        results: all results, run by run.
 
     Raises:
         FileNotFoundError: no comparison there.
@@ -44,7 +44,7 @@ class Comparison:
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """A row a model, the best by the task's first metric first; see `leaderboard`."""
+        """A row for each model, the best by the task's first metric first; see `leaderboard`."""
         return leaderboard(self.results)
 
     @cached_property
@@ -64,7 +64,7 @@ class Comparison:
 
         Args:
             max_latency_ms: limit of the 95th percentile of the time of one text or window.
-            max_size_mb: limit of what is served, on disk.
+            max_size_mb: limit of the size of the SavedModel on disk.
             max_memory_mb: limit of the most memory held.
             metric: one of `results.task.metrics`, such as `"macro_f1"` or `"log_loss"` of classes;
                 the first of them if None.
@@ -105,10 +105,11 @@ class Comparison:
 
         Returns:
             A model as `build_model` makes it, trained; of a baseline one of
-            `comparison.baselines.BASELINES`, which is fitted anew to the training rows.
+            `comparison.baselines.BASELINES`, which is fitted again to the training rows.
 
         Raises:
-            ValueError: no such model, it did not come so far, or a graph that is not trusted.
+            ValueError: no such model, a model whose training failed, or a graph that is not
+                trusted.
         """
         model = self._kept(label)
         if model["candidate"]["model"] in BASELINES:
@@ -123,7 +124,7 @@ class Comparison:
         """The `.keras` file that `load` loads.
 
         Raises:
-            ValueError: no such model, a baseline, or one that did not come so far.
+            ValueError: no such model, a baseline, or a model whose training failed.
         """
         model = self._kept(label)
         entry = next(e for e in self.results.entries if e.label == label)
@@ -138,14 +139,14 @@ class Comparison:
         """The folder of the versions of a model's SavedModel, as TensorFlow Serving takes it.
 
         Raises:
-            ValueError: no such model, a baseline, or one that did not come so far.
+            ValueError: no such model, a baseline, or a model whose training failed.
         """
         for model in self._store.story()["last"]["models"]:
             path = self._store.inside(f"models/{model['folder']}/saved_model")
             if model["candidate"]["label"] == label and path.is_dir():
                 return path
         raise ValueError(
-            "There is a SavedModel of every model that was trained, and none of a baseline. "
+            "Only trained models have a SavedModel, and baselines have none. Name a trained model. "
             f"Received: label={label!r}"
         )
 
@@ -161,13 +162,13 @@ class Comparison:
         if not ModelRecord(self._store.inside(f"models/{found[0]['folder']}")).facts():
             missing = str(self.table["missing"][label])
             raise ValueError(
-                "This model did not come so far that it could be kept: "
-                f"{missing}. Run `compare` again. Received: label={label!r}"
+                f"No trained model was kept: {missing}. Run `compare` again. "
+                f"Received: label={label!r}"
             )
         return dict(found[0])
 
     def to_html(self, path: str | os.PathLike[str]) -> Path:
-        """Writes the report: one HTML file that needs nothing else. Its folder is made.
+        """Writes the report as one self-contained HTML file, and makes its folder.
 
         Raises:
             OSError: the file cannot be written.

@@ -67,7 +67,7 @@ class Store:
         path = self.folder / name
         if not path.resolve().is_relative_to(self.folder.resolve()):
             raise ValueError(
-                "What a comparison names must lie in its folder. Run `compare` again, in a new "
+                "All files of a comparison must be in its folder. Run `compare` again, in a new "
                 f"folder. Received: {path}, which is {path.resolve()}"
             )
         return path
@@ -200,7 +200,7 @@ class Store:
         last, test = story["last"], self.part("test")
         if not last:
             raise _DamagedError(
-                "The comparison in this folder was ended before its first model. Run `compare` "
+                "The comparison in this folder ended before its first model. Run `compare` "
                 f"again. Received: {self.folder}"
             )
         return Results(

@@ -132,7 +132,8 @@ def train_once(
     outputs = model.predict(test.questions, batch_size=256, verbose=0)
     if not np.isfinite(model.task.explained(outputs)).all():
         raise ValueError(
-            "The training went astray: the model's answers are no numbers. Lower learning_rate. "
+            "The training diverged: the model's answers are not finite numbers. Lower "
+            "learning_rate. "
             f"Received: learning_rate={chosen['learning_rate']:.3g}"
         )
     epochs = len(history["loss"])

@@ -129,7 +129,8 @@ def read_written(label: str | bytes) -> list[Placed]:
     except (TypeError, ValueError):
         pass
     raise ValueError(
-        "Answers come with their places. Pass the labels of a table: TextTable.from_texts("
+        "Answers must have their positions in the context. Pass the labels of a table: "
+        "TextTable.from_texts("
         f"(questions, contexts), answers, target='answer').labels. Received: {label!r:.80}"
     )
 
@@ -229,19 +230,19 @@ def _tell(trouble: Mapping[str, list[str]], source: str, drop: bool) -> None:
     wrong = trouble.get("wrong", [])
     if wrong and not drop:
         raise ValueError(
-            "An answer stands in its context, once or where `start` says. Correct the rows, or "
+            "An answer must be in its context, once or at its `start`. Correct the rows, or "
             f"pass na='drop' to leave such answers out. Received: {source!r}, {len(wrong):,} that "
             f"do not: {some(wrong)}"
         )
     if spaces := trouble.get("spaces"):
         warn(
-            f"{several(spaces)}: written with other white space than in the context, as which it "
-            f"is taken: {some(spaces)}."
+            f"{several(spaces)}: the white space differs from that of the context, which is used "
+            f"instead: {some(spaces)}."
         )
     if moved := trouble.get("moved"):
         warn(
-            f"{several(moved)}: not at the given start, and read from the only place in the "
-            f"context that has it: {some(moved)}."
+            f"{several(moved)}: not at the given start; the only place in the context that has it "
+            f"is used instead: {some(moved)}."
         )
     if wrong:
         warn(f"{several(wrong)}: not found in the context, and left out: {some(wrong)}.")
@@ -280,7 +281,7 @@ def _answers_of(answers: Any, starts: Any) -> list[tuple[Any, Any]]:
         return []
     if not isinstance(answers, str):
         raise ValueError(
-            "An answer is a text, or a list of texts of which each is right. Write it so. "
+            "An answer must be a text, or a list of correct texts. Write it in this form. "
             f"Received: {answers!r:.60}"
         )
     return [(answers, _start(starts))]
@@ -296,7 +297,8 @@ def _start(value: Any) -> int | None:
             raise ValueError
     except (TypeError, ValueError):
         raise ValueError(
-            "The start of an answer is a whole number, its first character counted from 0. Correct "
+            "The start of an answer must be a whole number: its first character, counted from 0. "
+            "Correct "
             f"it, or leave the starts out. Received: {value!r:.60}"
         ) from None
     return int(number) if number >= 0 else None
@@ -350,7 +352,7 @@ def _columns(columns: Sequence[Any], text: Any, label: Any, where: str) -> list[
         answers += [name for name in _STARTS if name in columns][:1]
     if len(answers) > 2:
         raise ValueError(
-            "Answers stand in one column, and their starts in another. Pass label=('answer', "
+            "Answers and their starts must be in two columns. Pass label=('answer', "
             f"'start'), or the first alone. Received: label={label!r}"
         )
     return texts + [pick_column(columns, name, "label", where) for name in answers]

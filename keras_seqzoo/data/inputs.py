@@ -76,7 +76,8 @@ def text_columns(texts: Any) -> dict[str, pd.Series]:
         sides: Sequence[Sequence[Any]] = [list(side) for side in texts]
         if len(sides[0]) != len(sides[1]):
             raise ValueError(
-                "A pair has two texts: (firsts, seconds) are equally long. Check how the two were "
+                "A pair has two texts: (firsts, seconds) must have the same length. Check how the "
+                "two were "
                 f"made. Received: {len(sides[0]):,} firsts, {len(sides[1]):,} seconds"
             )
     else:

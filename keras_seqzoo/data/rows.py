@@ -223,7 +223,8 @@ class Rows:
                 if columns != shared and file_format(path) != "json":
                     raise ValueError(
                         f"All files of a table must have the same columns in the same order. "
-                        f"Write them alike, or narrow the pattern. Received: {str(path)!r} with "
+                        "Give them the same columns, or narrow the pattern. Received: "
+                        f"{str(path)!r} with "
                         f"{shorten(columns)}; the files before it have {shorten(shared)}"
                     )
                 picked = pick(columns) if picked is None else picked
@@ -236,7 +237,8 @@ class Rows:
         labels = [pick_column(columns, c, "label", where, hint) for c in self.label_columns]
         if len(set(texts)) < len(texts):
             raise ValueError(
-                f"Texts are made of different columns. Name each once. Received: text={self.text!r}"
+                "A text must be made of different columns. Name each once. Received: "
+                f"text={self.text!r}"
             )
         if set(texts) & set(labels):
             raise ValueError(
@@ -245,7 +247,7 @@ class Rows:
             )
         if len(set(labels)) < len(labels):
             raise ValueError(
-                f"A label column is named once. Leave the others out. Received: "
+                f"Each label column must be named once. Leave the repeated names out. Received: "
                 f"label={self.label!r}"
             )
         return texts + labels

@@ -55,14 +55,14 @@ def read_series(
     encoding: str | None = None,
     **read_options: Any,
 ) -> SeriesTable:
-    """Reads series of numbers from a file or a DataFrame, and cuts them to windows.
+    """Reads series of numbers from a file or a DataFrame, and cuts them into windows.
 
     Times are dates and times as pandas reads them, those with a zone in UTC; or whole numbers that
     count. They must rise by one step, which is found: so many months, weekdays, days, hours, …
 
     An empty field, "NA", "NaN", "null" or "None" is a missing value. In a window the last known
-    value stands for up to `carry` of them in a row. What is asked is never made up: windows with
-    a missing value among those asked, or with a longer gap, are left out and counted.
+    value stands for up to `carry` of them in a row. Values to predict are never filled in: windows
+    with a missing value among those, or with a longer gap, are left out and counted.
 
     Args:
         source: a file, a pattern of several, an open file or a DataFrame, as `read_table` takes
@@ -70,14 +70,15 @@ def read_series(
         time: time column, by name or position; of a DataFrame also the name of its index.
         value: one or more columns of numbers, by name or position.
         window: steps that a model reads.
-        horizon: steps after them that it is asked about.
-        key: column that tells several series of one file apart; their rows may be mixed.
+        horizon: steps after them that it predicts.
+        key: column that names the series, if a file has several; their rows may be mixed.
         target: `"future"`, the values of all columns in the horizon; or `"direction"`, whether
             the first column's value at the end of the horizon is above that at the end of the
-            window: class `"up"`, else (also where it is the same) `"down"`. None asks nothing:
+            window: class `"up"`, else (also if it is the same) `"down"`. None predicts nothing:
             windows reach to the end of the series, to be forecast from.
-        gaps: where times are left out: `"error"`; `"fill"`, which takes them as missing values;
-            or `"join"`, which takes each row as the step after the one before, as days of trade.
+        gaps: what to do if times are missing: `"error"`; `"fill"`, which takes them as missing
+            values; or `"join"`, which takes each row as the step after the one before, as days of
+            trade.
         carry: see above.
         time_format: as in `pandas.to_datetime`, such as `"%d.%m.%Y"`. By default that of the first
             time is found, and all others must have it too.
@@ -90,7 +91,7 @@ def read_series(
 
     Raises:
         FileNotFoundError: no such file.
-        TypeError: `source` is none of this.
+        TypeError: `source` is none of these.
         ValueError: an unsuitable argument; a file that does not decode or parse, or lacks a column;
             times that do not parse, are not in order, occur twice or leave gaps; values that are
             no finite numbers; a series that never changes or is shorter than one window and its
@@ -159,15 +160,15 @@ class _Series:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SeriesTable:
-    """Windows of one or more series, and what is asked about each. Read one with `read_series`.
+    """Windows of one or more series, and what to predict for each. Read one with `read_series`.
 
     Attributes:
-        source: the path, or what else the series came from, for messages.
+        source: the path or other source of the series, for messages.
         inputs: the input `"series"` with the names of the value columns.
-        target: `Future`, or `OneOf` `("down", "up")`; None where nothing is asked.
+        target: `Future`, or `OneOf` `("down", "up")`; None if there is nothing to predict.
         window: steps of a window.
-        horizon: steps that are asked about.
-        step: what lies between two times; under `gaps="join"` the most frequent.
+        horizon: steps to predict.
+        step: the time between two steps; under `gaps="join"` the most frequent.
         left_out: windows that lack a value; of a training part, those between it and the others.
     """
 
@@ -400,7 +401,7 @@ class SeriesTable:
         return digest.hexdigest()[:16]
 
     def to_arrays(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Returns all there is, as values ready for JSON and arrays by name."""
+        """Returns the whole table, as values ready for JSON and arrays by name."""
         told = {
             "source": self.source,
             "columns": list(self.inputs.columns),

@@ -35,9 +35,9 @@ class TextStream:
     Made by `stream_table`, by `read_table(..., stream=True)` or from a glob pattern.
 
     Attributes:
-        files: what the rows are read from, in order.
-        inputs: what the rows are asked about: a text or a pair.
-        target: what they should be answered; `None` without labels.
+        files: the files with the rows, in order.
+        inputs: the input of a model: a text or a pair.
+        target: the target to learn; `None` without labels.
         classes: names of classes or labels, in order; `()` for numbers and without labels.
         num_rows: number of rows, also `len(stream)`.
         encoding: codec the files were decoded with (several are joined by ", "), or `None`.
@@ -131,7 +131,7 @@ class TextStream:
                 yield from file.frames()
 
     def class_weights(self) -> dict[int, float]:
-        """Weights for `model.fit(class_weight=...)` that make classes count alike.
+        """Weights for `model.fit(class_weight=...)` that give all classes the same influence.
 
         Returns:
             `rows / (num_classes * class_rows)` by label, as scikit-learn's "balanced"; a class
@@ -355,7 +355,7 @@ def balanced_weights(target: Target | None, class_counts: Mapping[str, int]) -> 
         )
     if not isinstance(target, OneOf):
         raise ValueError(
-            "Class weights are for one class a row. Leave them out. Received: a table of "
+            "Class weights need one class for each row. Leave them out. Received: a table of "
             f"{target.noun} {shorten(target.names)}"
         )
     present = {label: rows for label, rows in enumerate(class_counts.values()) if rows}

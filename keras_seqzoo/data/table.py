@@ -100,7 +100,7 @@ def read_table(
       says that the row has none.
     - Tagged pieces of a text (`target="tags"`) are spans `(start, end, type)` of characters, or
       tags of its words; see `data.tags.read_tagged` for the layouts of files.
-    - Answers to questions (`target="answer"`) stand in contexts: SQuAD's JSON, or columns of
+    - Answers to questions (`target="answer"`) are parts of contexts: SQuAD's JSON, or columns of
       questions, contexts, answers and where these start; see `data.answers.read_answers`.
     - Numbers are a column or several. They are inferred where those in the first 16,384 rows have
       fractions, or where several columns are not of 0 and 1.
@@ -113,9 +113,9 @@ def read_table(
               CSV), a `.zip` file with one of these in it, or a pattern such as
               `"logs/part-*.csv"`, which is streamed;
             - an open file, or `"-"` for standard input; it is copied to a temporary file;
-            - a folder with a sub-folder a class, of `.txt` files (a text each, at any depth; an
-              empty one is missing), or with `.txt` files alone, without labels (`label=None`). The
-              folder `unsup` of the IMDB reviews is no class, and is left out;
+            - a folder with a sub-folder for each class, of `.txt` files (one text in each, at any
+              depth; an empty one is missing), or with `.txt` files alone, without labels
+              (`label=None`). The folder `unsup` of the IMDB reviews is not a class and is left out;
             - a DataFrame of pandas, polars (a LazyFrame, too), pyarrow, DuckDB or whatever else has
               `to_pandas` or Arrow's stream, or a `Dataset` of Hugging Face, whose numbered classes
               have their names and order, and are missing where the number is -1;
@@ -123,23 +123,23 @@ def read_table(
               a `DatasetDict`, or a folder of such folders named `train`, `test` or `validation`
               (or `valid`, `val`, `dev`).
         text: text column, by name or by position. A list such as `["title", "body"]` is joined to
-            one text, with a line break between; what is missing is left out, and the text is
-            missing where all are. A tuple of two such as `("sentence1", "sentence2")` is a pair.
+            one text, with a line break between; missing parts are left out, and the text is missing
+            if all parts are. A tuple of two such as `("sentence1", "sentence2")` is a pair.
         label: label column, by name or by position; a list of them for several labels or numbers;
             `None` for rows without labels.
-        target: `"class"`, `"labels"`, `"number"`, `"tags"` or `"answer"`, where it is not to be
-            inferred: `"number"` for whole numbers that are no names, such as ratings; `"tags"` of
-            files other than `.conll` and the like; `"answer"` always. The target of another table,
-            such as `train.target`, to read a part of it.
-        label_sep: what stands between the labels in a column of strings; `","` by default.
+        target: `"class"`, `"labels"`, `"number"`, `"tags"` or `"answer"`, if the
+            default is not right: `"number"` for whole numbers that are not names, such as ratings;
+            `"tags"` of files other than `.conll` and the like; `"answer"` always. The target of
+            another table, such as `train.target`, to read a part of it.
+        label_sep: the separator between the labels in a column of strings; `","` by default.
         classes: names of classes or labels in order, such as `train.classes` for a test file. By
             default those in the data. Where the labels are 0, 1, … and these names are not
             numbers, the labels are positions in them.
         na: `"error"`, or `"drop"` to leave rows without text or label out, and answers that are
             not in their context.
         encoding: codec of a text file. By default detected from the whole file.
-        stream: read the rows anew from the file at every use, in constant memory. What is returned
-            is a `TextStream` then; `stream_table` says so to type checkers.
+        stream: read the rows again from the file at every use, in constant memory. Then the result
+            is a `TextStream`; for type checkers, use `stream_table`.
         **read_options: for `pandas.read_csv`, `read_json`, `read_parquet` or `read_excel`: `sep`,
             `quoting` (`"none"` where quotes are text, or a constant of `csv`), `names`,
             `sheet_name`, … (`names` means
@@ -149,18 +149,18 @@ def read_table(
 
     Returns:
         A `TextTable`; a `TextStream` with `stream=True` or of a pattern. Of the parts of a split
-        `TableParts`, a dict of them by name, whose `split` gives the three tables: the target is
-        that of the training rows, and a part without any label is read without.
+        `TableParts`, a dict of them by name, whose `split` returns the three tables: the target is
+        that of the training rows, and a part without any label is read without labels.
 
     Raises:
         FileNotFoundError: no such file.
         ImportError: an Excel file, and openpyxl is not installed.
-        TypeError: `source` is none of this.
+        TypeError: `source` is none of these.
         ValueError: an unsuitable argument, or a file that does not decode, does not parse, lacks
             a column or a value, has no rows, or has unsuitable texts or labels.
 
     Warns:
-        UserWarning: the file is not UTF-8, its quotes seem to hide rows, the labels hardly look
+        UserWarning: the file is not UTF-8, its quotes seem to hide rows, the labels do not look
             like classes, numbers were inferred in a single column, or a folder, a sheet or the
             labels of a part are left out.
 
@@ -186,7 +186,7 @@ def read_table(
     owned = {"chunksize", "iterator"} & read_options.keys()
     if owned:
         raise ValueError(
-            f"Blocks are read by read_table itself. Pass stream=True for constant memory. "
+            f"read_table sets these options itself. Pass stream=True for constant memory. "
             f"Received: {shorten(sorted(owned))}"
         )
     if isinstance(quoting := read_options.get("quoting"), str) and quoting not in QUOTING:
@@ -235,7 +235,7 @@ def stream_table(
     label: Column | Sequence[Column] | None = "label",
     **options: Any,
 ) -> TextStream:
-    """Reads a table that is larger than memory: `read_table` with `stream=True`, and typed so.
+    """Reads a table that is larger than memory: `read_table` with `stream=True`.
 
     Args:
         source: a file, or a pattern such as `"logs/part-*.csv"`.
@@ -272,7 +272,7 @@ def _read_parts(
         labels = None if frame is None or not isinstance(label, str) else frame.get(label)
         answers = {"label": label, "label_sep": label_sep, "target": target, "classes": classes}
         if labels is not None and np.all(pd.isna(labels)):
-            warn(f"No row of the part {name!r} has a label: it is read without.")
+            warn(f"No row of the part {name!r} has a label: it is read without labels.")
             answers = {"label": None}
         try:
             table = read_table(parts[name] if frame is None else frame, text, **answers, **options)
@@ -312,13 +312,13 @@ class TextTable:
     """Texts and their labels in memory, over one pandas frame. Read one with `read_table`.
 
     Attributes:
-        inputs: what the rows are asked about: a text or a pair.
-        target: what they should be answered; `None` without labels.
+        inputs: the input of a model: a text or a pair.
+        target: the target to learn; `None` without labels.
         classes: names of classes or labels, in order; `()` for numbers and without labels.
         encoding: codec the file was decoded with; `None` where there was none to decode.
-        source: the path, or what else the rows came from, for messages.
-        row_numbers: int `(rows,)`, where each row stands in the source: counted from 1, without the
-            header, rows that were left out included. `take` and `split` keep them.
+        source: the path or other source of the rows, for messages.
+        row_numbers: int `(rows,)`, the position of each row in the source: counted from 1, without
+            the header, rows that were left out included. `take` and `split` keep them.
     """
 
     def __init__(
@@ -440,7 +440,7 @@ class TextTable:
         return dict(zip(self.classes, counts.tolist(), strict=True))
 
     def class_weights(self) -> dict[int, float]:
-        """Weights for `model.fit(class_weight=...)` that make classes count alike.
+        """Weights for `model.fit(class_weight=...)` that give all classes the same influence.
 
         Returns:
             `rows / (num_classes * class_rows)` by label, as scikit-learn's "balanced"; a class

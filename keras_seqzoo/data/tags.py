@@ -110,7 +110,7 @@ def _frame_of(rows: Iterable[Row], source: Any) -> pd.DataFrame:
         shown = "; ".join(within[:_SHOWN]) + "; …" * (len(within) > _SHOWN)
         warn(
             f"{len(within):,} span{'s' * (len(within) > 1)} of {source}: beginning or ending "
-            f"within a word, of which models tag all or nothing: {shown}."
+            f"within a word, but models tag whole words: {shown}."
         )
     return pd.DataFrame(
         {"text": pd.Series(texts, dtype=object), "label": pd.Series(spans, dtype=object)}
@@ -193,7 +193,7 @@ def _span(one: Any, text: str) -> Iterator[Span]:
     if not all(is_place) or not isinstance(kind, str) or not kind:
         raise ValueError(
             "A span is (start, end, type), or a dict with start, end and label: the first "
-            "character, the one behind the last, and a name. Write it so. "
+            "character, the one after the last, and a name. Write it in this form. "
             f"Received: {shorten([one])}"
         )
     yield int(start), int(end), kind
@@ -205,7 +205,7 @@ def _of_code_units(text: str, start: int, end: int, said: str) -> tuple[int, int
     before = units[: 2 * start].decode("utf-16-le", "replace")
     if units[2 * start : 2 * end] != said.encode("utf-16-le"):
         raise ValueError(
-            "A span with its text must be where that text stands. Correct start and end. "
+            "The text of a span must match its start and end. Correct start and end. "
             f"Received: {said!r}, and {text[start:end]!r} from {start} to {end},"
         )
     return len(before), len(before) + len(said)
@@ -228,26 +228,26 @@ def checked_spans(text: str, spans: Sequence[Span]) -> list[Span]:
     for start, end, kind in sorted(spans):
         said = f"Received: ({start}, {end}, {kind!r}) in a text of {len(text):,} characters,"
         if start >= end:
-            raise ValueError(f"A span ends behind its start. Correct or leave it out. {said}")
+            raise ValueError(f"A span must end after its start. Correct or leave it out. {said}")
         if start < 0 or end > len(text):
-            raise ValueError(f"A span lies within its text. Correct its start and end. {said}")
+            raise ValueError(f"A span must lie within its text. Correct its start and end. {said}")
         inner = text[start:end]
         if not inner.strip():
-            raise ValueError(f"A span holds more than spaces. Correct or leave it out. {said}")
+            raise ValueError(f"A span must hold more than spaces. Correct or leave it out. {said}")
         start, end = end - len(inner.lstrip()), start + len(inner.rstrip())
         if not text.isascii():
             bounds = _bounds(text)
             if start not in bounds or end not in bounds:
                 place = start if start not in bounds else end
                 raise ValueError(
-                    "A span begins and ends between characters, not between a letter and its "
+                    "A span must begin and end between characters, not between a letter and its "
                     "accent or the parts of an emoji. Count characters of the text as it is "
                     f"written in Python. Received: ({start}, {end}, {kind!r}), which cuts "
                     f"{text[max(place - 1, 0) : place + 1]!r},"
                 )
         if found and start < found[-1][1]:
             raise ValueError(
-                "Spans do not overlap. Keep one of them, such as the longer. "
+                "Spans must not overlap. Keep one of them, such as the longer. "
                 f"Received: {found[-1]} and {(start, end, kind)}"
             )
         found.append((start, end, kind))
@@ -292,7 +292,7 @@ class _Scheme:
         """The spans of words in the text that they make, with a space between each two."""
         if len(words) != len(tags):
             raise ValueError(
-                "Every word has one tag. Complete the tags, or leave the row out. "
+                "Every word must have one tag. Complete the tags, or leave the row out. "
                 f"Received: {len(words):,} words, {len(tags):,} tags"
             )
         text, found, at = joined(words), [], 0
@@ -447,8 +447,9 @@ def _lines(path: Path, encoding: str, text: Any, label: Any) -> Iterator[Row]:
             width = width or len(fields)
             if len(fields) != width or width < 2 or not all(fields[c].strip() for c in columns):
                 raise ValueError(
-                    "A line is a word and its tag, with a tab or spaces between, as many columns "
-                    "in all lines. Give every word its tag, or pass target= for a table. "
+                    "Each line must be a word and its tag, separated by a tab or spaces, with the "
+                    "same number of columns in all lines. Give every word its tag, or pass "
+                    "target= for a table. "
                     f"Received: {str(path)!r}, line {number:,}: {line[:80]!r}, and {width} "
                     f"column{'s' * (width != 1)} before"
                 )
@@ -501,7 +502,7 @@ def span_lists(spans: Any) -> list[list[Span]]:
     for row in spans:
         if not _is_list(row):
             raise ValueError(
-                "Every row has a list of spans (start, end, type), [] for none. "
+                "Every row must have a list of spans (start, end, type), [] for none. "
                 f"Received: {shorten([row])}"
             )
         found.append(sorted(span for one in row for span in _span(one, "")))

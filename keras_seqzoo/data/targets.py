@@ -155,8 +155,9 @@ class OneOf(Target):
         """Names the classes; see `data.naming`."""
         if asked.in_columns:
             raise ValueError(
-                "A class stands in one label column. Pass its name alone, or target='labels' where "
-                f"each column says of one label whether a row has it. Received: {where!r} with "
+                "Classes must be in one label column. Pass that column alone, or target='labels' "
+                f"if each column says whether a row has one of the labels. Received: {where!r} "
+                "with "
                 "target='class' and a list of columns"
             )
         values = (block.iloc[:, 0] for block in blocks)
@@ -225,7 +226,7 @@ class AnyOf(Target):
                 if is_flags and not are_numbers and asked.separator is None:
                     columns = list(asked.names or block.columns)
                     raise ValueError(
-                        "A column of 0 and 1 says of one label whether a row has it. Pass the "
+                        "A column of 0 and 1 says whether a row has one label. Pass the "
                         f"columns of all labels as a list, label={columns}. Received: {where!r} "
                         f"with the label column {block.columns[0]!r} alone"
                     )
@@ -251,7 +252,8 @@ class AnyOf(Target):
         names = asked.names or tuple(found)
         if sorted(names) != sorted(found):
             raise ValueError(
-                "The label columns are those of the labels. Pass label= with the columns of all of "
+                "There must be one label column for each label. Pass label= with the columns of "
+                "all of "
                 f"them, or leave classes out. Received: {where!r} with columns {shorten(found)}, "
                 f"labels {shorten(names)}"
             )
@@ -364,7 +366,8 @@ class Future(Target):
             ValueError: always.
         """
         raise ValueError(
-            "A future is that of a series. Read it with read_series(source, time=…, value=…). "
+            "The target 'future' needs a series. Read it with read_series(source, time=…, "
+            "value=…). "
             f"Received: {where!r} with target='future'"
         )
 
@@ -377,7 +380,8 @@ class Future(Target):
         values = np.asarray(labels, np.float32)
         if not self.fits(values):
             raise ValueError(
-                f"What came is finite numbers, (rows, {self.horizon}, {len(self.names)}): steps of "
+                f"The values to forecast must be finite numbers, (rows, {self.horizon}, "
+                f"{len(self.names)}): steps of "
                 f"{', '.join(self.names)}. Pass table.labels, or leave windows without it out. "
                 f"Received: shape {values.shape}, {int((~np.isfinite(values)).sum())} not finite"
             )
@@ -440,8 +444,8 @@ class Tags(Target):
         target = cls(asked.names or tuple(sorted(found)))
         if unknown := sorted(found.keys() - set(target.names)):
             raise ValueError(
-                "Every piece is of one of the types that are known. Add the missing ones to "
-                f"classes, or leave those pieces out. Received: {where!r} with "
+                "Every piece must have one of the known types. Add the missing types to classes, "
+                f"or leave those pieces out. Received: {where!r} with "
                 f"{shorten(unknown)}, types {shorten(target.names)}"
             )
         places = {name: place for place, name in enumerate(target.names)}
@@ -590,7 +594,9 @@ def target_from_dict(values: Mapping[str, Any]) -> Target:
     """
     kind = values.get("kind")
     if kind not in TARGETS:
-        raise ValueError(f"The kind of a target is one of {tuple(TARGETS)}. Received: {kind!r}")
+        raise ValueError(
+            f"The kind of a target must be one of {tuple(TARGETS)}. Received: {kind!r}"
+        )
     return TARGETS[kind].from_dict(values)
 
 
@@ -629,7 +635,7 @@ def ask(
         )
     if separator is not None and (not isinstance(separator, str) or not separator):
         raise ValueError(
-            f"label_sep is what stands between two labels. Pass label_sep=','. "
+            f"label_sep must be the separator between two labels. Pass label_sep=','. "
             f"Received: label_sep={separator!r}"
         )
     in_columns = isinstance(label, list | tuple)
@@ -648,8 +654,9 @@ def ask(
     names = None if classes is None else checked_names(classes)
     if names is not None and (kind == "number" or isinstance(target, Target)):
         raise ValueError(
-            "classes are names of classes or labels, and numbers have none; a target that is known "
-            f"has its own. Leave classes out. Received: classes={classes!r}, target={target!r}"
+            "classes names classes or labels. Numbers have no classes, and a target of another "
+            f"table has its own. Leave classes out. Received: classes={classes!r}, "
+            f"target={target!r}"
         )
     if isinstance(target, Target):
         return Asked(kind, target.names, separator, True, in_columns)
@@ -725,7 +732,8 @@ def label_columns(labels: Any, asked: Asked) -> tuple[pd.DataFrame, Asked]:
         names = asked.names or tuple(map(str, range(values.shape[-1])))
         if values.ndim != 2 or values.shape[1] != len(names):
             raise ValueError(
-                "Labels of several names have two dimensions, a column a name. Check how they were "
+                "Labels of several names must have two dimensions, with a column for each name. "
+                "Check how they were "
                 f"made. Received: shape={values.shape} for {shorten(names)}"
             )
         columns = pd.DataFrame(values, columns=list(names))
@@ -758,7 +766,7 @@ def _are_flags(labels: Any) -> bool:
         return False
     if all(len(set(row)) == len(row) for row in rows):
         raise ValueError(
-            "Lists of 0 and 1 may be names of labels, or say of each label whether a row has it. "
+            "Lists of 0 and 1 may be names of labels, or say for each label whether a row has it. "
             "Pass names as strings, or np.array(labels) for the latter. "
             f"Received: labels {shorten(list(rows), 3)}"
         )
@@ -813,8 +821,8 @@ def _lists(block: pd.DataFrame, asked: Asked, where: str) -> list[list[Any]]:
             )
         if any(len(set(row)) < len(row) and set(row) <= {0, 1} for row in lists):
             raise ValueError(
-                "Lists hold the names of the labels that a row has. Where 0 and 1 say of each "
-                "label whether a row has it, make a column of each, or pass such rows as an array "
+                "Lists hold the names of the labels that a row has. If 0 and 1 say for each label "
+                "whether a row has it, make a column for each label, or pass such rows as an array "
                 f"to TextTable.from_texts. {found}"
             )
         return [list(dict.fromkeys(row)) for row in lists]
@@ -825,8 +833,9 @@ def _lists(block: pd.DataFrame, asked: Asked, where: str) -> list[list[Any]]:
         )
     if infer_dtype(values) != "string":
         raise ValueError(
-            "Labels stand in one column as lists, or as strings with label_sep between; or in "
-            "columns of 0 and 1, one a label, as in label=['toxic', 'insult']. Convert the label "
+            "Labels must be in one column, as lists or as strings separated by label_sep; or in "
+            "columns of 0 and 1, one for each label, as in label=['toxic', 'insult']. Convert the "
+            "label "
             f"column. {found}"
         )
     if values.str.fullmatch(r"\s*\[.*\]\s*").any():

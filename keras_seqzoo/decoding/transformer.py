@@ -73,8 +73,8 @@ class TransformerDecoding:
 
         if not isinstance(backbone, keras_hub.models.GPT2Backbone):
             raise ValueError(
-                "Of KerasHub's causal backbones, GPT-2 generates and answers prompts here; the "
-                "others classify. Build this one with task='classify', or take a GPT-2. "
+                "Of KerasHub's causal backbones, only GPT-2 can generate and answer prompts; the "
+                "others can classify. Build this one with task='classify', or take a GPT-2. "
                 f"Received: a {type(backbone).__name__}"
             )
         self.backbone = backbone

@@ -38,8 +38,8 @@ def distill(
     student then learns its answers with `fit`. Of classes these are probabilities, and the loss is
     the cross-entropy between both models' at a temperature, times its square (Hinton et al. 2015,
     Distilling the Knowledge in a Neural Network); of several labels their probabilities, of numbers
-    the numbers, with the loss that the student was compiled with. What it is validated and
-    calibrated on are the right answers, as ever.
+    the numbers, with the loss that the student was compiled with. Validation and calibration use
+    the true labels, as in any other training.
 
     Args:
         teacher: a classifier, labeller or regressor of this package or one that it exported, or
@@ -49,7 +49,7 @@ def distill(
         student: a compiled model of `build_model`, of the same task and names; it comes out
             compiled as it was.
         texts: the training table, or texts, or pairs for models of pairs; in memory.
-        unlabelled: further texts, which nobody need have labelled; labels are not looked at.
+        unlabelled: more texts, which need no labels; any labels are ignored.
         augment: how many texts are made of each; or a dict of `copies`, `mask`, `ngram` and `mix`,
             see `distillation.augmenting.Augmentation`. Default: none.
         temperature: of classes, above 0: how much the unlikely ones count. 1 learns the
@@ -58,12 +58,12 @@ def distill(
             and below 1. Default: the teacher's answer alone.
         cache: folder where the teacher's answers are kept, block by block: after an interruption,
             and for other students of the same texts, only what is missing is asked.
-        seed: of the texts that are made.
-        progress: is told how many texts are answered, and how many there are; by default a bar
-            is drawn unless `verbose=0`.
+        seed: random seed of the texts that are made.
+        progress: a function that is called with the number of texts answered and of all texts; by
+            default a bar is drawn unless `verbose=0`.
         **fit: arguments of the student's `fit`, such as `epochs`, `batch_size`,
             `validation_data`, `callbacks` and `calibrate`. An epoch reads all texts, those made
-            included. With `Recovery` among the callbacks a training that was killed goes on.
+            included. With `Recovery` among the callbacks a training that was killed can continue.
 
     Returns:
         The `keras.callbacks.History` of `fit`; `accuracy`, of labels `binary_accuracy`, is how
@@ -134,7 +134,7 @@ def _rows(texts: Any, student: TextModel) -> list[Any]:
     """
     if isinstance(texts, (SeriesTable, TextStream)):
         raise TypeError(
-            "What is distilled are answers to texts that are in memory. Read them with "
+            "`distill` needs texts in memory. Read them with "
             f"read_table(source), without stream=True. Received: {texts!r}"
         )
     if not len(texts):

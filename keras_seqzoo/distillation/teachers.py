@@ -51,18 +51,19 @@ class Teacher:
         if self._predict is None:
             raise TypeError(
                 "A teacher is a model, the path of one, or an object whose predict(texts) returns "
-                f"what the student is to answer. Received: {type(model).__name__}"
+                f"the answers that the student must learn. Received: {type(model).__name__}"
             )
         own: Any = getattr(model, "task", None)
         if self._is_own and (own.target is None or own.target.kind != task.target.kind):
             raise ValueError(
-                "A teacher answers what its student is to learn. Take one of the student's task. "
+                "A teacher and its student must have the same task. Take a teacher of the "
+                "student's task. "
                 f"Received: a teacher of the task {own.name!r} ({shown_names(own.names)}), a "
                 f"student of the task {task.name!r} ({shown_names(task.names)})"
             )
         if self._is_own and model.pair != pair:
             raise ValueError(
-                "A teacher is asked about what its student reads. Take one of the same inputs. "
+                "A teacher must read the same inputs as its student. Take such a teacher. "
                 f"Received: a teacher of {_inputs(model.pair)}, a student of {_inputs(pair)}"
             )
         names = own.names if self._is_own else _names(model)
@@ -95,8 +96,8 @@ class Teacher:
         shape = (len(texts), len(self._columns))
         if answers.dtype.kind not in "fiu" or answers.shape != shape:
             raise ValueError(
-                f"A teacher answers with numbers of the shape {shape}, a row a text and a column "
-                f"for each of {shown_names(self._task.names)}. "
+                f"A teacher answers with numbers of the shape {shape}, with a row for each text "
+                f"and a column for each of {shown_names(self._task.names)}. "
                 f"Received: {answers.dtype} of shape {answers.shape}"
             )
         answers = answers.astype(np.float32)[:, self._columns]

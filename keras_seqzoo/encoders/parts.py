@@ -179,7 +179,8 @@ def learn_pieces(
     cased = [p for p in words.vocabulary if p != p.lower() and not p.startswith("[")]
     if lowercase and cased:
         raise ValueError(
-            "Case is folded, so that no text has a piece with capitals. Write the pieces in lower "
+            "Texts are lower-cased, so no text has a piece with capitals. Write the pieces in "
+            "lower "
             f"case, or pass lowercase=False. Received: {len(cased):,} such, {cased[:3]} first"
         )
     return words

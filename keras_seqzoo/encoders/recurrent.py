@@ -60,12 +60,14 @@ class Recurrent(Words):
     """A recurrent encoder, whose vocabulary is learnt from the training texts."""
 
     units: int = option(64, "width of the recurrent state, in each direction")
-    num_layers: int = option(1, "recurrent layers, one above the other")
+    num_layers: int = option(1, "stacked recurrent layers")
     bidirectional: bool = option(False, "whether texts are read in both directions", "as named")
     dropout: float | None = option(
         None, "of word vectors, and before the head", "0.5; to tag 0.3; of numbers 0"
     )
-    recurrent_dropout: float = option(0.0, "of the recurrent state; above 0 rules cuDNN out")
+    recurrent_dropout: float = option(
+        0.0, "dropout of the recurrent state; above 0, cuDNN cannot be used"
+    )
     tokens: str | None = option(
         None,
         "what is read and written: words, lower-cased, or byte pairs, of which any text can be "
@@ -75,7 +77,9 @@ class Recurrent(Words):
     merges: Sequence[str] | str | Path | None = option(
         None, "of byte pairs, in order, or a `merges.txt`; with `vocabulary`", "learnt"
     )
-    min_count: int | None = option(None, "words seen less often are left out", "1; to tag 2")
+    min_count: int | None = option(
+        None, "least number of times that a word must occur", "1; to tag 2"
+    )
     scale: str | None = option(
         None,
         'of numbers: by mean and spread of all `"training"` steps, or by each `"window"`\'s own',
@@ -118,7 +122,8 @@ class Recurrent(Words):
             return self._over_numbers(data, cell, dtype)
         if self.scale is not None:
             raise ValueError(
-                "`scale` is of numbers. Leave it out for texts, or pass a table of read_series. "
+                "`scale` is only for numbers. Leave it out for texts, or pass a table of "
+                "read_series. "
                 f"Received: scale={self.scale!r}"
             )
         # Who reads letters learns from rare words what to make of unknown ones.

@@ -23,7 +23,7 @@ class Pretrained:
     """What may be said of every transformer, and how a pretrained one is loaded."""
 
     sequence_length: int | None = option(
-        None, "most tokens read of a text, special ones included", "the positions there are"
+        None, "most tokens to read from each text, special ones included", "the positions there are"
     )
     trainable: bool | str = option(
         True, '`False`, or `"last:2"`: the last two layers and the pooler'
@@ -168,7 +168,7 @@ def _choose_preprocessor(
         chosen = hub_preprocessor(of_card, length)
     else:
         raise ValueError(
-            "The encoder carries no vocabulary. Pass the preprocessor that belongs to it: "
+            "The encoder has no vocabulary. Pass the preprocessor that belongs to it: "
             "build_model(…, preprocessor='handle or folder of its SavedModel'). "
             f"Received: {source}"
         )

@@ -364,7 +364,7 @@ class Transformer(Pretrained):
         check_whole(**arguments)
         if sizes["hidden_dim"] % sizes["num_heads"]:
             raise ValueError(
-                "`hidden_dim` is shared out among the heads: make it a multiple of `num_heads`. "
+                "`hidden_dim` is divided among the heads: make it a multiple of `num_heads`. "
                 f"Received: hidden_dim={sizes['hidden_dim']}, num_heads={sizes['num_heads']}"
             )
         policy = check_dtype(self.dtype)

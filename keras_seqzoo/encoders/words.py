@@ -84,7 +84,7 @@ class Words:
             raise ValueError(f"`tune` must be True, False or 'late'. Received: tune={self.tune!r}")
         if self.vectors is None and self.tune is not True:
             raise ValueError(
-                "`tune` is of `vectors`. Pass both, or leave it out. "
+                "`tune` needs `vectors`. Pass both, or leave it out. "
                 f"Received: tune={self.tune!r}, no vectors"
             )
 
@@ -117,7 +117,7 @@ class Words:
 
         if not isinstance(words, WordPreprocessor):
             raise ValueError(
-                "`vectors` are of words. Leave tokens='byte_pairs' out. "
+                "`vectors` are for words. Leave tokens='byte_pairs' out. "
                 f"Received: tokens={getattr(self, 'tokens', None)!r}"
             )
         check_not_negative(vector_words=self.vector_words)

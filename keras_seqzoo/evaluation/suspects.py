@@ -94,7 +94,7 @@ def suspects(
 ) -> Suspects:
     """Finds labels that are doubtful, texts that are nearly the same, and leaks.
 
-    A label is doubted where a model that has not learnt the row finds another class likelier; the
+    A label is doubtful if a model that did not learn the row finds another class likelier; the
     worst has the lowest probability of its label (self-confidence, Kuan and Mueller 2022,
     Model-Agnostic Label Quality Scoring to Detect Real-World Label Errors). The model errs, too:
     read the first rows, and stop where they are right. Confident learning's means of each class
@@ -103,14 +103,14 @@ def suspects(
     Texts are alike by the cosine of their TF-IDF over words and pairs of words, lower-cased.
 
     Args:
-        table: the rows, of texts or pairs; labels are looked at where each row has one class.
-        model: what is asked about the labels, an object whose `predict(texts)` returns
+        table: the rows, of texts or pairs; labels are checked if each row has one class.
+        model: the model that judges the labels: an object whose `predict(texts)` returns
             probabilities `(rows, classes)`, which has not learnt these rows; by default a TF-IDF
             with logistic regression, by cross-validation.
         test: other rows, which must not hold texts of the table.
-        folds: of the cross-validation; at most the rows of the rarest class.
-        similarity: from which on texts are nearly the same, above 0 to 1.
-        seed: of the folds.
+        folds: folds of the cross-validation; at most the rows of the rarest class.
+        similarity: similarity from which texts count as nearly the same, above 0 to 1.
+        seed: random seed of the folds.
 
     Returns:
         `Suspects`.
@@ -166,14 +166,14 @@ def doubted(
 
 
 def most_uncertain(model: Any, texts: Any, k: int = 10) -> pd.DataFrame:
-    """The texts that a classifier is least sure of, which to label teaches it most.
+    """The texts that a classifier is least sure of: labelling these helps it most.
 
     Margin sampling (Scheffer, Decomain and Wrobel 2001): those whose two likeliest classes are
     closest to each other.
 
     Args:
         model: a classifier, with `classes` and `predict`.
-        texts: strings, or pairs, or a table; labels are not looked at.
+        texts: strings, or pairs, or a table; labels are ignored.
         k: how many.
 
     Returns:
@@ -189,7 +189,7 @@ def most_uncertain(model: Any, texts: Any, k: int = 10) -> pd.DataFrame:
     classes = getattr(model, "classes", None)
     if classes is None or found.ndim != 2 or found.shape[1] != len(classes) or len(classes) < 2:
         raise ValueError(
-            "A classifier must answer with the probabilities of its classes. Pass one. "
+            "A classifier must answer with the probabilities of its classes. Pass a classifier. "
             f"Received: a {type(model).__name__}, which answers {found.dtype} of {found.shape}"
         )
     ordered = np.sort(found, axis=1)
@@ -218,7 +218,7 @@ def _labels(
         if model is None:
             return pd.DataFrame(columns=columns), None
         raise ValueError(
-            "A model is asked about labels where each row has one class. Leave `model` out. "
+            "`model` can judge labels only if each row has one class. Leave it out. "
             f"Received: labels of the kind {table.target.kind!r}"
         )
     labels = np.asarray(table.labels)

@@ -83,8 +83,8 @@ def counterfactual(
 ) -> Counterfactual | None:
     """Finds the smallest deletion of tokens that changes the model's answer.
 
-    The answer changes where it is another class, where a label comes or goes, or where a number
-    moves by `change`, up or down.
+    The answer changes if it is another class, if a label is added or removed, or if a number moves
+    by `change`, up or down.
 
     All deletions of one token are tried, then all of two, of three, … for as long as
     `max_evaluations` allows: one that is found there is proven to be smallest. Of equals, the one
@@ -96,16 +96,16 @@ def counterfactual(
         model: as `explain` takes it.
         text: the text, or a pair `(first, second)`, of which tokens of both may go.
         unit: `"word"` or `"token"`, as in `explain`.
-        target: the class or label that is to come or go, by default any; or the number that is to
-            move, by default the first.
-        change: how far the number is to move, in its unit; by default one standard deviation of
+        target: the class or label that must be added or removed, by default any; or the number that
+            must move, by default the first.
+        change: how far the number must move, in its unit; by default one standard deviation of
             the rows that the model learnt. Classes and labels have none.
         max_removed: most tokens to leave out; by default all but one.
         max_evaluations: about how many texts the model may be asked about.
-        batch_size: texts a batch.
+        batch_size: texts in each batch.
 
     Returns:
-        The deletion; None where none was found.
+        The deletion; None if none was found.
 
     Raises:
         TypeError: `text` is no string and no pair, or the model answers nothing that is explained.

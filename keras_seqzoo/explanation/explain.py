@@ -49,8 +49,8 @@ def explain(
 
     - `"occlusion"`: how far the answer falls where one word is left out (Zeiler & Fergus 2014,
       Visualizing and Understanding Convolutional Networks, section 4; for words Li et al. 2016,
-      Understanding Neural Networks through Representation Erasure, eq. 1). One question a word.
-      Blind to words that stand in for each other: each seems to do nothing.
+      Understanding Neural Networks through Representation Erasure, eq. 1). It needs one answer for
+      each word. Blind to words that stand in for each other: each seems to do nothing.
     - `"shapley"`: the mean of what a word adds to every selection of the others, so that the
       scores sum to `p(text) - p("")` exactly, of pairs to `p(a, b) - p("", "")`. Up to 8 tokens
       from all selections (Shapley 1953); beyond from random orders (Castro et al. 2009,
@@ -63,7 +63,7 @@ def explain(
 
     What is left out takes the space on one side with it. Where the model says how much of a text
     it reads (those of this package do), words beyond have the score 0, and leaving words out moves
-    no others up; of other models that is not known. A text of more than 64 tokens (occlusion:
+    no others up; for other models this is not measured. A text of more than 64 tokens (occlusion:
     1,024) is taken in that many groups of neighbours, which share their score equally; no group
     reaches over both texts of a pair. Scores for a number are in its unit.
 
@@ -78,8 +78,8 @@ def explain(
         texts: a string, a sequence of them, or a `TextTable`; or pairs: `(firsts, seconds)`, rows
             such as `[(first, second), …]`, or a table of them.
         method: one of the three.
-        target: the class, label or number to explain, or one a text; by default the likeliest
-            class or label, and the first number.
+        target: the class, label or number to explain, or one for each text; by default the
+            likeliest class or label, and the first number.
         span: for a tagger and one text the piece to explain, as `predict` returned it or as
             `(start, end)` in characters; by default the surest piece of the type `target`. For one
             question and its context the answer; by default any answer there is then. Where words
@@ -88,15 +88,15 @@ def explain(
             for what the model's preprocessor cuts it into.
         samples: most random orders of `"shapley"`, at least 4.
         steps: points of the integral of `"integrated_gradients"` to begin with.
-        tolerance: where `"shapley"` stops, as a standard error; for `"integrated_gradients"` how
+        tolerance: when `"shapley"` stops, as a standard error; for `"integrated_gradients"` how
             far the sum may miss. In probability; for numbers in standard deviations of the rows
             that the model learnt, or in the number's unit where the task does not know them.
-        batch_size: texts a batch; of `"integrated_gradients"` at most 32.
+        batch_size: texts in each batch; for `"integrated_gradients"` at most 32.
         seed: of the random orders, with the text itself: the same seed gives the same scores.
         progress: whether to draw a bar on stderr.
 
     Returns:
-        `Explanations`, one a text or pair, in their order.
+        `Explanations`, one for each text or pair, in their order.
 
     Raises:
         TypeError: a text is no string, or the model answers nothing that can be explained.

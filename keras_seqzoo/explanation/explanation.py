@@ -42,13 +42,13 @@ class Explanation:
             method has nothing to converge.
         rest: what integrated gradients give to special tokens, which are no part of the text.
         cut_at: the character from which on the model reads nothing, of a pair nothing of the first
-            text; None where it reads all, or where nobody can know. Tokens from there on have the
-            score 0.
-        note: what else a reader should know, in a sentence; "" where there is nothing.
+            text; None if it reads all, or if this cannot be found out. Tokens from there on have
+            the score 0.
+        note: a sentence with more that a reader should know; "" if there is nothing more.
         second_at: the character of `text` where the second text of a pair begins; None for one.
         second_cut_at: what `cut_at` is for the first text, for the second, in `text`.
         outcome: what the numbers are: `"probability"`, or another, such as `"number"`.
-        spread: what is much for a score: 1 of a probability, and of a number its standard
+        spread: the size of a large score: 1 of a probability, and of a number its standard
             deviation over the training rows, where that is known.
     """
 

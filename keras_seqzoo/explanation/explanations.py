@@ -20,7 +20,7 @@ class Explanations(Sequence[Explanation]):
     """Explanations of texts, in the order of the texts.
 
     Args:
-        explanations: one a text.
+        explanations: one for each text.
     """
 
     def __init__(self, explanations: Iterable[Explanation]):
@@ -97,7 +97,7 @@ class Explanations(Sequence[Explanation]):
         return cls(Explanation.from_dict(values) for values in json.loads(text))
 
     def to_frame(self) -> pd.DataFrame:
-        """Returns a row a token.
+        """Returns a row for each token.
 
         Returns:
             `row` (number of the text or pair), `token`, `start` and `end` (its characters in
@@ -124,8 +124,8 @@ class Explanations(Sequence[Explanation]):
     def global_view(self, k: int = 15, min_count: int | None = None) -> pd.DataFrame:
         """Finds the tokens that push each class or label, and those that move each number.
 
-        Removal tells what a token does to every one of them. Integrated gradients tell it of the
-        target alone, so that only texts explained for a class count for it.
+        Removal finds the effect of a token on every one of them. Integrated gradients find it for
+        the target only, so only texts explained for a class count for it.
 
         Args:
             k: most tokens of each.
@@ -134,8 +134,9 @@ class Explanations(Sequence[Explanation]):
 
         Returns:
             `class` (or label, or number), `token` (case folded), `mean_score` over its
-            occurrences, and their `count`; a row a token, by class, the strongest first. Tokens
-            that push away from a class or label are left out; those that lower a number are not.
+            occurrences, and their `count`; a row for each token, by class, the strongest first.
+            Tokens that push away from a class or label are left out; those that lower a number are
+            not.
 
         Raises:
             ValueError: a number below 1.
@@ -169,7 +170,7 @@ class Explanations(Sequence[Explanation]):
         return means.groupby("class", sort=False).head(k).reset_index(drop=True)
 
     def plot_convergence(self, to: Any = None) -> Any:
-        """Draws the error against the effort, a line a text. Needs matplotlib.
+        """Draws the error against the effort, a line for each text. Needs matplotlib.
 
         Args:
             to: a path for the picture, a matplotlib `Axes` to draw in, or None.

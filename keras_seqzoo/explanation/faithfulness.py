@@ -34,15 +34,15 @@ def faithfulness(
         explanations: of one method.
         share: shares of the tokens, above 0 and at most 1.
         seed: of the random tokens.
-        draws: random choices a text, over which the mean is taken.
+        draws: random choices for each text, over which the mean is taken.
         batch_size: texts a batch.
 
     Returns:
-        A row a share, with `method`, `share` and `texts` (how many), and means over the texts:
-        `comprehensiveness`, the fall of the target's number where the top tokens are deleted (the
-        more the better); `comprehensiveness_random`, the same of random tokens, and
+        A row for each share, with `method`, `share` and `texts` (how many), and means over the
+        texts: `comprehensiveness`, the fall of the target's number if the top tokens are deleted
+        (the more the better); `comprehensiveness_random`, the same of random tokens, and
         `comprehensiveness_error`, the standard error of the difference of the two; `sufficiency`,
-        the fall where only the top tokens are kept (the less the better), `sufficiency_random` and
+        the fall if only the top tokens are kept (the less the better), `sufficiency_random` and
         `sufficiency_error`.
 
     Raises:

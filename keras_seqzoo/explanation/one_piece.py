@@ -33,7 +33,8 @@ class OnePiece:
         task = task_of(model)
         if len(questions) != 1:
             raise ValueError(
-                f"`span` is a piece of one text. Received: span={span!r}, {len(questions)} texts"
+                "`span` must be a piece of one text. Pass that text alone. Received: "
+                f"span={span!r}, {len(questions)} texts"
             )
         start, end = _ends(span)
         pieces = None if task is None else task.pieces(model.predict(list(questions), verbose=0)[0])
@@ -80,6 +81,6 @@ def _ends(span: Any) -> tuple[int, int]:
     if len(given) != 2 or not all(isinstance(x, int | np.integer) for x in given):
         raise ValueError(
             "`span` must be a piece as `predict` returns it, or two whole numbers, the first "
-            f"character and the one behind the last. Received: span={span!r}"
+            f"character and the one after the last. Received: span={span!r}"
         )
     return int(given[0]), int(given[1])

@@ -42,7 +42,7 @@ def cut_up(model: Any, questions: Sequence[Question], unit: str = "word") -> lis
     are_pairs = not isinstance(questions[0], str)
     if getattr(preprocessor or model, "pair", are_pairs) != are_pairs:
         raise ValueError(
-            "A model is asked about what it was built for. Pass "
+            "The inputs must be of the kind that the model was built for. Pass "
             + ("texts, each a string" if are_pairs else "pairs, [(first, second), …]")
             + f". Received: {questions[0]!r:.120}"
         )

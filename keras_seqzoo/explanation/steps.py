@@ -77,8 +77,8 @@ def explain_steps(
 ) -> list[StepExplanation]:
     """Finds how far an answer falls where one value of a window is replaced (occlusion).
 
-    It asks one question a value, and so takes any model of windows. Blind to values that stand in
-    for each other: each seems to do nothing.
+    It asks the model once for each value, and so takes any model of windows. Blind to values that
+    stand in for each other: each seems to do nothing.
 
     Args:
         model: a model of `build_model` over windows, or a `SavedPredictor` of one.
@@ -87,10 +87,10 @@ def explain_steps(
             explained. By default the first column, or the class that the model answers.
         fill: what stands for the value: the `"mean"` of its column in the window, or the column's
             `"last"` value.
-        batch_size: windows a batch.
+        batch_size: windows in each batch.
 
     Returns:
-        An explanation a window.
+        An explanation for each window.
 
     Raises:
         TypeError: a model without a task.

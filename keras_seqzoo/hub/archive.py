@@ -98,8 +98,8 @@ def unpack_module(graph: Graph, folder: str) -> None:
     """
     if not isinstance(graph, Graph):
         raise TypeError(
-            "A graph that is to be run comes from a folder that you name, or in a file that you "
-            "trust. Build the model with build_model(folder, …), or load its file. "
+            "A graph must come from a folder that you name, or from a file that you trust. Build "
+            "the model with build_model(folder, …), or load its file. "
             f"Received: {graph!r:.60}"
         )
     try:
@@ -133,9 +133,10 @@ def _require_unsafe_mode(layer: str) -> None:
         raise ValueError(
             f"This file holds a TensorFlow graph that came from elsewhere, in the layer {layer!r}. "
             "A graph is a program: it can read and write files when it runs. If you trust where "
-            "the file comes from, say --trust on the command line; or in Python load it with "
+            "the file comes from, pass --trust on the command line; or in Python load it with "
             "keras.models.load_model(…, safe_mode=False), or call "
-            "keras.config.enable_unsafe_deserialization() first: both let in Python code too. "
+            "keras.config.enable_unsafe_deserialization() first: both also allow Python code to "
+            "run. "
             "Received: a file to load in Keras's safe mode"
         ) from None
 

@@ -167,8 +167,8 @@ def load_backbone(name: str, dtype: Any = None) -> tuple[keras.Model, Any, bool]
         if Path(name).is_dir():
             raise FileNotFoundError(
                 "The folder must hold the vocabulary too: vocab.json and merges.txt, vocab.txt, or "
-                "a SentencePiece model, as its family has it. Copy them from where the weights are "
-                f"from. Received: {name}, which gave {type(error).__name__}: {error}"
+                "a SentencePiece model, as its family has it. Copy them from the source of the "
+                f"weights. Received: {name}, which gave {type(error).__name__}: {error}"
             ) from error
         raise _explained(name, error) from error
     return backbone, tokenizer, _is_causal(backbone)
@@ -207,8 +207,9 @@ def encoder_of(
             return rebuild(values, KERAS_HUB, own, [backbone.dropout], **further)
         except UnlikeError as why:
             warnings.warn(
-                f"This backbone keeps KerasHub's graph, which is slower, as {why}. native=False "
-                f"says that outright. Received: a {type(backbone).__name__}",
+                f"This backbone keeps KerasHub's graph, which is slower, as {why}. To choose that "
+                "graph without this warning, pass native=False. Received: a "
+                f"{type(backbone).__name__}",
                 stacklevel=2,
             )
     return BackboneEncoder(backbone, tune, causal, lora_rank, **kwargs)

@@ -175,8 +175,8 @@ def hub_encoder(
         )
     if native and is_like(_weights_of(module), GARDEN):
         warnings.warn(
-            f"This TF Hub module keeps its own graph, which is slower, as {why}. native=False says "
-            f"that outright. Received: {folder}",
+            f"This TF Hub module keeps its own graph, which is slower, as {why}. To choose that "
+            f"graph without this warning, pass native=False. Received: {folder}",
             stacklevel=2,
         )
     return HubEncoder(pack_module(path), module, tune, dropout, **kwargs)
@@ -203,7 +203,7 @@ def _tell_precision(dtype: Any) -> None:
     policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
     if policy.compute_dtype != "float32":
         warnings.warn(
-            "The graph of a TF Hub module has its precision written in: it computes in float32, "
+            "The graph of a TF Hub module has a fixed precision: it computes in float32, "
             f"whatever the dtype policy. Received: dtype={policy.name!r}",
             stacklevel=5,
         )

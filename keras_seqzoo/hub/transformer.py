@@ -107,7 +107,7 @@ class TransformerEncoder(keras.layers.Layer):
             )
         if hidden_dim % num_heads:
             raise ValueError(
-                "`hidden_dim` is shared out among the heads: make it a multiple of `num_heads`. "
+                "`hidden_dim` is divided among the heads: make it a multiple of `num_heads`. "
                 f"Received: hidden_dim={hidden_dim}, num_heads={num_heads}"
             )
         self.step: Callable[..., Step] = Step

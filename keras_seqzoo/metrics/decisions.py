@@ -156,8 +156,8 @@ def named_thresholds(
         for name, value in wanted.items():
             if name not in names or (name in precision and name in recall):
                 raise ValueError(
-                    "A class or label has one threshold. Pass the precision or the recall that is "
-                    f"wanted of it, by name. Received: {what}={{{name!r}: {value!r}}} of "
+                    "A class or label has one threshold. Pass either the precision or the recall "
+                    f"that you want for it, by name. Received: {what}={{{name!r}: {value!r}}} of "
                     f"{shown_names(names)}"
                 )
             check_between(**{what: value})

@@ -116,7 +116,7 @@ def intervals(
     truth, answers = np.asarray(labels), np.asarray(predictions)
     if truth.ndim != 1 or len(truth) == 0 or answers.ndim != 2 or answers.shape[1] != len(truth):
         raise ValueError(
-            "Intervals need at least one row and one run, and as many predictions a run as "
+            "Intervals need at least one row and one run, and as many predictions in each run as "
             f"labels. Received: labels of shape {truth.shape}, predictions of shape "
             f"{answers.shape}"
         )

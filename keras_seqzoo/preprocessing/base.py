@@ -358,12 +358,12 @@ def as_strings(texts: Any) -> tf.Tensor:
         return _of_array(texts if tf.is_tensor(texts) else np.asarray(texts, dtype=object))
     if isinstance(texts, (str, bytes)):
         raise TypeError(
-            f"Texts come as a list or array of strings, even if it is only one. Write [text]. "
+            f"Texts must be a list or array of strings, even if there is only one. Write [text]. "
             f"Received: {texts[:60]!r}"
         )
     if isinstance(texts, (Mapping, set, frozenset)) or not isinstance(texts, Iterable):
         raise TypeError(
-            "Texts come as a list or array of strings. Pass list(…), or the column. "
+            "Texts must be a list or array of strings. Pass list(…), or the column. "
             f"Received: {texts!r:.60} of type {type(texts).__name__}"
         )
     values = texts.tolist() if hasattr(texts, "tolist") else list(texts)
@@ -387,7 +387,8 @@ def _of_array(texts: Any) -> tf.Tensor:
         texts, rank = texts[:, 0], 1
     if rank not in (None, 1):
         raise ValueError(
-            "Texts have one dimension, (batch,). Of a frame pass the column, frame['text'], or "
+            "Texts have one dimension, (batch,). For a DataFrame, pass its column, frame['text'], "
+            "or "
             f"read_table(frame, text=…, label=…). Received: shape={tuple(texts.shape)}"
         )
     if not tf.is_tensor(texts):

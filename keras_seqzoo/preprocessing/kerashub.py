@@ -55,7 +55,7 @@ def preprocessor_of_tokenizer(tokenizer: Any, length: int, causal: bool) -> Prep
             mask_id=getattr(tokenizer, "mask_token_id", None),
         )
     raise ValueError(
-        "Of KerasHub's tokenizers, WordPiece, SentencePiece and byte pairs split as GPT-2 does are "
-        "read. Take another family, or pass its ids yourself. "
+        "The supported tokenizers of KerasHub are WordPiece, SentencePiece, and byte pairs that "
+        "split like GPT-2. Take another family, or pass its ids yourself. "
         f"Received: a {kind}, of which no graph with the right ids is known"
     )

@@ -35,7 +35,8 @@ def mask_of(preprocessor: Preprocessor) -> MaskToken:
         found = [MaskToken(TOKENS[bool(offset)], preprocessor.mask_id)]
     if not found:
         raise ValueError(
-            "To fill masks takes an encoder that reads both ways, with a mask token in its "
+            "Filling masks needs an encoder that reads in both directions, with a mask token in "
+            "its "
             f"vocabulary ({' or '.join(TOKENS)}). Take BERT, ELECTRA, DistilBERT, RoBERTa or "
             "DeBERTa-v3; LSTM, GRU and GPT-2 learn from running text with task='generate'. "
             f"Received: {type(preprocessor).__name__} of {len(preprocessor.vocabulary):,} "

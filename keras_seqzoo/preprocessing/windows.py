@@ -164,7 +164,7 @@ class Windows(Preprocessor):
         if values.shape[1:] != (self.sequence_length, len(self.columns)):
             raise ValueError(
                 f"Windows must have the shape (rows, {self.sequence_length}, {len(self.columns)}): "
-                f"steps of {', '.join(self.columns)}. Of one window pass values[None]. "
+                f"steps of {', '.join(self.columns)}. For one window, pass values[None]. "
                 f"Received: shape {values.shape}"
             )
         return values

@@ -180,7 +180,8 @@ class WordPreprocessor(Preprocessor):
             found = [part.decode() for part in split]
             if found != [word]:
                 raise ValueError(
-                    "`vocabulary` lists words as texts are split into them, else no text has them: "
+                    "`vocabulary` must list words as texts are split into them, or no text will "
+                    "have them: "
                     f"write {' and '.join(map(repr, found)) or 'something else'} instead of "
                     f"{word!r}. Received: {len(self._words):,} words"
                 )

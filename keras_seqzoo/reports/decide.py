@@ -108,22 +108,22 @@ def decide(
     level: float = 0.9,
     batch_size: int = 256,
 ) -> Decisions:
-    """Sets from which probability on a class or label is said, so that a promise is kept.
+    """Sets the probability from which a model gives a class or label, so that a promise is kept.
 
     With `error`, a classifier answers "unsure" where its highest probability is too low for the
     answers that it does give to keep that error. With `precision` or `recall`, a class is said
-    where its probability reaches a threshold of its own, and never else; where it does not, the
+    where its probability reaches a threshold of its own, and never otherwise; if it does not, the
     likeliest class without a threshold is said, and "unsure" if all have one. Of a model of several
     labels the thresholds of those named change.
 
-    A promise is about rows like these that nobody has looked at yet: of all draws of rows to decide
+    A promise is about new rows like these: of all draws of rows to decide
     on, at least the share `level` give thresholds that keep it there (see
     `metrics.decisions.error_threshold` and `recall_threshold`). So what is found on these rows is
     better than what was promised. Of several classes whose thresholds a text can reach together,
     it is only found, not promised.
 
     The decisions are in the model: in its files, exports, signatures and reports. What `predict`
-    returns stays as it is. A new call begins anew; `fit` takes them back.
+    returns stays as it is. A new call replaces them; `fit` removes them.
 
     Args:
         model: trained, of the task `classify` or `label`, as `build_model` and `load_model` return
@@ -134,8 +134,8 @@ def decide(
             it.
         recall: by class or label, the same: the share of the rows that have it that are given it.
             A class or label has one of the two.
-        level: how sure the promise is, from 0.5 to below 1.
-        batch_size: rows a batch.
+        level: confidence of the promise, from 0.5 to below 1.
+        batch_size: rows in each batch.
 
     Returns:
         `Decisions`.
@@ -169,8 +169,8 @@ def decide(
             )
     if (error is None) == (not precision and not recall):
         raise ValueError(
-            "What is wanted is an error of the answers given, or precision and recall by class. "
-            f"Pass one of the two. Received: error={error!r}, precision={precision!r}, "
+            "A decision needs either an error of the given answers, or precision and recall by "
+            f"class. Pass one of the two. Received: error={error!r}, precision={precision!r}, "
             f"recall={recall!r}"
         )
     if error is not None:

@@ -30,7 +30,7 @@ class Report(Scores):
 
     @property
     def table(self) -> Any:
-        """What was evaluated; None where only the answers are known."""
+        """What was evaluated; None if only the answers are known."""
         return self._table
 
     def to_html(
@@ -42,7 +42,7 @@ class Report(Scores):
     ) -> Path:
         """Writes a page about the model: one file, readable without a network.
 
-        It holds the figures with intervals, what is drawn for the task (see `pages.by_task`; of
+        It holds the figures with intervals, the drawings of the task (see `pages.by_task`; of
         classes confusion, calibration, and accuracy by class and by length of text), the ten worst
         answers, a summary of the data and the versions of the libraries. Of a report on a stream
         there are no texts, and so neither lengths nor worst answers.
@@ -94,7 +94,7 @@ def evaluate(
         table: labelled rows or windows, with the target of the model. Of a stream, only the
             answers are kept in memory. A class without rows is allowed, and is among the report's
             warnings.
-        batch_size: rows a batch.
+        batch_size: rows in each batch.
         verbose: as in `keras.Model.predict`.
 
     Returns:

@@ -106,7 +106,7 @@ class Audit:
 
 
 def audit(path: str | os.PathLike[str]) -> Audit:
-    """Looks a SavedModel over, loads it into a session as a server does, and asks it.
+    """Checks a SavedModel, loads it into a session like a server, and asks it.
 
     Every stored variable is read, which verifies its checksum. The recorded warm-up requests are
     asked; without them, `serving_default` is asked a few texts, or pairs of texts.

@@ -67,7 +67,7 @@ class ServingClient(_Client):
             gRPC port.
         model: the model's name.
         version: the number of a version; by default the server takes its latest.
-        label: a version's label, in the place of `version`.
+        label: a version's label, instead of `version`.
         signature: the signature to ask; by default `serving_default`, and for `classify` and
             `regress` the one of that name.
         input_name: the input of the signature, and the feature of an example, that takes the texts;
@@ -81,10 +81,10 @@ class ServingClient(_Client):
         backoff: seconds before the second attempt, twice as many before each one more, of which a
             random part is waited. `Retry-After` is honoured; where it asks for more time than is
             left, the error is raised at once.
-        batch_size: texts a request. A reply may have 64 MB, and 16,777,216 values over gRPC.
+        batch_size: texts in each request. A reply may have 64 MB, and 16,777,216 values over gRPC.
         headers: HTTP headers or gRPC metadata to send, such as `{"Authorization": "Bearer …"}`.
         ca_file: certificates to trust in the place of the system's, in PEM format.
-        sleep: what waits between two attempts.
+        sleep: the function that waits between two attempts.
 
     Raises:
         FileNotFoundError: no such `ca_file`.
@@ -134,7 +134,7 @@ class ServingClient(_Client):
         Raises:
             ConnectionError: the server cannot be reached, or broke off.
             ServingError: it answered with an error, or with no answer. gRPC's UNAVAILABLE is both
-                this and a `ConnectionError`, for gRPC does not tell which it was.
+                this and a `ConnectionError`, because gRPC does not say which it was.
             TimeoutError: it did not answer in time.
             TypeError: no list of strings, nor of pairs of them.
             ValueError: a string that UTF-8 cannot express, columns of pairs that differ in
@@ -185,7 +185,7 @@ class ServingClient(_Client):
         return answer
 
     def status(self) -> list[dict[str, Any]]:
-        """Tells of the versions that the server knows, or of the one that the client asks.
+        """Lists the versions that the server knows, or of the one that the client asks.
 
         Returns:
             `{"version": 1, "state": "AVAILABLE", "error": ""}` for each, the lowest first.
@@ -229,10 +229,10 @@ class AsyncServingClient(_Client):
     ```
 
     Args:
-        url: this and all else that is not named here is as in `ServingClient`.
+        url: as in `ServingClient`, like all arguments that are not listed here.
         model: the model's name.
         concurrency: requests that a call sends at a time.
-        sleep: what waits between two attempts.
+        sleep: the function that waits between two attempts.
 
     Raises:
         FileNotFoundError: no such `ca_file`.

@@ -136,7 +136,7 @@ def write_serving_config(
     differing = [str(path) for path, plan in files.items() if plan == "replaced"]
     if differing and not force:
         raise FileExistsError(
-            "A file that says something else is replaced only with `force` (--force). "
+            "An existing file with other content is replaced only with `force` (--force). "
             f"Received: {', '.join(differing)}"
         )
     _warn_of_moved_labels(out / MODELS_FILE, models, labels)
@@ -307,7 +307,7 @@ def _check_latest(model: ServedModel) -> None:
     latest = max(numbered(model.folder), default=0)
     if latest > model.versions[-1]:
         raise ValueError(
-            "The server would try to load what has the highest number, and that holds no "
+            "The server would try to load the version with the highest number, and that has no "
             "saved_model.pb. Remove it, or label the version to serve. "
             f"Received: {model.folder / str(latest)}"
         )

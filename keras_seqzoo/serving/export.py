@@ -86,8 +86,9 @@ def export_model(
     `(batch, length)`.
     Low-rank matrices are merged into the weights.
     In `assets.extra`, `model_card.json` and `README.md`, a model card as the Hugging Face Hub reads
-    it, tell what the model is, `requirements.md` what a server must have, and `tf_serving_warmup_requests` holds what TensorFlow Serving asks a version before
-    it becomes available.
+    it, describe the model, `requirements.md` lists what a server must have, and
+    `tf_serving_warmup_requests` holds what TensorFlow Serving asks a version before it becomes
+    available.
 
     The other formats hold models of texts for the tasks `classify`, `label`, `regress` and `embed`:
     `model.onnx` for ONNX Runtime, `model.xml` and `model.bin` for OpenVINO, `model.tflite` for
@@ -95,12 +96,12 @@ def export_model(
     takes, of any batch and of any length up to the model's; beside them is what makes ids of texts,
     `tokenizer.json` or the SavedModel `tokenizer`. Of OpenVINO they take `text` where a model reads
     one text a row, by word pieces or words. `model_card.json` is where SavedModels have it. Before
-    it is published, the artifact answers the warm-up texts in its own runtime, within 1e-4 of the
+    it is published, the export answers the warm-up texts in its own runtime, within 1e-4 of the
     model's answers (of those above 1, relative).
 
     Args:
         model: a model of `build_model`, or loaded from a `.keras` file.
-        directory: the folder that holds the versions; it is made where it is missing.
+        directory: the folder that holds the versions; it is made if it is missing.
         version: a whole number, at least 1. Defaults to one more than the highest there is.
         warmup: texts like those that will be asked, or pairs as `predict` takes them, for the
             warm-up requests: up to 8 of them, of different lengths, are stored with the model. By
@@ -223,7 +224,7 @@ def _warn_of_chance(model: TextModel) -> None:
     head = next((layer for layer in model.layers if layer.name == "logits"), None)
     if head is not None and not np.any(keras.ops.convert_to_numpy(head.bias)):
         warnings.warn(
-            "This model was never trained, so its answers are chance. Call fit first. "
+            "This model was never trained, so its answers are random. Call fit first. "
             f"Received: {model.name}, whose last layer is as it was made",
             stacklevel=3,
         )

@@ -75,8 +75,8 @@ def check_format(model: TextModel, format: str) -> None:
     missing = [name for module, name in _FORMATS[format].packages.items() if not find_spec(module)]
     if missing:
         raise ValueError(
-            "To write this format, and to try what was written, takes packages that are not "
-            f'installed. Run pip install "keras-seqzoo[{format}]". '
+            "Writing and checking this format needs packages that are not installed. Run pip "
+            f'install "keras-seqzoo[{format}]". '
             f"Received: format={format!r}, no {' and no '.join(missing)}"
         )
 

@@ -36,7 +36,7 @@ def check(model: TextModel, optimize: str | None, format: str) -> None:
         )
     if format != SAVED_MODEL:
         raise ValueError(
-            "Other runtimes have whole numbers of their own, by their own tools. Leave `optimize` "
+            "Other runtimes quantise models with their own tools. Leave `optimize` "
             f"out, or `format`. Received: optimize={optimize!r}, format={format!r}"
         )
     if not int8.encoders(model.encoder):

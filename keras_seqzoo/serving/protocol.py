@@ -178,7 +178,7 @@ def _read_content(content: bytes, dtype: np.dtype, size: int) -> np.ndarray:
         return _values(_split_strings(content, size), dtype)
     if len(content) != size * dtype.itemsize:
         raise ValueError(
-            "The content of a tensor must have the size that its shape tells. "
+            "The content of a tensor must have the size that its shape says. "
             f"Received: {len(content)} bytes for {size} values of {dtype}"
         )
     return np.frombuffer(content, dtype).copy()
@@ -220,7 +220,7 @@ def _repeat_last(values: np.ndarray, size: int, shape: tuple[int, ...]) -> np.nd
     """A TensorProto may leave out values at its end that equal the last one it has."""
     if len(values) > size:
         raise ValueError(
-            "A tensor must have no more values than its shape tells. Received: "
+            "A tensor must have no more values than its shape says. Received: "
             f"{len(values)} values for {shape}"
         )
     if len(values) < size:

@@ -47,7 +47,7 @@ class SavedPredictor:
         card = json.loads((self.path / CARD).read_text("utf-8"))
         if card.get("format", SAVED_MODEL) != SAVED_MODEL:
             raise ValueError(
-                "Exports in other formats are asked by their own runtimes. Export the model as "
+                "Exports in other formats run in their own runtimes. Export the model as "
                 f"{SAVED_MODEL}, too. Received: {self.path} in the format {card['format']}"
             )
         task = task_of_card(card)

@@ -95,7 +95,7 @@ class Answer(Task):
         """Makes the task of training data; there is nothing to name."""
         if classes is not None:
             raise ValueError(
-                "Answers stand in contexts, and have no classes. Leave `classes` out. "
+                "Answers are parts of contexts, and have no classes. Leave `classes` out. "
                 f"Received: classes={classes!r}"
             )
         return cls(Answers() if data is None else targets_of(data, "answer", "where answers stand"))

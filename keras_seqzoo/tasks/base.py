@@ -214,8 +214,8 @@ class Task:
         """
         if class_weight is not None:
             raise ValueError(
-                "`class_weight` weighs classes, of which a row has one. Leave it out; rows are "
-                f"weighted with sample_weight. Received: class_weight={class_weight!r} for the "
+                "`class_weight` needs one class for each row. Leave it out; to weight rows, pass "
+                f"sample_weight. Received: class_weight={class_weight!r} for the "
                 f"task {self.name!r}"
             )
 
@@ -225,7 +225,8 @@ class Task:
             return
         if table.target.kind != self.target.kind:
             raise ValueError(
-                f"A model answers what it was built for. Build one for this table: build_model("
+                "The table must have the target that the model was built for. Build a model for "
+                "this table: build_model("
                 f"name, table). Received: a model of the task {self.name!r} "
                 f"({shown_names(self.names)}), and a table of the target {table.target.kind!r} "
                 f"({shown_names(table.target.names)})"
@@ -240,8 +241,8 @@ class Task:
         ahead = [getattr(target, "horizon", None) for target in (self.target, table.target)]
         if None not in ahead and len(set(ahead)) == 2:
             raise ValueError(
-                f"A model looks as far ahead as it was built to, a horizon of {ahead[0]}. Read the "
-                f"series with that. Received: a horizon of {ahead[1]}, {table!r}"
+                f"The table must have the horizon of the model, {ahead[0]}. Read the series with "
+                f"it. Received: a horizon of {ahead[1]}, {table!r}"
             )
 
     def with_state(self, model: TextModel) -> Task:
@@ -274,7 +275,7 @@ class Task:
             ValueError: the answers are no probabilities of classes.
         """
         raise ValueError(
-            "Probabilities of classes are calibrated. Watch 'val_loss' instead. "
+            "Only probabilities of classes can be calibrated. Watch 'val_loss' instead. "
             f"Received: val_calibrated_loss for the task {self.name!r}"
         )
 
@@ -294,15 +295,15 @@ class Task:
             ValueError: the answers of this task cannot be learnt, or have no temperature.
         """
         raise ValueError(
-            "What a student can learn of a teacher are classes, labels and numbers. Build one with "
-            f"such a task. Received: a student of the task {self.name!r}"
+            "A student can learn classes, labels and numbers from a teacher. Build one with such "
+            f"a task. Received: a student of the task {self.name!r}"
         )
 
     def check_lessons(self, answers: npt.NDArray[Any]) -> None:
         """Raises a ValueError where a teacher's answers `(rows, names)` cannot be."""
         if not np.isfinite(answers).all():
             raise ValueError(
-                "A teacher's answers are numbers. Ask it about the texts that it fails on. "
+                "A teacher's answers must be finite numbers. Check the texts that it fails on. "
                 f"Received: {answers[~np.isfinite(answers).all(axis=1)][0].tolist()}"
             )
 
@@ -346,7 +347,8 @@ class Task:
             ValueError: what is wanted cannot be kept, or the task has no thresholds.
         """
         raise ValueError(
-            "Thresholds are of classes or labels. Build a model of the task 'classify' or 'label'. "
+            "Only classes and labels have thresholds. Build a model of the task 'classify' or "
+            "'label'. "
             f"Received: a model of the task {self.name!r}"
         )
 
@@ -392,7 +394,7 @@ class Task:
         """
         if type(self).decode is Task.decode:
             raise ValueError(
-                "A frame holds answers, and the outputs of this task are none. Leave `as_frame` "
+                "The outputs of this task do not fit in a frame of answers. Leave `as_frame` "
                 f"out. Received: as_frame=True for the task {self.name!r}"
             )
         return pd.DataFrame([self.columns_of(told) for told in self.decode(outputs)])

@@ -110,7 +110,8 @@ class Classify(Task):
         target = getattr(data, "target", None)
         if classes is None and target is not None and target.kind != "class":
             raise ValueError(
-                "A classifier learns one class a row. Leave `task` out to build what the table "
+                "A classifier learns one class for each row. Leave `task` out to build what the "
+                "table "
                 f"is for, or read it with target='class'. Received: {data!r}"
             )
         names = check_class_names(classes or getattr(data, "classes", None))
@@ -127,8 +128,8 @@ class Classify(Task):
         layer = model.get_layer("probabilities")
         if self.with_state(model).thresholds:
             warnings.warn(
-                "Decisions hold for the weights that they were made with: training takes them "
-                "back. Call decide(model, validation, …) again after it.",
+                "Decisions hold for the weights that they were made with: training removes them. "
+                "Call decide(model, validation, …) again after it.",
                 stacklevel=3,
             )
         layer.temperature.assign(1.0)
@@ -181,7 +182,7 @@ class Classify(Task):
         decided = replace(self, thresholds=found)
         if decided.may_be_unsure and UNSURE in self.names:
             raise ValueError(
-                f"The answer {UNSURE!r} is kept for texts for which no class is likely enough. "
+                f"The answer {UNSURE!r} is reserved for texts for which no class is likely enough. "
                 "Give the class another name, and build the model again. "
                 f"Received: classes {self.names}"
             )
@@ -235,7 +236,8 @@ class Classify(Task):
         wrong = (answers < 0).any(axis=1) | (np.abs(answers.sum(axis=1) - 1) > 1e-3)
         if wrong.any():
             raise ValueError(
-                "A teacher of classes answers with probabilities, which sum to 1. Take the softmax "
+                "A teacher of classes must answer with probabilities, which sum to 1. Take the "
+                "softmax "
                 f"of scores. Received: {answers[wrong][0].tolist()}"
             )
 
@@ -271,7 +273,8 @@ class Classify(Task):
             return labels.astype(np.float32)
         if not (np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all()):
             raise ValueError(
-                "The loss takes one class a row. For shares of several classes, compile with "
+                "The loss takes one class for each row. For shares of several classes, compile "
+                "with "
                 "loss='categorical_crossentropy'. "
                 f"Received: a row of {labels[(labels == 1).sum(axis=1) != 1][0].tolist()}"
             )
@@ -310,7 +313,8 @@ class Classify(Task):
             )
         if targets.shape.rank == 2 and targets.shape[1] != 1 and "sparse" in loss:
             raise ValueError(
-                "The loss takes one class a row. Map one-hot labels, tf.argmax(label, axis=-1), "
+                "The loss takes one class for each row. Map one-hot labels, tf.argmax(label, "
+                "axis=-1), "
                 "or compile with loss='categorical_crossentropy'. "
                 f"Received: labels of shape {targets.shape}"
             )
@@ -512,7 +516,7 @@ class Classify(Task):
         """
         if change is not None:
             raise ValueError(
-                "One class is given up for another, however probable. Leave `change` out. "
+                "Only numbers take `change`. Leave `change` out. "
                 f"Received: change={change!r} for classes"
             )
         best, answers = self.decided(before[np.newaxis])[0], self.decided(after)

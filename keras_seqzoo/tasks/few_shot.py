@@ -87,12 +87,12 @@ class FewShotClassifier(TextPredictor):
         }
         if given:
             raise ValueError(
-                "Few-shot learning takes every row as often as the next, and draws the rows of an "
+                "Few-shot learning uses every row equally often, and draws the rows of an "
                 f"epoch itself. Leave the argument out. Received: {', '.join(given)}"
             )
         if self._is_spread:
             raise ValueError(
-                "The pairs of few-shot learning are those of a whole batch, on one device. Train "
+                "Few-shot learning makes pairs from a whole batch, on one device. Train "
                 "without a strategy (on the command line, --strategy one_device). Received: "
                 f"{self.distribute_strategy.num_replicas_in_sync} replicas"
             )
@@ -303,7 +303,7 @@ class _Regression(keras.callbacks.Callback):
         vectors = self.rows.vectors(self.model.pooled)
         if not np.isfinite(vectors).all():
             raise ValueError(
-                "The training went astray: the encoder's vectors are no numbers. Lower the "
+                "The training diverged: the encoder's vectors are not finite numbers. Lower the "
                 "learning rate. Received: a learning rate of "
                 f"{float(self.model.optimizer.learning_rate):.3g}"
             )

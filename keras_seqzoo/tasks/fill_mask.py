@@ -181,7 +181,7 @@ def build(
     FillMask.of(data, classes)
     if parts.preprocessor.pair:
         raise ValueError(
-            "Running text is of single texts. Read the table with one text column; pairs of "
+            "Running text must be single texts. Read the table with one text column; pairs of "
             "passages for next_sentence=True are made of it. Received: pairs of texts"
         )
     mask_of(parts.preprocessor)
@@ -588,7 +588,7 @@ class MaskFiller(RunningTextModel):
         for row, (count, answer) in enumerate(zip(counts, answers, strict=True)):
             if len(answer) < count:
                 raise ValueError(
-                    "A mask must stand among the tokens that the model reads of a text, "
+                    "A mask must be among the tokens that the model reads of a text, "
                     f"{self.preprocessor.sequence_length} with special ones. Cut the text around "
                     f"it. Received: {count} masks in row {row}, of which {len(answer)} are read"
                 )
@@ -602,8 +602,8 @@ def _generator(
     backbone = next(own, None) or backbone_of(encoder)
     if backbone is None:
         raise ValueError(
-            "The generator shares the encoder's embeddings, which the own graph of a TF Hub module "
-            "does not give away. Take the encoder as a KerasHub preset, in transformers' layout, "
+            "The generator shares the encoder's embeddings, which the graph of a TF Hub module "
+            "does not expose. Take the encoder as a KerasHub preset, in transformers' layout, "
             f"or from scratch; or leave the objective at {MASKED!r}. Received: {encoder.name!r}"
         )
     head = backbone.hidden_dim // backbone.num_heads

@@ -80,8 +80,9 @@ def saved_parts(path: str, name: str) -> EncoderParts:
         )
     if not hasattr(model, "poolings") or model.optimizer is None:
         raise ValueError(
-            "The file must hold a classifier or a language model, compiled: others have no "
-            "settings to train on with. For a prompt, take the file of its language model. "
+            "The file must hold a classifier or a language model, compiled: other models have no "
+            "settings to continue training with. For a prompt, take the file of its language "
+            "model. "
             f"Received: {path} holds a {type(model).__name__}"
         )
     for weight in model.encoder.weights:

@@ -117,7 +117,8 @@ class Label(Task):
         wrong = ((answers < 0) | (answers > 1)).any(axis=1)
         if wrong.any():
             raise ValueError(
-                "A teacher of labels answers with a probability for each, 0 to 1. Take the sigmoid "
+                "A teacher of labels must answer with a probability for each, 0 to 1. Take the "
+                "sigmoid "
                 f"of scores. Received: {answers[wrong][0].tolist()}"
             )
 
@@ -181,7 +182,7 @@ class Label(Task):
         """See `Task`; labels of which nothing is wanted keep their thresholds."""
         if error is not None:
             raise ValueError(
-                "A text may have any number of labels, and so there is no answer to leave out. "
+                "A text may have any number of labels, so a model of labels is never unsure. "
                 f"Pass precision or recall by label. Received: error={error!r} for labels"
             )
         truth = np.asarray(labels) > 0
@@ -323,7 +324,7 @@ class Label(Task):
         """
         if change is not None:
             raise ValueError(
-                "A label comes or goes at its threshold. Leave `change` out. "
+                "Only numbers take `change`. Leave `change` out. "
                 f"Received: change={change!r} for labels"
             )
         names = slice(None) if place is None else [place]

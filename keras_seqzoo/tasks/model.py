@@ -133,7 +133,8 @@ class TextModel(DistributedModel):
         if (table.inputs.name == "pair") != self.preprocessor.pair:
             wanted = "pairs of texts, text=(…, …)" if self.preprocessor.pair else "one text a row"
             raise ValueError(
-                f"A model reads what it was built for. Read the table with {wanted}, or build a "
+                "The table must have the inputs that the model was built for. Read the table "
+                f"with {wanted}, or build a "
                 f"model for it. Received: {table!r}"
             )
         self._task.check_table(table)
@@ -750,8 +751,8 @@ class TextModel(DistributedModel):
         if setter is not None:
             warnings.warn(
                 f"{type(setter).__name__} sets the learning rate of this fit: the model's schedule "
-                f"({self.schedule}, warmup {self.warmup}) is left out. To compile without "
-                "schedule= says that outright.",
+                f"({self.schedule}, warmup {self.warmup}) is left out. To choose this without a "
+                "warning, compile without schedule=.",
                 stacklevel=3,
             )
             return callbacks, None

@@ -167,7 +167,7 @@ class PromptClassifier(TextModel):
         """
         if isinstance(texts, str) or not len(texts):
             raise ValueError(
-                "To calibrate takes at least one text, in a list, such as ['N/A']. "
+                "Calibration needs at least one text, in a list, such as ['N/A']. "
                 f"Received: {texts!r}"
             )
         self.scores.prior.assign(np.zeros(len(self.classes), np.float32))

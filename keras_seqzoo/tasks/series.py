@@ -69,7 +69,8 @@ class SeriesPredictor(Predictor):
         wanted = (self.preprocessor.columns, self.preprocessor.sequence_length)
         if table.inputs.name != "series" or (table.inputs.columns, table.window) != wanted:
             raise ValueError(
-                f"A model reads what it was built for: windows of {wanted[1]} steps of "
+                "The table must have the inputs that the model was built for: windows of "
+                f"{wanted[1]} steps of "
                 f"{', '.join(wanted[0])}. Read the series with these, or build a model for it. "
                 f"Received: {table!r}"
             )

@@ -71,7 +71,7 @@ def _log(path: Path, name: str, test: dict[str, Any] | None, options: dict[str, 
     card = read_card(path)
     if card.get("format") != SAVED_MODEL or "example" not in card:
         raise ValueError(
-            "MLflow is given a SavedModel that this version of keras_seqzoo has exported. Export "
+            "The export must be a SavedModel of this version of keras_seqzoo. Export "
             "the model again, as one, or pass the model itself. "
             f"Received: {path} in the format {card.get('format', 'unknown')}"
         )

@@ -101,7 +101,7 @@ def fit_settings(
     """
     if hasattr(table, "element_spec") or not hasattr(table, "__len__"):
         raise TypeError(
-            "How long a model trains goes by the number of rows. Pass the training table, or the "
+            "The settings depend on the number of rows. Pass the training table, or the "
             f"texts. Received: {type(table).__name__}"
         )
     given = {"epochs": epochs, "batch_size": batch_size}

@@ -70,7 +70,7 @@ def read_cluster(environment: Mapping[str, str] = os.environ) -> Cluster | None:
     other = sorted(set(cluster) - {"chief", "worker"})
     if other:
         raise ValueError(
-            "Training is synchronous, all workers alike: jobs are 'chief' and 'worker' alone. "
+            "Training is synchronous, with equal workers: the only jobs are 'chief' and 'worker'. "
             f"Leave out {', '.join(other)}. Received: {text!r}"
         )
     chiefs, workers = list(cluster.get("chief", [])), list(cluster.get("worker", []))
@@ -87,7 +87,7 @@ def read_cluster(environment: Mapping[str, str] = os.environ) -> Cluster | None:
         if not (host and colon and port.isdecimal() and 0 < int(port) < 65_536):
             raise ValueError(f"{_RULE}Received: {address!r}, which is no host:port")
     if len(set(addresses)) < len(addresses):
-        raise ValueError(f"{_RULE}Received: {text!r}, in which an address stands twice")
+        raise ValueError(f"{_RULE}Received: {text!r}, in which an address occurs twice")
     if len(addresses) < 2:
         return None
     return Cluster(tuple(addresses), index + (len(chiefs) if kind == "worker" else 0))
@@ -230,7 +230,8 @@ def _listen(cluster: Cluster) -> socket.socket:
             return socket.create_server(("", port), family=family)
     except OSError as error:
         raise ValueError(
-            "The chief's port must be free. End what uses it, or choose another in TF_CONFIG. "
+            "The chief's port must be free. Stop the process that uses it, or choose another in "
+            "TF_CONFIG. "
             f"Received: {cluster.name(0)}: {error}"
         ) from error
 

@@ -301,7 +301,7 @@ class Recovery(keras.callbacks.Callback):
         if state is None and self.resume == "must":
             raise FileNotFoundError(
                 "There is nothing to resume: no checkpoint was written, or the training ended. "
-                f"Check the folder, or begin without resuming. Received: {self.path}"
+                f"Check the folder, or start without resuming. Received: {self.path}"
             )
         return state, arrays
 
@@ -313,7 +313,7 @@ class Recovery(keras.callbacks.Callback):
         ]
         if wrong:
             raise ValueError(
-                "A checkpoint continues the very training that wrote it. Give the same command, "
+                "A checkpoint can continue only the training that wrote it. Give the same command, "
                 f"or start again without resuming. Received: {self.path} with {'; '.join(wrong)}"
             )
 

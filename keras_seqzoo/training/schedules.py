@@ -109,7 +109,7 @@ class LearningRateOverFit(keras.callbacks.Callback):
             warnings.warn(
                 f"Another callback has set the learning rate to {found:.3g}: it is left alone from "
                 f"here on, and the model's schedule ({self.schedule}, warmup {self.warmup}) with "
-                "it. To compile without schedule= says that outright.",
+                "it. To choose this without a warning, compile without schedule=.",
                 stacklevel=2,
             )
 

@@ -37,7 +37,7 @@ def test_what_is_taken_once_is_refused_twice(command: Any, name: str) -> None:
         given = [parameter.opts[0]] if parameter.is_flag else [parameter.opts[0], "1"]
         done = command(name, *given, *given)
         assert (done.code, done.out) == (2, "")
-        assert f"{parameter.opts[0]} is taken once" in words(done)
+        assert f"{parameter.opts[0]} can be given only once" in words(done)
 
 
 def test_every_command_is_of_the_kind_that_checks() -> None:
@@ -208,7 +208,7 @@ def test_a_folder_with_a_folder_a_part(tmp_path: Path) -> None:
     parts = reading.read_parts(str(tmp_path), None, None, 0.2, 0.5, 0)
     assert [len(part) for part in parts] == [24, 6, 10]
     assert len(reading.read(str(tmp_path / "test"))) == 10
-    with pytest.raises(ValueError, match=r"One table is read.*Pass the folder.*parts test, train"):
+    with pytest.raises(ValueError, match=r"reads one table.*Pass the folder.*parts test, train"):
         reading.read(str(tmp_path))
 
 

@@ -295,7 +295,7 @@ def test_invalid_utf8_is_read_with_a_warning(command: Any, tmp_path: Path) -> No
         (["predict", "missing", "text", "-i", "-"], "not both"),
         (["predict", "missing", "text", "--format", "xml"], "--format must be"),
         (["export", "missing.keras", "out"], "no such file"),
-        (["list", "resnet*"], "No model has such a name"),
+        (["list", "resnet*"], "No model has this name"),
         (["trane"], "No such command"),
     ],
 )

@@ -38,7 +38,7 @@ def test_the_next_version_answers_as_decided(
     [
         (("--precision", "spam"), "--precision takes NAME=VALUE"),
         (("--recall", "spam=much"), "Received: --recall spam=much"),
-        (("--recall", "a=b=0.9", "--recall", "a=b=0.8"), "a class or label once"),
+        (("--recall", "a=b=0.9", "--recall", "a=b=0.8"), "a class or label, each once"),
         ((), "Give --out"),
     ],
 )

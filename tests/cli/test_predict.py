@@ -369,7 +369,7 @@ def test_pairs_are_arguments_or_lines_with_a_tab(predict: Any, model: Any, tmp_p
     ("arguments", "stdin", "message"),
     [
         (["a", "b", "c"], None, "give two arguments for each. Received: 3 texts"),
-        ([], b"a\tb\nno tab\n", "a line is two, with a tab between.*'no tab' in line 2"),
+        ([], b"a\tb\nno tab\n", "each line must be two, separated by a tab.*'no tab' in line 2"),
         ([], b"a\tb\tc\n", "in line 1"),
         (["--text", "text"], b"text\na\tb\n", "both columns: --text FIRST.*Received: --text text"),
         (["--text", "one", "--text", "one"], TABLE, "--text one --text one"),
@@ -388,4 +388,4 @@ def test_pairs_with_one_side_missing(
 def test_a_model_of_texts_is_asked_no_pairs(predict: Any) -> None:
     done = predict(*PAIRED, stdin=TABLE)
     assert (done.code, done.out.splitlines()[1:]) == (2, [])
-    assert "reads one text a row. Name its column with one --text" in done.err
+    assert "reads one text for each row. Name its column with one --text" in done.err

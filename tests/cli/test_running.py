@@ -65,7 +65,7 @@ def test_what_cannot_be_trained_is_told(
 def test_running_text_is_not_compared(command: Any, corpus: Path) -> None:
     done = command("compare", corpus, "--task", "fill_mask", "--models", "bert_base")
     assert done.code == 2
-    assert "answers to labelled rows" in done.err
+    assert "needs labelled rows" in done.err
 
 
 @pytest.mark.slow

@@ -137,7 +137,7 @@ def test_series_are_compared_by_command(command: Any, prices: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--time", "Day", "--text", "Shop"], "Leave the options of one out. Received: --text and"),
+        (["--time", "Day", "--text", "Shop"], "for one of the two out. Received: --text and"),
         (["--task", "forecast", "--label", "Shop"], "Received: --label and --task forecast"),
         (["--target", "direction", "--stream"], "Received: --stream and --target direction"),
         (["--horizon", "0"], "Invalid value for '--horizon'"),
@@ -149,7 +149,7 @@ def test_series_are_compared_by_command(command: Any, prices: Path, tmp_path: Pa
         ([*READING, "--key", "Shop", "--task", "classify", "--target", "future"],
          "Received: --task classify --target future"),
         ([*READING, "--key", "Shop", "--gaps", "skip"], "--gaps must be one of 'error', 'fill'"),
-        ([*READING, "--key", "Shop", "--class-weight", "balanced"], "--class-weight weighs"),
+        ([*READING, "--key", "Shop", "--class-weight", "balanced"], "--class-weight needs one"),
         (["--time", "Day", "--value", "Price", "--key", "Shop", "--window", "80"],
          "with 60 steps, --window 80, --horizon 5"),
     ],
@@ -166,15 +166,15 @@ def test_options_of_train_that_do_not_fit(
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("predict", ["some text"], "Pass a file of it with --input."),
-        ("predict", ["-i", "FILE", "--text", "Shop"], "what is of texts. Received: --text"),
+        ("predict", ["some text"], "Pass the series as a file with --input."),
+        ("predict", ["-i", "FILE", "--text", "Shop"], "the options for texts. Received: --text"),
         ("predict", ["-i", "FILE", "--window", "7"], "--window is that of the model, 6."),
         ("predict", ["-i", "FILE", "--time", "Day", "--value", "Price", "--value", "Day"],
          "The model reads 1 column, Price."),
         ("evaluate", ["FILE", "--horizon", "3"], "--horizon is that of the model, 2."),
         ("evaluate", ["FILE", "--target", "direction"], "--target is that of the model, future."),
         ("explain", ["-i", "FILE", "--counterfactual", "--method", "shapley"],
-         "leave out what is of texts. Received: --method, --counterfactual"),
+         "leave out the options for texts. Received: --method, --counterfactual"),
     ],
 )  # fmt: skip
 def test_questions_that_a_model_of_series_does_not_take(

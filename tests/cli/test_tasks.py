@@ -161,12 +161,12 @@ def test_training_takes_no_version_s_place_with_another_task(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--task", "translate"], "--task must be what learns from a table: one of"),
+        (["--task", "translate"], "--task must be a task that learns from a table: one of"),
         (["--task", "forecast"], "Received: --text and --task forecast"),
         (["--task", "label", "--target", "class"], "Received: --task label --target class"),
         (["--label", "price", "--task", "classify"], "Labels must be classes, not measurements"),
         (["--label", "price", "--task", "regress", "--class-weight", "balanced"],
-         "--class-weight weighs classes, of which a row has one. Leave it out."),
+         "--class-weight needs one class for each row. Leave it out."),
         (["--label", "two", "--task", "regress"], "'two'"),
     ],
 )  # fmt: skip

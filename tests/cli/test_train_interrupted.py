@@ -53,6 +53,6 @@ def test_while_exporting(
     monkeypatch.setattr(export, "export_model", interrupted)
     ended = CliRunner().invoke(main.app, [*command, "--test", "0"])
     assert ended.exit_code == 0
-    assert "The model is being written, and that is finished first." in ended.output
+    assert "The model is being written; this will finish first." in ended.output
     assert (tmp_path / "out" / "1.json").is_file()
     assert (tmp_path / "out" / "1.keras").is_file()

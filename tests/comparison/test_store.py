@@ -86,7 +86,7 @@ def test_what_lies_outside_the_folder_is_refused(folder: Path, tmp_path: Path, n
     shutil.copytree(folder / "models" / NAMES[0], tmp_path / "c2")
     (folder / "models" / "link").symlink_to(tmp_path / "c2")
     change(folder / "comparison.json", lambda s: s["last"]["models"][0].update(folder=name))
-    with pytest.raises(ValueError, match=r"must lie in its folder. Run `compare` again"):
+    with pytest.raises(ValueError, match=r"must be in its folder. Run `compare` again"):
         Comparison(folder)
 
 

@@ -144,19 +144,19 @@ def test_label_studio_counts_as_javascript_does(tmp_path: Path) -> None:
     path = objects([{"text": text, "label": [value]}], tmp_path, False)
     assert spans(sz.read_table(path, target="tags")) == [[(2, 6, "place")]]
     value["text"] = "Paris"
-    with pytest.raises(ValueError, match=r"where that text stands.*'Paris'"):
+    with pytest.raises(ValueError, match=r"must match its start and end.*'Paris'"):
         sz.read_table(objects([{"text": text, "label": [value]}], tmp_path, False), target="tags")
 
 
 @pytest.mark.parametrize(
     ("text", "found", "message"),
     [
-        ("abc", [(2, 2, "x")], r"ends behind its start.*\(2, 2, 'x'\).*row 1"),
-        ("abc", [(2, 1, "x")], "ends behind its start"),
-        ("abc", [(0, 4, "x")], "lies within its text.*3 characters"),
-        ("abc", [(-1, 2, "x")], "lies within its text"),
+        ("abc", [(2, 2, "x")], r"must end after its start.*\(2, 2, 'x'\).*row 1"),
+        ("abc", [(2, 1, "x")], "must end after its start"),
+        ("abc", [(0, 4, "x")], "must lie within its text.*3 characters"),
+        ("abc", [(-1, 2, "x")], "must lie within its text"),
         ("a  c", [(1, 3, "x")], "more than spaces"),
-        ("abc", [(0, 2, "x"), (1, 3, "y")], "do not overlap"),
+        ("abc", [(0, 2, "x"), (1, 3, "y")], "must not overlap"),
         ("cafe\u0301 x", [(0, 4, "x")], "between a letter and its accent"),
         ("cafe\u0301 x", [(4, 7, "x")], "between a letter and its accent"),
         ("👩\u200d👧 x", [(0, 1, "x")], "the parts of an emoji"),
@@ -165,7 +165,7 @@ def test_label_studio_counts_as_javascript_does(tmp_path: Path) -> None:
         ("abc", [(0, 2, "")], r"A span is \(start, end, type\)"),
         ("abc", "B-x", "Spans are a list"),
         ("abc", ["B-x"], "Tags go with words"),
-        (["a", "b"], ["B-x"], "Every word has one tag.*2 words, 1 tags"),
+        (["a", "b"], ["B-x"], "Every word must have one tag.*2 words, 1 tags"),
         (["a", ""], ["B-x", "O"], "Words are strings, none of them empty"),
         (["a", "b"], ["O", "I-x"], None),
         (["a", "b"], ["B-x", "I-y"], "I-y after B-x"),
@@ -235,7 +235,7 @@ def test_another_file_has_the_same_types() -> None:
     assert other.target == train.target
     assert spans(other) == [[(0, 4, "place")]]
     assert spans(sz.TextTable.from_texts(["none"], [[]], target=train.target)) == [[]]
-    with pytest.raises(ValueError, match=r"one of the types.*'thing'"):
+    with pytest.raises(ValueError, match=r"one of the known types.*'thing'"):
         sz.TextTable.from_texts(["Bonn"], [[(0, 4, "thing")]], target=train.target)
 
 
@@ -253,7 +253,7 @@ def test_encoded_answers_and_splits() -> None:
     np.testing.assert_array_equal(encoded, [[[0, 4, 0]], [[-1, -1, -1]]])
     np.testing.assert_array_equal(table.target.encode(encoded), encoded)
     assert "'place': 20" in repr(table)
-    with pytest.raises(ValueError, match="has a list of spans"):
+    with pytest.raises(ValueError, match="must have a list of spans"):
         table.target.encode(["place"])
 
 

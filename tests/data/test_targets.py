@@ -154,8 +154,8 @@ class TestLabels:
             ([["a"], [1]], {}, "all strings, all whole numbers"),
             ([{"a": 1}, {"b": 1}], {}, "A list of labels holds names"),
             ([[], []], {}, "Some rows must have labels.*without a label"),
-            ([[0, 1, 0], [1, 1, 0]], {}, "make a column of each"),
-            ([3, 0], {"target": "labels"}, r"as lists, or as strings.*label=\['toxic', 'insult'\]"),
+            ([[0, 1, 0], [1, 1, 0]], {}, "make a column for each label"),
+            ([3, 0], {"target": "labels"}, r"as lists or as strings.*label=\['toxic', 'insult'\]"),
             (["['a', 'b']", "['a']"], {"target": "labels"}, "printed.*JSON lines"),
             ([["a"], ["c"]], {"classes": ["a", "b"]}, "unknown labels 'c'"),
             (["a,c", "a"], {"label_sep": ",", "classes": ["a", "b"]}, "unknown labels 'c'"),
@@ -163,8 +163,8 @@ class TestLabels:
             ([["a"], ["b"]], {"target": "class"}, "class is one name.*target='labels'"),
             ([["a"], ["b"]], {"target": "number"}, "columns of numbers.*mixed values"),
             ([0, 1], {"target": "labels"}, r"label=\['label'\]"),
-            ([1, 0], {"target": AnyOf(("a", "b"))}, r"of one label.*label=\['a', 'b'\].*alone"),
-            (["0", "1"], {"target": AnyOf(("a", "b"))}, r"of one label.*label=\['a', 'b'\]"),
+            ([1, 0], {"target": AnyOf(("a", "b"))}, r"has one label.*label=\['a', 'b'\].*alone"),
+            (["0", "1"], {"target": AnyOf(("a", "b"))}, r"has one label.*label=\['a', 'b'\]"),
             (["a", "b"], {"label_sep": ""}, r"Pass label_sep=','.*label_sep=''"),
             (["a", "b"], {"label_sep": ",", "target": "class"}, "or pass target='labels'"),
         ],
@@ -180,7 +180,11 @@ class TestLabels:
             ({"a": [0, 1], "b": [["x"], []]}, {}, "alone where it holds classes or lists.*'b'"),
             ({"a": [0, 1], "b": [0, 2]}, {"target": "labels"}, "0 and 1.*column 'b' with 2"),
             ({"a": [0, 1], "b": [0, 2]}, {"classes": ["a", "b"]}, "0 and 1.*column 'b' with 2"),
-            ({"a": [0, 1], "b": [0, 1]}, {"classes": ["a", "c"]}, "those of the labels.*'a', 'c'"),
+            (
+                {"a": [0, 1], "b": [0, 1]},
+                {"classes": ["a", "c"]},
+                "one label column for each label.*'a', 'c'",
+            ),
             ({"a": [0, 1], "b": [0, 1]}, {"target": "class"}, "one label column.*target='labels'"),
             ({"a": [0, 1], "b": [0, None]}, {}, "a text and all labels.*row 2"),
             ({"a": [0, 1], "b": [0, 1]}, {"label_sep": ","}, "one label column"),
@@ -203,7 +207,7 @@ class TestLabels:
             TextTable.from_texts(["x", "y"][: len(labels)], labels)
 
     def test_wrong_shapes(self):
-        with pytest.raises(ValueError, match=r"a column a name.*'a', 'b', 'c'"):
+        with pytest.raises(ValueError, match=r"a column for each name.*'a', 'b', 'c'"):
             TextTable.from_texts(list("wxyz"), FLAGS, classes=["a", "b", "c"])
         with pytest.raises(ValueError, match="two dimensions"):
             TextTable.from_texts(["a"], np.zeros((1, 2, 2)))
@@ -220,7 +224,7 @@ class TestLabels:
     def test_no_class_weights(self, tmp_path):
         frame(a=[0, 1], b=[1, 1]).to_csv(tmp_path / "t.csv", index=False)
         for table in both(tmp_path / "t.csv", label=["a", "b"]):
-            with pytest.raises(ValueError, match=r"one class a row.*labels 'a', 'b'"):
+            with pytest.raises(ValueError, match=r"one class for each row.*labels 'a', 'b'"):
                 table.class_weights()
 
 
@@ -330,9 +334,9 @@ class TestNumbers:
                 read_table(tmp_path / "t.csv", stream=stream)
 
     def test_no_classes(self):
-        with pytest.raises(ValueError, match=r"numbers have none.*Leave classes out"):
+        with pytest.raises(ValueError, match=r"Numbers have no classes.*Leave classes out"):
             read_table(frame(label=[1, 2]), target="number", classes=["1", "2"])
-        with pytest.raises(ValueError, match=r"one class a row.*numbers 'label'"):
+        with pytest.raises(ValueError, match=r"one class for each row.*numbers 'label'"):
             read_table(frame(label=[1, 2]), target="number").class_weights()
 
 
@@ -365,7 +369,7 @@ class TestParts:
             (OneOf(("a", "b")), {"label": ["label"]}, "one label column"),
             ("future", {}, "read_series"),
             (Number(("a", "b")), {}, "a label column for each number.*'a', 'b'"),
-            (AnyOf(("a", "b")), {"label": ["label"]}, "those of the labels"),
+            (AnyOf(("a", "b")), {"label": ["label"]}, "one label column for each label"),
         ],
     )
     def test_target_does_not_fit(self, target, options, words):
@@ -471,7 +475,7 @@ class TestTargets:
         [
             (AnyOf(("a", "b")), [["c"]], "unknown labels 'c'"),
             (AnyOf(("a", "b")), np.array([[0, 2]]), "0 and 1.*with 2"),
-            (AnyOf(("a", "b")), np.array([[0, 1, 1]]), "a column a name"),
+            (AnyOf(("a", "b")), np.array([[0, 1, 1]]), "a column for each name"),
             (Number(("n",)), [1, np.nan], "finite.*in row 2"),
             (Number(("n", "m")), [1, 2], "a label column for each number"),
         ],

@@ -125,7 +125,7 @@ def test_what_cannot_be_distilled_is_refused(tiny_model, tiny_table):
         distil(Opinion(), tiny_model, tiny_table, temperature=0)
     with pytest.raises(ValueError, match="`label_share` must be a rate"):
         distil(Opinion(), tiny_model, tiny_table, label_share=1.5)
-    with pytest.raises(ValueError, match="A model answers what it was built for"):
+    with pytest.raises(ValueError, match="target that the model was built for"):
         distil(Opinion(), tiny_model, table_of("text", "labels"))
 
 

@@ -100,7 +100,7 @@ def test_a_teacher_of_another_task_or_other_inputs_is_refused(tiny_model, tmp_pa
     [
         ([2.0, -1.0], TASK, "sum to 1. Take the softmax"),
         ([0.7, 0.7], TASK, "sum to 1. Take the softmax"),
-        ([np.nan, 1.0], TASK, r"are numbers.*Received: \[nan, 1.0\]"),
+        ([np.nan, 1.0], TASK, r"must be finite numbers.*Received: \[nan, 1.0\]"),
         ([0.2, 0.3, 0.5], TASK, r"shape \(1, 2\)"),
         (["negative", "x"], TASK, "answers with numbers"),
         ([1.5, 0.5], Label(AnyOf(("negative", "positive"))), "0 to 1. Take the sigmoid"),

@@ -166,9 +166,9 @@ def test_a_narrower_model_projects_them() -> None:
     [
         ({"tune": "later"}, "`tune` must be"),
         ({"vector_words": -1}, "vector_words=-1"),
-        ({"tokens": "byte_pairs"}, "`vectors` are of words"),
+        ({"tokens": "byte_pairs"}, "`vectors` are for words"),
         ({"vectors": {"gut": [1.0]}}, "in the same case"),
-        ({"vectors": None, "tune": False}, "`tune` is of `vectors`"),
+        ({"vectors": None, "tune": False}, "`tune` needs `vectors`"),
     ],
 )
 def test_wrong_options_are_explained(options: dict[str, Any], said: str) -> None:

@@ -118,7 +118,7 @@ def test_a_number_and_the_deletion_that_moves_it(saved_pairs: Path) -> None:
     ("arguments", "message"),
     [
         (["one", "two", "three"], "two arguments for each. Received: 3 texts"),
-        (["a", "b", "--change", "1"], "Add it, or leave --change out"),
+        (["a", "b", "--change", "1"], "Add that, or leave --change out"),
         (["a", "b", "--change", "-1", "--counterfactual"], "`change` must be a number above 0"),
         (["a", "b", "--target", "labl"], "`target` must be one of the numbers.*'label'"),
     ],
@@ -129,7 +129,9 @@ def test_what_a_model_of_pairs_minds(saved_pairs: Path, arguments: list[str], me
 
 
 def test_a_line_is_no_pair(saved_pairs: Path) -> None:
-    with pytest.raises(ValueError, match=r"a line is two, with a tab between.*'one' in line 1"):
+    with pytest.raises(
+        ValueError, match=r"each line must be two, separated by a tab.*'one' in line 1"
+    ):
         run(saved_pairs, stdin=b"one\n")
 
 

@@ -328,7 +328,7 @@ def test_a_model_is_asked_about_what_it_reads(tiny_model: Any) -> None:
         explain(model, ["a", "b"])
     with pytest.raises(ValueError, match=r"Complete the pairs.*Received: \['c'\]"):
         explain(model, [("a", "b"), ("c",)])
-    with pytest.raises(ValueError, match="equally long"):
+    with pytest.raises(ValueError, match="the same length"):
         explain(model, (["a"], ["b", "c"]))
 
 

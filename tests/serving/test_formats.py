@@ -298,5 +298,5 @@ def test_formats_do_not_take_each_other_s_place(
     with pytest.raises(ValueError, match="in the format onnx, and a model of"):
         sz.export_model(tiny_model, tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["1"]
-    with pytest.raises(ValueError, match="asked by their own runtimes"):
+    with pytest.raises(ValueError, match="run in their own runtimes"):
         load_predictor(path)

@@ -240,13 +240,13 @@ def test_tables_of_other_targets_are_refused(answerer: Any) -> None:
     model, _, _ = answerer
     pairs = (["a", "b"] * 3, ["c", "d"] * 3)
     other = sz.TextTable.from_texts(pairs, ["pos", "neg"] * 3)
-    with pytest.raises(ValueError, match="answers what it was built for"):
+    with pytest.raises(ValueError, match="target that the model was built for"):
         model.fit(other, verbose=0)
     with pytest.raises(ValueError, match="learns where answers stand"):
         sz.build_model("gru", other, task="answer", units=4)
     with pytest.raises(ValueError, match="asked about a context"):
         sz.build_model("gru", ["a text"], task="answer", units=4)
-    with pytest.raises(ValueError, match="with their places"):
+    with pytest.raises(ValueError, match="have their positions"):
         model.fit(pairs, ["c"] * 6, verbose=0)
     with pytest.raises((TypeError, ValueError), match="pair"):
         model.predict(["a text alone"])

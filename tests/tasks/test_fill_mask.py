@@ -150,7 +150,7 @@ def test_what_cannot_be_answered_is_told(learnt: Any) -> None:
         ({"generator_dim": 8}, "Only the objective"),
         ({**DETECT, "generator_dim": 5}, "a multiple of 8"),
         ({"classes": ["a", "b"]}, "there are no classes"),
-        ({"vocabulary": ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "film"]}, "takes an encoder that"),
+        ({"vocabulary": ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "film"]}, "needs an encoder that"),
     ],
 )
 def test_options_out_of_range_are_told(options: dict[str, Any], message: str) -> None:

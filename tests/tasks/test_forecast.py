@@ -261,7 +261,7 @@ class TestRefused:
     def test_models_of_texts(self, parts):
         with pytest.raises(ValueError, match=r"text, pair\. Build one of 'bigru', .*electra_small"):
             sz.build_model("electra_small", parts[0], weights=None)
-        with pytest.raises(ValueError, match="`scale` is of numbers"):
+        with pytest.raises(ValueError, match="`scale` is only for numbers"):
             sz.build_model("gru", ["a b"], classes=["x", "y"], scale="window")
 
 

@@ -159,7 +159,7 @@ def test_lists_of_words_tables_and_datasets() -> None:
     model.fit(texts, [[(4, 7, "person")], []], sample_weight=[1.0, 0.5], epochs=1, verbose=0)
     with pytest.raises(TypeError, match="makes no vectors of whole ones"):
         sz.embed(model, texts)
-    with pytest.raises(ValueError, match="one of the types"):
+    with pytest.raises(ValueError, match="one of the known types"):
         model.fit(texts, [[(4, 7, "thing")], []], verbose=0)
 
 
@@ -167,11 +167,11 @@ def test_lists_of_words_tables_and_datasets() -> None:
 def test_tables_of_other_targets_are_refused(labels: Any) -> None:
     other = sz.TextTable.from_texts([t for t, _ in ROWS], labels)
     model = sz.build_model("gru", table(), units=4, embedding_dim=4)
-    with pytest.raises(ValueError, match="answers what it was built for"):
+    with pytest.raises(ValueError, match="target that the model was built for"):
         model.fit(other, verbose=0)
     with pytest.raises(ValueError, match="learns tagged pieces"):
         sz.build_model("gru", other, task="tag", units=4)
-    with pytest.raises(ValueError, match=r"learns|one class a row"):
+    with pytest.raises(ValueError, match=r"learns|one class for each row"):
         sz.build_model("gru", table(), task="classify", units=4)
 
 

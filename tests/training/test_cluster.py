@@ -60,7 +60,7 @@ def test_one_worker_is_no_cluster() -> None:
         (config({"worker": ["a:1", "b:1"]}, "evaluator"), "the task is 'evaluator'"),
         (config({"worker": ["a:1", "b"]}), "'b', which is no host:port"),
         (config({"worker": ["a:1", "b:99999"]}), "'b:99999', which is no host:port"),
-        (config({"worker": ["a:1", "a:1"]}), "an address stands twice"),
+        (config({"worker": ["a:1", "a:1"]}), "an address occurs twice"),
         (config({"worker": ["a:1"], "ps": ["b:1"]}), "Leave out ps"),
         (config({"worker": ["a:1"], "chief": ["b:1", "c:1"]}), "2 chiefs"),
     ],

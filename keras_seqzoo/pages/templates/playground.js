@@ -60,7 +60,7 @@ async function choose() {
   served = null;
   asked = null;
   $("more").hidden = true;
-  $("answer").replaceChildren(make("p", "Nothing was asked yet.", "muted"));
+  $("answer").replaceChildren(make("p", "No request yet.", "muted"));
   try {
     const found = await ask(`/v1/models/${encodeURIComponent(name)}/versions/${version}/metadata`);
     if (mine !== turn) return;
