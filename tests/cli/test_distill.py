@@ -51,7 +51,7 @@ def test_an_interruption_while_the_teacher_is_asked_keeps_its_answers(
         done = command(*arguments)
     answers = tmp_path / ".recovery" / "answers"
     assert done.code == 130
-    assert f"Its answers are kept in {answers}: the same command goes on" in done.err
+    assert f"Its answers are kept in {answers}: the same command continues" in done.err
     (block,) = answers.glob("answers-*/*.npy")
     written = block.stat().st_mtime_ns
     kept: list[int] = []

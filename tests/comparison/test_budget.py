@@ -73,7 +73,7 @@ def test_a_training_ends_when_its_time_is_over_and_its_rate_has_fallen_to_zero_b
 
 
 def test_a_budget_that_one_epoch_does_not_fit_in_is_told_early(clock):
-    with pytest.raises(budget.BudgetError, match=r"budget of 50 s, where one epoch takes about 10"):
+    with pytest.raises(budget.BudgetError, match=r"budget of 50 s; one epoch takes about 10"):
         _train(clock, 50, epochs=3)
     # The pace told it long before the time was over.
     assert clock.now < 40
