@@ -211,6 +211,6 @@ def test_models_that_decide_nothing_say_so(model: Any) -> None:
         sz.decide(regressor, numbers, error=0.1)
     task = Classify(OneOf(("sure", "unsure")))
     truth = np.array([0, 1] * 60)
-    with pytest.raises(ValueError, match=r"The answer 'unsure' is kept.*another name"):
+    with pytest.raises(ValueError, match=r"The answer 'unsure' is reserved.*another name"):
         task.decide(truth, np.eye(2)[truth], 0.1, {}, {}, 0.9)
     assert task.decide(truth, np.eye(2)[truth], None, {"sure": 0.9}, {}, 0.9).thresholds[1] == 0

@@ -135,7 +135,7 @@ class TestModels:
         assert model.classes == ("down", "up")
         model.fit(train, epochs=40, batch_size=16, verbose=0)
         assert sz.evaluate(model, test).accuracy > 0.9
-        with pytest.raises(ValueError, match=r"horizon of 2\..*a horizon of 3"):
+        with pytest.raises(ValueError, match=r"horizon of the model, 2\..*a horizon of 3"):
             sz.evaluate(model, waves(target="direction", horizon=3))
         assert task_from_dict(model.task.as_dict()) == model.task
 
@@ -228,7 +228,7 @@ class TestRefused:
             model.predict(sz.read_series(_ramp(), window=8, horizon=2))
         with pytest.raises(ValueError, match=r"task 'forecast'.*target 'class'"):
             sz.evaluate(model, waves(target="direction"))
-        with pytest.raises(ValueError, match=r"horizon of 2\..*horizon of 3"):
+        with pytest.raises(ValueError, match=r"horizon of the model, 2\..*horizon of 3"):
             model.fit(waves(horizon=3))
         texts = sz.TextTable.from_texts(["a", "b"], ["x", "y"])
         with pytest.raises(TypeError, match=r"must be a SeriesTable.*TextTable"):
