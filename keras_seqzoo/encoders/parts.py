@@ -119,7 +119,7 @@ def learn_words(
     Args:
         data: training texts; may be None where `vocabulary` is given.
         sequence_length: most tokens read of a text.
-        vocabulary: the words, or a text file of a word a line, where they are not to be learnt.
+        vocabulary: the words, or a text file of a word a line, if they are not learnt.
         vocabulary_size: most entries of a learnt vocabulary, two special ones included.
         min_count: words seen less often are left out of a learnt vocabulary.
 
@@ -158,7 +158,7 @@ def learn_pieces(
     Args:
         data: training texts; may be None where `vocabulary` is given.
         sequence_length: most tokens read of a text.
-        vocabulary: the pieces, or a text file of a piece a line, where they are not to be learnt.
+        vocabulary: the pieces, or a text file of a piece a line, if they are not learnt.
         vocabulary_size: most entries of a learnt vocabulary, the five special ones included.
         lowercase: whether case is folded and accents are stripped.
 
@@ -226,7 +226,7 @@ def learn_pairs(
     Args:
         data: training texts; may be None where `vocabulary` is given.
         sequence_length: most tokens read of a text.
-        vocabulary: ids of the tokens or a `vocab.json`, where they are not to be learnt.
+        vocabulary: ids of the tokens or a `vocab.json`, if they are not learnt.
         merges: in order, or a `merges.txt`; with `vocabulary`.
         vocabulary_size: most entries of a learnt vocabulary.
         special: `start_token`, `end_token` and `pad_token`, where there are such.

@@ -262,7 +262,7 @@ class Transformer(Pretrained):
     )
     vocabulary: Any = option(
         None,
-        "the tokens, where they are not to be learnt: word pieces in order or a `vocab.txt`; ids "
+        "the tokens, if they are not learnt: word pieces in order or a `vocab.txt`; ids "
         "of byte pairs or a `vocab.json` (GPT-2, RoBERTa); a SentencePiece model (DeBERTa-v3)",
         "learnt",
     )
