@@ -121,7 +121,7 @@ def threshold_of_all(scores: Any, wrong: Any, error: float, level: float) -> flo
     if found is None:
         least = least_error(scores, wrong, level)
         raise ValueError(
-            "No threshold promises that error on rows that the model has not seen; "
+            "No threshold promises that error on new rows; "
             + ("none promises any. " if least is None else f"the nearest is error={least:g}. ")
             + "Pass a larger one, more rows, or a lower level. "
             f"Received: error={error:g}, level={level:g}, {len(scores):,} rows"
@@ -184,11 +184,11 @@ def _unmet(
     what: str, name: str, value: float, nearest: float, level: float, rows: str
 ) -> ValueError:
     return ValueError(
-        f"No threshold promises that {what} on rows that the model has not learnt: "
+        f"No threshold promises that {what} on new rows: "
         + (
             f"the nearest is {what}={{{name!r}: {nearest:g}}}. "
             if nearest > 0
-            else "none does any. "
+            else "none promises any. "
         )
         + "Pass a lower one, more rows, or a lower level. "
         f"Received: {what}={{{name!r}: {value:g}}}, level={level:g}; {rows}"

@@ -116,7 +116,7 @@ def test_what_is_loaded_and_what_is_served_answer_as_the_table_says(compared, pa
     np.testing.assert_allclose(compared.load("tfidf_logreg").predict(texts), baseline.outputs)
     with pytest.raises(ValueError, match="must be a model of the comparison"):
         compared.load("lstm")
-    with pytest.raises(ValueError, match="A baseline has none"):
+    with pytest.raises(ValueError, match="baselines have none"):
         compared.saved_model("majority")
 
 

@@ -65,7 +65,7 @@ def test_the_least_error_is_promised_and_none_below() -> None:
     assert least_error(scores, np.ones(500), 0.9) is None
     with pytest.raises(ValueError, match=f"the nearest is error={least:g}"):
         threshold_of_all(scores, wrong, 0.001, 0.9)
-    with pytest.raises(ValueError, match="none does any"):
+    with pytest.raises(ValueError, match="none promises any"):
         threshold_of_all(scores, np.ones(500), 0.5, 0.9)
 
 
