@@ -164,7 +164,7 @@ def _of_series(tables: Mapping[str, SeriesTable]) -> DataSummary:
             for column, v in zip(table.inputs.columns, values[name].T, strict=True)
         ]
     if "test" in tables:
-        blocks = int(tables["test"].blocks.max()) + 1
+        blocks = int(np.max(tables["test"].blocks)) + 1
         if blocks < _FEW_BLOCKS:
             warnings.append(
                 f"The test has windows of only {_count(blocks, 'block')} that hardly depend on "

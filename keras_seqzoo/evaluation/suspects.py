@@ -224,9 +224,9 @@ def _labels(
     labels = np.asarray(table.labels)
     if model is None:
         counts = np.bincount(labels)
-        rarest = int(counts[counts > 0].min())
+        rarest = int(np.min(counts[counts > 0]))
         if rarest < 2 or folds < 2:
-            name = table.classes[int(np.where(counts > 0, counts, len(labels)).argmin())]
+            name = table.classes[int(np.argmin(np.where(counts > 0, counts, len(labels))))]
             raise ValueError(
                 "Cross-validation needs two folds, and two rows of each class. Leave the class "
                 f"out, or pass a model. Received: folds={folds}, {rarest} row of {name!r}"
