@@ -61,12 +61,12 @@ def push_to_hub(
     with tempfile.TemporaryDirectory() as folder, _told(repo_id, revision):
         from huggingface_hub import HfApi
 
+        model.save(Path(folder) / _FILE)  # first, so that what fails leaves no empty repository
         api = HfApi(token=token)
         url = api.create_repo(repo_id, private=private, exist_ok=True)
         card["repository"] = url.repo_id  # with the account's name, where that was left out
         text = readme(card, url.repo_name)
         (Path(folder) / "README.md").write_text(text, encoding="utf-8")
-        model.save(Path(folder) / _FILE)
         api.upload_folder(
             repo_id=url.repo_id,
             folder_path=folder,
