@@ -157,7 +157,7 @@ class _Product(tf.Module):
             min_range=self._low,
             max_range=self._low + _LEVELS * self._scale,
             T=tf.quint8,
-            mode="MIN_FIRST",
+            mode="MIN_COMBINED",
         )
         inputs = [whole.output, tf.bitcast(self.kernel, tf.qint8), tf.cast(self._bias, tf.float32)]
         ranges = [0.0, _LEVELS * self._scale, -127 * self._scales, 127 * self._scales]
