@@ -101,7 +101,7 @@ def load(kind: str, order: dict[str, Any]) -> Run:
     if kind == KERAS_HUB:
         texts = texts[:: order["every"]]
     reader = {OURS: ours, RUST: rust, KERAS_HUB: keras_hub}[kind](order)
-    if order["what"] == WORD:
+    if order["kind"] == WORD:
         reader(["a short text"])()
     read = reader(texts)
 
@@ -140,7 +140,7 @@ def main() -> None:
         def table(title: str, what: str, texts: list[str], kinds: list[str], **more: Any) -> None:
             file = Path(folder) / "texts.json"
             file.write_text(json.dumps(texts), encoding="utf-8")
-            order = {"what": what, "file": str(file), **(pieces if what == PIECES else pairs)}
+            order = {"kind": what, "file": str(file), **(pieces if what == PIECES else pairs)}
             commands = {kind: [sys.executable, __file__, "--work", kind] for kind in (OURS, *kinds)}
             unit = "s" if what == WORD else "texts/s"
             rows = contest(title, unit, commands, order, given.rounds, differing, **more)
