@@ -29,10 +29,8 @@ pointers that were trained on some training rows for an epoch, and always gives 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -40,9 +38,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
+from peers.turns import Worker, work
 from serving_local import (
     RECURRENT,
     Connection,
@@ -128,29 +127,29 @@ def export(model: Any, order: dict[str, Any]) -> dict[str, Any]:
     return {"export": seconds, "megabytes": size / 1e6, "path": str(path)}
 
 
-def work() -> None:
-    """The process that does what each line of standard input says, and answers in one of JSON."""
+def serve() -> None:
+    """Makes, loads and asks models as it is told."""
     import tensorflow_text  # noqa: F401 - SavedSession would import it while the clock runs
 
     from keras_seqzoo.serving.session import SavedSession
     from keras_seqzoo.serving.warmup import replay
 
     session: Any = None
-    tell("ready")
-    for line in sys.stdin:
-        order = json.loads(line)
+
+    def do(order: dict[str, Any]) -> Any:
+        nonlocal session
         if order["do"] == "make":
-            tell(make(order))
-            continue
+            return make(order)
         if order["do"] == "ask":
-            tell(ask(session, order["texts"], order["batch"]))
-            continue
+            return ask(session, order["texts"], order["batch"])
         begun = time.perf_counter()
         if order["do"] == "load":
             session = SavedSession(order["path"])
         else:
             replay(session)
-        tell({"seconds": time.perf_counter() - begun})
+        return {"seconds": time.perf_counter() - begun}
+
+    work(do)
 
 
 def ask(session: Any, texts: list[Any], size: int) -> dict[str, Any]:
@@ -179,67 +178,6 @@ def ask(session: Any, texts: list[Any], size: int) -> dict[str, Any]:
         )
         answers += [[(kind.decode(), *place) for kind, *place in row] for row in rows]
     return {"times": times, "answers": answers}
-
-
-def tell(done: Any) -> None:
-    """Writes a line of JSON."""
-    print(json.dumps(done), flush=True)
-
-
-class Worker:
-    """A process that does what it is told, line by line.
-
-    It begins to import what it needs when it is made; what it is told waits for that.
-
-    Args:
-        command: of the process.
-
-    Raises:
-        RuntimeError: the process has ended; its last words are in the message.
-    """
-
-    def __init__(self, *command: object):
-        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the worker
-        self._process = subprocess.Popen(
-            [str(part) for part in command],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True,
-        )  # fmt: skip
-        self._is_ready = False
-
-    def wait(self) -> None:
-        """Waits until all is imported."""
-        if not self._is_ready:
-            self._read()
-        self._is_ready = True
-
-    def do(self, what: str, **order: Any) -> Any:
-        """Has it do something, and returns what came of it."""
-        self.wait()
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"do": what, **order}) + "\n")
-        self._process.stdin.flush()
-        return self._read()
-
-    def ask(self, texts: list[Any], batch: int = 1) -> list[float]:
-        """Returns the seconds of each batch."""
-        times: list[float] = self.do("ask", texts=texts, batch=batch)["times"]
-        return times
-
-    def _read(self) -> Any:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            self._errors.seek(0)
-            raise RuntimeError(f"A process has ended:\n{self._errors.read()[-3000:]}")
-        return json.loads(line)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.communicate()
-        self._errors.close()
 
 
 def ours() -> Worker:
@@ -397,7 +335,7 @@ def main() -> None:
     parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.work:
-        work()
+        serve()
         return
     if arguments.torch and not (arguments.hub and arguments.checkpoint):
         parser.error("--torch needs --hub and --checkpoint")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import tempfile
@@ -15,6 +14,7 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer, BertForSequenceClassification, pipeline
+from turns import work
 
 THREADS = len(os.sched_getaffinity(0))
 NAMES = ("input_ids", "attention_mask", "token_type_ids")
@@ -138,27 +138,26 @@ def make(kind: str, checkpoint: str, head: str, folder: Path) -> Answer:
 
 
 def main(kind: str, checkpoint: str) -> None:
-    """Does what each line of standard input says, and answers in one of JSON."""
-    told, sys.stdout = sys.stdout, sys.stderr  # what libraries print is no answer
+    """Loads and answers as it is told."""
     torch.set_num_threads(THREADS)
     folder = tempfile.TemporaryDirectory()
-    print(json.dumps("ready"), file=told, flush=True)
     answer: Answer
-    for line in sys.stdin:
-        order = json.loads(line)
+
+    def do(order: dict[str, Any]) -> Any:
+        nonlocal answer
         begun = time.perf_counter()
         if order["do"] == "load":
             answer = make(kind, checkpoint, order["head"], Path(folder.name))
-            done: dict[str, Any] = {"seconds": time.perf_counter() - begun}
-        else:
-            times, answers = [], []
-            for start in range(0, len(order["texts"]), order["batch"]):
-                begun = time.perf_counter()
-                found = answer(order["texts"][start : start + order["batch"]])
-                times.append(time.perf_counter() - begun)
-                answers += np.asarray(found).tolist()
-            done = {"times": times, "answers": answers}
-        print(json.dumps(done), file=told, flush=True)
+            return {"seconds": time.perf_counter() - begun}
+        times, answers = [], []
+        for start in range(0, len(order["texts"]), order["batch"]):
+            begun = time.perf_counter()
+            found = answer(order["texts"][start : start + order["batch"]])
+            times.append(time.perf_counter() - begun)
+            answers += np.asarray(found).tolist()
+        return {"times": times, "answers": answers}
+
+    work(do)
 
 
 if __name__ == "__main__":
