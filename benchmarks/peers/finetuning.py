@@ -10,7 +10,8 @@ the mean of the vectors. A round is one pass over the same training rows, `--ste
 drawn once, whose ids the peers get from a file:
 
 - ours: `build_model`, `make_dataset` and `fit` at their defaults.
-- plain loop: a `tf.function` of a dozen lines around the TF Hub module's own graph.
+- plain loop: a `tf.function` of a dozen lines around the TF Hub module's own graph, with Keras's
+  AdamW.
 - KerasHub: its backbone under a head, `fit` with Keras's AdamW.
 - transformers: Trainer's step, fused AdamW and clipped gradients, in a plain loop.
 - transformers, random order: its texts in random order, padded to the longest of each batch.
@@ -97,12 +98,18 @@ def rows_of(batches: list[Any]) -> int:
     return sum(len(labels) for *_, labels in batches)
 
 
+def adamw(arrays: Any) -> Any:
+    """Keras's own optimizer, as BERT's code sets it."""
+    import keras
+
+    rate = float(arrays["rate"])
+    return keras.optimizers.AdamW(rate, weight_decay=0.01, epsilon=1e-6, global_clipnorm=1.0)
+
+
 def plain_loop(order: dict[str, Any]) -> Run:
     """A training step written by hand around the TF Hub module."""
     import keras
     import tensorflow as tf
-
-    from keras_seqzoo.training.optimizers import TransformerAdamW
 
     batches, arrays = read(order)
     module = tf.saved_model.load(order["source"])
@@ -113,7 +120,7 @@ def plain_loop(order: dict[str, Any]) -> Run:
         keras.Variable(v, name=v.name.replace("/", "_").split(":")[0])
         for v in module.trainable_variables
     ] + head.trainable_variables
-    optimizer = TransformerAdamW(float(arrays["rate"]))
+    optimizer = adamw(arrays)
     optimizer.build(variables)
     loss_of = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
@@ -149,9 +156,7 @@ def keras_hub(order: dict[str, Any]) -> Run:
     head = keras.layers.Dense(CLASSES)
     model = keras.Model(backbone.input, head(keras.layers.Dropout(0.1)(mean)))
     head.set_weights([arrays["kernel"], arrays["bias"]])
-    optimizer = keras.optimizers.AdamW(
-        float(arrays["rate"]), weight_decay=0.01, epsilon=1e-6, global_clipnorm=1.0
-    )
+    optimizer = adamw(arrays)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     # XLA would compile a graph for each length.
     model.compile(optimizer, loss, jit_compile=False)

@@ -26,6 +26,7 @@ from keras_seqzoo.batches.passes import (
     digest_of,
     draw_seed,
     order_seed,
+    untuned,
 )
 from keras_seqzoo.checks import check_whole
 from keras_seqzoo.data.stream import TextStream
@@ -178,7 +179,7 @@ def text_windows(
         num_parallel_calls=tf.data.AUTOTUNE,
     )
     values, lengths = [np.zeros(0, np.int32)], [np.zeros(0, np.int64)]
-    for part in parts.as_numpy_iterator():
+    for part in untuned(parts).as_numpy_iterator():
         values.append(part["values"])
         lengths.append(np.diff(part["splits"]))
     splits = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from keras_seqzoo.batches.passes import untuned
 from keras_seqzoo.batches.pipeline import (
     LENGTH_MULTIPLE,
     make_dataset,
@@ -882,7 +883,7 @@ class TextModel(DistributedModel):
                 return features
             return (features, self._task.encode_batch(rest[0], has_texts, self._loss), *rest[1:])
 
-        return dataset.map(convert, num_parallel_calls=tf.data.AUTOTUNE).prefetch(1)
+        return untuned(dataset.map(convert, num_parallel_calls=tf.data.AUTOTUNE).prefetch(1))
 
     def _of_batches(self, source: Any, labelled: bool, shuffle: bool) -> Any:
         """Makes a dataset of texts that Python yields in batches; what is not text is for Keras."""
@@ -915,10 +916,11 @@ class TextModel(DistributedModel):
         dataset = tf.data.Dataset.from_generator(one_pass, output_signature=signature)
         if size is not None:
             dataset = dataset.apply(tf.data.experimental.assert_cardinality(size))
-        return dataset.map(
+        dataset = dataset.map(
             lambda texts, *rest: (self.preprocessor(texts), *rest),
             num_parallel_calls=tf.data.AUTOTUNE,
-        ).prefetch(1)
+        )
+        return untuned(dataset.prefetch(1))
 
 
 class RunningTextModel(TextModel):

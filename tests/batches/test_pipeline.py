@@ -61,6 +61,16 @@ def test_without_shuffling_the_table_s_order_is_kept(
     assert (labels == table.labels).all()
 
 
+def test_no_thread_tunes_batches_whose_sleep_the_end_of_fit_would_wait_for(
+    table: sz.TextTable, tiny_model: Any
+) -> None:
+    dataset = sz.make_dataset(table, tiny_model, 4)
+    passes = dataset.passes
+    own = tf.data.Dataset.from_tensor_slices((table.texts, table.labels)).batch(4)
+    for read in (dataset, passes.stream(0), tiny_model._read(own, None, None, None)[0]):
+        assert read.options().autotune.enabled is False
+
+
 @pytest.mark.parametrize("bucket", [True, False])
 def test_every_row_comes_once_an_epoch_with_its_label(
     table: sz.TextTable, words: WordPreprocessor, bucket: bool
