@@ -69,7 +69,7 @@ def draw(rows: list[Row], path: Path) -> None:
         axes.set_ylim(at - 0.3, -0.3)
         axes.grid(axis="y", visible=False)
         axes.margins(x=0.12)
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
         axes.set_xlabel(f"times as fast as the peer {OURS} is; beyond 1 it is faster")
         path.write_bytes(png(figure, dpi=130))
 
