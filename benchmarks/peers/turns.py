@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -69,8 +69,9 @@ class Worker:
         """Has it do something, and returns what came of it."""
         self.wait()
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"do": what, **order}) + "\n")
-        self._process.stdin.flush()
+        with suppress(BrokenPipeError):  # it has ended, which reading says
+            self._process.stdin.write(json.dumps({"do": what, **order}) + "\n")
+            self._process.stdin.flush()
         return self._read()
 
     def ask(self, texts: list[Any], batch: int = 1) -> list[float]:
