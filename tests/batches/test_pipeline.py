@@ -69,6 +69,10 @@ def test_no_thread_tunes_batches_whose_sleep_the_end_of_fit_would_wait_for(
     own = tiny_model._read(texts, None, None, None)[0]
     for read in (dataset, dataset.passes.stream(0), own):
         assert read.options().autotune.enabled is False
+    asked = tf.data.Options()
+    asked.autotune.enabled = True
+    own = tiny_model._read(texts.with_options(asked), None, None, None)[0]
+    assert own.options().autotune.enabled is True
 
 
 @pytest.mark.parametrize("bucket", [True, False])
