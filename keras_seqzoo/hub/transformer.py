@@ -1,9 +1,9 @@
 """A transformer of BERT's kind that computes for the tokens there are, not for padding.
 
 The tokens of a batch stand below one another, `(tokens, width)`, for all but the attention, which
-is among the tokens of a text: there they are laid out by text, and collected again. In training,
-norms and activations have their gradients written out: TensorFlow's own keep and read several times
-as many arrays. What serves is made of operations that TensorFlow joins to their products.
+is among the tokens of a text: there they are laid out by text, and collected again. What trains has
+its gradients written out, in `kernels.py`; what serves is made of operations that TensorFlow joins
+to their products.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ import tensorflow as tf
 
 from keras_seqzoo.checks import check_rate, check_whole
 from keras_seqzoo.hub.freezing import freeze
+from keras_seqzoo.hub.kernels import attend, collect, drop, gelu, gelu_tanh, layer_norm, move
 
 ACTIVATIONS = ("gelu_tanh", "gelu", "relu")
 _LEAST = -1e4  # is added to scores of padding: its exponential is 0 in every precision
-_CUBE = 0.044715  # of GELU by tanh: Hendrycks and Gimpel (2016), Gaussian Error Linear Units
-_SLOPE = math.sqrt(2 / math.pi)
+_BLOCK = 2**20  # scores of attention at a time: in training they stay in the processor's cache
 
 
 @keras.saving.register_keras_serializable("keras_seqzoo")
@@ -307,7 +307,7 @@ class Step:
 
     def _collected(self, rows: Any) -> Any:
         """Of rows of all places, `(batch · length, width)`, those of tokens."""
-        return rows if self._places is None else _collect(rows, self._places)
+        return rows if self._places is None else collect(rows, self._places)
 
     def _attended(self, tokens: Any, name: str) -> Any:
         """Means of the tokens' values, by head, `(tokens, hidden)`."""
@@ -324,9 +324,16 @@ class Step:
             )
         queries, keys, values = tf.unstack(self._by_head(joint))
         queries *= tf.cast((hidden // heads) ** -0.5, queries.dtype)
+        if self._training:
+            # XLA has no shapes that depend on others, and a GPU waits for each block.
+            whole = self._encoder.xla or tf.config.list_logical_devices("GPU")
+            rows = None if whole else _BLOCK // self._shape[1] ** 2
+            rate = self._encoder.dropout
+            means = attend(queries, keys, values, self._masked, rate, self._drawing(), rows)
+            return self._by_token(means)
         scores = tf.cast(tf.matmul(queries, keys, transpose_b=True), tf.float32)
         shares = tf.cast(tf.nn.softmax(scores + self._masked), self._dtype)
-        return self._by_token(tf.matmul(self._dropped(shares), values))
+        return self._by_token(tf.matmul(shares, values))
 
     def _by_head(self, joint: Any) -> Any:
         """Of `(tokens, 3 · hidden)` the parts of each head, `(3, batch, heads, length, width)`.
@@ -337,21 +344,21 @@ class Step:
         if self._moves is None:
             parts = tf.reshape(joint, [*tf.unstack(self._shape), 3, heads, hidden // heads])
             return tf.transpose(parts, [2, 0, 3, 1, 4])
-        return _move(tf.reshape(joint, [-1, hidden // heads]), *self._moves[0])
+        return move(tf.reshape(joint, [-1, hidden // heads]), *self._moves[0])
 
     def _by_token(self, means: Any) -> Any:
         """Of `(batch, heads, length, width)` the heads of each token, `(tokens, hidden)`."""
         hidden, width = self._encoder.hidden_dim, means.shape[-1]
         if self._moves is None:
             return tf.reshape(tf.transpose(means, [0, 2, 1, 3]), [-1, hidden])
-        return tf.reshape(_move(tf.reshape(means, [-1, width]), *self._moves[1]), [-1, hidden])
+        return tf.reshape(move(tf.reshape(means, [-1, width]), *self._moves[1]), [-1, hidden])
 
     def _lora(self, tokens: Any, name: str) -> Any:
         return tf.matmul(tf.matmul(tokens, self._weights[f"{name}a"]), self._weights[f"{name}b"])
 
     def _norm(self, values: Any, name: str) -> Any:
         gamma, beta = (self._weights[f"{name}{part}"].value for part in ("gamma", "beta"))
-        norm = _norm if self._training else _plain_norm
+        norm = layer_norm if self._training else _plain_norm
         epsilon = tf.constant(self._encoder.epsilon)
         values, gamma, beta = (tf.cast(part, tf.float32) for part in (values, gamma, beta))
         return tf.cast(norm(values, gamma, beta, epsilon), self._dtype)
@@ -361,29 +368,18 @@ class Step:
             return tf.nn.relu(values)
         if not self._training:
             return tf.nn.gelu(values, approximate=kind == "gelu_tanh")
-        return _gelu_tanh(values) if kind == "gelu_tanh" else _gelu(values)
+        return gelu_tanh(values) if kind == "gelu_tanh" else gelu(values)
 
     def _dropped(self, values: Any) -> Any:
+        seed = self._drawing()
+        return values if seed is None else drop(values, self._encoder.dropout, seed)
+
+    def _drawing(self) -> Any:
+        """The seed of a draw, another one each time; the generator counts in its second number."""
         if self._seed is None:
-            return values
+            return None
         self._drawn += 1
-        seed = self._seed + tf.constant([0, self._drawn], self._seed.dtype)
-        return drop(values, self._encoder.dropout, seed)
-
-
-def drop(values: Any, rate: float, seed: Any) -> Any:
-    """Sets a share of the values to zero, and lets the others grow by as much.
-
-    Args:
-        values: of any shape.
-        rate: the share, to 1/65,536: two numbers of 16 bits are made of each that is drawn.
-        seed: two numbers, as `tf.random.stateless_uniform` takes them.
-    """
-    size, keep = tf.size(values), round((1 - rate) * 65_536)
-    drawn = tf.random.stateless_uniform([(size + 1) // 2], seed, None, None, tf.uint32)
-    kept = tf.reshape(tf.bitcast(drawn, tf.uint16), [-1])[:size] < keep
-    scaled = tf.cast(kept, values.dtype) * tf.cast(65_536 / keep, values.dtype)
-    return values * tf.reshape(scaled, tf.shape(values))
+        return self._seed + tf.constant([self._drawn, 0], self._seed.dtype)
 
 
 def _norm_shapes(name: str, width: int) -> dict[str, tuple[int, ...]]:
@@ -394,18 +390,8 @@ def _dense_shapes(name: str, inputs: int, outputs: int) -> dict[str, tuple[int, 
     return {f"{name}kernel": (inputs, outputs), f"{name}bias": (outputs,)}
 
 
-@tf.custom_gradient
-def _collect(rows: Any, places: Any) -> Any:
-    """`rows` `(all, width)` at places `(n, 1)`, each of which is there once."""
-
-    def gradient(upstream: Any) -> Any:
-        return tf.scatter_nd(places, upstream, tf.shape(rows, tf.int64)), None
-
-    return tf.gather_nd(rows, places), gradient
-
-
 def _moves(mask: Any, places: Any, heads: int) -> tuple[Any, Any]:
-    """What `_move` takes to lay the heads' parts of tokens out by text, and to collect them again.
+    """What `move` takes to lay the heads' parts of tokens out by text, and to collect them again.
 
     Rows are the parts of a head, as wide as it; by token there are those of queries, keys and
     values `(tokens, 3, heads)`, by text `(3, batch, heads, length)`.
@@ -429,67 +415,6 @@ def _moves(mask: Any, places: Any, heads: int) -> tuple[Any, Any]:
     )
 
 
-def _move(rows: Any, there: Any, back: Any, real: Any) -> Any:
-    """`rows[there]`; each row went to `back`, copies of it where `real` is 0 or not read."""
-
-    @tf.custom_gradient
-    def move(rows: Any) -> Any:
-        def gradient(upstream: Any) -> Any:
-            found = tf.gather(tf.reshape(upstream, [-1, upstream.shape[-1]]), back)
-            if real is not None:
-                found *= tf.cast(real, found.dtype)
-            return tf.reshape(found, tf.shape(rows))
-
-        return tf.gather(rows, there), gradient
-
-    return move(rows)
-
-
 def _plain_norm(values: Any, gamma: Any, beta: Any, epsilon: Any) -> Any:
     mean, variance = tf.nn.moments(values, [-1], keepdims=True)
     return (values - mean) * tf.math.rsqrt(variance + epsilon) * gamma + beta
-
-
-@tf.custom_gradient
-def _norm(values: Any, gamma: Any, beta: Any, epsilon: Any) -> Any:
-    """Layer norm (Ba et al. 2016) of `(n, width)`."""
-    centred = values - tf.reduce_mean(values, axis=-1, keepdims=True)
-    variance = tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True)
-    inverse = tf.math.rsqrt(variance + epsilon)
-    normal = centred * inverse
-
-    def gradient(upstream: Any) -> Any:
-        of_normal = upstream * gamma
-        mean = tf.reduce_mean(of_normal, axis=-1, keepdims=True)
-        slope = tf.reduce_mean(of_normal * normal, axis=-1, keepdims=True)
-        of_values = inverse * (of_normal - mean - normal * slope)
-        of_gamma = tf.reduce_sum(upstream * normal, axis=0)
-        return of_values, of_gamma, tf.reduce_sum(upstream, axis=0), None
-
-    return normal * gamma + beta, gradient
-
-
-@tf.custom_gradient
-def _gelu_tanh(values: Any) -> Any:
-    """GELU by tanh: `x · sigmoid(2u)`, `u = sqrt(2/pi) · (x + 0.044715 x³)`."""
-    square = tf.square(values)
-    gate = tf.sigmoid(values * (2 * _SLOPE + 2 * _SLOPE * _CUBE * square))
-    active = values * gate
-
-    def gradient(upstream: Any) -> Any:
-        slope = 2 * _SLOPE + 6 * _SLOPE * _CUBE * tf.square(values)
-        return upstream * (gate + active * (1 - gate) * slope)
-
-    return active, gradient
-
-
-@tf.custom_gradient
-def _gelu(values: Any) -> Any:
-    """GELU: `x` times the normal distribution's share below it."""
-    share = 0.5 + 0.5 * tf.math.erf(values * math.sqrt(0.5))
-
-    def gradient(upstream: Any) -> Any:
-        density = tf.exp(tf.square(values) * -0.5) / math.sqrt(2 * math.pi)
-        return upstream * (share + values * density)
-
-    return values * share, gradient
