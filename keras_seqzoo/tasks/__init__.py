@@ -1,4 +1,4 @@
-"""Tasks: what a model is for. One file a task: its head, loss, figures and answers."""
+"""Tasks: what a model is for. Each has a file with its head, loss, figures and answers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TASKS = {
     "prompt": "keras_seqzoo.tasks.prompt",
 }
 
-# What a model is for where the data tells what is to be answered, and the user does not say.
+# The task for each kind of target, unless the user names one.
 TASK_OF_TARGET = {
     "class": "classify",
     "labels": "label",
@@ -33,15 +33,15 @@ TASK_OF_TARGET = {
     "future": "forecast",
 }
 
-# What `Task.decode` tells as a number for each name, and what the columns of these begin with.
+# Keys of `Task.decode` that hold a number for each name, and how their columns begin.
 BY_NAME = {"probabilities": "p", "values": "value"}
 
 
 def task_module(name: str) -> Any:
     """The module of a task.
 
-    Keras is imported first: as it is, our classes are made known to it, those of all tasks, some of
-    which stand on others.
+    Keras is imported first. Its import registers the classes of all tasks, and some tasks are
+    built on others.
     """
     import keras  # noqa: F401
 
@@ -49,7 +49,7 @@ def task_module(name: str) -> Any:
 
 
 def task_for(data: Any) -> Task:
-    """The task that a labelled table is for, with what it learns of it, such as a scale.
+    """The task of a labelled table, with what it learns from the table, such as a scale.
 
     Raises:
         ValueError: a target that the task does not take.

@@ -1,4 +1,4 @@
-"""Answering questions: the piece of a context that answers, or that there is none."""
+"""Answering questions: finds the part of a context that answers, or says that there is none."""
 
 from __future__ import annotations
 
@@ -31,46 +31,48 @@ if TYPE_CHECKING:
     from keras_seqzoo.encoders.parts import EncoderParts
 
 _FIELDS = ("answer", "start", "end", "probability", "no_answer")
-_ALWAYS = 1e9  # a threshold that every answer is above, with its sign turned, or none
+_ALWAYS = 1e9  # as a threshold, no answer reaches it; negative, every answer does
 
 
 @dataclass(frozen=True, kw_only=True)
 class AnswerHead:
-    """The options of a head that points to answers."""
+    """The options of a head that finds answers in contexts."""
 
     dropout: float | None = option(
         None, "before the scores of beginnings and ends", "the encoder's"
     )
     stride: int | None = option(
         None,
-        "tokens from the start of a window over a long context to that of the next",
+        "tokens from the start of one window over a long context to the start of the next",
         "half of what a window holds",
     )
     max_answer_length: int = option(
-        30, "most words of an answer, signs included, that is looked for"
+        30, "most words of an answer; punctuation marks count as words"
     )
 
 
 @dataclass(frozen=True)
 class Answer(Task):
-    """The answer to a question in its context. `predict` returns a dict a row.
+    """The answer to a question in its context. `predict` returns a dict for each row.
 
-    It holds the `answer`, "" for none; `start` and `end`, the first character of the context and
-    the one behind the last, -1 for none; its `probability`, and that there is `no_answer`.
+    The dict holds the `answer`, "" for none; `start` and `end`, the place of its first character in
+    the context and the place after its last, -1 for none; its `probability`; and `no_answer`, the
+    probability that there is none.
 
-    Probabilities are those of the window over a long context in which the answer has its highest,
-    and no answer its lowest. There is an answer where its log-probability exceeds that of none by
-    `threshold`; `fit` with validation rows chooses the one with the highest mean F1 there (of
+    A long context is read in windows: `probability` is the highest of them, `no_answer` the lowest.
+    The model answers if the log-probability of the answer exceeds that of no answer by
+    `threshold`. `fit` with validation rows chooses the threshold with the highest mean F1 there (of
     characters; Rajpurkar et al. 2018, Know What You Don't Know), and keeps it in the model.
 
-    Figures of a report, as SQuAD's script has them, but from 0 to 1:
+    Figures of a report, computed as in SQuAD's script, but from 0 to 1:
 
-    - `f1`, `exact_match`: means over all rows. Of several right answers the nearest counts.
+    - `f1`, `exact_match`: means over all rows. If a row has several right answers, the nearest
+      counts.
     - `answered_f1`, `answered_exact_match`: over the rows that have an answer.
-    - `unanswered`: share of those without that are given none.
+    - `unanswered`: of the rows without an answer, the share for which the model gives none.
 
-    Tables: `per_kind`, these of rows with an answer and without; `confusion`, whether there is an
-    answer, and whether one is given.
+    Tables: `per_kind`, these figures for rows with an answer and rows without; `confusion`, whether
+    a row has an answer, and whether the model gives one.
 
     Attributes:
         threshold: see above; 0 by default.
@@ -92,7 +94,7 @@ class Answer(Task):
 
     @classmethod
     def of(cls, data: Any, classes: Sequence[str] | None) -> Answer:
-        """Makes the task of training data; there is nothing to name."""
+        """Makes the task from training data; answers have no names."""
         if classes is not None:
             raise ValueError(
                 "Answers are parts of contexts, and have no classes. Leave `classes` out. "
@@ -102,7 +104,7 @@ class Answer(Task):
 
     @classmethod
     def corpus(cls, data: Any) -> Any:
-        """The training texts as they are read: words and signs apart."""
+        """The training texts as the model reads them: words and punctuation marks split."""
         return SplitTexts.of(data)
 
     @classmethod
@@ -149,7 +151,7 @@ class Answer(Task):
         return np.array([*outputs, None], object)[:-1]
 
     def encode(self, targets: Any, loss: str) -> npt.NDArray[np.object_]:
-        """Checks answers with their places, as a table encodes them."""
+        """Checks answers and their places, in the form in which a table encodes them."""
         return self.target.encode(targets)
 
     def with_state(self, model: Any) -> Answer:
@@ -163,7 +165,7 @@ class Answer(Task):
         )
 
     def outputs_of(self, answer: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
-        """What `predict` returns, of what a server answered."""
+        """Turns the answer of a server into what `predict` returns."""
         columns = (answer[name].tolist() for name in _FIELDS)
         return self.as_outputs(
             [
@@ -180,7 +182,7 @@ class Answer(Task):
         return [dict(row) for row in outputs]
 
     def scores(self, labels: Any, outputs: Any) -> npt.NDArray[np.float64]:
-        """Of each row exact match, F1, and whether it has an answer: float64 `(rows, 3)`."""
+        """Exact match, F1, and whether there is an answer, for each row: float64 `(rows, 3)`."""
         rows = [
             (*metrics.scores([text for *_, text in true], said["answer"]), bool(true))
             for true, said in zip(self.target.spans(labels), outputs, strict=True)
@@ -211,14 +213,14 @@ class Answer(Task):
         }
 
     def warnings(self, report: Any) -> list[str]:
-        """That all rows are given an answer, or none is, though they differ."""
+        """Warns if the model answers every row, or none, though rows of both kinds exist."""
         only = self.only_answer(report)
         if only == self.names[1]:
             return ["No question is given an answer: the model has learnt nothing yet."]
         return [] if only is None else ["Every question is given an answer, though some have none."]
 
     def only_answer(self, report: Any) -> str | None:
-        """`"answer"` or `"no answer"` where all rows are given that, and not all have it."""
+        """`"answer"` or `"no answer"` if the model says that of all rows, and some differ."""
         given = np.array([bool(said["answer"]) for said in report.outputs])
         has = self.target.strata(report.labels) == 0
         if given.all() and not has.all():
@@ -228,7 +230,7 @@ class Answer(Task):
     def intervals(
         self, labels: Any, runs: Sequence[Any], tasks: Sequence[Any] = (), blocks: Any = None
     ) -> dict[str, tuple[float, float]]:
-        """Of all figures."""
+        """Intervals of all figures."""
         scores = [self.scores(labels, run) for run in runs]
 
         def figures(weights: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
@@ -242,14 +244,14 @@ class Answer(Task):
         return self.scores(labels, outputs)[:, 1]
 
     def worst(self, labels: Any, outputs: Any, most: int) -> npt.NDArray[np.intp]:
-        """Rows with the lowest F1; of equals, those answered the most surely first."""
+        """Rows with the lowest F1; among equals, the most confident answers first."""
         scores = self.row_scores(labels, outputs)
         sure = np.array([said["probability"] for said in outputs])
         rows = np.lexsort((-sure, scores))[:most]
         return rows[scores[rows] < 1]
 
     def explained(self, outputs: Any) -> npt.NDArray[np.float64]:
-        """How probable the best answer is, 0 where none is given, and that there is none."""
+        """The probabilities of the best answer (0 if none is given) and of no answer."""
         rows = [
             (said["probability"] if said["answer"] else 0.0, said["no_answer"]) for said in outputs
         ]
@@ -274,12 +276,12 @@ class Answer(Task):
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Answer:
-        """Makes the task of what `as_dict` returned."""
+        """Makes the task from what `as_dict` returned."""
         return cls(super().from_dict(values).target, float(values.get("threshold", 0.0)))
 
 
 def _figures(weights: npt.NDArray[Any], scores: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
-    """The figures of draws of rows, `(draws, rows)`; NaN where a draw has none of a kind."""
+    """The figures of draws of rows, `(draws, rows)`; NaN if a draw has no rows of a kind."""
 
     def mean(values: npt.NDArray[Any], counted: npt.NDArray[Any]) -> npt.NDArray[Any]:
         total = weights @ counted
@@ -299,16 +301,16 @@ def _figures(weights: npt.NDArray[Any], scores: npt.NDArray[Any]) -> dict[str, n
 
 
 def best_threshold(margins: npt.NDArray[Any], scores: npt.NDArray[Any], has: Any) -> float:
-    """The threshold of the highest mean F1.
+    """The threshold with the highest mean F1.
 
     Args:
         margins: by how much the log-probability of each answer exceeds that of none `(rows,)`.
-        scores: F1 of the answers, 0 where there should be none.
-        has: whether there should be one.
+        scores: F1 of the answers, 0 for rows that should have none.
+        has: whether a row should have an answer.
 
     Returns:
-        What lies half-way between two margins; 0 without rows, and one that leaves every answer,
-        or none, where all rows have one, or none has.
+        A value half-way between two margins; 0 without rows. If all rows have an answer, it
+        keeps every answer; if no row has one, it keeps none.
     """
     if not len(margins):
         return 0.0
@@ -316,7 +318,7 @@ def best_threshold(margins: npt.NDArray[Any], scores: npt.NDArray[Any], has: Any
     gains = np.where(has, scores, -1.0)[order]
     totals = np.concatenate([[0.0], np.cumsum(gains)])  # with the first n answers given
     ordered = np.concatenate([[_ALWAYS], margins[order], [-_ALWAYS]])
-    is_between = ordered[:-1] > ordered[1:]  # of equal margins, all are given or none
+    is_between = ordered[:-1] > ordered[1:]  # equal margins are kept or left out together
     best = int(np.argmax(np.where(is_between, totals, -np.inf)))
     if best in (0, len(margins)):
         return float(_ALWAYS if best == 0 else -_ALWAYS)
@@ -331,18 +333,18 @@ build = Answer.build
 class Answerer(PlacedModel):
     """A model that answers questions from their contexts.
 
-    Its outputs as a Keras model are those of `AnswerScores`; `predict` finds answers by them, see
-    `Answer`.
+    As a Keras model, it returns the scores of `AnswerScores`. `predict` finds the answers from
+    them, see `Answer`.
 
     Args:
         encoder: functional model from the features to `sequence_output`.
-        preprocessor: questions and contexts to tokens, and where words of contexts stand.
-        task: what is answered, or what its `as_dict` returned.
+        preprocessor: questions and contexts to tokens and the places of the contexts' words.
+        task: the task, or what its `as_dict` returned.
         dropout: rate before the scores.
         stride: see `AnswerScores`.
         max_answer_length: most words of an answer.
         causal: see `AnswerScores`.
-        special: see `AnswerScores`; the preprocessor tells it as soon as there is a vocabulary.
+        special: see `AnswerScores`; the preprocessor sets it as soon as it has a vocabulary.
         separators: the same.
         **kwargs: arguments of `keras.Model`.
     """
@@ -434,7 +436,7 @@ class Answerer(PlacedModel):
         }  # fmt: skip
 
     def serving_functions(self) -> Mapping[str, ServingFunction]:
-        """`serving_default` alone: features do not tell what stands where in a text."""
+        """Only `serving_default`: features do not hold the places of words in a text."""
 
         def serving_default(text: tf.Tensor, text_pair: tf.Tensor) -> Mapping[str, tf.Tensor]:
             return self.answers(tf.stack([text, text_pair], axis=1))
@@ -446,7 +448,7 @@ class Answerer(PlacedModel):
         return self.answers(texts)
 
     def found_in(self, data: Any, steps: int | None) -> tuple[Any, Any, Any]:
-        """Answers labelled rows, whatever the threshold.
+        """Answers labelled rows without a threshold.
 
         Args:
             data: batches `(features, answers, …)`, as `fit` validates on, or one of them.
@@ -479,9 +481,9 @@ class Answerer(PlacedModel):
 
 
 def _first_answers(labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Where the first answer of each row stands, of what a table encodes; -1 for none.
+    """The start and end of the first answer of each row, as a table encodes them; -1 for none.
 
-    A replica without a row of a batch has a row of "".
+    A replica that gets no row of a batch has one row of "".
     """
     places = []
     for pattern in (r"(?s)^\[\[(\d+), .*$", r"(?s)^\[\[\d+, (\d+), .*$"):

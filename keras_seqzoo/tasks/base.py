@@ -1,4 +1,4 @@
-"""What a task knows: its head, loss and figures, and how its answers are told. No TensorFlow."""
+"""What a task knows: its head, loss, figures, and the form of its answers. No TensorFlow."""
 
 from __future__ import annotations
 
@@ -30,9 +30,8 @@ class Metric(NamedTuple):
         title: the same for readers, such as `"macro-F1"`.
         lower_is_better: whether a smaller one is better.
         interval: whether `Task.intervals` gives one.
-        decimals: as many are shown.
-        unit: what it is counted in, such as `"nats"`; "" for nothing, None for the unit of the
-            data.
+        decimals: how many decimals to show.
+        unit: such as `"nats"`; "" for none, None for the unit of the data.
     """
 
     name: str
@@ -49,7 +48,7 @@ class Head:
 
     pooling: str | None = option(
         None,
-        'how one vector is made of all: `"mean"`, `"max"`, `"last"`, `"cls"` or `"pooled"`',
+        'how the token vectors become one: `"mean"`, `"max"`, `"last"`, `"cls"` or `"pooled"`',
         "the family's",
     )
     dropout: float | None = option(None, "before every layer of the head", "the encoder's")
@@ -60,28 +59,28 @@ class Head:
 
 @dataclass(frozen=True)
 class Task:
-    """A task and the target of a model. Everything that depends on the task is asked here.
+    """A task and the target of a model. Everything that depends on the task is here.
 
-    A new task is a file with a subclass of this, and a line in `tasks.TASKS`.
+    A new task is a file with a subclass of this class, and a line in `tasks.TASKS`.
 
     Attributes:
-        target: what a row is to be answered; None where nothing is compared with a truth.
+        target: the right answers' form; None if a task compares nothing with a truth.
         name: of the task.
-        metrics: the figures of a report; by the first one models are ranked.
-        baselines: names of the models that `compare` puts beside those of the zoo.
-        must_beat: the one of them that costs nothing, of which a model is told that it is not
-            better; "" for none.
+        metrics: the figures of a report; the first one ranks models.
+        baselines: names of the models that `compare` adds to those of the zoo.
+        must_beat: the baseline that costs nothing; a report says so if a model is not better than
+            it. "" for none.
         api: TF Serving's API on `tf.Example`s that it answers: `"classify"` or `"regress"`; "" for
             none.
         in_unit_of_inputs: whether answers are in the unit of the numbers that a model reads.
-        watched: figure of the validation rows by which a training ends, and an epoch is kept.
-        letters: of each word, as many as an encoder that knows them is to read.
+        watched: figure of the validation rows that ends training early and chooses the epoch.
+        letters: how many letters of each word an encoder with letters reads.
         outcome: what its answers are called, such as "probability", in pages and messages.
-        compared: the metric whose rows `row_scores` are, of which paired tests tell; the first of
-            `metrics` where it is "".
-        paired_test: of `row_scores`, by name.
-        beats: what is said of the better of two models.
-        is_worse: what is not shown of one that is as good.
+        compared: the metric of `row_scores`, which paired tests compare; "" for the first of
+            `metrics`.
+        paired_test: name of the test of `row_scores`.
+        beats: the verb for the better of two models.
+        is_worse: the verb for a worse model; used if no difference is shown.
     """
 
     target: Any = None
@@ -102,10 +101,10 @@ class Task:
 
     @classmethod
     def of(cls, data: Any, classes: Sequence[str] | None) -> Task:
-        """Makes the task of the target of training data, or of class names.
+        """Makes the task from the target of training data, or from class names.
 
         Raises:
-            ValueError: neither is there, or one that the task does not take.
+            ValueError: both are missing, or the task does not take them.
         """
         raise NotImplementedError
 
@@ -123,13 +122,13 @@ class Task:
 
         Args:
             parts: the encoder, its preprocessor and its family's defaults.
-            data: training data; its target is taken where `classes` is None.
+            data: training data; its target is used if `classes` is None.
             options: of the head.
             classes: class names in label order.
             name: name of the model.
 
         Raises:
-            ValueError: no target, or a value out of its range.
+            ValueError: there is no target, or a value is out of its range.
         """
         from keras_seqzoo.tasks.head import build_head
 
@@ -139,30 +138,30 @@ class Task:
         return model
 
     def begin(self, model: TextModel, data: Any) -> None:
-        """Sets what a new head begins with; most begin at random.
+        """Sets the first weights of a new head; most heads start with random ones.
 
         Args:
-            model: just built.
-            data: training data, which may be None or of any kind that `build_model` takes.
+            model: a new model.
+            data: training data: None, or any kind that `build_model` takes.
         """
 
     def baselines_for(self, inputs: Any) -> tuple[str, ...]:
-        """Those of `baselines` that read such inputs, see `data.inputs.Input`."""
+        """The `baselines` that read such inputs, see `data.inputs.Input`."""
         return self.baselines
 
     @classmethod
     def corpus(cls, data: Any) -> Any:
-        """Training data as an encoder that learns its vocabulary reads it."""
+        """Training data in the form from which an encoder learns its vocabulary."""
         return data
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What is answered: classes, labels, or numbers, in the order of the outputs."""
+        """Names of the outputs, in order: classes, labels or numbers."""
         return () if self.target is None else tuple(self.target.names)
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The names, where they are of classes or labels."""
+        """The names, if they name classes or labels."""
         return ()
 
     # The head and its training
@@ -173,7 +172,7 @@ class Task:
         return (len(self.names),)
 
     def output(self, logits: Any) -> Any:
-        """The model's output, of the scores of the last layer: symbolic `(batch, names)`."""
+        """The model's output from the scores of the last layer: symbolic `(batch, names)`."""
         raise NotImplementedError
 
     def training(self) -> dict[str, Any]:
@@ -184,11 +183,11 @@ class Task:
         """Turns what a user passes as `y` into what the loss takes.
 
         Args:
-            targets: in any form that a table takes, too.
+            targets: in any form that a table takes.
             loss: name of the compiled loss.
 
         Raises:
-            ValueError: a value that is missing or unsuitable.
+            ValueError: a value is missing or of the wrong kind.
         """
         return np.asarray(targets) if isinstance(targets, (list, tuple)) else targets
 
@@ -197,7 +196,7 @@ class Task:
 
         Args:
             targets: of a batch.
-            is_foreign: whether they come with texts, so that `make_dataset` has not made them.
+            is_foreign: whether they come from a dataset of texts, not from `make_dataset`.
             loss: name of the compiled loss.
         """
         return targets
@@ -207,10 +206,10 @@ class Task:
 
         Args:
             class_weight: what `fit` was given.
-            y: targets as `encode` returns them; None where a dataset has them.
+            y: targets as `encode` returns them; None if a dataset has them.
 
         Raises:
-            ValueError: classes are weighted where there are none.
+            ValueError: the task has no classes to weight.
         """
         if class_weight is not None:
             raise ValueError(
@@ -220,7 +219,7 @@ class Task:
             )
 
     def check_table(self, table: Any) -> None:
-        """Raises where the target of a table is not that of the model."""
+        """Raises a ValueError if the target of a table is not that of the model."""
         if table.target is None or self.target is None:
             return
         if table.target.kind != self.target.kind:
@@ -246,33 +245,33 @@ class Task:
             )
 
     def with_state(self, model: TextModel) -> Task:
-        """The task with what a model's weights tell of its answers."""
+        """The task with what the model's weights hold for it, such as thresholds."""
         return self
 
     def before_fit(self, model: TextModel) -> None:
-        """Takes back what `after_fit` has set, where training would feel it."""
+        """Undoes what `after_fit` has set, if it would change training."""
 
     def after_fit(
         self, model: TextModel, validation: Any, steps: int | None, calibrate: bool
     ) -> None:
-        """Sets what a task learns of the validation rows; most learn nothing.
+        """Sets what a task learns from the validation rows; most learn nothing.
 
         Args:
-            model: trained.
+            model: a trained model.
             validation: the dataset or arrays that `fit` validated on.
-            steps: of the dataset that it read; all if None.
-            calibrate: whether it shall be as sure as these rows say.
+            steps: batches of the dataset to read; all if None.
+            calibrate: whether to fit the model's confidence to these rows.
         """
 
     def calibrated_loss(self, labels: Any, outputs: Any) -> float:
-        """The loss of answers that are as sure as these rows say.
+        """The loss after the confidence of the answers is fitted to these rows.
 
         Args:
             labels: as `encode` returns them.
             outputs: what the model's `predict` returns, at temperature 1.
 
         Raises:
-            ValueError: the answers are no probabilities of classes.
+            ValueError: the answers are not probabilities of classes.
         """
         raise ValueError(
             "Only probabilities of classes can be calibrated. Watch 'val_loss' instead. "
@@ -280,19 +279,19 @@ class Task:
         )
 
     def learn(self, labels: Any, outputs: Any) -> Task:
-        """The task with what it learns of answers to validation rows; most learn nothing."""
+        """The task with what it learns from answers to validation rows; most learn nothing."""
         return self
 
-    # What a teacher's answers are to a student, see `distillation`
+    # How a student learns a teacher's answers, see `distillation`
 
     def learning(self, temperature: float) -> dict[str, Any]:
-        """What a student is compiled with for a teacher's answers, in the place of its own.
+        """The loss and metrics with which a student learns a teacher's answers.
 
         Args:
             temperature: above 0.
 
         Raises:
-            ValueError: the answers of this task cannot be learnt, or have no temperature.
+            ValueError: a student cannot learn answers of this task, or they have no temperature.
         """
         raise ValueError(
             "A student can learn classes, labels and numbers from a teacher. Build one with such "
@@ -300,7 +299,7 @@ class Task:
         )
 
     def check_lessons(self, answers: npt.NDArray[Any]) -> None:
-        """Raises a ValueError where a teacher's answers `(rows, names)` cannot be."""
+        """Raises a ValueError if a teacher's answers `(rows, names)` are not possible."""
         if not np.isfinite(answers).all():
             raise ValueError(
                 "A teacher's answers must be finite numbers. Check the texts that it fails on. "
@@ -310,12 +309,12 @@ class Task:
     def lessons(
         self, answers: npt.NDArray[Any], labels: Any, label_share: float, temperature: float
     ) -> npt.NDArray[Any]:
-        """What a student learns, float32 `(rows, names)`.
+        """The targets that a student learns, float32 `(rows, names)`.
 
         Args:
             answers: the teacher's.
-            labels: of the first rows, as a table encodes them; None where none are known.
-            label_share: how much these count, at least 0 and below 1.
+            labels: of the first rows, as a table encodes them; None if none are known.
+            label_share: how much the labels count, at least 0 and below 1.
             temperature: as in `learning`.
         """
         lessons = np.array(answers, np.float32)
@@ -333,18 +332,19 @@ class Task:
         recall: Mapping[str, float],
         level: float,
     ) -> Any:
-        """The task with thresholds that keep what is wanted on new rows.
+        """The task with thresholds that meet the wanted error, precision or recall on new rows.
 
         Args:
             labels: the truth, as a table encodes it.
             outputs: what the model's `predict` returns.
-            error: that of the answers given, where others may be left out; None if all are given.
-            precision: wanted, by class or label.
-            recall: wanted, by class or label.
-            level: in which share of all draws of rows it shall hold.
+            error: highest share of wrong answers among those given, others being left out as
+                unsure; None to answer all.
+            precision: lowest precision, by class or label.
+            recall: lowest recall, by class or label.
+            level: share of all draws of rows in which this must hold.
 
         Raises:
-            ValueError: what is wanted cannot be kept, or the task has no thresholds.
+            ValueError: no thresholds can meet this, or the task has none.
         """
         raise ValueError(
             "Only classes and labels have thresholds. Build a model of the task 'classify' or "
@@ -356,27 +356,27 @@ class Task:
 
     @property
     def noun(self) -> str:
-        """What the names are, such as "classes"."""
+        """A word for the names, such as "classes"."""
         return "names" if self.target is None else self.target.noun
 
     def answer(self, outputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        """What a server answers to a batch, in its graph."""
+        """What a server answers to a batch, in the exported graph."""
         raise NotImplementedError
 
     def outputs_of(self, answer: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
-        """The model's outputs `(rows, names)` of what a server answered to a batch."""
+        """The model's outputs `(rows, names)`, from what a server answered to a batch."""
         return answer["probabilities"]
 
     def as_outputs(self, outputs: Any) -> npt.NDArray[Any]:
-        """Outputs as figures are computed of them: float64 `(rows, *row_shape)`."""
+        """Outputs in the form that figures are computed from: float64 `(rows, *row_shape)`."""
         return np.asarray(outputs, np.float64)
 
     def decode(self, outputs: npt.NDArray[Any]) -> list[dict[str, Any]]:
-        """The same of outputs `(rows, …)` in plain Python, a dict a row."""
+        """The answers of outputs `(rows, …)` in plain Python, a dict for each row."""
         raise NotImplementedError
 
     def columns_of(self, told: Mapping[str, Any]) -> dict[str, Any]:
-        """What `decode` tells of a row with a column a name: `p_<name>`, `value_<name>`."""
+        """A dict of `decode` with a column for each name: `p_<name>`, `value_<name>`."""
         found: dict[str, Any] = {}
         for key, value in told.items():
             if prefix := BY_NAME.get(key):
@@ -387,10 +387,10 @@ class Task:
         return found
 
     def to_frame(self, outputs: Any) -> pd.DataFrame:
-        """What `decode` tells, a row each, with the columns of `columns_of`.
+        """What `decode` returns as a frame, with the columns of `columns_of`.
 
         Raises:
-            ValueError: the task's outputs are no answers: vectors, probabilities of every token.
+            ValueError: the outputs do not fit in a frame: vectors, probabilities of every token.
         """
         if type(self).decode is Task.decode:
             raise ValueError(
@@ -400,7 +400,7 @@ class Task:
         return pd.DataFrame([self.columns_of(told) for told in self.decode(outputs)])
 
     def api_answer(self, outputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        """What that one answers to a batch, in its graph: to classify, all names and scores."""
+        """What TF Serving's `api` answers to a batch, in the graph; here all names and scores."""
         import tensorflow as tf
 
         names = tf.tile(tf.constant([self.names]), [tf.shape(outputs)[0], 1])
@@ -417,7 +417,7 @@ class Task:
         """One of `metrics`; the first, by which models are ranked, if None.
 
         Raises:
-            ValueError: it has no such metric.
+            ValueError: the task has no such metric.
         """
         known = {metric.name: metric for metric in self.metrics}
         if name is None:
@@ -440,33 +440,33 @@ class Task:
         return {}
 
     def averages(self, report: Any) -> pd.DataFrame | None:
-        """Rows to put under the first table of a `Report`; None for none."""
+        """Rows of averages to put under the first table of a `Report`; None for none."""
         return None
 
     def warnings(self, report: Any) -> list[str]:
-        """What makes the figures of a `Report` say less than they seem to, a sentence each."""
+        """Why the figures of a `Report` say less than they seem to: a sentence for each reason."""
         return []
 
     def only_answer(self, report: Any) -> str | None:
-        """What every answer is, though the truth differs from row to row; None otherwise."""
+        """The answer that all rows get, though the truth differs between rows; None otherwise."""
         return None
 
     def intervals(
         self, labels: Any, runs: Sequence[Any], tasks: Sequence[Any] = (), blocks: Any = None
     ) -> dict[str, tuple[float, float]]:
-        """95 % intervals of figures over draws of rows, of the mean over several runs.
+        """95 % intervals over draws of rows, for the mean of each figure over the runs.
 
         Args:
-            labels: as in `report`.
+            labels: as in `figures`.
             runs: the outputs of one or more runs.
-            tasks: the task of each run, where runs have learnt something of their own, such as
+            tasks: the task of each run, if runs have learnt something of their own, such as
                 thresholds; this one by default.
-            blocks: of rows that are not drawn one by one; see `metrics.statistics.bootstrap`.
+            blocks: of rows that are drawn together; see `metrics.statistics.bootstrap`.
         """
         raise NotImplementedError
 
     def row_scores(self, labels: Any, outputs: Any) -> npt.NDArray[np.float64]:
-        """How good each answer is `(rows,)`, more being better: what paired tests compare."""
+        """How good each answer is `(rows,)`, higher is better: what paired tests compare."""
         raise NotImplementedError
 
     def worst(self, labels: Any, outputs: Any, most: int) -> npt.NDArray[np.intp]:
@@ -478,22 +478,22 @@ class Task:
     # Explanations
 
     def explained(self, outputs: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """The numbers that explanations are about: `(rows, names)`."""
+        """The numbers to explain: `(rows, names)`."""
         return outputs
 
     def pieces(self, output: Any) -> list[dict[str, Any]] | None:
-        """The pieces of a text that an answer to it is; None where answers are something else.
+        """The pieces of a text that make up its answer; None if answers are not pieces.
 
         Each has `label`, which is one of `names`, `text`, and `start` and `end` in characters.
         """
         return None
 
     def of_pieces(self, output: Any, pieces: list[dict[str, Any]]) -> Any:
-        """The answer that has these of its pieces alone."""
+        """The answer reduced to these of its pieces."""
         return pieces
 
     def chosen(self, outputs: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
-        """Which of `names` is explained where nobody says, `(rows,)`: the likeliest.
+        """Which of `names` to explain by default, `(rows,)`: the likeliest.
 
         Args:
             outputs: as `explained` returns them.
@@ -502,27 +502,27 @@ class Task:
 
     @property
     def spread(self) -> tuple[float, ...] | None:
-        """What is much for each of the numbers: 1 for a probability; None where nobody knows."""
+        """How far each number can be expected to move: 1 for a probability; None if unknown."""
         return (1.0,) * len(self.names) if self.outcome == "probability" else None
 
     def changes(
         self, before: npt.NDArray[Any], after: npt.NDArray[Any], place: int | None, change: Any
     ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[Any]]:
-        """Tells which answers are others than one before: here, whose number moved by `change`.
+        """Says which answers differ from an earlier one: here, whose number moved by `change`.
 
         Args:
             before: float `(names,)`, as `explained` returns it.
             after: float `(rows, names)`.
-            place: of the class or label that is to come or go, by default any; or of the number
-                that is to move, by default the first.
+            place: of the class or label that must come or go, by default any; or of the number
+                that must move, by default the first.
             change: how far the number must have moved; by default its `spread`.
 
         Returns:
-            Whether each is another, `(rows,)`, and how much is left of the one before, less being
-            further from it.
+            Whether each answer differs, `(rows,)`, and how much is left of the earlier answer:
+            the lower, the further from it.
 
         Raises:
-            ValueError: `change` where it means nothing, or is not known.
+            ValueError: the task does not take `change`, or needs it.
         """
         spread = 0.0 if self.spread is None else self.spread[place or 0]
         if not (least := spread if change is None else change):
@@ -535,11 +535,11 @@ class Task:
         return moved >= least, -moved
 
     def moved(self, before: npt.NDArray[Any], after: npt.NDArray[Any]) -> int | None:
-        """Place of the name by which one changed answer is told, each `(names,)`; None for all."""
+        """Place of the name that describes a change, answers `(names,)`; None for all names."""
         return 0
 
     def said(self, outputs: npt.NDArray[Any]) -> str:
-        """The answer to one row, `(names,)`, in words alone; of numbers, what they are called."""
+        """The answer to one row, `(names,)`, in words; for numbers, their names."""
         return ", ".join(self.names)
 
     def as_dict(self) -> dict[str, Any]:
@@ -549,7 +549,7 @@ class Task:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Task:
-        """Makes the task of what `as_dict` returned."""
+        """Makes the task from what `as_dict` returned."""
         target = values.get("target")
         return cls(None if target is None else target_from_dict(target))
 
@@ -560,10 +560,10 @@ def targets_of(data: Any, kind: str, what: str) -> Any:
     Args:
         data: a table or stream.
         kind: of the target that it must have.
-        what: that is, for the message.
+        what: the target in words, for the message.
 
     Raises:
-        ValueError: there is none, or another one.
+        ValueError: the data has no target, or one of another kind.
     """
     target = getattr(data, "target", None)
     if target is None or target.kind != kind:
@@ -575,7 +575,7 @@ def targets_of(data: Any, kind: str, what: str) -> Any:
 
 
 def no_temperature(temperature: float, task: Task) -> None:
-    """Raises a ValueError where answers that have none are to be softened."""
+    """Raises a ValueError if a temperature is given for answers that have none."""
     if temperature != 1:
         raise ValueError(
             f"A temperature softens the probabilities of classes. Leave it out for {task.noun}. "

@@ -1,4 +1,4 @@
-"""Classification: one class a text, answered by probabilities that sum to 1."""
+"""Classification: one class for each text; the answers are probabilities that sum to 1."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ if TYPE_CHECKING:
 
 
 UNSURE = "unsure"
-SHARES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5)  # of the rows answered, in a report
+SHARES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5)  # shares of rows answered, in a report
 
 
 @dataclass(frozen=True)
 class Classify(Task):
-    """One class a text. Outputs float32 probabilities `(rows, classes)` that sum to 1.
+    """One class for each text. Outputs float32 probabilities `(rows, classes)` that sum to 1.
 
-    The answer is the likeliest class, unless `decide` has set thresholds. Then a class that has one
-    is said where its probability reaches it (of several that do, the one that is the most times
-    its threshold), and else the likeliest of the classes without one; where all have one and none
-    is reached, the answer is "unsure". Figures take that for the likeliest class, but for:
+    The answer is the likeliest class, unless `decide` has set thresholds. With thresholds, the
+    answer is a class whose probability reaches its threshold; of several, the one with the highest
+    ratio of the two. If none does, the answer is the likeliest class without a threshold. If all
+    classes have one, it is "unsure". Figures count "unsure" as the likeliest class, except:
 
-    - `answered`: share of the rows that have another answer than "unsure".
-    - `answered_error`: share of these that are answered wrong.
+    - `answered`: share of the rows whose answer is not "unsure".
+    - `answered_error`: share of these rows whose answer is wrong.
 
     Figures of a report:
 
@@ -65,12 +65,13 @@ class Classify(Task):
       On Calibration of Modern Neural Networks, eq. 3): the mean distance between confidence and
       accuracy, from 0 (calibrated) to 1.
 
-    Tables: `per_class`, precision, recall, F1 and support, a row a class; `confusion`, counts, a
-    row a true class, a column a predicted one; `coverage`, the error if a share of the rows were
-    answered alone, those with the highest probabilities (see `metrics.decisions.coverage_curve`).
+    Tables: `per_class`, precision, recall, F1 and support of each class; `confusion`, counts, with
+    a row for each true class and a column for each predicted one; `coverage`, the error if only a
+    share of the rows were answered, those with the highest probabilities (see
+    `metrics.decisions.coverage_curve`).
 
     Attributes:
-        thresholds: from which probability on a class is said, 0 for one without; () if all are.
+        thresholds: lowest probability for each class, 0 for no threshold; () if no class has one.
     """
 
     thresholds: tuple[float, ...] = ()
@@ -97,15 +98,15 @@ class Classify(Task):
         return self.names
 
     def baselines_for(self, inputs: Any) -> tuple[str, ...]:
-        """Of windows of numbers, a regression over these."""
+        """For windows of numbers, a regression over their values."""
         return ("majority", "window_logreg") if inputs.name == "series" else self.baselines
 
     @classmethod
     def of(cls, data: Any, classes: Sequence[str] | None) -> Classify:
-        """Makes the task of the classes of training data, or of class names.
+        """Makes the task from the classes of training data, or from class names.
 
         Raises:
-            ValueError: fewer than two classes, a repeated name, or data of another target.
+            ValueError: fewer than two classes, a repeated name, or data with another target.
         """
         target = getattr(data, "target", None)
         if classes is None and target is not None and target.kind != "class":
@@ -118,13 +119,13 @@ class Classify(Task):
         return cls(OneOf(names, getattr(target, "horizon", None)))
 
     def output(self, logits: Any) -> Any:
-        """Softmax, float32 whatever the encoder's precision, so that probabilities sum to 1."""
+        """Softmax, float32 for any precision of the encoder, so that probabilities sum to 1."""
         from keras_seqzoo.layers.temperature import ClassProbabilities
 
         return ClassProbabilities(dtype="float32", name="probabilities")(logits)
 
     def before_fit(self, model: TextModel) -> None:
-        """Learns at temperature 1, and without decisions, which were of other weights."""
+        """Sets the temperature to 1 and removes decisions, which belong to the old weights."""
         layer = model.get_layer("probabilities")
         if self.with_state(model).thresholds:
             warnings.warn(
@@ -140,7 +141,7 @@ class Classify(Task):
     def after_fit(
         self, model: TextModel, validation: Any, steps: int | None, calibrate: bool
     ) -> None:
-        """If asked, makes the model as sure as the validation rows say."""
+        """If asked, fits the model's confidence to the validation rows."""
         if not calibrate:
             return
         if model.wide is None:
@@ -196,20 +197,20 @@ class Classify(Task):
         return bool(self.thresholds) and all(self.thresholds)
 
     def decided(self, outputs: Any) -> npt.NDArray[np.intp]:
-        """The position of the class that is said of each row `(rows,)`; -1 for "unsure"."""
+        """The position of the class answered for each row `(rows,)`; -1 for "unsure"."""
         scores = self._scores(np.asarray(outputs, np.float32), np.where)
         return np.where(scores.max(axis=1) < 0, -1, scores.argmax(axis=1))
 
     def chosen_labels(self, outputs: Any) -> npt.NDArray[np.bool_]:
-        """Which class is said of each row, bool `(rows, classes)`."""
+        """Which class is answered for each row, bool `(rows, classes)`."""
         return self.decided(outputs)[:, np.newaxis] == np.arange(len(self.names))
 
     def _scores(self, outputs: Any, where: Callable[..., Any]) -> Any:
-        """What is the highest of the class that is said, and below 0 where none may be said.
+        """Scores that are highest for the class to answer, and below 0 for classes that may not be.
 
         Args:
             outputs: float32 probabilities `(rows, classes)`, of NumPy or TensorFlow.
-            where: of the same library.
+            where: `where` of the same library.
         """
         if not self.thresholds:
             return outputs
@@ -222,7 +223,7 @@ class Classify(Task):
         return {"loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"]}
 
     def learning(self, temperature: float) -> dict[str, Any]:
-        """Cross-entropy at a temperature, and how often both say the same class."""
+        """Cross-entropy at a temperature, and how often teacher and student agree."""
         import keras
 
         from keras_seqzoo.layers.losses import SoftenedCrossEntropy, same_class
@@ -231,7 +232,7 @@ class Classify(Task):
         return {"loss": SoftenedCrossEntropy(temperature), "metrics": [agreement]}
 
     def check_lessons(self, answers: npt.NDArray[Any]) -> None:
-        """Probabilities sum to 1."""
+        """Raises a ValueError if probabilities do not sum to 1."""
         super().check_lessons(answers)
         wrong = (answers < 0).any(axis=1) | (np.abs(answers.sum(axis=1) - 1) > 1e-3)
         if wrong.any():
@@ -254,11 +255,11 @@ class Classify(Task):
 
         Args:
             targets: as `data.naming.label_numbers` takes them; or one-hot, `(rows, classes)`,
-                which a loss other than a sparse one gets as they are.
+                which pass unchanged to a loss that is not a sparse one.
             loss: name of the compiled loss.
 
         Raises:
-            ValueError: a label that is missing, no class, or may mean two.
+            ValueError: a label that is missing, unknown, or could mean two classes.
         """
         labels = np.asarray(targets)
         if labels.ndim != 2 or labels.shape[1] == 1:
@@ -284,7 +285,7 @@ class Classify(Task):
         """Turns the labels of a batch into label numbers, in the graph of a dataset.
 
         Raises:
-            ValueError: labels of a dataset of texts that may be names or positions, or booleans.
+            ValueError: labels of a dataset of texts that could be names or positions, or booleans.
         """
         import tensorflow as tf
 
@@ -324,9 +325,9 @@ class Classify(Task):
         """Turns `class_weight` into weights by label number.
 
         Args:
-            class_weight: a dict by class, its name or number as in `encode`; or `"balanced"`:
-                rows / (classes · rows of the class).
-            y: encoded labels; None where a dataset has them.
+            class_weight: a dict from a class (name or number, as in `encode`) to its weight; or
+                `"balanced"`: rows / (classes · rows of the class).
+            y: encoded labels; None if a dataset has them.
 
         Raises:
             ValueError: something else, or `"balanced"` without labels.
@@ -346,14 +347,14 @@ class Classify(Task):
             return dict(zip(found.tolist(), weights.tolist(), strict=True))
         if not isinstance(class_weight, Mapping):
             raise ValueError(
-                "`class_weight` must be a dict of a weight by class, or 'balanced'. "
+                "`class_weight` must be a dict with a weight for each class, or 'balanced'. "
                 f"Received: class_weight={class_weight!r}"
             )
         numbers = label_numbers(list(class_weight), self.names).tolist()
         return dict(zip(numbers, map(float, class_weight.values()), strict=True))
 
     def answer(self, outputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The class that is said as `label`, its `probability`, and all `probabilities`.
+        """The answered class as `label`, its `probability`, and all `probabilities`.
 
         The probability of "unsure" is that of the likeliest class.
         """
@@ -371,9 +372,9 @@ class Classify(Task):
         return {"label": label, "probability": probability, "probabilities": outputs}
 
     def api_answer(self, outputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        """All classes and scores; with thresholds, what is said comes first, and again among them.
+        """All classes and scores; with thresholds, the answer and its score come before them.
 
-        Who takes the highest score, the first of equals, so reads "unsure", too.
+        A client that takes the highest score, and the first of equal ones, so also gets "unsure".
         """
         import tensorflow as tf
 
@@ -387,7 +388,7 @@ class Classify(Task):
         }
 
     def decode(self, outputs: npt.NDArray[Any]) -> list[dict[str, Any]]:
-        """The same in plain Python."""
+        """The answers in plain Python, a dict for each row."""
         outputs = np.asarray(outputs)
         return [
             {
@@ -399,7 +400,7 @@ class Classify(Task):
         ]
 
     def chosen(self, outputs: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
-        """The class that is said; of "unsure" the likeliest."""
+        """The answered class; for "unsure", the likeliest."""
         decided = self.decided(outputs)
         return np.where(decided < 0, np.asarray(outputs).argmax(axis=1), decided)
 
@@ -445,7 +446,7 @@ class Classify(Task):
     def averages(self, report: Any) -> pd.DataFrame:
         """Macro and weighted averages over the classes."""
         scores = report.per_class[["precision", "recall", "f1"]]
-        # As scikit-learn does: a class that neither is nor is predicted anywhere does not count.
+        # As in scikit-learn, a class that no row has and no answer names does not count.
         occurs = report.confusion.to_numpy().sum(axis=0) + report.confusion.to_numpy().sum(1) > 0
         shares = report.per_class["support"] / len(report.labels)
         rows = {
@@ -455,16 +456,16 @@ class Classify(Task):
         return pd.DataFrame(rows).T.assign(support=len(report.labels))
 
     def warnings(self, report: Any) -> list[str]:
-        """Classes without rows, a single answer, and no wrong answer at all."""
+        """Warns of classes without rows, of a single answer, and if no answer is wrong."""
         found = []
         absent = report.per_class.index[report.per_class["support"] == 0]
         if len(absent):
             names = f"{', '.join(map(repr, absent[:5]))}{', …' if len(absent) > 5 else ''}"
             found.append(
-                f"No row is of class {names}: nothing is known of how well it is found."
+                f"No row is of class {names}: the report cannot say how well the model finds it."
                 if len(absent) == 1
-                else f"No row is of the {len(absent):,} classes {names}: nothing is known of how "
-                "well they are found."
+                else f"No row is of the {len(absent):,} classes {names}: the report cannot say how "
+                "well the model finds them."
             )
         if report.figures.get("answered") == 0:
             found.append('No row is answered: no probability reaches its threshold ("unsure").')
@@ -473,7 +474,7 @@ class Classify(Task):
             share = (report.labels == self.names.index(only)).mean()
             found.append(
                 f"All {rows:,} answers are {only!r}, which {share:.1%} of the rows are: the model "
-                "tells nothing apart here."
+                "does not tell the classes apart here."
             )
         if report.accuracy == 1:
             low = binomtest(rows, rows).proportion_ci(method="wilson").low
@@ -484,7 +485,7 @@ class Classify(Task):
         return found
 
     def only_answer(self, report: Any) -> str | None:
-        """The class that every answer is, though rows are of several; None otherwise."""
+        """The class that all rows get, though they are of several; None otherwise."""
         answered = report.confusion.columns[report.confusion.sum() > 0]
         is_one = len(answered) == 1 and (report.per_class["support"] > 0).sum() > 1
         return str(answered[0]) if is_one else None
@@ -492,17 +493,17 @@ class Classify(Task):
     def intervals(
         self, labels: Any, runs: Sequence[Any], tasks: Sequence[Any] = (), blocks: Any = None
     ) -> dict[str, tuple[float, float]]:
-        """Of `accuracy` and `macro_f1`; see `metrics.statistics.intervals`."""
+        """Intervals of `accuracy` and `macro_f1`; see `metrics.statistics.intervals`."""
         tasks = tasks or [self] * len(runs)
         said = [task.chosen(run) for task, run in zip(tasks, runs, strict=True)]
         return intervals(labels, said, len(self.names), blocks=blocks)
 
     def row_scores(self, labels: Any, outputs: Any) -> npt.NDArray[np.float64]:
-        """1 where the answer is right, else 0."""
+        """1 for a right answer, 0 for a wrong one."""
         return (self.chosen(outputs) == labels).astype(np.float64)
 
     def worst(self, labels: Any, outputs: Any, most: int) -> npt.NDArray[np.intp]:
-        """Wrong answers, those that the model was surest of first."""
+        """Wrong answers, the most confident first."""
         said = self.decided(outputs)
         wrong = np.flatnonzero((said != labels) & (said >= 0))
         return wrong[np.argsort(-outputs[wrong, said[wrong]], kind="stable")][:most]
@@ -510,13 +511,13 @@ class Classify(Task):
     def changes(
         self, before: npt.NDArray[Any], after: npt.NDArray[Any], place: int | None, change: Any
     ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[Any]]:
-        """Those of another class, or that are now, or no longer, the class of `place`.
+        """Answers of another class, or that have become, or ceased to be, the class of `place`.
 
-        What is left is the probability of the one before.
+        What is left is the probability of the earlier class.
         """
         if change is not None:
             raise ValueError(
-                "Only numbers take `change`. Leave `change` out. "
+                "Only models of numbers take `change`. Leave `change` out. "
                 f"Received: change={change!r} for classes"
             )
         best, answers = self.decided(before[np.newaxis])[0], self.decided(after)
@@ -527,20 +528,20 @@ class Classify(Task):
         return answers == place, -after[:, place]
 
     def moved(self, before: npt.NDArray[Any], after: npt.NDArray[Any]) -> None:
-        """None: one class goes, another comes."""
+        """None: every class may change."""
 
     def said(self, outputs: npt.NDArray[Any]) -> str:
         """The class, or "unsure"."""
         return str(self.decode(outputs[np.newaxis])[0]["label"])
 
     def as_dict(self) -> dict[str, Any]:
-        """The thresholds, too, where there are any."""
+        """The task, with its thresholds if there are any."""
         decided = {"thresholds": list(self.thresholds)} if self.thresholds else {}
         return {**super().as_dict(), **decided}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Classify:
-        """Makes the task of what `as_dict` returned."""
+        """Makes the task from what `as_dict` returned."""
         made = super().from_dict(values)
         return cls(made.target, tuple(map(float, values.get("thresholds", ()))))
 
@@ -550,13 +551,13 @@ class ClassifyHead(Head):
     """The options of a classifier's head."""
 
     few_shot: bool = option(
-        False, "for few texts a class: the encoder learns from pairs, then a regression is fitted"
+        False, "for few texts per class: the encoder learns from pairs, then a regression is fitted"
     )
     wide: bool | None = option(
         None,
-        "whether a linear model of words and pairs of neighbours is fitted, too, and its scores "
-        "are added, as much as the validation rows say; with `fit(calibrate=True)`",
-        "of recurrent and static models of one text, yes",
+        "whether to fit a linear model of words and word pairs, too, and add its scores, with a "
+        "weight chosen on the validation rows; needs `fit(calibrate=True)`",
+        "yes for recurrent and static models of one text",
     )
 
 
@@ -565,9 +566,9 @@ build = Classify.build
 
 
 def task_of(model: Any) -> Task | None:
-    """The task of a model of this package or one that it exported.
+    """The task of a model of this package, or of one that it exported.
 
-    Any other object with `classes` classifies; None where there is neither.
+    Any other object with `classes` is a classifier; None if it has no `classes` either.
     """
     task: Task | None = getattr(model, "task", None)
     classes = getattr(model, "classes", None)
@@ -579,7 +580,7 @@ def check_class_names(classes: Sequence[str] | None) -> tuple[str, ...]:
     """Returns class names as a tuple.
 
     Raises:
-        ValueError: fewer than two, or one twice.
+        ValueError: fewer than two names, or a repeated one.
     """
     if isinstance(classes, str) or classes is None or len(classes) < 2:
         raise ValueError(
@@ -593,7 +594,7 @@ def check_class_names(classes: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def _summing_to_1(probabilities: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Repairs rows that rounding to float32 left at 1 ± 1e-7, which scikit-learn minds."""
+    """Rescales rows that sum to 1 ± 1e-7 after rounding to float32: scikit-learn rejects them."""
     sums = probabilities.sum(axis=1, keepdims=True)
     is_close = np.allclose(sums, 1, rtol=np.sqrt(np.finfo(np.float64).eps), atol=0)
     return probabilities if is_close else probabilities / sums

@@ -1,4 +1,4 @@
-"""Embedding: a text to one vector, and `embed`, which does so with any model."""
+"""Embedding: turns a text into one vector; `embed` does so with any model."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Pooled:
 
     pooling: str | None = option(
         None,
-        'how one vector is made of all: `"mean"`, `"max"`, `"last"`, `"cls"` or `"pooled"`',
+        'how the token vectors become one: `"mean"`, `"max"`, `"last"`, `"cls"` or `"pooled"`',
         "the family's",
     )
 
@@ -41,7 +41,7 @@ def build(
     classes: Sequence[str] | None = None,
     name: str,
 ) -> TextEmbedder:
-    """Builds a model that returns vectors. It has no loss: a pretrained encoder, as it is.
+    """Builds a model that returns vectors: a pretrained encoder, unchanged and without a loss.
 
     Args:
         parts: the encoder and its preprocessor.
@@ -51,7 +51,7 @@ def build(
         name: name of the model.
 
     Raises:
-        ValueError: `classes` are given, or a pooling that the family does not have.
+        ValueError: `classes` is given, or a pooling that the family does not have.
     """
     if classes is not None:
         raise ValueError(
@@ -64,7 +64,7 @@ def build(
 
 
 class Embed(Task):
-    """Vectors, which have no truth to be compared with."""
+    """Vectors, which are not compared with a truth."""
 
     name = "embed"
 
@@ -124,17 +124,17 @@ def embed(
     """Turns texts into vectors with the encoder of any model of this package.
 
     Args:
-        model: any model but one that tags or answers questions; of a classifier, its fine-tuned
-            encoder is used.
-        texts: strings `(rows,)`: a list, an array, or the `texts` of a table; of a model of pairs,
+        model: any model except one that tags or answers questions. From a classifier, it uses the
+            fine-tuned encoder.
+        texts: strings `(rows,)`: a list, an array, or the `texts` of a table; pairs for a model of
             pairs.
         tokens: whether to return the encoder's vector of every token instead.
-        batch_size: texts a batch; texts of like length share one.
+        batch_size: texts in a batch; texts of similar length share one.
 
     Returns:
-        Float32 `(rows, hidden)`, pooled as the model pools, in the order of the texts. With
-        `tokens`, a ragged float32 tensor `(rows, None, hidden)`: of each text as many vectors as
-        it has tokens, those of `[CLS]` and `[SEP]` included where the model has them.
+        Float32 `(rows, hidden)` in the order of the texts, with the model's own pooling. With
+        `tokens`, a ragged float32 tensor `(rows, None, hidden)`: a vector for each token of each
+        text, including `[CLS]` and `[SEP]` if the model has them.
 
     Raises:
         TypeError: not a model of this package, one that finds pieces of texts, or not strings.
@@ -154,7 +154,7 @@ def embed(
         )
     if isinstance(model, PlacedModel):
         raise TypeError(
-            "A model that finds pieces of texts makes no vectors of whole ones. Build one that "
+            "A model that finds pieces of texts makes no vectors of whole texts. Build one that "
             f"does with build_model(…, task='embed'). Received: {type(model).__name__}"
         )
     strings = model.preprocessor.as_inputs(texts)

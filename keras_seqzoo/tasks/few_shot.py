@@ -1,7 +1,7 @@
-"""Few labels: the encoder learns from pairs of texts which are of one class, then a head is fitted.
+"""Few labels: the encoder learns which pairs of texts share a class, then a head is fitted.
 
 SetFit's recipe (Tunstall et al. 2022, Efficient Few-Shot Learning Without Prompts). A batch of n
-texts has n(n - 1)/2 pairs, of which the loss takes all at the price of n texts.
+texts has n(n - 1)/2 pairs; the loss uses them all, for the cost of encoding n texts.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ from keras_seqzoo.features import FEATURES
 from keras_seqzoo.layers.pooling import pool
 from keras_seqzoo.tasks.head import TextPredictor
 
-DRAWS = 20  # of every text in an epoch; chosen in `benchmarks/results/few_shot.md`
+DRAWS = 20  # times that an epoch uses each text; chosen in `benchmarks/results/few_shot.md`
 
 
 @keras.saving.register_keras_serializable("keras_seqzoo")
 class FewShotClassifier(TextPredictor):
-    """A classifier of one vector that learns from few texts of each class.
+    """A classifier that learns from few texts of each class.
 
-    `fit` trains the encoder, so that the vectors of two texts have the cosine 1 where these are of
-    one class, else 0, and sets the last layer to scikit-learn's `LogisticRegression` over the
-    vectors of the training rows, at the end of every epoch, before the validation rows are
-    answered. An epoch is `DRAWS` passes over the rows. The history's `loss` is that of the pairs;
-    `val_loss` and `val_accuracy` are the classifier's.
+    `fit` trains the encoder so that the vectors of two texts have the cosine 1 if both are of one
+    class, else 0. At the end of every epoch, before it answers the validation rows, it sets the
+    last layer to scikit-learn's `LogisticRegression` over the vectors of the training rows. An
+    epoch is `DRAWS` passes over the rows. The history's `loss` is that of the pairs; `val_loss` and
+    `val_accuracy` are the classifier's.
 
     Args:
         *args: as in `TextPredictor`.
         **kwargs: the same; `head_dim` is None.
 
     Raises:
-        ValueError: `head_dim`, since the head is a linear one.
+        ValueError: `head_dim` is given; the head is linear.
     """
 
     usual_epochs = 1  # of `DRAWS` passes over the rows
@@ -60,16 +60,16 @@ class FewShotClassifier(TextPredictor):
                 "The head of few-shot learning is a logistic regression over the encoder's "
                 f"vectors. Leave head_dim out. Received: few_shot=True, head_dim={self.head_dim!r}"
             )
-        self.get_layer("logits").trainable = False  # by gradients
+        self.get_layer("logits").trainable = False  # set by the regression, not by gradients
 
     def fit(
         self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any
     ) -> keras.callbacks.History:
-        """Trains the model as the class says; takes what every model's `fit` takes.
+        """Trains the model as the class describes; takes what every model's `fit` takes.
 
         Args:
-            x: labelled texts that end: a table, texts, features, or a dataset of either.
-            y: their labels; None where `x` has them.
+            x: labelled texts, finitely many: a table, texts, features, or a dataset of either.
+            y: their labels; None if `x` has them.
             *args: as in `TextModel.fit`.
             **kwargs: the same, without weights and steps.
 
@@ -77,7 +77,7 @@ class FewShotClassifier(TextPredictor):
             The `keras.callbacks.History`.
 
         Raises:
-            ValueError: fewer than two texts of a class, rows without labels or without an end,
+            ValueError: fewer than two texts of a class, rows without labels, an endless dataset,
                 weights, `steps_per_epoch`, or several devices.
         """
         given = {
@@ -102,7 +102,7 @@ class FewShotClassifier(TextPredictor):
             return super().fit(x, y, *args, **kwargs)
         except KeyboardInterrupt:
             if self._regression is not None:
-                self._regression.fit_head()  # what was learnt so far may be kept
+                self._regression.fit_head()  # the user may keep what was learnt so far
             raise
         finally:
             self._regression = None
@@ -120,7 +120,7 @@ class FewShotClassifier(TextPredictor):
         return rows.passes(size, seed).dataset(), None, [self._regression]
 
     def train_step(self, data: Any) -> Mapping[str, Any]:
-        """Brings the vectors of one class together, and those of others apart."""
+        """Moves vectors of the same class together, and vectors of different classes apart."""
         features, labels = data[0], data[1]
         with tf.GradientTape() as tape:
             encoded = self.encoder(features, training=True)
@@ -128,12 +128,12 @@ class FewShotClassifier(TextPredictor):
             vectors = tf.cast(pooled, tf.float32)
             loss = pair_loss(labels, vectors)
             scaled = self.optimizer.scale_loss(loss)
-        if weights := self.trainable_weights:  # none where the encoder is frozen
+        if weights := self.trainable_weights:  # none if the encoder is frozen
             gradients = tape.gradient(scaled, weights)
             self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
         mean = next(metric for metric in self.metrics if metric.name == "loss")
         mean.update_state(loss)
-        # Keras asks that the metrics have seen a batch; of a head that is no more, none is told.
+        # Keras needs metrics that have seen a batch. Those of an outdated head are not returned.
         answers = self.get_layer("probabilities")(self.get_layer("logits")(vectors))
         self.compute_metrics(features, labels, answers)
         return {"loss": mean.result()}
@@ -142,8 +142,8 @@ class FewShotClassifier(TextPredictor):
 def pair_loss(labels: Any, vectors: Any) -> Any:
     """How far the cosines of a batch's pairs are from 1 within a class, and from 0 between classes.
 
-    The mean squared distance, pairs within and between classes counting half each, as in SetFit,
-    which draws as many of either.
+    It is the mean squared distance. Pairs within classes and pairs between them count half each, as
+    in SetFit, which draws as many of both.
 
     Args:
         labels: int `(batch,)`.
@@ -166,7 +166,7 @@ def pair_loss(labels: Any, vectors: Any) -> Any:
 
 
 class _Rows:
-    """The training rows in memory, in an order that depends on nothing but them.
+    """The training rows in memory, in an order that depends only on the rows.
 
     Attributes:
         features: int32 `(rows, longest)` each.
@@ -185,7 +185,7 @@ class _Rows:
         """Reads features and labels, or batches of both.
 
         Raises:
-            ValueError: there are no labels, or no end.
+            ValueError: there are no labels, or the data does not end.
         """
         if isinstance(x, tf.data.Dataset) and x.cardinality() == tf.data.INFINITE_CARDINALITY:
             raise ValueError(_ENDLESS.format("a dataset without an end"))
@@ -219,26 +219,26 @@ class _Rows:
         return cls({name: column(name) for name in FEATURES}, labels.astype(np.int32))
 
     def check(self, classes: tuple[str, ...]) -> None:
-        """Raises a ValueError where a class has fewer than two texts, which make no pair."""
+        """Raises a ValueError if a class has fewer than two texts, which cannot make a pair."""
         counts = np.bincount(self.labels, minlength=len(classes))
         if (few := counts < 2).any():
             told = [f"{name!r} {count}" for name, count in zip(classes, counts, strict=True)]
             lacking = [words for words, lacks in zip(told, few, strict=True) if lacks]
             raise ValueError(
-                "Few-shot learning needs two texts or more of every class, which make a pair. Add "
+                "Few-shot learning needs two or more texts of every class, to make a pair. Add "
                 "texts of these classes, or leave the classes out. Received: "
                 f"{', '.join(lacking[:10])}{', …' * (len(lacking) > 10)}"
             )
 
     def batch(self, chosen: Any) -> tuple[dict[str, Any], Any]:
-        """Features and labels of row numbers, cut to the longest of them."""
+        """Features and labels of these row numbers, cut to the longest row."""
         longest = tf.reduce_max(tf.gather(self.lengths, chosen))
         width = -(-longest // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
         rows = {name: tf.gather(v, chosen)[:, :width] for name, v in self.features.items()}
         return rows, tf.gather(self.labels, chosen)
 
     def order(self, seed: int, pass_number: Any) -> npt.NDArray[np.int64]:
-        """Row numbers of a pass: every row `DRAWS` times, two of a class after each other."""
+        """Row numbers of a pass: every row `DRAWS` times, in twos of the same class."""
         rng = np.random.default_rng([abs(seed), int(pass_number)])
         starts = np.searchsorted(self.labels, self.labels)
         place = np.arange(len(self.labels))
@@ -268,11 +268,11 @@ class _Rows:
         return Passes(draw, rows, size, seed, self.digest)
 
     def digest(self) -> str:
-        """Stands for the rows."""
+        """A hash of the rows."""
         return digest_of([*self.features.values(), self.labels])
 
     def vectors(self, encode: Callable[[Any], Any], rows: int = 64) -> npt.NDArray[np.float32]:
-        """What `encode` makes of the features of all rows: `(rows, hidden)`."""
+        """The vectors that `encode` returns for all rows: `(rows, hidden)`."""
         order = np.argsort(self.lengths, kind="stable")
         parts = [order[at : at + rows] for at in range(0, len(order), rows)]
         made = np.concatenate([encode(self.batch(part)[0]).numpy() for part in parts])
@@ -280,7 +280,7 @@ class _Rows:
 
 
 class _Regression(keras.callbacks.Callback):
-    """Sets the last layer, whenever the encoder has learnt and the answers are wanted."""
+    """Sets the last layer when the encoder has changed and its answers are needed."""
 
     def __init__(self, rows: _Rows):
         super().__init__()
@@ -297,7 +297,7 @@ class _Regression(keras.callbacks.Callback):
         self.fit_head()
 
     def fit_head(self) -> None:
-        """Sets the layer, unless the encoder is what it was."""
+        """Sets the layer, unless the encoder is unchanged."""
         if not self._stale:
             return
         vectors = self.rows.vectors(self.model.pooled)
@@ -316,22 +316,22 @@ def regression(
 ) -> list[npt.NDArray[np.float32]]:
     """Kernel `(hidden, classes)` and bias `(classes,)` of a logistic regression (scikit-learn's).
 
-    Its penalty, C = 1, is that of vectors of length 1: they are scaled by one number, which makes
-    their root mean square length 1, and the kernel with them.
+    Its penalty, C = 1, is meant for vectors of length 1. One number therefore scales all vectors to
+    a root mean square length of 1, and the kernel accordingly.
 
     Args:
         vectors: `(rows, hidden)`.
-        labels: `(rows,)`, from 0 on, each class in some row.
+        labels: `(rows,)`, from 0; every class has a row.
     """
     length = float(np.sqrt((vectors.astype(np.float64) ** 2).sum(axis=1).mean())) or 1.0
     fitted = LogisticRegression(C=1.0, max_iter=1000).fit(vectors / length, labels)
     kernel, bias = fitted.coef_.T / length, fitted.intercept_
-    if kernel.shape[1] == 1:  # of two classes, the second's
+    if kernel.shape[1] == 1:  # with two classes, only the second's
         kernel, bias = np.hstack([0 * kernel, kernel]), np.array([0.0, bias[0]])
     return [kernel.astype(np.float32), bias.astype(np.float32)]
 
 
 _ENDLESS = (
-    "Few-shot learning reads all rows before it begins. Pass a labelled table, texts and labels, "
+    "Few-shot learning reads all rows before it starts. Pass a labelled table, texts and labels, "
     "or a dataset that ends, dataset.take(n). Received: {}"
 )

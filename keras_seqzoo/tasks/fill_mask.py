@@ -56,22 +56,22 @@ class Filling:
     generator_dim: int | None = option(
         None, "width of ELECTRA's generator", "a quarter of the encoder's"
     )
-    generator_layers: int | None = option(None, "its layers", "as many as the encoder's")
-    detection_weight: float = option(50.0, "of the loss of detection, beside the generator's")
-    top_k: int = option(5, "tokens that are answered for each mask")
+    generator_layers: int | None = option(None, "layers of the generator", "the encoder's")
+    detection_weight: float = option(50.0, "weight of detection in the loss; the generator's is 1")
+    top_k: int = option(5, "tokens to answer for each mask")
 
 
 @dataclass(frozen=True)
 class FillMask(Task):
     """Tokens for masks. `predict` returns an object array `(rows,)` of lists of lists.
 
-    Of each mask in a text, in order, the likeliest tokens as `(token, probability)`, the likeliest
-    first. A token is told with the space that it begins with, if its vocabulary has one there; a
-    word piece that goes on within a word begins with `##`.
+    Each mask of a text, in order, has a list of its likeliest tokens as `(token, probability)`, the
+    likeliest first. A token includes the space that it begins with, if it has one in the
+    vocabulary. A word piece that continues a word begins with `##`.
 
-    Figures, of `fit` and `model.evaluate`: `perplexity` (the exponential of the mean negative
-    log-likelihood of hidden tokens, in nats) and `accuracy` of hidden tokens,
-    `next_sentence_accuracy` and `detection_accuracy` (of all real tokens) where these are learnt.
+    Figures of `fit` and `model.evaluate`: `perplexity` (the exponential of the mean negative
+    log-likelihood of hidden tokens, in nats) and `accuracy` of hidden tokens;
+    `next_sentence_accuracy` and `detection_accuracy` (of all real tokens) if the model learns them.
 
     Attributes:
         mask: how the mask token is written.
@@ -96,7 +96,7 @@ class FillMask(Task):
         return cls()
 
     def check_table(self, table: Any) -> None:
-        """Refuses: hidden tokens are no labels of a table.
+        """Refuses: a table has no labels for hidden tokens.
 
         Raises:
             ValueError: always.
@@ -116,7 +116,7 @@ class FillMask(Task):
         return as_rows(outputs)
 
     def outputs_of(self, answer: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
-        """What `predict` returns, of what a server answered."""
+        """Turns the answer of a server into what `predict` returns."""
         return as_rows(
             [
                 [
@@ -150,7 +150,7 @@ class FillMask(Task):
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> FillMask:
-        """Makes the task of what `as_dict` returned."""
+        """Makes the task from what `as_dict` returned."""
         return cls(mask=str(values.get("mask", "")))
 
 
@@ -170,7 +170,7 @@ def build(
     Args:
         parts: the encoder, its preprocessor and its family's defaults.
         data: unused here; an encoder from scratch learnt its vocabulary from it.
-        options: what is learnt, and how masks are answered.
+        options: what to learn, and how to answer masks.
         classes: None.
         name: name of the model.
 
@@ -211,17 +211,17 @@ class Perplexity(keras.metrics.Mean):
 
 @keras.saving.register_keras_serializable("keras_seqzoo")
 class MaskFiller(RunningTextModel):
-    """A masked language model, whose `.keras` file is where other tasks may begin.
+    """A masked language model; other tasks can start from its `.keras` file.
 
-    Its outputs as a Keras model are a dict of `tokens`, the scores of the tokens at
-    `mask_positions`, float32 `(batch, most, vocabulary)`; with `next_sentence` also `is_next`,
-    scores `(batch, 2)`; with ELECTRA's objective also `read`, the ids that the encoder has read,
-    int32 `(batch, length)`, and `is_replaced`, a score of each, `(batch, length)`.
+    As a Keras model, it returns a dict: `tokens`, the scores of the tokens at `mask_positions`,
+    float32 `(batch, most, vocabulary)`; with `next_sentence` also `is_next`, scores `(batch, 2)`;
+    with ELECTRA's objective also `read`, the ids that the encoder has read, int32
+    `(batch, length)`, and `is_replaced`, a score for each, `(batch, length)`.
 
-    `fit` and `evaluate` take running text as `TextGenerator` does: the path of a UTF-8 file, a list
-    of strings, a `TextTable` or a `TextStream`. A document is cut before words into passages that
-    fit; each is a row. Tokens are hidden anew in every pass, by the seed of `make_dataset`;
-    `evaluate` always hides the same.
+    `fit` and `evaluate` take running text like `TextGenerator`: the path of a UTF-8 file, a list of
+    strings, a `TextTable` or a `TextStream`. They cut a document between words into passages that
+    fit; each passage is a row. Every pass of `fit` hides other tokens, drawn with the seed of
+    `make_dataset`; `evaluate` always hides the same ones.
 
     Args:
         encoder: functional model from the features to `sequence_output`.
@@ -229,12 +229,12 @@ class MaskFiller(RunningTextModel):
         objective: one of `OBJECTIVES`.
         mask_rate: share of the tokens that are hidden, between 0 and 1.
         whole_words: whether all tokens of a word are hidden together.
-        next_sentence: whether rows are two passages, of which it is learnt if the second follows.
+        next_sentence: whether rows are two passages, and the model learns if the second follows.
         generator_dim: width of the generator, a multiple of the width of an attention head.
-        generator_layers: its layers.
-        detection_weight: of the loss of detection.
-        top_k: tokens that are answered for each mask.
-        dropout: rate of the generator, and for what is built on the file.
+        generator_layers: layers of the generator.
+        detection_weight: weight of detection in the loss.
+        top_k: tokens to answer for each mask.
+        dropout: rate of the generator, and of heads built on the saved file.
         **kwargs: arguments of `keras.Model`.
 
     Raises:
@@ -308,7 +308,7 @@ class MaskFiller(RunningTextModel):
             outputs["is_next"] = of_pair(encoded["pooled_output"])
         else:
             for weight in encoder.weights:
-                if "pool" in weight.path:  # which is left out, and so gets no gradient
+                if "pool" in weight.path:  # the model does not use it, so it gets no gradient
                     weight.trainable = False
         super().__init__(inputs, outputs, **kwargs)
         self.encoder = encoder
@@ -344,7 +344,7 @@ class MaskFiller(RunningTextModel):
         return mask_of(self.preprocessor)
 
     def _tokens(self) -> tuple[list[str], npt.NDArray[np.bool_]]:
-        """What each row of the embedding stands for in a text, and whether it does at all."""
+        """The text of each row of the embedding, and whether the row is text at all."""
         known = texts_of_tokens(self.preprocessor)
         rows = int(self.output["tokens"].shape[-1])
         texts = [*known, *[""] * (rows - len(known))][:rows]
@@ -358,12 +358,12 @@ class MaskFiller(RunningTextModel):
         texts, is_text = self._tokens()
         begins = [not t.startswith("##") for t in texts]
         if self.preprocessor.unit != "word pieces":
-            # Letters, and the bytes of letters, go on with a word.
+            # Letters, and the bytes of letters, continue a word.
             begins = [not (t[:1].isalnum() or t[:1] == "\ufffd") for t in texts]
         return Masking(self.mask.id, is_text, np.array(begins), self.mask_rate, self.whole_words)
 
     def go_on_from(self, other: MaskFiller) -> None:
-        """Takes the heads of a saved model, beside its encoder, as far as both have them."""
+        """Takes the heads of a saved model if both models have them in the same shape."""
         names = ("token_scores", "is_next", "detection", "is_replaced", "generator")
         mine = {layer.name: layer for layer in self.layers}
         theirs = {layer.name: layer for layer in other.layers}
@@ -374,9 +374,9 @@ class MaskFiller(RunningTextModel):
                     mine[name].set_weights(theirs[name].get_weights())
 
     def take_head(self, head: Mapping[str, npt.NDArray[Any]] | None) -> None:
-        """Takes the head of a checkpoint, as `hub.heads.masked_head` reads it, where it has one.
+        """Takes the head of a checkpoint, if it has one, as `hub.heads.masked_head` reads it.
 
-        A bias that has fewer rows than the embedding is for the first of them.
+        A bias with fewer rows than the embedding belongs to its first rows.
         """
         for weight in self.get_layer("token_scores").weights:
             name = next((n for n in head or () if weight.path.endswith(n)), None)
@@ -393,9 +393,9 @@ class MaskFiller(RunningTextModel):
         Args:
             table: the path of a text file, a list of strings, a table or a stream; its ids are
                 kept in memory.
-            batch_size: rows a batch.
-            shuffle: whether rows are drawn in a new random order in every epoch, and other tokens
-                are hidden.
+            batch_size: rows in a batch.
+            shuffle: whether every epoch draws the rows in a new random order and hides other
+                tokens.
             seed: of both.
 
         Raises:
@@ -429,9 +429,10 @@ class MaskFiller(RunningTextModel):
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None,
         training: bool = True,
     ) -> Any:  # fmt: skip
-        """Nats a hidden token; and a pair of passages, and `detection_weight` times a real token.
+        """The loss, a sum of means in nats.
 
-        Each of several replicas takes the means over its own.
+        The means are over hidden tokens; over pairs of passages; and, times `detection_weight`,
+        over real tokens. With several replicas, each takes the means over its own rows.
         """
         loss = sum(self.losses, start=tf.constant(0.0))
         for name, (values, weights) in self._parts(x, y, y_pred, sample_weight).items():
@@ -440,7 +441,7 @@ class MaskFiller(RunningTextModel):
         return loss / tf.distribute.get_strategy().num_replicas_in_sync
 
     def _parts(self, x: Any, y: Any, y_pred: Any, weights: Any) -> dict[str, tuple[Any, Any]]:
-        """Nats of what is learnt, and what each counts."""
+        """The losses of the parts in nats, and the weights of their elements."""
         of_labels = tf.nn.sparse_softmax_cross_entropy_with_logits
         parts = {"tokens": (of_labels(y["tokens"], y_pred["tokens"]), weights)}
         if self.next_sentence:
@@ -466,7 +467,7 @@ class MaskFiller(RunningTextModel):
             is_right = (y_pred["is_replaced"] > 0) == _is_replaced(x, y, y_pred)
             told["detection_accuracy"] = (is_right, x["padding_mask"])
         for name, (values, counted) in told.items():
-            # Of rows Keras would take a mean of means.
+            # Given rows, Keras would take a mean of means.
             flat = tf.reshape(tf.cast(values, tf.float32), [-1])
             counted = None if counted is None else tf.reshape(counted, [-1])
             self.figures[name].update_state(flat, counted)
@@ -497,7 +498,7 @@ class MaskFiller(RunningTextModel):
         return places.with_flat_values(chosen), places.with_flat_values(chances)
 
     def serving_functions(self) -> Mapping[str, ServingFunction]:
-        """`serving_default`, a row a text, and `masks`, a row a mask, with `row_splits`."""
+        """`serving_default`, a row per text, and `masks`, a row per mask, with `row_splits`."""
 
         def serving_default(text: tf.Tensor) -> Mapping[str, tf.Tensor]:
             return self._by_text(text)
@@ -517,7 +518,7 @@ class MaskFiller(RunningTextModel):
 
     def _by_text(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         tokens, chances = self._filled(text)
-        # At least one column: JSON cannot tell the type of an empty list.
+        # At least one column: in JSON, an empty list has no type.
         most = tf.reduce_max(tf.concat([tokens.row_lengths(), [1]], 0))
         shape = tf.stack(
             [tf.size(text, tf.int64), most, tf.shape(chances.flat_values, tf.int64)[1]]
@@ -532,7 +533,7 @@ class MaskFiller(RunningTextModel):
         return self._by_text(texts)
 
     def samples(self, rows: Sequence[tuple[str, ...]]) -> dict[str, np.ndarray]:
-        """Rows to ask a server for a trial: a mask goes before what has none."""
+        """Rows for a trial request: puts a mask before texts without one."""
         mask = self.mask.text
         return super().samples([(t if mask in t else f"{mask} {t}",) for (t,) in rows])
 
@@ -547,15 +548,15 @@ class MaskFiller(RunningTextModel):
         """Fills masks: an object array `(rows,)` of lists of lists, see `FillMask`.
 
         Args:
-            x: texts with the mask token in each; a `TextTable`, or a dataset of batches of such.
-            batch_size: texts a batch; 32 by default.
+            x: texts with a mask token in each: a list, a `TextTable`, or a dataset of batches.
+            batch_size: texts in a batch; 32 by default.
             verbose: not used.
-            as_frame: whether a pandas frame is returned, with what the answers are in its columns.
+            as_frame: whether to return a pandas frame with the answers in its columns.
             **kwargs: not used.
 
         Raises:
             TypeError: something else, such as features.
-            ValueError: a text without a mask, or one with a mask beyond the tokens that are read.
+            ValueError: a text without a mask, or with one beyond the tokens that the model reads.
 
         Example:
             >>> import keras_seqzoo as sz

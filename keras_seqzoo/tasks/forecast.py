@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 class Forecast(Task):
     """The next steps. Outputs float32 `(rows, horizon, columns)` in the unit of the data.
 
-    The last layer answers in the scale of the window, and the model takes that back to the unit;
-    the loss is Huber's of the error over `scale`.
+    The last layer answers in the scale of the window, and the model converts that to the unit. The
+    loss is the Huber loss of the error divided by `scale`.
 
     Figures of a report, over all steps and columns:
 
-    - `mase`: mean absolute error over that of the naive forecast, one step ahead, in the training
-      part (Hyndman and Koehler 2006): below 1 is better than that was.
+    - `mase`: mean absolute error divided by that of the naive forecast, one step ahead, in the
+      training part (Hyndman and Koehler 2006): below 1 is better than the naive forecast.
     - `mae`, `rmse`: mean absolute error, and root of the mean squared error, in the unit.
 
     Table: `per_step`, these figures of each column by step of the horizon, and over all steps.
@@ -55,7 +55,7 @@ class Forecast(Task):
 
     @classmethod
     def of(cls, data: Any, classes: Sequence[str] | None) -> Forecast:
-        """Makes the task of the future of training windows, whose scale is taken."""
+        """Makes the task from the future of training windows, and takes their scale."""
         if classes is not None:
             raise ValueError(
                 "Forecasts have no classes. Leave `classes` out, or read the series with "
@@ -66,26 +66,26 @@ class Forecast(Task):
 
     @property
     def row_shape(self) -> tuple[int, ...]:
-        """Of the outputs of a row."""
+        """Shape of the outputs of a row."""
         return (self.target.horizon, len(self.names))
 
     def output(self, logits: Any) -> Any:
-        """A row a step, in the scale of the window."""
+        """A row for each step, in the scale of the window."""
         import keras
 
         return keras.layers.Reshape(self.row_shape, dtype="float32", name="forecast")(logits)
 
     def training(self) -> dict[str, Any]:
-        """Huber's loss over the scale, and the mean absolute error in the unit."""
+        """Huber loss of the error over the scale, and the mean absolute error in the unit."""
         from keras_seqzoo.layers.losses import ScaledHuber
 
         return {"loss": ScaledHuber(self.scale), "metrics": ["mae"]}
 
     def encode(self, targets: Any, loss: str) -> npt.NDArray[np.float32]:
-        """Turns what came into float32 `(rows, horizon, columns)`.
+        """Turns the values that followed into float32 `(rows, horizon, columns)`.
 
         Raises:
-            ValueError: a value that is missing, infinite or no number, or another shape.
+            ValueError: a value is missing, infinite or not a number, or the shape is wrong.
         """
         return self.target.encode(targets)
 
@@ -119,7 +119,7 @@ class Forecast(Task):
         return {"per_step": errors}
 
     def warnings(self, report: Any) -> list[str]:
-        """That the last value would have done."""
+        """Warns if the last value forecasts as well as the model."""
         if report.table is None:
             return []
         last = self.figures(report.labels, self.last_values(report.table))["mase"]
@@ -137,7 +137,7 @@ class Forecast(Task):
     def intervals(
         self, labels: Any, runs: Sequence[Any], tasks: Sequence[Any] = (), blocks: Any = None
     ) -> dict[str, tuple[float, float]]:
-        """Of draws of blocks of neighbouring rows; without `blocks` rows are in order of time."""
+        """Draws blocks of neighbouring rows; without `blocks`, rows must be in order of time."""
         truth = np.asarray(labels, np.float64)
         errors = np.abs(np.asarray(runs, np.float64) - truth)
         if blocks is None:
@@ -158,7 +158,7 @@ class Forecast(Task):
         return bootstrap(figures, len(truth), blocks=blocks)
 
     def row_scores(self, labels: Any, outputs: Any) -> npt.NDArray[np.float64]:
-        """The absolute error of each window over the scale, with its sign turned."""
+        """Minus the absolute error of each window, divided by the scale."""
         errors = np.abs(np.asarray(outputs, np.float64) - labels) / np.array(self.scale)
         return -errors.mean(axis=(1, 2))
 
@@ -171,12 +171,12 @@ class Forecast(Task):
         return np.zeros(len(outputs), np.intp)
 
     def as_dict(self) -> dict[str, Any]:
-        """The scale, too."""
+        """The task, with its scale."""
         return {**super().as_dict(), "scale": list(self.scale)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Forecast:
-        """Makes the task of what `as_dict` returned."""
+        """Makes the task from what `as_dict` returned."""
         return cls(super().from_dict(values).target, tuple(map(float, values.get("scale", ()))))
 
 

@@ -1,4 +1,4 @@
-"""Generation: a language model that learns from running text and writes on from a prompt."""
+"""Generation: a language model that learns from running text and continues a prompt."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Writing:
-    """The options of a language model: how `generate`, and the export, write by default."""
+    """The options of a language model: how `generate` and the export write by default."""
 
     sampler: str = option("top_p", "how tokens are chosen, see `make_sampler`")
     temperature: float = option(1.0, "of the choice; lower is more predictable")
@@ -65,7 +65,7 @@ def build(
     Args:
         parts: the encoder, its preprocessor and its family's defaults.
         data: unused here; an encoder from scratch learnt its vocabulary from it.
-        options: how `generate` writes where the call does not say.
+        options: how `generate` writes by default.
         classes: None; generated text has no classes.
         name: name of the model.
 
@@ -79,7 +79,7 @@ def build(
         )
     if not parts.causal:
         raise ValueError(
-            "To predict the next token, a model must read forwards only. Take 'lstm', 'gru' or "
+            "To predict the next token, a model must read forwards only. Use 'lstm', 'gru' or "
             f"'gpt2'. Received: {name!r}, which reads both ways"
         )
     model = TextGenerator(
@@ -93,7 +93,7 @@ def build(
     )
     model.compile(
         optimizer=parts.optimizer(),
-        # The mean of real tokens, of which the perplexity is the exponential.
+        # The mean over real tokens; the perplexity is its exponential.
         loss=keras.losses.SparseCategoricalCrossentropy(
             from_logits=True, reduction="mean_with_sample_weight"
         ),
@@ -112,7 +112,7 @@ def _perplexity() -> keras.metrics.Metric:
 
 
 class Generate(Task):
-    """Text, of which the perplexity is told by `model.evaluate`."""
+    """Text; `model.evaluate` returns its perplexity."""
 
     name = "generate"
 
@@ -125,18 +125,18 @@ class TextGenerator(RunningTextModel):
     """A causal language model: the scores of the next token at every token, and `generate`.
 
     Outputs logits, float32 `(batch, length, vocabulary)`. `fit` and `evaluate` take running text:
-    the path of a UTF-8 file, a list of strings, a `TextTable` or a `TextStream`. Documents are laid
-    end to end with the preprocessor's `pad_id` (for GPT-2 `<|endoftext|>`) between them, and cut
-    into full rows of `sequence_length` tokens. They report the loss in nats a token, the accuracy
-    of the likeliest token, and the perplexity.
+    the path of a UTF-8 file, a list of strings, a `TextTable` or a `TextStream`. Documents are
+    joined with the preprocessor's `pad_id` (for GPT-2 `<|endoftext|>`) between them, and cut into
+    full rows of `sequence_length` tokens. Both report the loss in nats per token, the accuracy of
+    the likeliest token, and the perplexity.
 
     Args:
         encoder: functional model from the features to `sequence_output`: GPT-2's, whose token
-            embedding also makes the scores, or recurrent layers, under a Dense layer of their own.
+            embedding also makes the scores, or recurrent layers, with their own Dense layer above.
         preprocessor: text to features and back.
-        sampler: name of the sampler where `generate` is not told another.
-        temperature: the same.
-        max_length: the same.
+        sampler: default of `generate`, a name.
+        temperature: default of `generate`.
+        max_length: default of `generate`.
         dropout: rate before the scores of recurrent layers.
         **kwargs: arguments of `keras.Model`.
 
@@ -168,7 +168,7 @@ class TextGenerator(RunningTextModel):
         backbone = backbone_of(encoder)
         if backbone is None:
             x = keras.layers.Dropout(dropout, name="dropout")(x)
-            # A vocabulary that is loaded comes after the layers; the embedding knows its size.
+            # A file's vocabulary is loaded after the layers; until then the embedding has its size.
             rows = encoder.get_layer("token_embedding").input_dim
             head = keras.layers.Dense(rows, dtype="float32", name="logits")
             super().__init__(inputs, head(x), **kwargs)
@@ -189,7 +189,7 @@ class TextGenerator(RunningTextModel):
 
     @property
     def resources(self) -> Sequence[Any]:
-        """The preprocessor's, and the state of the exported sampler's draws."""
+        """The preprocessor's resources, and the random state of the exported sampler."""
         state = seed_of(self._served)
         return [*self.preprocessor.resources, *([] if state is None else [state.value])]
 
@@ -201,8 +201,8 @@ class TextGenerator(RunningTextModel):
         Args:
             table: the path of a text file, a list of strings, a table or a stream; its ids are
                 kept in memory.
-            batch_size: rows a batch.
-            shuffle: whether rows are drawn in a new random order in every epoch.
+            batch_size: rows in a batch.
+            shuffle: whether every epoch draws the rows in a new random order.
             seed: of these orders.
 
         Raises:
@@ -223,11 +223,11 @@ class TextGenerator(RunningTextModel):
         stop: str | Sequence[str] = (),
         batch_size: int = 32,
     ) -> Any:
-        """Writes on from prompts.
+        """Continues prompts.
 
         A text ends at `max_length` tokens, before the first of `stop`, or where the model ends the
-        document. An empty prompt begins a new document. What greedy, beam and contrastive search
-        write does not depend on the other prompts of a call.
+        document. An empty prompt starts a new document. With greedy, beam and contrastive search, a
+        continuation does not depend on the other prompts of a call.
 
         Args:
             prompts: a string, or a list or array of strings.
@@ -237,15 +237,15 @@ class TextGenerator(RunningTextModel):
             temperature: the scores are divided by it.
             seed: makes the draws repeatable. By default it is drawn from Python's `random`.
             stop: strings before which a continuation ends.
-            batch_size: prompts written on at a time.
+            batch_size: prompts to continue at a time.
 
         Returns:
             The prompts with their continuations: a string for a string, else a list.
 
         Raises:
             TypeError: prompts that are not strings.
-            ValueError: an unknown sampler; `max_length` below the tokens of a prompt, or above the
-                positions.
+            ValueError: an unknown sampler; a `max_length` below the tokens of a prompt, or above
+                the model's positions.
 
         Example:
             >>> import keras_seqzoo as sz
@@ -313,14 +313,14 @@ class TextGenerator(RunningTextModel):
                 which gives logits.
             batch_size: texts a batch; 32 by default.
             verbose: as in Keras, for features and datasets.
-            as_frame: not taken: probabilities of every token are no table.
+            as_frame: must be False: the probabilities of all tokens do not fit in a frame.
             **kwargs: further arguments of `keras.Model.predict`.
 
         Returns:
             Float32 `(rows, vocabulary)`.
 
         Raises:
-            ValueError: `as_frame`.
+            ValueError: `as_frame` is True.
         """
         if as_frame:
             return self.task.to_frame(None)  # raises
@@ -331,7 +331,7 @@ class TextGenerator(RunningTextModel):
         answers = np.zeros((strings.shape[0], len(self.preprocessor.vocabulary)), np.float32)
         if not len(answers):
             return answers
-        # The end of a text says what comes next.
+        # The logits at the end of a text are those of the next token.
         tokens = begun(self.preprocessor.tokenize(strings), self.preprocessor.pad_id)
         tokens = tokens[:, -self.preprocessor.sequence_length :]
         for rows in batches_of_rows(tokens.row_lengths().numpy(), batch_size or 32):
@@ -368,8 +368,8 @@ class TextGenerator(RunningTextModel):
         self._served = make_sampler(self.sampler, self.temperature)
         if not draws_one_by_one(self._served):
             raise ValueError(
-                "Beam and contrastive search run here, not in TensorFlow Serving: KerasHub writes "
-                "them with an op that it lacks. Set model.sampler to 'greedy', 'top_k', 'top_p' or "
+                "Beam and contrastive search run here, not in TensorFlow Serving: they use an op "
+                "that it lacks. Set model.sampler to 'greedy', 'top_k', 'top_p' or "
                 f"'random' before the export. Received: sampler={self.sampler!r}"
             )
         limit = self._limit(None)
@@ -377,7 +377,7 @@ class TextGenerator(RunningTextModel):
 
         def generate(text: tf.Tensor) -> dict[str, tf.Tensor]:
             tokens = begun(self.preprocessor.tokenize(text), self.preprocessor.pad_id)
-            # No error can be told here: of a longer prompt the end is read, and nothing is added.
+            # A graph cannot raise here. Of a longer prompt, it reads the end and adds nothing.
             lengths = tf.cast(tokens.row_lengths(), tf.int32)
             features = features_of(tokens[:, -limit:])
             room = tf.maximum(limit - lengths, 0)
@@ -395,7 +395,7 @@ class TextGenerator(RunningTextModel):
         return {"serving_default": function, "generate": function}
 
     def _limit(self, max_length: int | None) -> int:
-        """The most tokens of a text: what is asked for, what the model was built with, or 64."""
+        """The most tokens of a text: the argument, what the model was built with, or 64."""
         positions = self.decoding.positions
         asked = self.max_length if max_length is None else max_length
         limit = min(64, positions or 64) if asked is None else asked
@@ -406,7 +406,7 @@ class TextGenerator(RunningTextModel):
         stop_ids = [self.preprocessor.pad_id]
         if stops:
             ids = self.preprocessor.tokenize(tf.constant(list(stops))).to_list()
-            # One of several tokens may be written in other tokens; the text is cut in the end.
+            # A stop of several tokens may be written in other tokens; the text is cut at the end.
             stop_ids += [row[0] for row in ids if len(row) == 1]
         key = (sampler if isinstance(sampler, str) else id(sampler), temperature, *stop_ids)
         if key in self._writers:

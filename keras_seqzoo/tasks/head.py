@@ -43,7 +43,7 @@ def build_head(task: Task, parts: EncoderParts, options: Head, name: str) -> Tex
     model.compile(
         optimizer=parts.optimizer(),
         **task.training(),
-        # Batches come in many lengths, and XLA would compile anew for each.
+        # Batches come in many lengths, and XLA would compile for each.
         jit_compile=False,
         schedule=parts.schedule,
         warmup=parts.warmup,
@@ -52,7 +52,7 @@ def build_head(task: Task, parts: EncoderParts, options: Head, name: str) -> Tex
 
 
 def _wide(task: Task, parts: EncoderParts, options: Head) -> tuple[int, int] | None:
-    """The sizes of the linear model beside the encoder; None where there is none."""
+    """The sizes of the linear model next to the encoder; None if there is none."""
     reads = parts.preprocessor
     words: Sequence[str] = ()
     if isinstance(reads, WordPreprocessor) and not reads.pair:
@@ -88,21 +88,21 @@ def _kind(parts: EncoderParts, options: Head) -> type[Predictor]:
 class TextPredictor(Predictor):
     """A model that answers from one vector of a text or of a pair of texts.
 
-    Its outputs are those of the task: for classes float32 probabilities `(batch, classes)`.
+    Its outputs are those of the task: for classes, float32 probabilities `(batch, classes)`.
 
     Args:
         encoder: functional model from the features to `sequence_output` `(batch, length, hidden)`
             and `pooled_output` `(batch, hidden)`.
         preprocessor: text to features.
-        task: what is answered, or what its `as_dict` returned.
-        pooling: `"pooled"` takes the encoder's own `pooled_output`, which for recurrent layers is
-            their last state and goes by `"last"` too; `"cls"` takes the first token's vector of
+        task: the task, or what its `as_dict` returned.
+        pooling: `"pooled"` takes the encoder's own `pooled_output`; for recurrent layers this is
+            their last state, also called `"last"`. `"cls"` takes the first token's vector of
             `sequence_output`; `"mean"` and `"max"` pool it over the real tokens.
         dropout: rate before every layer of the head.
-        poolings: what else `pooling` may be for this encoder.
+        poolings: further values that `pooling` may have for this encoder.
         head_dim: width of a ReLU layer before the last one; none if None.
-        wide: ids of words, and places for pairs of them, of a linear model whose scores are added,
-            see `layers.wide.WideScores`; none if None.
+        wide: how many word ids, and places for word pairs, a linear model has whose scores are
+            added, see `layers.wide.WideScores`; no such model if None.
         **kwargs: arguments of `keras.Model`.
     """
 
@@ -131,13 +131,13 @@ class TextPredictor(Predictor):
         self.wide = None if wide is None else tuple(wide)
 
     def fit_beside(self, x: Any, y: Any, sample_weight: Any, class_weight: Any) -> None:
-        """Fits the linear model, where there is one, to the training rows."""
+        """Fits the linear model, if there is one, to the training rows."""
         if self.wide is not None:
             words = self.preprocessor.vocabulary
             learn_wide(self.get_layer("wide"), words, x, y, sample_weight, class_weight)
 
     def serving_functions(self) -> Mapping[str, ServingFunction]:
-        """Those of every task, and `embed`."""
+        """The signatures of every task, and `embed`."""
 
         def embed(**given: tf.Tensor) -> dict[str, tf.Tensor]:
             return {"embedding": self.vectors(self.read_served(given))}
@@ -147,11 +147,11 @@ class TextPredictor(Predictor):
 
 @keras.saving.register_keras_serializable("keras_seqzoo")
 class TextClassifier(TextPredictor):
-    """The name that a `TextPredictor` of classes had in files of before."""
+    """The name of a `TextPredictor` of classes in old files."""
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> TextModel:
-        """Makes the model as it is built now."""
+        """Makes a model of the current class."""
         config = dict(config)
         config["task"] = Classify(OneOf(tuple(config.pop("classes")))).as_dict()
         return TextPredictor.from_config(config, custom_objects)

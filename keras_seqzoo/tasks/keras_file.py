@@ -1,4 +1,4 @@
-"""`.keras` files: looked into before Keras reads them, loaded, and built upon."""
+"""`.keras` files: checks them before Keras reads them, loads them, and takes their encoders."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PARTS = ("config.json", "metadata.json", "model.weights.h5")
 _FLOOR, _GROWTH = 64 << 20, 10
 _MOST_FILES = 10_000
 
-# Of our models the largest config is that of a TF Hub graph, 2 MB; nested 13 deep.
+# The largest config among our models is that of a TF Hub graph: 2 MB, nested 13 deep.
 _MOST_CONFIG, _MOST_VALUES, _MOST_DEPTH = 64 << 20, 1_000_000, 100
 
 _DAMAGED = (zipfile.BadZipFile, zlib.error, OSError, EOFError, KeyError, RuntimeError, ValueError)
@@ -42,12 +42,12 @@ def load_keras_file(path: str | os.PathLike[str], trust: bool = False) -> TextMo
     Args:
         path: the file.
         trust: whether it may hold a TensorFlow graph, as models of TF Hub's encoders do. A graph
-            is a program. Python code in a file is refused all the same.
+            is a program. Python code in a file is always refused.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: damaged, a model of something else, code, a graph that is not trusted, or a
-            file that asks for far more memory than it has bytes.
+        ValueError: the file is damaged, holds no model of this package, holds code or a graph that
+            is not trusted, or asks for far more memory than it has bytes.
     """
     check_exists(path)
     check_keras_file(Path(path))
@@ -75,7 +75,7 @@ def saved_parts(path: str, name: str) -> EncoderParts:
     model: Any = load_keras_file(path)
     if model.name != name:
         raise ValueError(
-            f"The file must hold the model that is asked for. Build {model.name!r} instead. "
+            f"The file must hold the model that you ask for. Build {model.name!r} instead. "
             f"Received: {path} holds a {model.name!r}, name={name!r}"
         )
     if not hasattr(model, "poolings") or model.optimizer is None:
@@ -86,7 +86,7 @@ def saved_parts(path: str, name: str) -> EncoderParts:
             f"Received: {path} holds a {type(model).__name__}"
         )
     for weight in model.encoder.weights:
-        if "pool" in weight.path:  # the new head says whether it reads the pooler
+        if "pool" in weight.path:  # the new head decides whether to read the pooler
             weight.trainable = True
     optimizer = model.optimizer
     return EncoderParts(
@@ -104,17 +104,17 @@ def saved_parts(path: str, name: str) -> EncoderParts:
 
 
 def check_keras_file(path: Path) -> None:
-    """Checks that a file is what `model.save` of this package writes, and no trap.
+    """Checks that a file is one that `model.save` of this package writes, and not a trap.
 
-    Keras refuses code and links too, and from 4 GiB on sizes; here nothing is built or allocated
-    before all is seen.
+    Keras refuses code and links too, and sizes from 4 GiB on. This check reads everything before
+    anything is built or allocated.
 
     Args:
         path: a `.keras` file.
 
     Raises:
-        ValueError: damaged; a part, a layer or a link that no such model has; or far more to
-            allocate than the file has bytes.
+        ValueError: the file is damaged; has a part, a layer or a link that no such model has; or
+            needs far more memory than it has bytes.
     """
     with path.open("rb") as file:
         try:
@@ -129,7 +129,7 @@ def check_keras_file(path: Path) -> None:
 
 
 class _TrapError(Exception):
-    """What no file of this package has; the message is put together with the file's path."""
+    """A finding that no file of this package has; the message gets the file's path later."""
 
     def __init__(self, rule: str, found: object):
         super().__init__(
@@ -185,7 +185,7 @@ def _check_config(text: bytes) -> None:
 
 
 def _check_object(value: dict[str, Any]) -> None:
-    """Refuses code, and what is named to be called rather than made from its config."""
+    """Refuses code, and functions to call instead of objects to make from a config."""
     kind, name = str(value.get("class_name")), value.get("config")
     name = name if isinstance(name, str) else ""
     # Registered functions have a name with ">". A registered class may be named as a function too:
@@ -221,7 +221,7 @@ def _check_weights(file: Any) -> None:
                     raise _TrapError("Weights hold no links.", name)
                 item = group[name]
                 if item in seen:
-                    raise _TrapError("Weights hold nothing twice, and no group in itself.", name)
+                    raise _TrapError("Weights hold no item twice, and no group in itself.", name)
                 seen.add(item)
                 if isinstance(item, h5py.Group):
                     left.append(item)
@@ -231,6 +231,6 @@ def _check_weights(file: Any) -> None:
                     raise _TrapError("Weights lie in the file itself.", name)
                 elif item.nbytes > (1 << 20) + _GROWTH * item.id.get_storage_size():
                     raise _TrapError(
-                        "Weights are stored as large as they are.",
+                        "Weights are stored in about their full size.",
                         f"{name} of {item.nbytes:,} bytes",
                     )

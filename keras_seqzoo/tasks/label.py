@@ -1,4 +1,4 @@
-"""Labelling: any number of labels a text, each with a probability and a threshold of its own."""
+"""Labelling: any number of labels for each text, each with its own probability and threshold."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Label(Task):
-    """Any number of labels a text. Outputs float32 probabilities `(rows, labels)`.
+    """Any number of labels for each text. Outputs float32 probabilities `(rows, labels)`.
 
-    A text has the labels whose probabilities reach their thresholds. `fit` with validation rows
-    chooses for each label the threshold of the highest F1 there (Lipton et al. 2014, Optimal
-    Thresholding of Classifiers to Maximize F1 Measure), and keeps it in the model; a label without
-    validation rows, and a model without, keep 0.5. `decide` chooses those of a wanted precision or
-    recall in their place.
+    A text gets the labels whose probabilities reach their thresholds. `fit` with validation rows
+    chooses for each label the threshold with the highest F1 there (Lipton et al. 2014, Optimal
+    Thresholding of Classifiers to Maximize F1 Measure), and keeps it in the model. Without
+    validation rows, or if none has the label, the threshold stays 0.5. `decide` replaces thresholds
+    by ones that reach a wanted precision or recall.
 
-    Figures of a report, as scikit-learn has them:
+    Figures of a report, computed as in scikit-learn:
 
     - `macro_f1`, `micro_f1`, `sample_f1`: F1, averaged over the labels, over all answers, and over
-      the texts (of which one without labels that is given none counts as 1).
-    - `subset_accuracy`: share of the texts that have all of their labels and no other.
-    - `roc_auc`, `average_precision`: means over the labels that some rows have and some have not.
+      the texts (a text without labels that gets none counts as 1).
+    - `subset_accuracy`: share of the texts that get all of their labels and no other.
+    - `roc_auc`, `average_precision`: means over the labels that some rows have and others do not.
 
     Table: `per_label`, with precision, recall, F1, support, both areas and the threshold.
 
     Attributes:
-        thresholds: from which probability on a text has the label; 0.5 each by default.
+        thresholds: lowest probability at which a text gets the label; 0.5 each by default.
     """
 
     thresholds: tuple[float, ...] = ()
@@ -76,16 +76,16 @@ class Label(Task):
 
     @classmethod
     def of(cls, data: Any, classes: Sequence[str] | None) -> Label:
-        """Makes the task of the labels of training data, or of their names."""
+        """Makes the task from the labels of training data, or from their names."""
         if classes is not None:
             return cls(AnyOf(tuple(map(str, classes))))
-        return cls(targets_of(data, "labels", "several labels a text"))
+        return cls(targets_of(data, "labels", "several labels for each text"))
 
     def begin(self, model: TextModel, data: Any) -> None:
-        """The head begins with the labels' shares in the training rows.
+        """Sets the head's first answers to the labels' shares in the training rows.
 
-        Labels that few rows have would else spend their first steps on being rare (Lin et al.
-        2017, Focal Loss for Dense Object Detection, section 3.3).
+        Otherwise the first steps would only teach it which labels are rare (Lin et al. 2017, Focal
+        Loss for Dense Object Detection, section 3.3).
         """
         if counts := getattr(data, "class_counts", None):
             has = np.array([counts[label] for label in self.names]) + 1
@@ -102,7 +102,7 @@ class Label(Task):
         return {"loss": "binary_crossentropy", "metrics": ["binary_accuracy"]}
 
     def learning(self, temperature: float) -> dict[str, Any]:
-        """The loss it has, which takes probabilities, and how often both find a label likely."""
+        """The task's own loss, which takes probabilities, and how often both agree on a label."""
         import keras
 
         from keras_seqzoo.layers.losses import same_labels
@@ -112,7 +112,7 @@ class Label(Task):
         return {"metrics": [agreement]}
 
     def check_lessons(self, answers: npt.NDArray[Any]) -> None:
-        """Probabilities lie between 0 and 1."""
+        """Raises a ValueError if probabilities do not lie between 0 and 1."""
         super().check_lessons(answers)
         wrong = ((answers < 0) | (answers > 1)).any(axis=1)
         if wrong.any():
@@ -167,7 +167,7 @@ class Label(Task):
         model.get_layer("probabilities").thresholds.assign(learnt.thresholds)
 
     def learn(self, labels: Any, outputs: Any) -> Label:
-        """The task with the thresholds that are best for these answers."""
+        """The task with the best thresholds for these answers."""
         return replace(self, thresholds=tuple(map(float, best_thresholds(labels, outputs))))
 
     def decide(
@@ -179,7 +179,7 @@ class Label(Task):
         recall: Mapping[str, float],
         level: float,
     ) -> Label:
-        """See `Task`; labels of which nothing is wanted keep their thresholds."""
+        """See `Task`; labels that are not named keep their thresholds."""
         if error is not None:
             raise ValueError(
                 "A text may have any number of labels, so a model of labels is never unsure. "
@@ -218,7 +218,7 @@ class Label(Task):
         ]
 
     def chosen_labels(self, outputs: Any) -> npt.NDArray[np.bool_]:
-        """Which labels each text is given, bool `(rows, labels)`."""
+        """Which labels each text gets, bool `(rows, labels)`."""
         return np.asarray(outputs, np.float32) >= np.array(self.thresholds, np.float32)
 
     def figures(self, labels: Any, outputs: Any) -> dict[str, float]:
@@ -261,20 +261,21 @@ class Label(Task):
         return table.assign(threshold=self.thresholds)
 
     def warnings(self, report: Any) -> list[str]:
-        """Labels that no row has, and a model that gives none or all."""
+        """Warns of labels that no row has, and if all texts get the same labels."""
         found = []
         absent = [str(n) for n in report.per_label.index[report.per_label["support"] == 0]]
         if absent:
             found.append(
                 f"No row has the label{'s' * (len(absent) > 1)} "
-                f"{', '.join(map(repr, absent[:5]))}: nothing is known of how well it is found."
+                f"{', '.join(map(repr, absent[:5]))}: the report cannot say how well the model "
+                f"finds {'it' if len(absent) == 1 else 'them'}."
             )
         if self.only_answer(report) is not None:
-            found.append("All texts are given the same labels: the model tells nothing apart here.")
+            found.append("All texts get the same labels: the model does not tell the texts apart.")
         return found
 
     def only_answer(self, report: Any) -> str | None:
-        """The labels that every text is given, though not all have the same; None otherwise."""
+        """The labels that all texts get, though not all have the same; None otherwise."""
         answers = self.chosen_labels(report.outputs)
         if (answers != answers[0]).any() or (report.labels == report.labels[0]).all():
             return None
@@ -283,7 +284,7 @@ class Label(Task):
     def intervals(
         self, labels: Any, runs: Sequence[Any], tasks: Sequence[Any] = (), blocks: Any = None
     ) -> dict[str, tuple[float, float]]:
-        """Of both F1 and of the subset accuracy."""
+        """Intervals of both F1 and of the subset accuracy."""
         truth = np.asarray(labels) > 0
         tasks = tasks or [self] * len(runs)
         answers = [task.chosen_labels(run) for task, run in zip(tasks, runs, strict=True)]
@@ -302,14 +303,14 @@ class Label(Task):
         return bootstrap(figures, len(truth), blocks=blocks)
 
     def row_scores(self, labels: Any, outputs: Any) -> npt.NDArray[np.float64]:
-        """F1 of each text's labels, 1 where it has none and is given none."""
+        """F1 of each text's labels, 1 if it has none and gets none."""
         truth, said = np.asarray(labels) > 0, self.chosen_labels(outputs)
         sums = truth.sum(axis=1) + said.sum(axis=1)
         hits = 2.0 * (truth & said).sum(axis=1)
         return np.divide(hits, sums, out=np.ones(len(truth)), where=sums > 0)
 
     def worst(self, labels: Any, outputs: Any, most: int) -> npt.NDArray[np.intp]:
-        """Texts with the lowest F1; of equals, those with probabilities furthest off first."""
+        """Texts with the lowest F1; among equals, the largest errors of probability first."""
         scores = self.row_scores(labels, outputs)
         off = np.abs(np.asarray(outputs) - labels).sum(axis=1)
         rows = np.lexsort((-off, scores))[:most]
@@ -318,13 +319,13 @@ class Label(Task):
     def changes(
         self, before: npt.NDArray[Any], after: npt.NDArray[Any], place: int | None, change: Any
     ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[Any]]:
-        """Those with other labels, or with or without that of `place`.
+        """Answers with other labels, or in which the label of `place` has come or gone.
 
-        What is left is by how much the closest label is on the side of its threshold before.
+        What is left is the smallest distance of a label to its threshold, negative if it crossed.
         """
         if change is not None:
             raise ValueError(
-                "Only numbers take `change`. Leave `change` out. "
+                "Only models of numbers take `change`. Leave `change` out. "
                 f"Received: change={change!r} for labels"
             )
         names = slice(None) if place is None else [place]
@@ -342,18 +343,18 @@ class Label(Task):
         return ", ".join(self.decode(outputs[np.newaxis])[0]["labels"]) or "no label"
 
     def as_dict(self) -> dict[str, Any]:
-        """The thresholds, too."""
+        """The task, with its thresholds."""
         return {**super().as_dict(), "thresholds": list(self.thresholds)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Label:
-        """Makes the task of what `as_dict` returned."""
+        """Makes the task from what `as_dict` returned."""
         made = super().from_dict(values)
         return cls(made.target, tuple(map(float, values.get("thresholds", ()))))
 
 
 def best_thresholds(truth: Any, outputs: Any) -> npt.NDArray[np.float32]:
-    """The threshold of the highest F1 for each label, float32 `(labels,)`.
+    """The threshold with the highest F1 for each label, float32 `(labels,)`.
 
     It lies half-way to the next lower probability that occurs; a label that no row has keeps 0.5.
 
@@ -370,7 +371,7 @@ def best_thresholds(truth: Any, outputs: Any) -> npt.NDArray[np.float32]:
         hits = np.cumsum(real[order])
         f1 = 2 * hits / (np.arange(1, len(real) + 1) + real.sum())
         ordered = np.append(scores[order], -1.0)
-        last = ordered[:-1] > ordered[1:]  # of equal probabilities, all are taken or none
+        last = ordered[:-1] > ordered[1:]  # equal probabilities are taken or left together
         best = int(np.argmax(np.where(last, f1, -1)))
         chosen[i] = max(0.0, (ordered[best] + ordered[best + 1]) / 2)
     return chosen

@@ -39,7 +39,7 @@ from keras_seqzoo.training.callbacks import CALIBRATED, CalibratedLoss
 from keras_seqzoo.training.distributed import DistributedModel, listed
 from keras_seqzoo.training.schedules import LearningRateOverFit, check_schedule
 
-_PART = 4096  # texts that are tokenised at once
+_PART = 4096  # texts to tokenize at once
 
 
 class ServingFunction(NamedTuple):
@@ -51,28 +51,28 @@ class ServingFunction(NamedTuple):
 
 
 class TextModel(DistributedModel):
-    """Base of the models of every task: an encoder, a head, and the way from text to ids.
+    """Base class of the models of every task: a preprocessor from text to ids, encoder and head.
 
     `fit`, `evaluate`, `predict` and the `…_on_batch` methods take what Keras takes, with the
     features of `make_dataset` as input, and also raw text: a list or array of strings, a
     `TextTable`, a `TextStream`, or a `tf.data.Dataset` of strings. Text always passes through the
     model's own preprocessor, the graph that is also exported.
 
-    Why not `keras_hub.models.Task`: its `fit` hands strings to Grain and to Python tokenizers
-    where `grain` happens to be installed, so that ids would depend on what else is installed,
-    and it tokenises every text anew in every epoch.
+    Why not `keras_hub.models.Task`: if `grain` is installed, its `fit` hands strings to Grain and
+    to Python tokenizers, so ids would depend on what else is installed. It also tokenizes every
+    text again in every epoch.
 
     Attributes:
         encoder: the functional model from features to vectors.
         preprocessor: text to features.
-        pooling: how one vector is made of those of a text's tokens.
-        arguments: the constructor's, beside these: attributes of the same names hold them.
-        schedule: how `fit` lets the learning rate change over its steps, see `compile`.
+        pooling: how the vectors of a text's tokens become one.
+        arguments: names of the constructor's further arguments, which attributes hold.
+        schedule: how `fit` changes the learning rate over its steps, see `compile`.
         warmup: share of the steps over which it rises first.
-        usual_epochs: passes over the data, where they do not depend on the number of rows.
-        wide: sizes of the linear model beside the network; None where there is none.
-        source: the handle or preset that its weights came from, or "a local folder"; None where
-            they came from none, or that is not known.
+        usual_epochs: passes over the data, if they do not depend on the number of rows.
+        wide: sizes of the linear model next to the network; None if there is none.
+        source: the handle or preset that its weights came from, or "a local folder"; None if
+            there is none, or it is not known.
     """
 
     encoder: keras.Model
@@ -87,16 +87,16 @@ class TextModel(DistributedModel):
     source: str | None = None
     _task: Task = Task()
     _scheduler: LearningRateOverFit | None = None
-    _compiled: Mapping[str, Any] = MappingProxyType({})  # what a file tells beside Keras's own
+    _compiled: Mapping[str, Any] = MappingProxyType({})  # from the file, in addition to Keras's
 
     @property
     def resources(self) -> Sequence[Any]:
-        """The tables and variables that a SavedModel must hold beside the weights."""
+        """The tables and variables that a SavedModel must hold in addition to the weights."""
         return self.preprocessor.resources
 
     @property
     def task(self) -> Task:
-        """What the model is for, with what it has learnt of its answers."""
+        """The model's task, with what the model has learnt for it, such as thresholds."""
         return self._task.with_state(self)
 
     @property
@@ -112,7 +112,7 @@ class TextModel(DistributedModel):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of classes or labels, in label order; `()` where answers are none."""
+        """Names of classes or labels, in label order; `()` for other tasks."""
         return self._task.classes
 
     @property
@@ -126,13 +126,13 @@ class TextModel(DistributedModel):
         return self._task.encode(targets, self._loss)
 
     def check_table(self, table: Any) -> None:
-        """Raises where the inputs or the target of a table are not those of the model.
+        """Checks that the inputs and the target of a table are those of the model.
 
         Raises:
-            ValueError: so.
+            ValueError: they are not.
         """
         if (table.inputs.name == "pair") != self.preprocessor.pair:
-            wanted = "pairs of texts, text=(…, …)" if self.preprocessor.pair else "one text a row"
+            wanted = "pairs of texts, text=(…, …)" if self.preprocessor.pair else "one text per row"
             raise ValueError(
                 "The table must have the inputs that the model was built for. Read the table "
                 f"with {wanted}, or build a "
@@ -143,39 +143,39 @@ class TextModel(DistributedModel):
     def own_dataset(
         self, table: Any, batch_size: int, shuffle: bool, seed: int | None
     ) -> tf.data.Dataset | None:
-        """The dataset of `make_dataset`, where a model does not read rows as others do."""
+        """The model's own dataset for `make_dataset`, if it does not read rows as others do."""
         return None
 
     def arranged(
         self, x: Any, y: Any, batch_size: int | None
     ) -> tuple[Any, Any, Sequence[keras.callbacks.Callback]]:
-        """What `fit` passes over, where a model does not train as others do.
+        """What `fit` passes over, for models that do not train as others do.
 
         Args:
             x: features or batches.
-            y: encoded targets; None where the batches have them.
-            batch_size: as `fit` was given it.
+            y: encoded targets; None if the batches have them.
+            batch_size: the argument of `fit`.
 
         Returns:
-            `x` and `y` to take instead, and callbacks that must see this training.
+            `x` and `y` to use instead, and callbacks that this training needs.
         """
         return x, y, ()
 
     def fit_beside(self, x: Any, y: Any, sample_weight: Any, class_weight: Any) -> None:
-        """Fits what learns beside the network and not with it; most models have no such part.
+        """Fits a part that does not learn together with the network; most models have none.
 
         Args:
             x: features or batches.
-            y: encoded targets; None where the batches have them.
-            sample_weight: of the rows; the same.
+            y: encoded targets; None if the batches have them.
+            sample_weight: of the rows; None if the batches have them.
             class_weight: by label number; None for none.
         """
 
     def serving_functions(self) -> Mapping[str, ServingFunction]:
         """The signatures that `export_model` writes, by name.
 
-        `serving_default` (raw inputs) and `tokens` (ids) answer as the task does; `classify` or
-        `regress` (`tf.Example`) is there where the task has it.
+        `serving_default` (raw inputs) and `tokens` (ids) return the answers of the task; tasks with
+        an `api` also have `classify` or `regress` (`tf.Example`).
         """
         task = self.task
 
@@ -209,16 +209,16 @@ class TextModel(DistributedModel):
         return dict.fromkeys(names, tf.TensorSpec([None], tf.string))
 
     def samples(self, rows: Sequence[tuple[str, ...]]) -> dict[str, np.ndarray]:
-        """Rows to ask a server for a trial, an array for each of `served_inputs`.
+        """Rows for a trial request to a server, an array for each of `served_inputs`.
 
         Args:
-            rows: at least one, of a text or of two.
+            rows: at least one, each of one text or two.
         """
         columns = [np.array([t.encode() for t in side], object) for side in zip(*rows, strict=True)]
         return dict(zip(self.served_inputs, columns, strict=True))
 
     def read_served(self, given: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Features of what `served_inputs` names."""
+        """Turns the inputs that `served_inputs` names into features."""
         columns = [given[name] for name in self.served_inputs]
         return self.preprocessor(tf.stack(columns, 1) if self.preprocessor.pair else columns[0])
 
@@ -227,20 +227,20 @@ class TextModel(DistributedModel):
     ) -> None:
         """Configures training; `keras.Model.compile` with a learning-rate schedule for `fit`.
 
-        A model of `build_model` comes compiled with what its family trains well with. To compile
-        it again drops that, schedule included.
+        `build_model` returns a model compiled with settings that suit its family. Compiling it
+        again drops them all, also the schedule.
 
         Args:
             *args: as in Keras.
-            schedule: `"constant"`, or `"linear"` or `"cosine"`: the optimizer's learning rate is
-                the peak, from which it falls to zero over the real number of steps of `fit`. A
-                `fit` with `LearningRateScheduler` or `ReduceLROnPlateau` leaves the rate to them.
-            warmup: share of the steps over which it rises linearly from zero first.
+            schedule: `"constant"`, `"linear"` or `"cosine"`. With the last two, the optimizer's
+                learning rate is the peak, and falls to zero over the number of steps of `fit`. If
+                `fit` gets a `LearningRateScheduler` or `ReduceLROnPlateau`, this sets the rate.
+            warmup: share of the steps over which the rate first rises linearly from zero.
             **kwargs: as in Keras.
 
         Raises:
-            ValueError: an unknown schedule, `warmup` out of its range, or either with an optimizer
-                that has a `LearningRateSchedule` already.
+            ValueError: an unknown schedule, `warmup` out of its range, or one of the two with an
+                optimizer that already has a `LearningRateSchedule`.
         """
         check_schedule(schedule)
         check_rate(warmup=warmup)
@@ -263,13 +263,13 @@ class TextModel(DistributedModel):
         self.warmup = warmup
 
     def use_xla(self) -> None:
-        """Has XLA compile the step, as `compile(jit_compile=True)` does; nothing else changes."""
+        """Lets XLA compile the step, like `compile(jit_compile=True)`; changes nothing else."""
         self.jit_compile = True
         set_xla(self.encoder, True)
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Compiles the model as `get_compile_config` tells (Keras calls this in `load_model`)."""
-        # Files of before have these three there, where Keras's clones could not take them.
+        """Compiles the model from `get_compile_config` (Keras calls this in `load_model`)."""
+        # Old files have these three in the config, where Keras's clones could not take them.
         arguments = {**self._compiled, **keras.saving.deserialize_keras_object(config)}
         built = arguments.pop("built", True)
         self.compile(**arguments)
@@ -295,43 +295,43 @@ class TextModel(DistributedModel):
         """Trains the model; `keras.Model.fit` that also takes raw text.
 
         Args:
-            x: raw text, a table or stream, features, or batches of either: a `tf.data.Dataset`, a
-                `PyDataset` or a generator, which yield what Keras has them yield.
+            x: raw text, a table or stream, features, or batches of text or features: a
+                `tf.data.Dataset`, a `PyDataset` or a generator, with elements as in Keras.
             y: labels `(rows,)`: numbers or, for a classifier, class names, see
-                `data.naming.label_numbers`. None with a table, a stream or a dataset, which have
-                theirs.
-            batch_size: rows a batch; 32 by default.
+                `data.naming.label_numbers`. None with a table, a stream or a dataset, which hold
+                their labels.
+            batch_size: rows in a batch; 32 by default.
             epochs: passes over the data.
             verbose: as in Keras.
             callbacks: as in Keras.
             validation_split: share of the rows, taken from the end, to validate on.
             validation_data: `(x, y)` or `(x, y, sample_weight)`, a `TextTable` or a dataset.
-            shuffle: whether rows are drawn in random order; datasets are taken as they come.
+            shuffle: whether to draw rows in random order; datasets keep their order.
             class_weight: weight of each class in the loss, by name or label number; or
-                `"balanced"`, by which each class counts the same.
+                `"balanced"`, so that each class counts the same.
             sample_weight: weight of each row in the loss.
-            calibrate: whether the probabilities of a classifier become as sure as the validation
-                rows say, once it is trained (temperature scaling, see
-                `metrics.statistics.best_temperature`). A model with a linear one beside it (the
-                option `wide`, which recurrent and static models of one text have) fits that first,
-                for which a dataset is read once more, and these rows say how much it counts;
-                without `calibrate`, and of generators, it stays out. The loss of these rows is then
-                another than the history's. The command, `compare` and
-                `fit_settings` do all that. Tasks without classes have nothing to calibrate.
+            calibrate: whether to fit the confidence of a trained classifier to the validation rows
+                (temperature scaling, see `metrics.statistics.best_temperature`). If the model has a
+                linear part (the option `wide`, which recurrent and static models of one text have),
+                `fit` first fits that, reading a dataset once more, and chooses its weight on the
+                validation rows. Without `calibrate`, and with generators, the linear part stays
+                out. Both change the loss of the validation rows, so it differs from the history's.
+                The command, `compare` and `fit_settings` calibrate. Tasks without classes have
+                nothing to calibrate.
             **kwargs: the further arguments of `keras.Model.fit`.
 
         Returns:
             The `keras.callbacks.History`.
 
         Raises:
-            ValueError: `calibrate` without validation rows, or what Keras says.
+            ValueError: `calibrate` without validation rows, and the errors of Keras.
         """
         for layer in self.encoder.layers:
             if hasattr(layer, "wake_lora"):
                 layer.wake_lora()
         once = isinstance(x, GeneratorType)
         x, y, sample_weight = self._read(x, y, sample_weight, batch_size, shuffle)
-        has_rows = y is not None or is_text(x)  # else Keras says that a dataset is not split
+        has_rows = y is not None or is_text(x)  # else Keras raises: it cannot split a dataset
         if has_rows and validation_split and validation_data is None:
             (x, y, sample_weight), held_out = _split_end(validation_split, (x, y, sample_weight))
             validation_data, validation_split = held_out, 0.0
@@ -344,7 +344,7 @@ class TextModel(DistributedModel):
             validation_data = self._validation_data(validation_data, batch_size)
         if calibrate and validation_data is None:
             raise ValueError(
-                "Probabilities are calibrated on rows that the model does not learn. Pass "
+                "Probabilities are calibrated on rows that the model does not learn from. Pass "
                 "validation_data or, with arrays or texts, validation_split. "
                 "Received: calibrate=True"
             )
@@ -377,7 +377,7 @@ class TextModel(DistributedModel):
                 callbacks=callbacks,
                 validation_split=validation_split,
                 validation_data=validation_data,
-                # Keras warns where it is asked to shuffle a dataset, and its default asks.
+                # Keras warns if it is to shuffle a dataset, and shuffle=True is its default.
                 shuffle=shuffle and not isinstance(x, tf.data.Dataset),
                 class_weight=class_weight,
                 sample_weight=sample_weight,
@@ -426,19 +426,19 @@ class TextModel(DistributedModel):
     ) -> Any:
         """Computes the model's outputs, row by row in the order of `x`; takes raw text.
 
-        Texts are run sorted by length, which spares padding, and put back in order.
+        Batches hold texts of similar length, which saves padding. Answers keep the order of `x`.
 
         Args:
-            x: raw text, a table or stream, features, or batches of either.
-            batch_size: rows a batch; 32 by default.
+            x: raw text, a table or stream, features, or batches of text or features.
+            batch_size: rows in a batch; 32 by default.
             verbose: as in Keras.
-            as_frame: whether a pandas frame is returned, with the columns of the command's CSV:
+            as_frame: whether to return a pandas frame with the columns of the command's CSV:
                 `label`, `probability` and `p_<class>`; `labels` and `p_<label>`; `value`, or
-                `value_<name>` of several numbers.
+                `value_<name>` for several numbers.
             **kwargs: further arguments of `keras.Model.predict`.
 
         Returns:
-            What the task answers; for a classifier, float32 probabilities `(rows, classes)`.
+            The answers of the task; for a classifier, float32 probabilities `(rows, classes)`.
         """
         if as_frame:
             return self.task.to_frame(self.predict(x, batch_size, verbose, **kwargs))
@@ -464,7 +464,7 @@ class TextModel(DistributedModel):
     def _answers(
         self, batches: Iterable[Any], steps: int, verbose: Any, callbacks: Any = None
     ) -> Any:
-        """What `keras.Model.predict` does with batches, without a dataset made for every call."""
+        """Does what `keras.Model.predict` does with batches, but makes no dataset for each call."""
         callbacks = self._callbacks(callbacks, verbose, steps)
         self.make_predict_function()
         callbacks.on_predict_begin()
@@ -489,7 +489,7 @@ class TextModel(DistributedModel):
         callbacks: Any = None,
         return_dict: bool = False,
     ) -> Any:
-        """What `keras.Model.evaluate` does, without a dataset made for every call."""
+        """Does what `keras.Model.evaluate` does, but makes no dataset for each call."""
         if weights is not None and len(weights) != len(y):
             raise ValueError(_unequal(len(y), len(weights), "sample_weights"))
         strings = strings[: (steps or len(y)) * batch_size]
@@ -515,7 +515,7 @@ class TextModel(DistributedModel):
         return [*values.values()] if len(values) > 1 else next(iter(values.values()))
 
     def _callbacks(self, callbacks: Any, verbose: Any, steps: int) -> Any:
-        """The callbacks of a pass over some rows, with Keras's bar of progress."""
+        """The callbacks of a pass over some rows, with Keras's progress bar."""
         if isinstance(callbacks, keras.callbacks.CallbackList):
             return callbacks
         return keras.callbacks.CallbackList(
@@ -525,11 +525,11 @@ class TextModel(DistributedModel):
     def batches_by_length(
         self, strings: tf.Tensor, batch_size: int
     ) -> tuple[np.ndarray, Iterator[dict[str, tf.Tensor]]]:
-        """Tokenises texts and makes batches of the features of texts of like length, or one batch.
+        """Tokenizes texts and makes one or more batches of features, by length.
 
         Args:
             strings: texts `(rows,)`, at least one.
-            batch_size: rows a batch.
+            batch_size: rows in a batch.
 
         Returns:
             The order `(rows,)` in which the batches hold the texts, and the batches.
@@ -565,14 +565,14 @@ class TextModel(DistributedModel):
     def answers_to(
         self, data: Any, steps: int | None = None, ways: Sequence[Callable[[], None]] = ()
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Answers labelled rows: the encoded targets `(rows, …)`, and the outputs.
+        """Answers labelled rows; returns the encoded targets `(rows, …)` and the outputs.
 
         Args:
-            data: as `fit` validates on: batches `(features, targets, …)`, read once, so that each
-                answer stands beside its own target whatever their order; or arrays.
+            data: what `fit` validates on: arrays, or batches `(features, targets, …)`. Batches are
+                read once, so that each answer keeps its own target in any order.
             steps: batches to read; all by default.
-            ways: what is called before each of several answers to the same rows, which the outputs
-                then have one beside the other, `(rows, ways, …)`.
+            ways: functions to call, one before each of several answers to the same rows; the
+                outputs are then `(rows, ways, …)`.
         """
 
         def every(ask: Callable[[Any], Any], features: Any) -> np.ndarray:
@@ -597,7 +597,7 @@ class TextModel(DistributedModel):
     def vectors(self, features: Any) -> Any:
         """Encodes and pools features, without dropout: float32 `(batch, hidden)`.
 
-        This is what the head of the model reads.
+        The head of the model reads these vectors.
         """
         encoded = self.encoder(features, training=False)
         return tf.cast(pool(encoded, features["padding_mask"], self.pooling), tf.float32)
@@ -663,7 +663,7 @@ class TextModel(DistributedModel):
         return model
 
     def quantize(self, *args: Any, **kwargs: Any) -> None:
-        """Refuses: Keras cannot load what it would save.
+        """Refuses: Keras cannot load a quantised model that it has saved.
 
         Raises:
             NotImplementedError: always.
@@ -675,7 +675,7 @@ class TextModel(DistributedModel):
         )
 
     def _freeze(self, trainable: bool, weights: Sequence[int], layers: Sequence[str]) -> None:
-        """Makes trainable what was, weight by weight, as a file tells."""
+        """Sets which weights are trainable, one by one, as they were when the file was saved."""
         for layer in self.layers:
             layer.trainable = layer.name not in layers
         if not trainable:
@@ -684,12 +684,12 @@ class TextModel(DistributedModel):
         for index, weight in enumerate(self.weights):
             weight.trainable = index not in frozen
         for layer in self.layers:
-            if isinstance(layer, ClassProbabilities):  # of which files of before tell nothing
+            if isinstance(layer, ClassProbabilities):  # which old files do not list
                 for weight in layer.weights:
                     weight.trainable = False
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        """Calls the model, as Keras does; takes raw text as `predict` does."""
+        """Calls the model, as in Keras; takes raw text as `predict` does."""
         return super().__call__(self._features(inputs), *args, **kwargs)
 
     def train_on_batch(
@@ -723,10 +723,10 @@ class TextModel(DistributedModel):
         return super().predict_on_batch(self._features(x))
 
     def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
-        """Saves the model, as Keras does; within `fit`, with the peak of the learning rate.
+        """Saves the model, as Keras does; during `fit`, with the peak of the learning rate.
 
         Raises:
-            ValueError: an HDF5 file, which holds no vocabulary.
+            ValueError: the path is of an HDF5 file, which cannot hold a vocabulary.
         """
         if str(filepath).endswith((".h5", ".hdf5")):
             raise ValueError(
@@ -737,7 +737,7 @@ class TextModel(DistributedModel):
             super().save(filepath, *args, **kwargs)
 
     def save_weights(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
-        """Saves the weights, as Keras does; within `fit`, with the peak of the learning rate."""
+        """Saves the weights, as Keras does; during `fit`, with the peak of the learning rate."""
         with self._scheduler.at_peak() if self._scheduler is not None else nullcontext():
             super().save_weights(filepath, *args, **kwargs)
 
@@ -751,9 +751,9 @@ class TextModel(DistributedModel):
         setter = next((c for c in given if isinstance(c, setters)), None)
         if setter is not None:
             warnings.warn(
-                f"{type(setter).__name__} sets the learning rate of this fit: the model's schedule "
-                f"({self.schedule}, warmup {self.warmup}) is left out. To choose this without a "
-                "warning, compile without schedule=.",
+                f"{type(setter).__name__} sets the learning rate of this fit, and replaces the "
+                f"model's schedule ({self.schedule}, warmup {self.warmup}). To choose this without "
+                "a warning, compile without schedule=.",
                 stacklevel=3,
             )
             return callbacks, None
@@ -768,7 +768,7 @@ class TextModel(DistributedModel):
 
     @tf.function(input_signature=[tf.TensorSpec(None, tf.string)])
     def _prepared(self, strings: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The features of texts as a graph, which op by op takes three times as long."""
+        """The features of texts, computed as a graph: op by op takes three times as long."""
         return self.preprocessor(
             tf.ensure_shape(strings, [None, 2] if self.preprocessor.pair else [None])
         )
@@ -782,20 +782,20 @@ class TextModel(DistributedModel):
         shuffle: bool = False,
         labelled: bool = True,
     ) -> tuple[Any, Any, Any]:
-        """Reads what a method was given as data.
+        """Reads the data arguments of a method.
 
         Args:
-            x: as `fit` takes it.
-            y: the same.
-            sample_weight: the same.
-            batch_size: the same.
-            shuffle: the same.
-            labelled: whether labels are wanted.
+            x: as in `fit`.
+            y: as in `fit`.
+            sample_weight: as in `fit`.
+            batch_size: as in `fit`.
+            shuffle: as in `fit`.
+            labelled: whether the method needs labels.
 
         Returns:
-            Strings as a tensor `(rows,)`, or else what Keras takes: features, a dataset of them or
-            what it is to explain; then the encoded labels and the weights, None where there are
-            none or a dataset has them.
+            Strings as a tensor `(rows,)`, or else what Keras takes: features, a dataset of them, or
+            anything about which Keras raises its own error. Then the encoded labels and the
+            weights, None if there are none or a dataset has them.
         """
         encoded = None if y is None else self.encode_targets(y)
         if isinstance(x, (TextTable, TextStream)) and y is not None and x.target:
@@ -849,7 +849,7 @@ class TextModel(DistributedModel):
         return x if y is None else keras.utils.pack_x_y_sample_weight(x, y, weight)
 
     def _with_features(self, dataset: tf.data.Dataset, labelled: bool) -> tf.data.Dataset:
-        """Tokenises and packs the texts of a dataset, and encodes its labels."""
+        """Tokenizes and packs the texts of a dataset, and encodes its labels."""
         spec = dataset.element_spec
         first, *rest = spec if isinstance(spec, tuple) else (spec,)
         parts = keras.tree.flatten(first)
@@ -869,7 +869,7 @@ class TextModel(DistributedModel):
                 f"{wanted} and labels. Batch it first, dataset.batch(32), or map its elements to "
                 f"such pairs. Received: element_spec={spec}"
             )
-        # What `make_dataset` has made is encoded.
+        # The targets of `make_dataset` are already encoded.
         is_named = not hasattr(dataset, "passes") and any(
             getattr(part, "dtype", None) == tf.string for part in rest[:1]
         )
@@ -886,7 +886,7 @@ class TextModel(DistributedModel):
         return untuned(dataset.map(convert, num_parallel_calls=tf.data.AUTOTUNE).prefetch(1))
 
     def _of_batches(self, source: Any, labelled: bool, shuffle: bool) -> Any:
-        """Makes a dataset of texts that Python yields in batches; what is not text is for Keras."""
+        """Makes a dataset from batches of texts that Python yields; leaves others to Keras."""
         is_generator = isinstance(source, GeneratorType)
         first = next(source, None) if is_generator else source[0]
         batches = (batch for batch in chain([first], source)) if is_generator else source
@@ -924,7 +924,7 @@ class TextModel(DistributedModel):
 
 
 class RunningTextModel(TextModel):
-    """A model that learns running text, which is its own target: a file, table, stream or texts."""
+    """A model of running text, which is its own target: a file, table, stream or list of texts."""
 
     own_target: ClassVar[str]
     usual_epochs = 5
@@ -955,7 +955,7 @@ class RunningTextModel(TextModel):
 
 
 class Predictor(TextModel):
-    """A model that answers from one vector, whatever it reads."""
+    """A model that answers from one vector, for any kind of input."""
 
     arguments: Sequence[str] = ("task", "pooling", "dropout", "poolings", "head_dim")
 
@@ -969,7 +969,7 @@ class Predictor(TextModel):
         poolings: Sequence[str],
         head_dim: int | None,
     ) -> None:
-        """Keeps what the constructor was given."""
+        """Keeps the constructor's arguments."""
         self._task = task
         self.encoder = encoder
         self.preprocessor = preprocessor
@@ -983,8 +983,8 @@ def scores_of(vectors: Any, units: int, dropout: float, head_dim: int | None) ->
     """The layers of a head: symbolic vectors `(batch, hidden)` to float32 scores `(batch, units)`.
 
     Args:
-        vectors: pooled.
-        units: how many scores.
+        vectors: pooled vectors.
+        units: number of scores.
         dropout: rate before every layer.
         head_dim: width of a ReLU layer before the last one; none if None.
 
@@ -1009,7 +1009,7 @@ def _as_weights(weights: Any) -> np.ndarray | None:
 
 
 def _split_end(share: float, columns: Any) -> tuple[Any, Any]:
-    """Splits columns, nested or not, as Keras does: the last `share` of the rows validates."""
+    """Splits columns, nested or not, as Keras does: the last `share` of the rows is to validate."""
     if not 0 < share < 1:
         raise ValueError(
             f"`validation_split` must lie between 0 and 1. Received: validation_split={share!r}"
@@ -1030,7 +1030,7 @@ def _split_end(share: float, columns: Any) -> tuple[Any, Any]:
 
 
 def _joined(own: keras.callbacks.Callback, callbacks: Any) -> Any:
-    """A callback with those of the user."""
+    """The callbacks of the user, with one of our own."""
     if isinstance(callbacks, keras.callbacks.CallbackList):
         callbacks.append(own)
         return callbacks
@@ -1038,7 +1038,7 @@ def _joined(own: keras.callbacks.Callback, callbacks: Any) -> Any:
 
 
 def as_rows(rows: Any) -> npt.NDArray[np.object_]:
-    """Lists as an object array of one dimension."""
+    """Turns lists into an object array of one dimension."""
     made = np.empty(len(rows), object)
     for place, row in enumerate(rows):
         made[place] = row

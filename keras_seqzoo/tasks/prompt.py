@@ -1,4 +1,4 @@
-"""Prompting: a language model classifies by how likely it finds each label, untrained."""
+"""Prompting: a language model classifies by how likely it finds each label, without training."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class Prompt:
         TEMPLATE, "the prompt, with `{text}`, and `{label}` at its end", '`"Text: … Label: …"`'
     )
     labels: Mapping[str, str] | Sequence[str] | None = option(
-        None, "what stands for each class: a dict by class, or in their order", "their names"
+        None, "a word for each class: a dict by class, or a list in their order", "their names"
     )
     examples: Any = option(
-        (), "answered prompts to begin with: pairs of text and class, or a table", "none"
+        (), "answered prompts to start with: pairs of text and class, or a table", "none"
     )
     calibrate: bool | Sequence[str] = option(
-        False, 'divide by what is said of texts without content (`"N/A"`, …); or such texts'
+        False, 'divide by the likelihoods for texts without content (`"N/A"`, …); or such texts'
     )
 
 
@@ -57,18 +57,18 @@ def build(
 
     Args:
         parts: GPT-2 and its preprocessor.
-        data: a table, whose classes are taken where `classes` is None.
+        data: a table, whose classes are used if `classes` is None.
         options: the prompt.
         classes: class names in label order.
         name: name of the model.
 
     Raises:
-        ValueError: not a GPT-2; a template without its places; labels that cannot be told
-            apart; a prompt that leaves no room for a text.
+        ValueError: the encoder is not a GPT-2; the template lacks a place; a label is the beginning
+            of another; the prompt leaves no room for a text.
     """
     if not parts.causal:
         raise ValueError(
-            "A prompt is answered by a language model that reads forwards. Take 'gpt2'. "
+            "A prompt is answered by a language model that reads forwards. Use 'gpt2'. "
             f"Received: {name!r}, which reads both ways"
         )
     if parts.preprocessor.pair:
@@ -118,8 +118,8 @@ def build(
 class PromptClassifier(TextModel):
     """A classifier that asks a language model how likely each label is after a prompt.
 
-    Outputs float32 probabilities `(batch, num_classes)`: the labels' likelihoods, each of its whole
-    token sequence, divided by their sum. Nothing is trained: `fit` refuses.
+    Outputs float32 probabilities `(batch, num_classes)`: the likelihood of each label's whole token
+    sequence, divided by the sum over the labels. There is no training: `fit` raises an error.
 
     Args:
         encoder: functional model over a GPT-2 backbone.
@@ -151,16 +151,16 @@ class PromptClassifier(TextModel):
         self.scores = scores
 
     def calibrate(self, texts: Sequence[str] = CONTENT_FREE) -> np.ndarray:
-        """Divides the likelihoods by what the model says of texts without content.
+        """Divides the likelihoods by those that the model gives for texts without content.
 
-        A model that finds a label likely whatever it has read is so set right. Source: Zhao et al.
-        (2021), Calibrate Before Use, equation 1 with W = diag(p)^-1, on the mean over the texts.
+        This corrects a model that finds a label likely after any text. Source: Zhao et al. (2021),
+        Calibrate Before Use, equation 1 with W = diag(p)^-1, on the mean over the texts.
 
         Args:
             texts: texts without content.
 
         Returns:
-            The mean probabilities of the classes that are divided by, float32 `(classes,)`.
+            The mean probabilities of the classes, by which it divides, float32 `(classes,)`.
 
         Raises:
             ValueError: no text.
@@ -182,14 +182,14 @@ class PromptClassifier(TextModel):
             NotImplementedError: always.
         """
         raise NotImplementedError(
-            "A prompt is answered as the model is, without training. To train on labelled texts, "
+            "A prompt is answered without training. To train on labelled texts, "
             "build with task='classify'; to train the language model, with task='generate', and "
             "take its file as weights='….keras'. Received: fit of a prompt model"
         )
 
 
 def _split(template: str) -> tuple[str, str, str]:
-    """What stands before the text, what after it, and the spaces before the label."""
+    """The template before the text, the template after it, and the spaces before the label."""
     counts = [template.count(place) for place in ("{text}", "{label}")]
     if counts != [1, 1] or not template.endswith("{label}"):
         raise ValueError(
@@ -235,14 +235,14 @@ def _label_ids(tokens: Preprocessor, spelt: Sequence[str], words: Sequence[str])
     for word, row in zip(words, ids, strict=True):
         if not word.strip() or not row:
             raise ValueError(
-                "A label must be a word: one of no tokens has no likelihood. Name it with "
+                "A label must be a word: without tokens it has no likelihood. Name it with "
                 f"labels={{class: word}}. Received: {word!r}"
             )
     for i, row in enumerate(ids):
         for j, other in enumerate(ids):
             if i != j and other[: len(row)] == row:
                 raise ValueError(
-                    "No label may begin another, which could never be likelier: choose other words "
+                    "No label may begin another, which could never be likelier. Choose other words "
                     f"with labels={{class: word}}. Received: {words[i]!r} and {words[j]!r}"
                 )
     return ids

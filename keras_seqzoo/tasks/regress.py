@@ -1,4 +1,4 @@
-"""Regression: one number a text, or several, in the unit of the data."""
+"""Regression: one or more numbers for each text, in the unit of the data."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 class Regress(Task):
     """Numbers. Outputs float32 `(rows, numbers)` in the unit of the training data.
 
-    The last layer answers in standard deviations of the training targets from their mean, and
-    both are taken back inside the model; the loss is the squared error over their variance.
+    The last layer answers in standard deviations from the mean of the training targets, and the
+    model converts that to the unit. The loss is the squared error divided by their variance.
 
-    Figures of a report, means over the numbers where there are several:
+    Figures of a report, as means over the numbers if there are several:
 
     - `mae`, `rmse`: mean absolute error, and root of the mean squared error, in the unit.
-    - `r2`: 1 less the squared error over that of the mean of these rows.
-    - `pearson`, `spearman`: correlation of answers and truth, and of their ranks; 0 where the
-      answers are all alike.
+    - `r2`: 1 minus the squared error divided by that of the mean of these rows.
+    - `pearson`, `spearman`: correlation of answers and truth, and of their ranks; 0 if the
+      answers are all the same.
 
-    Table: `per_number`, these figures a row a number, and the 95 % intervals of a bootstrap.
+    Table: `per_number`, these figures with a row for each number, and 95 % bootstrap intervals.
 
     Attributes:
         mean: of the training targets, by number; 0 each by default.
@@ -69,12 +69,12 @@ class Regress(Task):
 
     @property
     def api(self) -> str:  # type: ignore[override]
-        """TF Serving's Regress API has one number a row."""
+        """TF Serving's Regress API takes one number per row."""
         return "regress" if len(self.names) == 1 else ""
 
     @classmethod
     def of(cls, data: Any, classes: Sequence[str] | None) -> Regress:
-        """Makes the task of the numbers of training data, whose scale is taken."""
+        """Makes the task from the numbers of training data, and takes their scale."""
         if classes is not None:
             raise ValueError(
                 "Numbers have no classes. Leave `classes` out, or build with task='classify'. "
@@ -104,7 +104,7 @@ class Regress(Task):
         return {"loss": ScaledSquaredError(self.std), "metrics": ["mae"]}
 
     def learning(self, temperature: float) -> dict[str, Any]:
-        """The loss it has, which takes numbers."""
+        """The task's own loss, which takes numbers."""
         no_temperature(temperature, self)
         return {}
 
@@ -112,12 +112,12 @@ class Regress(Task):
         """Turns numbers into float32 `(rows, numbers)`.
 
         Raises:
-            ValueError: a value that is missing, infinite or no number, or another shape.
+            ValueError: a value is missing, infinite or not a number, or the shape is wrong.
         """
         return self.target.encode(targets)
 
     def encode_batch(self, targets: tf.Tensor, is_foreign: bool, loss: str) -> tf.Tensor:
-        """Gives a batch its shape."""
+        """Sets the shape of a batch."""
         import tensorflow as tf
 
         if targets.dtype == tf.string:
@@ -128,7 +128,7 @@ class Regress(Task):
         return tf.reshape(tf.cast(targets, tf.float32), [-1, len(self.names)])
 
     def answer(self, outputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        """`value` `(batch,)`; of several numbers `values` `(batch, numbers)`."""
+        """`value` `(batch,)`; for several numbers, `values` `(batch, numbers)`."""
         return {"value": outputs[:, 0]} if len(self.names) == 1 else {"values": outputs}
 
     def outputs_of(self, answer: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
@@ -136,13 +136,13 @@ class Regress(Task):
         return next(iter(answer.values())).reshape(-1, len(self.names))
 
     def decode(self, outputs: npt.NDArray[Any]) -> list[dict[str, Any]]:
-        """The same in plain Python."""
+        """The answers in plain Python, a dict for each row."""
         if len(self.names) == 1:
             return [{"value": float(row[0])} for row in np.asarray(outputs)]
         return [{"values": row.tolist()} for row in np.asarray(outputs)]
 
     def api_answer(self, outputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The number, as the Regress API has it."""
+        """The number, in the form of the Regress API."""
         return {"outputs": outputs[:, 0]}
 
     def figures(self, labels: Any, outputs: Any) -> dict[str, float]:
@@ -173,17 +173,19 @@ class Regress(Task):
         return Regress(target, (self.mean[place],), (self.std[place],))
 
     def warnings(self, report: Any) -> list[str]:
-        """Answers that are all alike, and truth that is."""
+        """Warns if all answers are the same, or all targets."""
         found = []
         for i, name in enumerate(self.names):
             if np.ptp(report.labels[:, i]) == 0:
                 found.append(f"All rows have the same {name!r}: R² and correlations say nothing.")
             elif np.ptp(report.outputs[:, i]) == 0:
-                found.append(f"All answers for {name!r} are alike: the model tells nothing apart.")
+                found.append(
+                    f"All answers for {name!r} are the same: the model does not tell rows apart."
+                )
         return found
 
     def only_answer(self, report: Any) -> str | None:
-        """The numbers that every answer is, though the truth differs; None otherwise."""
+        """The answer that all rows get, though the truth differs; None otherwise."""
         if np.ptp(report.outputs, axis=0).any() or not np.ptp(report.labels, axis=0).any():
             return None
         return ", ".join(f"{value:.6g}" for value in report.outputs[0])
@@ -191,7 +193,7 @@ class Regress(Task):
     def intervals(
         self, labels: Any, runs: Sequence[Any], tasks: Sequence[Any] = (), blocks: Any = None
     ) -> dict[str, tuple[float, float]]:
-        """Of all figures but Spearman's, which takes ranks anew for each draw."""
+        """Intervals of all figures except Spearman's, which needs new ranks for each draw."""
         truth = np.asarray(labels, np.float64)
 
         def figures(weights: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
@@ -204,7 +206,7 @@ class Regress(Task):
                 squared = share @ (answers - truth) ** 2
                 middle = share @ answers
                 width = share @ answers**2 - middle**2
-                width = np.where(width > 1e-12 * middle**2, width, np.inf)  # alike but for rounding
+                width = np.where(width > 1e-12 * middle**2, width, np.inf)  # same but for rounding
                 both = share @ (answers * truth) - middle * mean
                 found["mae"].append((share @ np.abs(answers - truth)).mean(axis=1))
                 found["rmse"].append(np.sqrt(squared).mean(axis=1))
@@ -215,7 +217,7 @@ class Regress(Task):
         return bootstrap(figures, len(truth), blocks=blocks)
 
     def row_scores(self, labels: Any, outputs: Any) -> npt.NDArray[np.float64]:
-        """The absolute error with its sign turned, in standard deviations, over the numbers."""
+        """Minus the absolute error, in standard deviations, as the mean over the numbers."""
         errors = np.abs(np.asarray(outputs, np.float64) - labels) / np.array(self.std)
         return -errors.mean(axis=1)
 
@@ -229,12 +231,12 @@ class Regress(Task):
         return self.std
 
     def as_dict(self) -> dict[str, Any]:
-        """The scale, too."""
+        """The task, with its scale."""
         return {**super().as_dict(), "mean": list(self.mean), "std": list(self.std)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Regress:
-        """Makes the task of what `as_dict` returned."""
+        """Makes the task from what `as_dict` returned."""
         made = super().from_dict(values)
         scale = (tuple(map(float, values.get(name, ()))) for name in ("mean", "std"))
         return cls(made.target, *scale)

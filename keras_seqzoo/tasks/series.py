@@ -26,13 +26,13 @@ class SeriesPredictor(Predictor):
     or what Keras takes, with `values` of that shape as its features. Missing values may be NaN.
 
     Args:
-        encoder: functional model from `values`, normalised, `(batch, window, columns)`, to
+        encoder: functional model from normalised `values` `(batch, window, columns)` to
             `sequence_output` `(batch, window, hidden)` and `pooled_output` `(batch, hidden)`.
-        preprocessor: normalises windows, within this model.
-        task: what is answered, or what its `as_dict` returned.
+        preprocessor: normalises windows, inside this model.
+        task: the task, or what its `as_dict` returned.
         pooling: `"last"`: the encoder's `pooled_output`.
         dropout: rate before every layer of the head.
-        poolings: what else `pooling` may be.
+        poolings: further values that `pooling` may have.
         head_dim: width of a ReLU layer before the last one; none if None.
         **kwargs: arguments of `keras.Model`.
     """
@@ -61,10 +61,10 @@ class SeriesPredictor(Predictor):
         self.keep(encoder, preprocessor, task, pooling, dropout, poolings, head_dim)
 
     def check_table(self, table: Any) -> None:
-        """Raises where the columns, the window or the target of a table are not the model's.
+        """Checks that the columns, the window and the target of a table are the model's.
 
         Raises:
-            ValueError: so.
+            ValueError: they are not.
         """
         wanted = (self.preprocessor.columns, self.preprocessor.sequence_length)
         if table.inputs.name != "series" or (table.inputs.columns, table.window) != wanted:
@@ -100,7 +100,7 @@ class SeriesPredictor(Predictor):
         return {"values": tf.TensorSpec(shape, tf.float32)}
 
     def serving_functions(self) -> Mapping[str, ServingFunction]:
-        """`serving_default`: `values` to what the task answers."""
+        """`serving_default`: `values` to the answers of the task."""
         task = self.task
 
         def serving_default(values: tf.Tensor) -> Mapping[str, tf.Tensor]:

@@ -31,7 +31,7 @@ from keras_seqzoo.tasks.model import ServingFunction, TextModel, as_rows
 if TYPE_CHECKING:
     from keras_seqzoo.encoders.parts import EncoderParts
 
-# Of the answer to a text: what is filled in behind its last piece.
+# Values that fill the columns of an answer after its last piece.
 _FILLED = {
     "label": "",
     "text": "",
@@ -50,8 +50,8 @@ class TagHead:
     dropout: float | None = option(None, "before the scores of tags", "the encoder's")
     crf: bool | None = option(
         None,
-        "whether it is learnt which tag follows which; else only what may not follow is left out",
-        "of recurrent encoders",
+        "whether to learn which tag follows which; without, only impossible orders are left out",
+        "for recurrent encoders",
     )
 
 
@@ -59,18 +59,18 @@ class TagHead:
 class Tag(Task):
     """Tagged pieces of a text. `predict` returns an object array `(rows,)` of lists of dicts.
 
-    A dict is a piece: its `label` (the type), its `text`, `start` and `end` (the first character
-    and the one behind the last) and its `probability`, that these words and no others are a piece
-    of this type.
+    Each dict is a piece: its `label` (the type), its `text`, `start` and `end` (the place of the
+    first character and the place after the last) and its `probability`: that exactly these words
+    are a piece of this type.
 
     Figures of a report, over all pieces:
 
-    - `f1`, `precision`, `recall`: of pieces with the very characters and the type, as seqeval's
-      strict mode counts entities.
-    - `partial_f1`: a piece counts as found where one of its type touches it.
+    - `f1`, `precision`, `recall`: of pieces with exactly the right characters and type, as
+      seqeval's strict mode counts entities.
+    - `partial_f1`: a piece counts as found if one of its type overlaps it.
 
-    Tables: `per_type`, the same and the support of each type; `confusion`, counts, a row a true
-    type, a column what is said of its place, with `nothing` for none.
+    Tables: `per_type`, the same figures and the support of each type; `confusion`, counts, with a
+    row for each true type, and a column for each type answered at its place, or `nothing`.
     """
 
     name = "tag"
@@ -86,14 +86,14 @@ class Tag(Task):
 
     @classmethod
     def of(cls, data: Any, classes: Sequence[str] | None) -> Tag:
-        """Makes the task of the types of training data, or of their names."""
+        """Makes the task from the types of training data, or from their names."""
         if classes is not None:
             return cls(Tags(tuple(map(str, classes))))
         return cls(targets_of(data, "tags", "tagged pieces of texts"))
 
     @classmethod
     def corpus(cls, data: Any) -> Any:
-        """The training texts as they are read: words and signs apart."""
+        """The training texts as the model reads them: words and punctuation marks split."""
         return SplitTexts.of(data)
 
     @classmethod
@@ -131,7 +131,7 @@ class Tag(Task):
         return model
 
     def baselines_for(self, inputs: Any) -> tuple[str, ...]:
-        """The linear CRF where its library is installed (`keras-seqzoo[crf]`)."""
+        """The linear CRF, if its library is installed (`keras-seqzoo[crf]`)."""
         has_crf = importlib.util.find_spec("pycrfsuite") is not None
         return self.baselines if has_crf else self.baselines[:1]
 
@@ -154,7 +154,7 @@ class Tag(Task):
         return self.target.encode(targets)
 
     def outputs_of(self, answer: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
-        """What `predict` returns, of what a server answered."""
+        """Turns the answer of a server into what `predict` returns."""
         fields = ("label", "text", "start", "end", "probability")
         return as_rows(
             [
@@ -192,27 +192,28 @@ class Tag(Task):
         }
 
     def warnings(self, report: Any) -> list[str]:
-        """Types without pieces, and a model that finds none."""
+        """Warns of types without pieces, and if the model finds no piece."""
         absent = [str(n) for n in report.per_type.index[report.per_type["support"] == 0]]
         found = []
         if absent:
             found.append(
                 f"No row has a piece of the type{'s' * (len(absent) > 1)} "
-                f"{', '.join(map(repr, absent[:5]))}: nothing is known of how well it is found."
+                f"{', '.join(map(repr, absent[:5]))}: the report cannot say how well the model "
+                f"finds {'it' if len(absent) == 1 else 'them'}."
             )
         if self.only_answer(report) is not None:
             found.append("Nothing is tagged in any text: the model has learnt nothing yet.")
         return found
 
     def only_answer(self, report: Any) -> str | None:
-        """That nothing is tagged, though there is something; None otherwise."""
+        """Says that nothing is tagged, if some rows have pieces; None otherwise."""
         is_any = any(map(len, report.outputs)) or not (report.labels >= 0).any()
         return None if is_any else "nothing"
 
     def intervals(
         self, labels: Any, runs: Sequence[Any], tasks: Sequence[Any] = (), blocks: Any = None
     ) -> dict[str, tuple[float, float]]:
-        """Of all figures."""
+        """Intervals of all figures."""
         counts = [self._counts(labels, run) for run in runs]
 
         def figures(weights: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
@@ -222,12 +223,12 @@ class Tag(Task):
         return bootstrap(figures, len(labels), blocks=blocks)
 
     def row_scores(self, labels: Any, outputs: Any) -> npt.NDArray[np.float64]:
-        """F1 of each text's pieces, 1 where it has none and none is said."""
+        """F1 of each text's pieces, 1 if it has none and the model finds none."""
         counts = self._counts(labels, outputs)
         return np.where(counts[:, :2].sum(axis=1) == 0, 1.0, metrics.scores(counts)["f1"])
 
     def explained(self, outputs: Any) -> npt.NDArray[np.float64]:
-        """Of each type the highest probability of a piece, 0 where there is none."""
+        """The highest probability of a piece of each type, 0 if there is none."""
         rows = [
             [
                 max((p["probability"] for p in row if p["label"] == n), default=0.0)
@@ -238,15 +239,15 @@ class Tag(Task):
         return np.array(rows, np.float64).reshape(len(rows), len(self.names))
 
     def pieces(self, output: Any) -> list[dict[str, Any]]:
-        """All of them."""
+        """All pieces."""
         return list(output)
 
     def said(self, outputs: npt.NDArray[Any]) -> str:
-        """The types that there are pieces of, in order."""
+        """The types of the pieces found, in order."""
         return ", ".join(n for n, p in zip(self.names, outputs, strict=True) if p) or "nothing"
 
     def worst(self, labels: Any, outputs: Any, most: int) -> npt.NDArray[np.intp]:
-        """Texts with the most pieces missed or said for nothing."""
+        """Texts with the most pieces that the model missed or made up."""
         counts = self._counts(labels, outputs)
         wrong = counts[:, 0] + counts[:, 1] - 2 * counts[:, 2]
         rows = np.argsort(-wrong, kind="stable")[:most]
@@ -258,7 +259,7 @@ build = Tag.build
 
 
 class PlacedModel(TextModel):
-    """A model that answers with places in texts, which are not to be told of their features."""
+    """A model that answers with places in texts; it needs the texts, not only their features."""
 
     def _answer(self, texts: tf.Tensor) -> dict[str, tf.Tensor]:
         """What a server answers to a batch of texts, in a graph."""
@@ -272,18 +273,18 @@ class PlacedModel(TextModel):
         as_frame: bool = False,
         **kwargs: Any,
     ) -> Any:
-        """Answers what the task does, row by row in the order of `x`: an object array `(rows,)`.
+        """Returns the answers of the task in the order of `x`: an object array `(rows,)`.
 
         Args:
-            x: texts, or pairs of them; of taggers also lists of words, in whose place the words
-                with single spaces between are read; a `TextTable`, or a dataset of batches.
-            batch_size: texts a batch; 32 by default.
+            x: texts, or pairs of them; a `TextTable`, or a dataset of batches. A tagger also takes
+                lists of words, which it joins with single spaces.
+            batch_size: texts in a batch; 32 by default.
             verbose: not used.
-            as_frame: whether a pandas frame is returned, with what the answers are in its columns.
+            as_frame: whether to return a pandas frame with the answers in its columns.
             **kwargs: not used.
 
         Raises:
-            TypeError: something else, such as features, which do not tell the text.
+            TypeError: something else, such as features, which do not hold the text.
         """
         if as_frame:
             return self.task.to_frame(self.predict(x, batch_size, verbose, **kwargs))
@@ -310,16 +311,16 @@ class PlacedModel(TextModel):
 class Tagger(PlacedModel):
     """A model that tags pieces of texts.
 
-    Its output as a Keras model is scores of tags, float32 `(batch, length, 1 + 2 · types)`, at the
-    first token of each word; `predict` makes pieces of them, see `Tag`.
+    As a Keras model, it returns scores of tags, float32 `(batch, length, 1 + 2 · types)`, at the
+    first token of each word. `predict` turns them into pieces, see `Tag`.
 
     Args:
         encoder: functional model from the features to `sequence_output`.
-        preprocessor: texts to words, their tokens and where they stand.
+        preprocessor: texts to words, their tokens and places.
         task: the types, or what its `as_dict` returned.
         dropout: rate before the scores.
-        crf: whether transitions between tags are learnt.
-        special: see `PlacedPreprocessor.special`, which tells it as soon as there is a vocabulary.
+        crf: whether to learn transitions between tags.
+        special: see `PlacedPreprocessor.special`; set as soon as there is a vocabulary.
         **kwargs: arguments of `keras.Model`.
     """
 
@@ -362,7 +363,7 @@ class Tagger(PlacedModel):
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None,
         training: bool = True,
     ) -> Any:  # fmt: skip
-        """The negative log-likelihood of the tags, in nats a word.
+        """The negative log-likelihood of the tags, in nats per word.
 
         Each of several replicas takes the mean over its own words.
         """
@@ -377,10 +378,10 @@ class Tagger(PlacedModel):
         return loss / tf.distribute.get_strategy().num_replicas_in_sync
 
     def pieces(self, texts: tf.Tensor) -> tuple[Pieces, dict[str, tf.Tensor]]:
-        """What is found in strings `(batch,)`, and the columns of the answer, `(pieces,)` each.
+        """Finds pieces in strings `(batch,)`; also returns the answer's columns, `(pieces,)` each.
 
-        Bytes are counted in the texts as they are, characters as U+FFFD stands for bytes that are
-        no UTF-8.
+        Byte places count the original bytes. Character places count U+FFFD for bytes that are not
+        UTF-8.
         """
         features = self.preprocessor.pack(self.preprocessor.encode(texts), LENGTH_MULTIPLE)
         scores = self(features, training=False)
@@ -397,7 +398,7 @@ class Tagger(PlacedModel):
         }
 
     def serving_functions(self) -> Mapping[str, ServingFunction]:
-        """`serving_default`, a row a text, and `spans`, a row a piece, with `row_splits`."""
+        """`serving_default`, a row per text, and `spans`, a row per piece, with `row_splits`."""
 
         def serving_default(text: tf.Tensor) -> Mapping[str, tf.Tensor]:
             return self._by_text(text)
@@ -421,7 +422,7 @@ class Tagger(PlacedModel):
             name: tf.RaggedTensor.from_value_rowids(v, found.rows, nrows=rows, validate=False)
             for name, v in columns.items()
         }
-        # At least one column: JSON cannot tell the type of an empty list.
+        # At least one column: in JSON, an empty list has no type.
         most = tf.reduce_max(tf.concat([made["label"].row_lengths(), [1]], 0))
         shape = tf.stack([rows, most])
         return {name: v.to_tensor(_FILLED[name], shape=shape) for name, v in made.items()}
@@ -432,14 +433,14 @@ class Tagger(PlacedModel):
 
 
 def without_pooler(encoder: keras.Model) -> None:
-    """Freezes what makes one vector of all, where that is left out and gets no gradient."""
+    """Freezes the pooler, for models that do not use it, so that it gets no gradient."""
     for weight in encoder.weights:
         if "pool" in weight.path or "pair_comparison" in weight.path:
             weight.trainable = False
 
 
 def _words(features: Mapping[str, Any], scores: Any) -> tuple[Any, Any, Any, Any]:
-    """Scores, number, starts and ends of the words of texts, by their first tokens."""
+    """Scores, number, starts and ends of the words of texts, taken at their first tokens."""
     is_word = features["starts"] >= 0
     lengths = tf.reduce_sum(tf.cast(is_word, tf.int32), axis=1)
     most = tf.maximum(tf.reduce_max(tf.concat([lengths, [1]], 0)), 1)
@@ -458,7 +459,7 @@ def _plain(value: Any) -> Any:
 
 
 class SplitTexts:
-    """Texts with spaces between their words and signs, for a vocabulary to be learnt from."""
+    """Texts with spaces between words and punctuation marks, from which to learn a vocabulary."""
 
     def __init__(self, data: Any) -> None:
         self._data = data
@@ -466,7 +467,7 @@ class SplitTexts:
 
     @classmethod
     def of(cls, data: Any) -> Any:
-        """Those of a table or stream; other data as it is."""
+        """Wraps a table or stream; returns other data unchanged."""
         return cls(data) if hasattr(data, "chunks") or hasattr(data, "texts") else data
 
     def chunks(self, rows: int) -> Iterator[tuple[npt.NDArray[Any], None]]:

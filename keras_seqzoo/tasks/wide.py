@@ -1,4 +1,4 @@
-"""How the linear model beside a network is fitted, and how much it counts: see `layers.wide`."""
+"""Fits the linear model next to a network, and chooses its weight: see `layers.wide`."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ BUCKETS = 65_521  # a prime
 _MOST_OF_PAIRS = 1 << 22  # weights, over all classes: 16 MB
 _MOST_BY_DEFAULT = 1 << 24  # the same with words: 64 MB
 _MOST_COUNTED = 10_000_000  # words and pairs of training texts; with their letters 2.4 GB
-_PART = 1024  # rows of arrays that are counted at once
+_PART = 1024  # rows of arrays to count at once
 _PENALTY = 10.0  # scikit-learn's C
-_LETTERS = 0.5  # how long what letters say is beside what words say, in the mean
-_VISITS = 200_000  # of rows, where these are few
+_LETTERS = 0.5  # mean length of a word's letter features, relative to its word feature
+_VISITS = 200_000  # of rows, if there are few
 
 
 def sizes_for(words: int, classes: int) -> tuple[int, int]:
-    """Ids of words, and places for pairs of them, which are fewer where there are many classes."""
+    """How many word ids, and how many places for word pairs: fewer if there are many classes."""
     return words, max(1, min(BUCKETS, _MOST_OF_PAIRS // classes))
 
 
 def is_small(words: int, classes: int) -> bool:
-    """Whether a linear model of these sizes adds little enough to be there unasked."""
+    """Whether a linear model of these sizes is small enough to be added by default."""
     return sum(sizes_for(words, classes)) * classes <= _MOST_BY_DEFAULT
 
 
@@ -46,24 +46,24 @@ def learn_wide(
     sample_weight: Any = None,
     class_weight: Mapping[int, float] | None = None,
 ) -> None:
-    """Fits the linear model to the training rows; its share is left as it is.
+    """Fits the linear model to the training rows; leaves its share unchanged.
 
-    A logistic regression of scikit-learn with C = 10, as `compare`'s `tfidf_logreg`, but by SAGA
-    (Defazio et al. 2014, SAGA: A Fast Incremental Gradient Method), which after 20 passes stands
-    where L-BFGS stands after ten to forty times as long. It learns the first rows that hold ten
-    million different words and pairs.
+    It is scikit-learn's logistic regression with C = 10, like `tfidf_logreg` of `compare`, but
+    solved by SAGA (Defazio et al. 2014, SAGA: A Fast Incremental Gradient Method). After 20 passes,
+    SAGA is as far as L-BFGS after ten to forty times as long. It learns from the first rows that
+    hold ten million different words and pairs.
 
-    What it learns of a word is a weight of the word and one of each run of two to five of its
-    letters, so that words of like spelling share what they teach (Bojanowski et al. 2017, Enriching
-    Word Vectors with Subword Information). Their sum is the word's row of the kernel: reading
-    costs nothing more.
+    For each word it learns a weight of the word and one of each run of two to five of its letters,
+    so that words of similar spelling share what they teach (Bojanowski et al. 2017, Enriching Word
+    Vectors with Subword Information). Their sum is the word's row of the kernel, so reading costs
+    nothing more.
 
     Args:
-        layer: built.
+        layer: the layer to fit, already built.
         words: the vocabulary, in the order of its ids.
         x: features `(rows, length)` or batches of them and labels, which can be read twice.
-        y: labels of features; None where the batches have them.
-        sample_weight: of the rows of features; None where the batches have them, or there are none.
+        y: labels of features; None if the batches have them.
+        sample_weight: of the rows of features; None if the batches have them, or there are none.
         class_weight: by label number.
     """
     rows, labels, weights = [], [], []
@@ -104,9 +104,9 @@ def learn_wide(
     kernel, of_letters, bias = np.split(regression.coef_.T, [len(known), -1])
     kernel[seen_words] += scale * (spelt @ of_letters)
     bias = bias[0]
-    if len(classes) == 2:  # of which scikit-learn keeps the second's
+    if len(classes) == 2:  # scikit-learn keeps only the second's
         kernel, bias = np.hstack([-kernel, kernel]) / 2, np.array([-bias[0], bias[0]]) / 2
-    # Of a class that no row has, the linear model says that it is not.
+    # For a class that no row has, the linear model answers no.
     whole = np.zeros(layer.kernel.shape, np.float32)
     least = np.full(layer.bias.shape, bias.min() - 5, np.float32)
     whole[:, classes], least[classes] = kernel, bias

@@ -102,7 +102,7 @@ def test_classes_without_rows_are_warned_of() -> None:
     report = sz.Report.from_predictions([0, 0], [[1, 0, 0], [0, 1, 0]], ["a", "b", "c"])
     names = "'b', 'c'"
     assert report.warnings == (
-        f"No row is of the 2 classes {names}: nothing is known of how well they are found.",
+        f"No row is of the 2 classes {names}: the report cannot say how well the model finds them.",
     )
     assert str(report).endswith(report.warnings[0])
     many = sz.Report.from_predictions([0, 1], np.eye(20)[:2], [*map(str, range(20))])
@@ -113,7 +113,8 @@ def test_one_answer_to_everything_is_warned_of() -> None:
     report = sz.Report.from_predictions([0, 1, 1, 1], [[0.4, 0.6]] * 4, ["a", "b"])
     assert report.accuracy == 0.75
     assert report.warnings == (
-        "All 4 answers are 'b', which 75.0% of the rows are: the model tells nothing apart here.",
+        "All 4 answers are 'b', which 75.0% of the rows are: the model does not tell the classes "
+        "apart here.",
     )
 
 

@@ -234,7 +234,7 @@ class TestRefused:
         with pytest.raises(TypeError, match=r"must be a SeriesTable.*TextTable"):
             sz.make_dataset(texts, model)
         reader = sz.build_model("gru", texts, units=4)
-        with pytest.raises((TypeError, ValueError), match=r"SeriesTable|one text a row"):
+        with pytest.raises((TypeError, ValueError), match=r"SeriesTable|one text per row"):
             sz.make_dataset(parts[0], reader)
 
     def test_labels(self, model, parts):
