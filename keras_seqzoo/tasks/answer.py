@@ -46,9 +46,7 @@ class AnswerHead:
         "tokens from the start of one window over a long context to the start of the next",
         "half of what a window holds",
     )
-    max_answer_length: int = option(
-        30, "most words of an answer; punctuation marks count as words"
-    )
+    max_answer_length: int = option(30, "most words of an answer; punctuation marks count as words")
 
 
 @dataclass(frozen=True)
