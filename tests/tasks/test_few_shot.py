@@ -141,8 +141,8 @@ def generator() -> Iterator[Any]:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ((TEXTS[:9], ["positive"] * 8 + ["negative"]), "two texts or more.*'negative' 1$"),
-        ((TEXTS[:8], ["positive"] * 8), "two texts or more.*'negative' 0$"),
+        ((TEXTS[:9], ["positive"] * 8 + ["negative"]), "two or more texts.*'negative' 1$"),
+        ((TEXTS[:8], ["positive"] * 8), "two or more texts.*'negative' 0$"),
         ((["good"], ["positive"]), "Received: 'negative' 0, 'positive' 1$"),
         ((endless,), "dataset that ends.*a dataset without an end"),
         ((lambda model: generator(),), "dataset that ends.*a generator"),

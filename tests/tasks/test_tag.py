@@ -157,7 +157,7 @@ def test_lists_of_words_tables_and_datasets() -> None:
     assert len(model.predict(table())) == len(ROWS)
     assert model.task.decode(model.predict(texts))[0] == {"spans": expected[0]}
     model.fit(texts, [[(4, 7, "person")], []], sample_weight=[1.0, 0.5], epochs=1, verbose=0)
-    with pytest.raises(TypeError, match="makes no vectors of whole ones"):
+    with pytest.raises(TypeError, match="makes no vectors of whole texts"):
         sz.embed(model, texts)
     with pytest.raises(ValueError, match="one of the known types"):
         model.fit(texts, [[(4, 7, "thing")], []], verbose=0)
