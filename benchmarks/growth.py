@@ -10,8 +10,8 @@
   20 words, and an epoch of `make_dataset`, shuffled, without training.
 
 Each size has a process of its own. A figure is the median of `--rounds` after one that warms up;
-tables, which take long, are read once. The picture has both axes in logarithms, and beside a line
-its slope over its last doubling: 1 is in proportion, 2 the square.
+tables, which take long, are read once. Beside a line of seconds, whose axes are logarithms, the
+picture has its slope between the last two sizes: 1 is in proportion, 2 the square.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import tempfile
 import time
 from datetime import UTC, datetime
 from itertools import pairwise
-from math import log
+from math import ceil, floor, log, log10
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from stream_memory import write_rows
 TOKENS = (16, 32, 64, 128, 256, 512)
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 ROWS = (10_000, 100_000, 1_000_000)
+WHOLES = {"tokens": "text", "texts": "batch", "rows": "table"}
 BATCH, STEPS = 32, 4
 ENDS = 2  # tokens that BERT adds to a text
 Row = dict[str, Any]
@@ -149,35 +150,43 @@ def slope(points: list[tuple[int, float]]) -> float:
 def draw(rows: list[Row], path: Path) -> None:
     """Seconds and memory against size, a column for each unit."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter
 
     from keras_seqzoo.pages.drawing import png, style
 
     units = [*dict.fromkeys(row["unit"] for row in rows)]
-    measures = {"seconds": "seconds", "memory_mb": "most memory, MB"}
     with style():
-        figure = Figure(figsize=(11, 6.5), layout="constrained")
+        figure = Figure(figsize=(11, 7), layout="constrained")
         grid = figure.subplots(2, len(units), sharex="col", squeeze=False)
-        for axes_of, (measured, title) in zip(grid, measures.items(), strict=True):
-            for axes, unit in zip(axes_of, units, strict=True):
-                for line in dict.fromkeys(row["line"] for row in rows if row["unit"] == unit):
-                    chosen = [r for r in rows if r["line"] == line and r["unit"] == unit]
-                    points = [(int(r["x"]), float(r[measured])) for r in chosen]
-                    axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=line)
-                    axes.annotate(
-                        f"{slope(points):.1f}", points[-1], xytext=(5, 0),
-                        textcoords="offset points", va="center", fontsize=8,
-                    )  # fmt: skip
-                axes.set_xscale("log", base=10 if unit == "rows" else 2)
-                axes.set_yscale("log")
+        for (above, below), unit in zip(grid.T, units, strict=True):
+            for line in dict.fromkeys(row["line"] for row in rows if row["unit"] == unit):
+                chosen = [r for r in rows if r["line"] == line and r["unit"] == unit]
+                points = [(int(r["x"]), float(r["seconds"])) for r in chosen]
+                above.plot(*zip(*points, strict=True), marker="o", markersize=3, label=line)
+                above.annotate(
+                    f"{slope(points):.1f}", points[-1], xytext=(5, 0), textcoords="offset points",
+                    va="center", fontsize=8,
+                )  # fmt: skip
+                gigabytes = [float(r["memory_mb"]) / 1e3 for r in chosen]
+                below.plot([x for x, _ in points], gigabytes, marker="o", markersize=3)
+            is_rows = unit == "rows"
+            for axes in (above, below):
+                axes.set_xscale("log", base=10 if is_rows else 2)
                 axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-                axes.yaxis.set_major_formatter(lambda value, _: f"{value:,g}")
-                axes.margins(x=0.12)
-                if measured == "seconds":
-                    axes.legend(fontsize=7.5, loc="upper left")
-                else:
-                    axes.set_xlabel(f"{unit} (of a {'table' if unit == 'rows' else 'batch'})")
-            axes_of[0].set_ylabel(title)
-        path.write_bytes(png(figure, dpi=120))
+                axes.set_xticks([x for x, _ in points][:: 1 if len(points) < 8 else 2])
+                axes.xaxis.set_minor_formatter(NullFormatter())
+                axes.margins(x=0.15)
+            above.set_yscale("log")
+            above.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+            above.yaxis.set_minor_formatter(NullFormatter())
+            low, high = above.get_ylim()
+            above.set_ylim(min(low, 10 ** floor(log10(low))), 10 ** ceil(log10(high)))
+            above.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1), frameon=False)
+            below.set_ylim(0)
+            below.set_xlabel(f"{unit} of a {WHOLES[unit]}")
+        for axes, title in zip(grid[:, 0], ("seconds", "most memory, GB"), strict=True):
+            axes.set_ylabel(title)
+        path.write_bytes(png(figure, dpi=110))
 
 
 def main() -> None:
@@ -187,14 +196,17 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", type=Path, default=RESULTS / "growth.csv")
     parser.add_argument("--image", type=Path, default=ROOT / "docs" / "images" / "growth.png")
+    parser.add_argument("--draw", action="store_true", help="only draw what --out has")
     given = parser.parse_args()
-    rows = measure(given.hub, given.rounds)
-    made = {"date": datetime.now(UTC).date().isoformat(), "machine": machine()}
-    with given.out.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [*rows[0], *made])
-        writer.writeheader()
-        writer.writerows({**row, **made} for row in rows)
-    draw(rows, given.image)
+    if not given.draw:
+        rows = measure(given.hub, given.rounds)
+        made = {"date": datetime.now(UTC).date().isoformat(), "machine": machine()}
+        with given.out.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, [*rows[0], *made])
+            writer.writeheader()
+            writer.writerows({**row, **made} for row in rows)
+    with given.out.open(newline="", encoding="utf-8") as file:
+        draw(list(csv.DictReader(file)), given.image)
 
 
 if __name__ == "__main__":

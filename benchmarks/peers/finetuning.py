@@ -207,6 +207,8 @@ def main() -> None:
     given.hub = given.hub or given.shared / MINILM
     if given.size == "minilm" and not given.checkpoint:
         parser.error("--size minilm needs --checkpoint")
+    if given.size == "distilbert" and KINDS[0] in (given.kinds or ()):
+        parser.error(f"--kinds: the {KINDS[0]} needs a TF Hub module, which --size minilm has")
     with tempfile.TemporaryDirectory() as folder:
         source, checkpoint = given.hub, given.checkpoint
         if given.size == "distilbert":
