@@ -1,4 +1,4 @@
-"""Encoders: ids to vectors. One file a family, named here; each registers its cards in `MODELS`."""
+"""Encoders: ids to vectors. Each family has a module here, which registers cards in `MODELS`."""
 
 ENCODERS = {
     "recurrent": "keras_seqzoo.encoders.recurrent",

@@ -1,4 +1,4 @@
-"""What an encoder's builder returns, and what builders share."""
+"""`EncoderParts`, which builders of encoders return, and functions that builders share."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ NO_TEXTS = (
 
 @dataclass
 class EncoderParts:
-    """An encoder with what a task needs to know of it.
+    """An encoder with what a task needs to know about it.
 
     Attributes:
         encoder: functional Keras model from the features (`token_ids`, `padding_mask`,
             `segment_ids`: int32 `(batch, length)`) to a dict of `sequence_output`
             `(batch, length, hidden)` and `pooled_output` `(batch, hidden)`.
-        preprocessor: text to these features.
-        pooling: how a head should pool, where the user does not say.
-        optimizer: makes the optimizer this family trains well with.
-        dropout: dropout before a head, where the user does not say.
+        preprocessor: turns texts into these features.
+        pooling: the default pooling of a head.
+        optimizer: makes the optimizer that this family trains well with.
+        dropout: the default dropout before a head.
         poolings: the poolings that make sense for this family.
         schedule: learning-rate schedule of `fit`, see `TextModel.compile`.
         warmup: share of the steps over which the learning rate rises.
-        wide: whether a linear model of the words stands beside it where the user does not say.
-        source: what a task may take more from: the model of a file, or the address or folder that
-            was loaded.
+        wide: whether a linear model of the words is added by default.
+        source: where a task may read more: the model of a file, or the address or folder that was
+            loaded.
     """
 
     encoder: keras.Model
@@ -60,7 +60,7 @@ class EncoderParts:
 
     @property
     def causal(self) -> bool:
-        """Whether a token's vector depends on it and the tokens before it alone."""
+        """Whether a token's vector depends only on the token and those before it."""
         import keras
 
         layers = self.encoder.layers
@@ -73,7 +73,7 @@ class EncoderParts:
 def text_chunks(data: Any, rows: int = 16384) -> Iterator[Sequence[str]]:
     """Yields the texts of a table, a stream, a sequence or a text file, `rows` at a time.
 
-    Of a `tf.data.Dataset` the first part of each element is its text or texts.
+    In a `tf.data.Dataset`, the first part of each element is its text or texts.
     """
     import tensorflow as tf
 
@@ -83,7 +83,7 @@ def text_chunks(data: Any, rows: int = 16384) -> Iterator[Sequence[str]]:
         data = read_corpus(data)
     if hasattr(data, "chunks"):
         for texts, _ in data.chunks(rows):
-            yield texts.ravel()  # of pairs, both
+            yield texts.ravel()  # both texts of a pair
         return
     if isinstance(data, tf.data.Dataset):
         if data.cardinality() == tf.data.INFINITE_CARDINALITY:
@@ -117,11 +117,11 @@ def learn_words(
     """Makes the preprocessor of a model that learns its words from the training texts.
 
     Args:
-        data: training texts; may be None where `vocabulary` is given.
-        sequence_length: most tokens read of a text.
-        vocabulary: the words, or a text file of a word a line, if they are not learnt.
-        vocabulary_size: most entries of a learnt vocabulary, two special ones included.
-        min_count: words seen less often are left out of a learnt vocabulary.
+        data: training texts; may be None if `vocabulary` is given.
+        sequence_length: most tokens to read from a text.
+        vocabulary: the words, or a text file with a word on each line, if they are not learnt.
+        vocabulary_size: most entries of a learnt vocabulary, the two special ones included.
+        min_count: a learnt vocabulary leaves out words seen less often.
 
     Raises:
         FileNotFoundError: no such file.
@@ -156,15 +156,15 @@ def learn_pieces(
     """Makes the preprocessor of a model that learns its word pieces from the training texts.
 
     Args:
-        data: training texts; may be None where `vocabulary` is given.
-        sequence_length: most tokens read of a text.
-        vocabulary: the pieces, or a text file of a piece a line, if they are not learnt.
+        data: training texts; may be None if `vocabulary` is given.
+        sequence_length: most tokens to read from a text.
+        vocabulary: the pieces, or a text file with a piece on each line, if they are not learnt.
         vocabulary_size: most entries of a learnt vocabulary, the five special ones included.
-        lowercase: whether case is folded and accents are stripped.
+        lowercase: whether to fold case and strip accents.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: neither texts nor a vocabulary, or pieces that no text has.
+        ValueError: neither texts nor a vocabulary, or pieces that no text can have.
     """
     from keras_seqzoo.preprocessing.wordpiece import WordPiecePreprocessor, learn_word_pieces
 
@@ -187,7 +187,7 @@ def learn_pieces(
 
 
 def listed(vocabulary: Sequence[str] | str | os.PathLike[str]) -> Sequence[str]:
-    """The tokens of a vocabulary: as they were given, or a line each of a text file.
+    """The tokens of a vocabulary: unchanged if given, or the lines of a text file.
 
     Raises:
         FileNotFoundError: no such file.
@@ -224,17 +224,17 @@ def learn_pairs(
     """Makes the preprocessor of a model that learns its byte pairs from the training texts.
 
     Args:
-        data: training texts; may be None where `vocabulary` is given.
-        sequence_length: most tokens read of a text.
+        data: training texts; may be None if `vocabulary` is given.
+        sequence_length: most tokens to read from a text.
         vocabulary: ids of the tokens or a `vocab.json`, if they are not learnt.
-        merges: in order, or a `merges.txt`; with `vocabulary`.
+        merges: the merges in order, or a `merges.txt`; with `vocabulary`.
         vocabulary_size: most entries of a learnt vocabulary.
-        special: `start_token`, `end_token` and `pad_token`, where there are such.
-        further: special tokens that a learnt vocabulary has beside these.
+        special: `start_token`, `end_token` and `pad_token`, if the model has them.
+        further: more special tokens of a learnt vocabulary.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: neither texts nor a vocabulary, or one that does not hold together.
+        ValueError: neither texts nor a vocabulary, or a vocabulary and merges that do not fit.
     """
     from keras_seqzoo.preprocessing.bytepair import (
         END,

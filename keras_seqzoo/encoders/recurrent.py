@@ -1,7 +1,7 @@
 """LSTM and GRU, one or both directions: Embedding → one or more recurrent layers.
 
-Trained from scratch on the user's texts, with a vocabulary of words learnt from them; or on windows
-of numbers, which need no embedding.
+They are trained from scratch on the user's texts, with a vocabulary of words learnt from them, or
+on windows of numbers, which need no embedding.
 """
 
 from __future__ import annotations
@@ -57,32 +57,33 @@ def _card(name: str, cell: str, bidirectional: bool, parameters: int, paper: str
 )
 @dataclass(frozen=True, kw_only=True)
 class Recurrent(Words):
-    """A recurrent encoder, whose vocabulary is learnt from the training texts."""
+    """A recurrent encoder that learns its vocabulary from the training texts."""
 
     units: int = option(64, "width of the recurrent state, in each direction")
     num_layers: int = option(1, "stacked recurrent layers")
-    bidirectional: bool = option(False, "whether texts are read in both directions", "as named")
+    bidirectional: bool = option(False, "whether to read texts in both directions", "as named")
     dropout: float | None = option(
-        None, "of word vectors, and before the head", "0.5; to tag 0.3; of numbers 0"
+        None,
+        "dropout of word vectors, and before the head",
+        "0.5; for tagging 0.3; for numbers 0",
     )
     recurrent_dropout: float = option(
         0.0, "dropout of the recurrent state; above 0, cuDNN cannot be used"
     )
     tokens: str | None = option(
         None,
-        "what is read and written: words, lower-cased, or byte pairs, of which any text can be "
-        "made again",
-        '`"words"`; to generate `"byte_pairs"`',
+        "the tokens: lower-cased `words`, or `byte_pairs`, which can spell any text",
+        '`"words"`; for generation `"byte_pairs"`',
     )
     merges: Sequence[str] | str | Path | None = option(
-        None, "of byte pairs, in order, or a `merges.txt`; with `vocabulary`", "learnt"
+        None, "merges of byte pairs, in order, or a `merges.txt`; with `vocabulary`", "learnt"
     )
     min_count: int | None = option(
-        None, "least number of times that a word must occur", "1; to tag 2"
+        None, "least number of times that a word must occur", "1; for tagging 2"
     )
     scale: str | None = option(
         None,
-        'of numbers: by mean and spread of all `"training"` steps, or by each `"window"`\'s own',
+        'scales numbers by mean and spread of all `"training"` steps, or of each `"window"`',
         '`"training"`',
     )
 
@@ -92,12 +93,11 @@ class Recurrent(Words):
         """Builds the encoder and learns its vocabulary, or the scale of its numbers.
 
         Args:
-            data: training texts, which may be None where `vocabulary` is given; or a
-                `SeriesTable`.
+            data: training texts, which may be None if `vocabulary` is given; or a `SeriesTable`.
             cell: `"LSTM"` or `"GRU"`.
-            task: what the model is for.
+            task: name of the task.
             pair: whether rows are pairs of texts.
-            letters: how many of each word are read, too, by a convolution; 0 for none.
+            letters: how many letters of each word a convolution reads, too; 0 for none.
 
         Raises:
             FileNotFoundError: no such vocabulary file.
@@ -126,7 +126,7 @@ class Recurrent(Words):
                 "read_series. "
                 f"Received: scale={self.scale!r}"
             )
-        # Who reads letters learns from rare words what to make of unknown ones.
+        # A model that reads letters learns from rare words how to treat unknown ones.
         usual, least = (0.3, 2) if letters else (0.5, 1)
         dropout = usual if self.dropout is None else self.dropout
         preprocessor = self._learn(data, task, least)
@@ -152,8 +152,8 @@ class Recurrent(Words):
             further["letters"] = keras.Input((None, letters), dtype="int32", name="letters")
             x = keras.ops.concatenate([x, self._spellings(further["letters"], dtype)], axis=-1)
         x = keras.layers.Dropout(dropout, dtype=dtype, name="embedding_dropout")(x)
-        # Read forwards, padding on the right comes after every real token and changes nothing
-        # before it; to leave the mask out spares a choice between two states at every step.
+        # Read forwards, padding on the right comes after every real token and does not change
+        # their states. Without a mask, no step has to choose between two states.
         x = self._layers(x, cell, dtype, padding_mask != 0 if self.bidirectional else None)
         last_token = keras.ops.sum(padding_mask, axis=1)[:, None, None] - 1
         last = keras.ops.take_along_axis(x, last_token, axis=1)[:, 0]
@@ -179,17 +179,17 @@ class Recurrent(Words):
         return EncoderParts(
             encoder,
             preprocessor,
-            # A few words tell of a label, whatever the others say.
+            # A few words decide a label, whatever the others are.
             pooling="pooled" if pair else "max" if task == "label" else "mean",
             poolings=("pooled", "mean", "max") if pair else ("mean", "max", "last"),
             dropout=dropout,
-            # Over vectors that come trained, 1e-3 was still learning when others had stopped.
+            # Over pretrained vectors, 1e-3 was still improving when others had stopped.
             optimizer=partial(RowAdam, 1e-3 if rows is None and not letters else 3e-3),
             wide=True,
         )
 
     def _spellings(self, letters: Any, dtype: Any) -> Any:
-        """A vector of the letters of each word (Ma and Hovy 2016): `(batch, length, filters)`."""
+        """A vector for the letters of each word (Ma and Hovy 2016): `(batch, length, filters)`."""
         import keras
 
         from keras_seqzoo.preprocessing.placed import LETTERS
@@ -199,7 +199,7 @@ class Recurrent(Words):
         return keras.ops.max(x, axis=2)
 
     def _over_numbers(self, data: Any, cell: str, dtype: Any) -> EncoderParts:
-        """The encoder of windows of numbers, whose scale is learnt."""
+        """The encoder of windows of numbers; it learns their scale."""
         import keras
 
         from keras_seqzoo.preprocessing.windows import Windows
@@ -208,7 +208,7 @@ class Recurrent(Words):
         given = [name for name in of_texts if getattr(self, name) is not None]
         if given:
             raise ValueError(
-                "Numbers have no tokens, and a window is as long as the table's. Leave these "
+                "Numbers have no tokens, and the table sets the length of a window. Leave these "
                 f"options out, or read the series with window=…. Received: {', '.join(given)}"
             )
         preprocessor = Windows.learn(data, self.scale or "training")
@@ -250,7 +250,7 @@ class Recurrent(Words):
         return x
 
     def _ends(self, x: Any, last: Any) -> Any:
-        """One vector of where each direction ends; backwards that is at step 0."""
+        """One vector of the last state of each direction; backwards, that is step 0."""
         import keras
 
         if not self.bidirectional:
@@ -258,7 +258,7 @@ class Recurrent(Words):
         return keras.ops.concatenate([last[:, : self.units], x[:, 0, self.units :]], axis=-1)
 
     def _learn(self, data: Any, task: str, least: int) -> Preprocessor:
-        """The words or byte pairs of texts."""
+        """Learns the words or byte pairs of the texts."""
         length = self.sequence_length or (128 if task == "generate" else 512)
         tokens = self.tokens or ("byte_pairs" if task == "generate" else "words")
         if tokens == "byte_pairs":

@@ -1,6 +1,6 @@
-"""The registry of encoders: cards and builders by name, and those of what leads to a model.
+"""The registry of encoders: cards and builders by name, and builders for addresses and folders.
 
-Nothing heavy is imported here: naming, listing and describing models costs no TensorFlow.
+This module imports nothing heavy: naming, listing and describing models needs no TensorFlow.
 """
 
 from __future__ import annotations
@@ -18,29 +18,28 @@ if TYPE_CHECKING:
 Builder = Callable[..., Any]
 _B = TypeVar("_B", bound=Builder)
 
-# What a function that builds is given beside a user's options.
+# Arguments of a builder that are not options of the user.
 _CONTEXT = ("data", "task", "pair", "letters")
 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a person wants to know of a model before building it.
+    """What to know about a model before building it.
 
     Attributes:
         name: the name `build_model` takes.
         family: the architecture family, such as `"recurrent"`.
-        description: the architecture, in a line.
-        parameters: number of weights at the default size, head for two classes included.
+        description: the architecture, in one line.
+        parameters: number of weights at the default size, including a head for two classes.
         size: the default size, option by option.
         source: where the weights come from.
         paper: the paper that introduced the architecture.
-        licence: licence of the weights; for a model trained from scratch, of its code.
-        preprocessor: where the preprocessor that belongs to the weights comes from, if they are
-            pretrained.
+        licence: licence of the weights; for a model trained from scratch, that of its code.
+        preprocessor: where the preprocessor of pretrained weights comes from.
         reads: names of the inputs that it is built for.
-        options: what this name changes in the defaults of its options.
-        fixed: arguments of `build` that make this model what it is; no user sets them.
-        tiny: options of the smallest model worth having: for tests and trials.
+        options: defaults of options that differ for this name.
+        fixed: arguments of `build` that define this model; users cannot set them.
+        tiny: options of the smallest useful model, for tests and trials.
     """
 
     name: str
@@ -64,14 +63,14 @@ class ModelCard:
 
 @dataclass(frozen=True)
 class Registered:
-    """A card, and the dataclass or function that builds its encoder; see `register`."""
+    """A card with the dataclass or function that builds its encoder; see `register`."""
 
     card: ModelCard
     builder: Builder
 
     @property
     def options(self) -> dict[str, Option]:
-        """The options that a user may set, with the defaults of this name."""
+        """The options that a user may set, with the defaults for this name."""
         own = {**self.card.size, **self.card.options}
         hidden = (*_CONTEXT, *self.card.fixed)
         return {
@@ -85,8 +84,8 @@ class Registered:
 
         Args:
             data: the training data.
-            options: what the user gave.
-            **context: what the model is for; the builder gets of it what it takes.
+            options: the options that the user set.
+            **context: what the model is for; the builder receives the arguments it accepts.
         """
         given = {**self.card.options, **options}
         build = self.builder
@@ -104,25 +103,25 @@ SOURCES: list[tuple[Callable[[str], bool], Builder]] = []
 def register(*cards: ModelCard) -> Callable[[_B], _B]:
     """Registers the decorated encoder under the name of each card.
 
-    It is a frozen dataclass whose fields are the options, `sequence_length` and `weights` among
-    them, with a method `build(data, …)` that returns `keras_seqzoo.encoders.parts.EncoderParts`
-    and is given the card's `fixed` by name, and `task`, `pair` and `letters` where it takes them.
-    A function `builder(data, *, sequence_length, weights, …)` does too, its keywords being the
-    options. A module that holds encoders must import Keras inside `build`, so that listing models
-    stays cheap.
+    An encoder is a frozen dataclass whose fields are its options, with `sequence_length` and
+    `weights` among them. Its method `build(data, …)` returns
+    `keras_seqzoo.encoders.parts.EncoderParts`. It receives the card's `fixed` by name, and `task`,
+    `pair` and `letters` if it accepts them. A function
+    `builder(data, *, sequence_length, weights, …)` works, too; its keywords are the options. A
+    module of encoders must import Keras inside `build`, so that listing models stays cheap.
 
     Args:
-        *cards: one card a name.
+        *cards: one card for each name.
 
     Raises:
-        ValueError: a name is registered already.
+        ValueError: a name is already registered.
     """
 
     def decorate(builder: _B) -> _B:
         for card in cards:
             if card.name in MODELS:
                 raise ValueError(
-                    f"A model name can be registered once. Choose another name than "
+                    f"A model name can be registered only once. Choose another name than "
                     f"{card.name!r}. Received: card={card!r}"
                 )
             MODELS[card.name] = Registered(card, builder)
@@ -132,13 +131,13 @@ def register(*cards: ModelCard) -> Callable[[_B], _B]:
 
 
 def register_source(matches: Callable[[str], bool]) -> Callable[[_B], _B]:
-    """Registers the decorated encoder for names that are no models but lead to one.
+    """Registers the decorated encoder for names from which a model is loaded.
 
-    Such are handles, addresses and folders. It is built as `register` tells, with the name as
-    `source`.
+    These are handles, addresses and folders. `register` describes how an encoder is built; this one
+    also receives the name as `source`.
 
     Args:
-        matches: whether a name is of this kind; it must cost next to nothing.
+        matches: whether a name is of this kind; it must be cheap.
     """
 
     def decorate(builder: _B) -> _B:

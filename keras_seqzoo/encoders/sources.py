@@ -1,4 +1,4 @@
-"""Encoders that are loaded: TF Hub modules and KerasHub checkpoints, by address or folder."""
+"""Loads encoders from an address or folder: TF Hub modules and KerasHub checkpoints."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Pretrained:
-    """What may be said of every transformer, and how a pretrained one is loaded."""
+    """The options of every transformer, and how to load a pretrained one."""
 
     sequence_length: int | None = option(
-        None, "most tokens to read from each text, special ones included", "the positions there are"
+        None, "most tokens to read from each text, special ones included", "all its positions"
     )
     trainable: bool | str = option(
         True, '`False`, or `"last:2"`: the last two layers and the pooler'
@@ -32,22 +32,23 @@ class Pretrained:
         None, "trains matrices of this rank (8 is usual) in place of the weights"
     )
     native: bool = option(
-        True, "whether BERT and its kin run on a faster graph; `False`: TF Hub's or KerasHub's"
+        True,
+        "whether BERT and similar models run on a faster graph; `False`: TF Hub's or KerasHub's",
     )
     preprocessor: Any = option(
         None,
         "a TF Hub preprocessor's handle or folder, or one of this package's",
         "the encoder's own",
     )
-    dropout: float = option(0.1, "before the head; from scratch, inside too")
+    dropout: float = option(0.1, "dropout before the head; from scratch, inside too")
     dtype: Any = option(None, 'Keras dtype policy, such as `"mixed_bfloat16"`', "Keras's")
 
     def load(self, source: str) -> EncoderParts:
         """Loads an encoder from a TF Hub module or a KerasHub checkpoint.
 
         Its vocabulary comes with the weights. A TF Hub module keeps its own dropout inside, or has
-        none where `dropout` is 0. On its own graph (`native=False`, or one that cannot be rebuilt)
-        it computes in float32 whatever `dtype` is.
+        none if `dropout` is 0. On its own graph (`native=False`, or a graph that cannot be
+        rebuilt), it computes in float32, whatever `dtype` is.
 
         Args:
             source: a handle, a KerasHub preset, `hf://…`, or a folder.
@@ -56,7 +57,7 @@ class Pretrained:
             ConnectionError: `source` cannot be downloaded.
             FileNotFoundError: no such folder.
             ValueError: not an encoder; no vocabulary, or one that does not fit; `sequence_length`
-                beyond the positions; `lora_rank` with a TF Hub module on its own graph.
+                exceeds the positions; `lora_rank` with a TF Hub module on its own graph.
         """
         from keras_seqzoo.hub.encoder import hub_encoder
         from keras_seqzoo.preprocessing.hub import preprocessor_of_encoder
@@ -89,8 +90,7 @@ class Pretrained:
             )
             length = _check_positions(self.sequence_length, layer.sequence_length)
             own = preprocessor_of_encoder(folder, length)
-        # A head alone over vectors that stay, or small matrices that begin at zero, may take
-        # larger steps.
+        # Larger steps suit a head over frozen vectors, and small matrices that start at zero.
         rate = 1e-3 if tune is False else 5e-4 if rank else _learning_rate(layer.hidden_dim)
         chosen = _choose_preprocessor(self.preprocessor, own, layer, length, source)
         parts = transformer_parts(layer, chosen, rate, self.dropout)
@@ -101,9 +101,9 @@ class Pretrained:
 @register_source(is_source)
 @dataclass(frozen=True, kw_only=True)
 class Source(Pretrained):
-    """An encoder by address or folder."""
+    """An encoder that is loaded from an address or folder."""
 
-    weights: str | None = option("pretrained", "those of the handle or folder")
+    weights: str | None = option("pretrained", "the weights of the handle or folder")
 
     def build(self, data: Any, *, source: str) -> EncoderParts:
         """Loads what `source` names; `data` is unused."""
@@ -119,11 +119,11 @@ class Source(Pretrained):
 def transformer_parts(
     layer: Any, preprocessor: Preprocessor, rate: float, dropout: float
 ) -> EncoderParts:
-    """Puts a layer that encodes and a preprocessor together, with what fine-tuning needs.
+    """Combines an encoding layer and a preprocessor with the settings of fine-tuning.
 
     Args:
-        layer: from the features to `sequence_output` and `pooled_output`.
-        preprocessor: text to features.
+        layer: turns the features into `sequence_output` and `pooled_output`.
+        preprocessor: turns texts into the features.
         rate: peak learning rate.
         dropout: rate before the head.
     """
@@ -162,7 +162,7 @@ def _choose_preprocessor(
     elif given is not None:
         chosen = hub_preprocessor(given, length)
     elif own is not None:
-        # A card's preprocessor would give the same ids: it reads the same vocabulary.
+        # A card's preprocessor would return the same ids: it reads the same vocabulary.
         chosen = own
     elif of_card is not None:
         chosen = hub_preprocessor(of_card, length)
@@ -173,12 +173,12 @@ def _choose_preprocessor(
             f"Received: {source}"
         )
     size, rows = len(chosen.vocabulary), layer.vocabulary_size
-    # Checkpoints may have more rows than there are tokens: to round the number up, or for tokens
-    # that no text has.
+    # Checkpoints may have more rows than tokens: the number is rounded up, or some rows are for
+    # tokens that no text has.
     fits = size <= (rows or size) if is_checkpoint(source) else size == rows
     if size and rows and not fits:
         raise ValueError(
-            "The preprocessor's vocabulary must be the encoder's. Take the preprocessor that "
+            "The preprocessor's vocabulary must be the encoder's. Use the preprocessor that "
             f"belongs to it. Received: {size:,} tokens for an encoder of {rows:,}"
         )
     return chosen
@@ -194,7 +194,7 @@ def _check_positions(sequence_length: int | None, positions: int | None) -> int:
 
 
 def _learning_rate(hidden_dim: int) -> float:
-    """Narrow models want larger steps.
+    """The peak learning rate: narrow models need larger steps.
 
     Source: 3e-4 for ELECTRA's width of 256 (Clark et al. 2020, table 7), 5e-5 to 2e-5 for BERT's
     768 and 1024 (Devlin et al. 2019, section A.3). ELECTRA's own 1e-4 for 768 is left out: one

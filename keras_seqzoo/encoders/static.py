@@ -1,7 +1,7 @@
-"""Static vectors: the mean of a text's word vectors, and nothing of their order.
+"""Static vectors: the mean of a text's word vectors, without their order.
 
-With `vectors` of an encoder a text is read at the speed of a table, and much of what the encoder
-knows of words stays.
+With the `vectors` of an encoder, reading a text is as fast as looking words up in a table, and the
+model keeps much of what the encoder knows about words.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from keras_seqzoo.encoders.registry import ModelCard, register
 from keras_seqzoo.encoders.words import Words
 from keras_seqzoo.options import option
 
-# As Model2Vec has it; of sentence vectors Arora et al. (2017) found 1e-3 to 1e-4 about equal.
+# Model2Vec's value. For sentence vectors, Arora et al. (2017) found 1e-3 to 1e-4 about equal.
 _RARITY = 1e-4
 
 
@@ -38,13 +38,13 @@ _RARITY = 1e-4
 class Static(Words):
     """A mean of word vectors."""
 
-    dropout: float = option(0.2, "of word vectors, and before the head")
+    dropout: float = option(0.2, "dropout of word vectors, and before the head")
 
     def build(self, data: Any, *, pair: bool = False) -> EncoderParts:
         """Builds the encoder and learns its vocabulary.
 
         Args:
-            data: training texts, which may be None where `vocabulary` is given.
+            data: training texts, which may be None if `vocabulary` is given.
             pair: whether rows are pairs of texts.
 
         Raises:
@@ -97,10 +97,10 @@ class Static(Words):
 
 
 def rarity(places: Any) -> Any:
-    """Weights of words by their place among all, the commonest at 0: small for common words.
+    """Weights of words by their rank, 0 for the most common word: small for common words.
 
-    a / (a + p) of Arora et al. (2017), A Simple but Tough-to-Beat Baseline for Sentence Embeddings,
-    p by Zipf's law: in proportion to 1 / (place + 1).
+    The weight is a / (a + p) of Arora et al. (2017), A Simple but Tough-to-Beat Baseline for
+    Sentence Embeddings. By Zipf's law, p is in proportion to 1 / (place + 1).
     """
     import numpy as np
 

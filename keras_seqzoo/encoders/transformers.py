@@ -1,8 +1,8 @@
-"""BERT, ELECTRA, GPT-2, DistilBERT, RoBERTa and DeBERTa-v3: one encoder over a table of them.
+"""BERT, ELECTRA, GPT-2, DistilBERT, RoBERTa and DeBERTa-v3: one encoder and a table of them.
 
-BERT and its kin run on a graph of this package (`TransformerEncoder`), GPT-2, DeBERTa-v3 and what
-that cannot be on KerasHub's (`BackboneEncoder`) or TF Hub's own (`HubEncoder`). From scratch, a
-vocabulary is learnt from the user's texts.
+BERT, ELECTRA, DistilBERT and RoBERTa run on a graph of this package (`TransformerEncoder`). GPT-2,
+DeBERTa-v3 and models that this graph cannot rebuild run on KerasHub's (`BackboneEncoder`) or TF
+Hub's own (`HubEncoder`). A model from scratch learns its vocabulary from the user's texts.
 """
 
 from __future__ import annotations
@@ -33,26 +33,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Architecture:
-    """What makes one transformer differ from the others.
+    """What distinguishes one kind of transformer from the others.
 
     Attributes:
         title: its name.
         paper: the paper that introduced it.
         backbone: the class of `keras_hub.models`.
-        licence: of the pretrained weights.
-        tokens: what its vocabulary is of: word pieces, byte pairs or sentence pieces.
-        vocabulary_size: entries of the pretrained vocabulary, where that is the same for all.
+        licence: licence of the pretrained weights.
+        tokens: the entries of its vocabulary: word pieces, byte pairs or sentence pieces.
+        vocabulary_size: entries of the pretrained vocabulary, if all its models have the same.
         positions: most tokens of a text.
-        segments: entries of its embedding of segments.
-        buckets: of relative positions, where it has those instead.
-        pooler: whether a layer stands over the first token.
-        causal: whether a token sees those before it alone.
+        segments: entries of its segment embedding.
+        buckets: buckets of relative positions, if it has those instead of positions.
+        pooler: whether it has a layer over the first token.
+        causal: whether a token sees only the tokens before it.
         factorised: whether the token embedding has a width of its own.
-        vocabulary_argument: what the backbone calls the size of the vocabulary.
+        vocabulary_argument: the backbone's argument for the size of the vocabulary.
         special: special tokens of its byte pairs, by argument of their preprocessor.
-        further: special tokens that its vocabulary has beside these.
-        activation: of its feed-forward layers, where our own graph can be it.
-        epsilon: of its norms, there.
+        further: more special tokens of its vocabulary.
+        activation: activation of its feed-forward layers, if our own graph can compute it.
+        epsilon: epsilon of its layer norms there.
     """
 
     title: str
@@ -134,7 +134,7 @@ ARCHITECTURES = {
 
 _SMALL = "Turc et al. (2019), Well-Read Students Learn Better"
 _HUB = "https://tfhub.dev/"
-# Vocabularies of word pieces: how many there are, and how they are told.
+# Vocabularies of word pieces: number of pieces, and the words that describe them.
 _PIECES = {
     "en_uncased": (30_522, "uncased"),
     "en_cased": (28_996, "cased"),
@@ -144,10 +144,10 @@ _PIECES = {
 
 
 def encoder_parameters(kind: Architecture, size: Mapping[str, int], positions: int) -> int:
-    """Number of weights of an encoder, its pooler included; a test holds it to what is built."""
+    """Number of weights of an encoder with its pooler; a test compares it with built models."""
     hidden, inner = size["hidden_dim"], size["intermediate_dim"]
     width = size.get("embedding_dim", hidden)
-    # What is looked up, and the norms over that.
+    # The embeddings and the norm over them.
     rows = 2 * kind.buckets + 2 if kind.buckets else positions + kind.segments
     total = (size["vocabulary_size"] + rows + 2) * width
     if width != hidden:
@@ -244,14 +244,15 @@ def _card(
 class Transformer(Pretrained):
     """A transformer, pretrained or from scratch.
 
-    What is None by default but `lora_rank`, `preprocessor` and `dtype` is for `weights=None`.
+    The options that are None by default are for `weights=None`, except `lora_rank`, `preprocessor`
+    and `dtype`.
     """
 
     weights: str | None = option(
         "pretrained", "a handle, preset or folder in place of the name's own; `None`: from scratch"
     )
     num_layers: int | None = option(
-        None, "layers; from scratch only, as all that follows", "as named"
+        None, "layers; this option and all below it: only from scratch", "as named"
     )
     num_heads: int | None = option(None, "attention heads", "as named")
     hidden_dim: int | None = option(None, "width of a token's vector", "as named")
@@ -267,10 +268,10 @@ class Transformer(Pretrained):
         "learnt",
     )
     merges: Sequence[str] | str | Path | None = option(
-        None, "of byte pairs, in order, or a `merges.txt`; with `vocabulary`", "learnt"
+        None, "merges of byte pairs, in order, or a `merges.txt`; with `vocabulary`", "learnt"
     )
     lowercase: bool | None = option(
-        None, "whether word pieces fold case and strip accents", "as its vocabulary"
+        None, "whether word pieces fold case and strip accents", "as its vocabulary does"
     )
 
     def build(
@@ -279,7 +280,7 @@ class Transformer(Pretrained):
         """Builds the encoder.
 
         Args:
-            data: training texts, from which a model from scratch learns its vocabulary.
+            data: training texts; a model from scratch learns its vocabulary from them.
             architecture: one of `ARCHITECTURES`.
             source: where the pretrained weights are.
             size: the sizes of the card.
@@ -288,7 +289,8 @@ class Transformer(Pretrained):
         Raises:
             ConnectionError: the weights cannot be downloaded.
             FileNotFoundError: no such folder or vocabulary file.
-            ValueError: a value out of its range, or one for `weights=None` with pretrained weights.
+            ValueError: a value out of its range, or an option of `weights=None` with pretrained
+                weights.
         """
         given = self._given_for_scratch()
         check_rate(dropout=self.dropout)
@@ -301,12 +303,12 @@ class Transformer(Pretrained):
                 f"ELECTRA has `embedding_dim`. Received: embedding_dim={self.embedding_dim!r}"
             )
         sizes = {**size, **given}
-        # Positions are there for the texts, not for all that a pretrained model would have.
+        # A model from scratch needs only the positions that the texts use.
         length = self.sequence_length or kind.positions
         lowercase = uncased if self.lowercase is None else self.lowercase
         tokens = self._preprocessor(kind, data, length, sizes["vocabulary_size"], lowercase)
         layer = self._layer(kind, sizes, tokens, length)
-        # Nothing is learnt yet that small steps would keep, and a pooler is one more to learn.
+        # Small steps would protect pretrained weights; here there are none.
         return transformer_parts(layer, tokens, 5e-4, self.dropout)
 
     def _given_for_scratch(self) -> dict[str, Any]:

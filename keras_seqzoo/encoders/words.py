@@ -1,4 +1,4 @@
-"""What encoders that read words share: a vocabulary, and what its words begin with."""
+"""What encoders of words share: a vocabulary, and the vectors that its words start with."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
     from keras_seqzoo.preprocessing.base import Preprocessor
     from keras_seqzoo.preprocessing.words import WordPreprocessor
 
-# Of an encoder's vectors that many directions are kept, those of the most variance: what
-# Tulkens and van Dongen (2024), Model2Vec, keep.
+# How many directions of an encoder's vectors are kept, those with the most variance: the number
+# of Tulkens and van Dongen (2024), Model2Vec.
 _MOST_DIRECTIONS = 256
 _BLOCK = 1024
-_LARGE_FILE = 50_000_000  # bytes of word vectors, which take seconds to read
+_LARGE_FILE = 50_000_000  # bytes of word vectors; reading that many takes seconds
 
 
 class Begun(NamedTuple):
-    """Words and what they begin with.
+    """Words and the vectors that they start with.
 
     Attributes:
-        preprocessor: of the words of the texts, then the further ones.
-        rows: float32 `(vocabulary, width)`, a vector of each entry.
-        places: int64 `(vocabulary,)`: where in the source each stands, the commonest at 0; one
-            beyond its end for what it lacks.
+        preprocessor: its vocabulary has the words of the texts, then those of the source.
+        rows: float32 `(vocabulary, width)`, a vector for each entry.
+        places: int64 `(vocabulary,)`: the rank of each entry in the source, 0 for the most common;
+            the length of the source for entries that it lacks.
     """
 
     preprocessor: WordPreprocessor
@@ -43,43 +43,48 @@ class Begun(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Words:
-    """Options of an encoder whose vocabulary of words is learnt from the training texts."""
+    """Options of an encoder that learns its vocabulary of words from the training texts."""
 
     sequence_length: int | None = option(
-        None, "most tokens read of a text; to generate, tokens of a row", "512; to generate 128"
+        None,
+        "most tokens to read from a text; for generation, tokens in a row",
+        "512; for generation 128",
     )
     weights: str | None = option(
         None, "a `.keras` file: start from its encoder and words, with a new head", "from scratch"
     )
-    embedding_dim: int | None = option(None, "width of a word vector", "128; with vectors theirs")
+    embedding_dim: int | None = option(
+        None, "width of a word vector", "128; with `vectors`, their width"
+    )
     vectors: Any = option(
         None,
-        "word vectors to begin with: a file of GloVe, word2vec or fastText, gensim's "
+        "word vectors to start with: a file of GloVe, word2vec or fastText, gensim's "
         "KeyedVectors, a mapping, or (words, array); or an encoder: a folder, handle, preset, "
         "`.keras` file or model",
         "none",
     )
     vector_words: int = option(
-        100_000, "words that `vectors` has and the texts lack, the first of the file"
+        100_000, "how many words to add that `vectors` has and the texts lack, first in the file"
     )
     tune: bool | str = option(
-        True, 'whether `vectors` are trained, too; `"late"` after a third of the epochs'
+        True, 'whether to train `vectors`, too; `"late"`: after a third of the epochs'
     )
     vocabulary_size: int = option(20_000, "most entries, special ones included")
     vocabulary: Any = option(
         None,
-        "the words, or a text file of a word a line; of byte pairs their ids, or a `vocab.json`",
+        "the words, or a text file with a word on each line; for byte pairs, their ids or a "
+        "`vocab.json`",
         "learnt",
     )
     dtype: Any = option(None, 'Keras dtype policy, such as `"mixed_bfloat16"`', "Keras's")
 
     @property
     def width(self) -> int:
-        """Of a word vector, where no vectors are given."""
+        """Width of a word vector if no vectors are given."""
         return 128 if self.embedding_dim is None else self.embedding_dim
 
     def check_tune(self) -> None:
-        """Raises a ValueError where `tune` has no such value, or nothing to tune."""
+        """Raises a ValueError if `tune` has another value, or there are no vectors to tune."""
         if self.tune not in (True, False, "late"):
             raise ValueError(f"`tune` must be True, False or 'late'. Received: tune={self.tune!r}")
         if self.vectors is None and self.tune is not True:
@@ -89,7 +94,7 @@ class Words:
             )
 
     def embedding(self, size: int, width: int, rows: Any, dtype: Any) -> keras.layers.Layer:
-        """The layer of word vectors, built, with `rows` if there are any."""
+        """The layer of word vectors; if there are `rows`, built and filled with them."""
         import keras
 
         from keras_seqzoo.layers.late import LateEmbedding
@@ -103,12 +108,12 @@ class Words:
         return layer
 
     def begin(self, words: Preprocessor) -> Begun:
-        """The words with those that `vectors` has beside them, and a vector of each.
+        """The words, the further words of `vectors`, and a vector for each.
 
-        Vectors of words that the source lacks are drawn as far around zero as those it has.
+        Words that the source lacks get random vectors with the same spread as its own.
 
         Raises:
-            ValueError: other tokens than words, or what `read_vectors` refuses.
+            ValueError: tokens other than words, or what `read_vectors` refuses.
         """
         import numpy as np
 
@@ -117,7 +122,7 @@ class Words:
 
         if not isinstance(words, WordPreprocessor):
             raise ValueError(
-                "`vectors` are for words. Leave tokens='byte_pairs' out. "
+                "`vectors` are only for words. Leave tokens='byte_pairs' out. "
                 f"Received: tokens={getattr(self, 'tokens', None)!r}"
             )
         check_not_negative(vector_words=self.vector_words)
@@ -147,7 +152,7 @@ class Words:
 
 
 def _as_encoder(source: Any) -> tuple[keras.Model, Preprocessor] | None:
-    """The encoder and preprocessor that a source of vectors is, or leads to."""
+    """The encoder and preprocessor of a source of vectors; None if it is not an encoder."""
     if isinstance(source, str):
         from keras_seqzoo.encoders.sources import Pretrained
         from keras_seqzoo.hub.resolve import is_checkpoint, is_handle, is_saved_model
@@ -167,9 +172,9 @@ def _of_encoder(
     further: int,
     form: Callable[[list[str]], list[str]],
 ) -> tuple[list[str], npt.NDArray[np.float32]]:
-    """Words and what an encoder makes of each alone: the mean of the vectors of its tokens.
+    """Words and the encoder's vector of each: the mean of the vectors of its tokens.
 
-    The words that are wanted, and those of the encoder's vocabulary. Only the directions of the
+    The words are those wanted and those of the encoder's vocabulary. Only the directions with the
     most variance are kept (Tulkens and van Dongen 2024, Model2Vec: Distill a Small Fast Model from
     any Sentence Transformer).
     """
@@ -180,11 +185,11 @@ def _of_encoder(
     from keras_seqzoo.layers.pooling import pool
 
     whole = (token.removeprefix("Ġ").removeprefix("▁") for token in preprocessor.vocabulary)
-    # Special tokens and parts of words are in no form of a word.
+    # Special tokens and parts of words are not words.
     own = [token for token in whole if token and not token.startswith(("##", "[", "<"))]
     own = [word for word in dict.fromkeys(form(own)) if word][:further]
     words = list(dict.fromkeys([*own, *wanted]))
-    print(f"Asking the encoder for the vectors of {len(words):,} words", file=sys.stderr)
+    print(f"Computing the encoder's vectors of {len(words):,} words", file=sys.stderr)
 
     def vectors(texts: Iterable[str]) -> Any:
         features = dict(preprocessor(tf.constant(list(texts))))

@@ -166,7 +166,7 @@ def test_a_narrower_model_projects_them() -> None:
     [
         ({"tune": "later"}, "`tune` must be"),
         ({"vector_words": -1}, "vector_words=-1"),
-        ({"tokens": "byte_pairs"}, "`vectors` are for words"),
+        ({"tokens": "byte_pairs"}, "`vectors` are only for words"),
         ({"vectors": {"gut": [1.0]}}, "in the same case"),
         ({"vectors": None, "tune": False}, "`tune` needs `vectors`"),
     ],
