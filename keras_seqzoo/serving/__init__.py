@@ -1,1 +1,1 @@
-"""Serving: versioned SavedModels that take text, and what reads them back."""
+"""Serving: versioned SavedModels that take text, and ways to load and ask them."""

@@ -1,4 +1,4 @@
-"""`audit`: would TensorFlow Serving load this SavedModel, and does it answer?"""
+"""`audit` checks whether TensorFlow Serving would load a SavedModel, and whether it answers."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from tensorflow.core.protobuf import saved_model_pb2
 from keras_seqzoo.serving import warmup
 from keras_seqzoo.serving.session import SavedSession, first_line
 
-# They call back into the Python process that built the graph; a server has none.
+# These ops call the Python process that built the graph; a server has none.
 _PYTHON_OPS = frozenset({"EagerPyFunc", "PyFunc", "PyFuncStateless"})
-# Beside TensorFlow's own ops, the server links those of TensorFlow Text (model_servers/BUILD).
+# Besides TensorFlow's own ops, the server links those of TensorFlow Text (model_servers/BUILD).
 _TEXT_OPS = frozenset(
     {
         "CaseFoldUTF8", "ConstrainedSequence", "FastBertNormalize",
@@ -34,7 +34,7 @@ _TEXT_OPS = frozenset(
         "WordpieceTokenizeWithOffsets",
     }
 )  # fmt: skip
-_TEXT_PREFIX = "TFText>"  # of its newer ones
+_TEXT_PREFIX = "TFText>"  # of TensorFlow Text's newer ops
 _FILE_OPS = frozenset({"MatchingFiles", "ReadFile", "WriteFile"})
 
 
@@ -44,7 +44,7 @@ class AuditError(ValueError):
 
 @dataclass(frozen=True)
 class Signature:
-    """A signature: the API it is for, and `name: dtype (shape)` of what it takes and gives."""
+    """A signature: its API, and its inputs and outputs as `name: dtype (shape)`."""
 
     method: str
     inputs: Mapping[str, str]
@@ -57,15 +57,15 @@ class Audit:
 
     Attributes:
         path: the folder of the version.
-        problems: why it would not serve, a sentence each; empty where it would.
-        notes: what is worth knowing.
-        signatures: by name.
+        problems: why it would not serve, a sentence each; empty if it would.
+        notes: other things that a user should know.
+        signatures: signatures by name.
         sizes: bytes of `graph`, `variables`, `assets` and `total`.
         variables: number of variables.
-        parameters: numbers in them.
+        parameters: how many numbers the variables hold.
         ops: number of different ops in the graph and its functions.
-        text_ops: those of TensorFlow Text.
-        warmup_requests: recorded requests, all of which were answered.
+        text_ops: names of its ops that TensorFlow Text provides.
+        warmup_requests: number of recorded requests; the model answered all of them.
     """
 
     path: Path
@@ -106,10 +106,10 @@ class Audit:
 
 
 def audit(path: str | os.PathLike[str]) -> Audit:
-    """Checks a SavedModel, loads it into a session like a server, and asks it.
+    """Checks a SavedModel, loads it into a session like a server, and sends it requests.
 
-    Every stored variable is read, which verifies its checksum. The recorded warm-up requests are
-    asked; without them, `serving_default` is asked a few texts, or pairs of texts.
+    It reads every stored variable, which verifies the checksums. It sends the recorded warm-up
+    requests; without them, it sends `serving_default` a few texts, or pairs of texts.
 
     Args:
         path: the folder of a version.
@@ -120,7 +120,7 @@ def audit(path: str | os.PathLike[str]) -> Audit:
     path = Path(path)
     if not (path / "saved_model.pb").is_file():
         raise FileNotFoundError(
-            "There is no SavedModel: saved_model.pb is missing. Give the folder of a version. "
+            "There is no SavedModel: saved_model.pb is missing. Pass the folder of a version. "
             f"Received: {path}"
         )
     found = Audit(path)
@@ -197,7 +197,7 @@ def _look_at_ops(graph: Any, found: Audit) -> None:
     python = sorted({node.name for node in nodes if node.op in _PYTHON_OPS})
     if python:
         found.problems.append(
-            f"it calls Python, which a server has not: {_some(python)}. Write the layer with "
+            f"it calls Python, which a server does not have: {_some(python)}. Write the layer with "
             "TensorFlow ops instead of tf.py_function or tf.numpy_function"
         )
     compiled = sorted(op for op in ops if op.startswith("Xla"))
@@ -206,7 +206,7 @@ def _look_at_ops(graph: Any, found: Audit) -> None:
             "it holds ops of XLA's compiler, which stock TensorFlow Serving lacks: "
             f"{_some(compiled)}"
         )
-    # Names that begin with an underscore are TensorFlow's own, made by its graph rewriting.
+    # Ops whose names start with an underscore come from TensorFlow's own graph rewriting.
     foreign = {op for op in ops if op not in known and not op.startswith("_")}
     foreign = foreign - set(found.text_ops) - set(compiled)
     if foreign:
@@ -234,7 +234,7 @@ def _look_at_variables(found: Audit) -> None:
     try:
         reader = tf.train.load_checkpoint(str(prefix))
         for name in reader.get_variable_to_shape_map():
-            value = np.asarray(reader.get_tensor(name))  # scalars come as such
+            value = np.asarray(reader.get_tensor(name))  # scalars are not arrays
             if value.dtype.kind not in "OSU" and not name.startswith("save_counter"):
                 found.variables += 1
                 found.parameters += value.size
@@ -245,7 +245,7 @@ def _look_at_variables(found: Audit) -> None:
 
 
 def _ask(graph: Any, found: Audit) -> None:
-    """Loads and runs the artifact as a server does."""
+    """Loads and runs the SavedModel as a server does."""
     try:
         session = SavedSession(found.path)
     except ValueError as error:
@@ -271,7 +271,7 @@ def _ask(graph: Any, found: Audit) -> None:
 
 
 def _sample(graph: Any) -> list[tuple[str, dict[str, np.ndarray]]]:
-    """Two rows for `serving_default`: texts, or zeros of the shape it takes; none for others."""
+    """Two rows for `serving_default`: texts, or zeros in its shape; none for other inputs."""
     rows: dict[str, np.ndarray] = {}
     for name, info in graph.signature_def["serving_default"].inputs.items():
         sizes = [dim.size for dim in info.tensor_shape.dim][1:]

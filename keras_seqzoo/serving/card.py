@@ -1,4 +1,4 @@
-"""The model card of an export, and the note of what a server must have."""
+"""The model card of an export, and the list of what a server must have."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ OLDEST_CHECKED = "2.20"
 _PAIR = ("Lovely, and not too long.", "I would go back tomorrow.")
 _QUESTION = ("Who found us a table?", "The woman at the desk found us a table at once.")
 _INT8 = (
-    "- An x86-64 processor, and a TensorFlow built with oneDNN, as those of PyPI are: products are "
-    "of whole numbers of 8 bits.\n"
+    "- An x86-64 processor, and a TensorFlow built with oneDNN, such as those on PyPI: the model "
+    "multiplies 8-bit integers.\n"
 )
 
 
 def told(model: TextModel, format: str, inputs: Iterable[str]) -> dict[str, Any]:
-    """Returns what of the model card clients rely on."""
+    """Returns the part of the model card that clients rely on."""
     inputs = list(inputs)
     signatures = ["tokens" if inputs == list(FEATURES) else "serving_default"]
     if format == SAVED_MODEL:
@@ -59,8 +59,8 @@ def describe(
     Args:
         model: the model.
         found: the audit of its SavedModel.
-        optimized: what `serving.optimize.optimized` tells.
-        test: what `figures_of` told of it, if anything.
+        optimized: what `serving.optimize.optimized` yields.
+        test: what `figures_of` returned, if there was a test.
     """
     serving = {
         "tensorflow_serving": f">={OLDEST_CHECKED}",
@@ -73,12 +73,12 @@ def describe(
 
 
 def facts(model: TextModel, format: str, inputs: Iterable[str], test: Any = None) -> dict[str, Any]:
-    """Returns what model cards of every format tell."""
+    """Returns the entries that model cards of every format have."""
     known = model.name in zoo.list_models()
     is_module = any(graph is not model.preprocessor for graph in model.graphs)
     return {
         "model": model.name,
-        "module_graph": is_module,  # a TF Hub module's own, where true
+        "module_graph": is_module,  # whether it runs on a TF Hub module's own graph
         **told(model, format, inputs),
         "parameters": model.count_params(),
         "sequence_length": model.preprocessor.sequence_length,
@@ -104,9 +104,9 @@ def write(card: Mapping[str, Any], path: Path, name: str) -> None:
     """Writes the model card of an export, for programs and for readers.
 
     Args:
-        card: what is told of the model.
+        card: the model card.
         path: the folder of the export.
-        name: of the model.
+        name: name of the model.
     """
     (path / CARD).parent.mkdir(exist_ok=True)
     text = json.dumps(card, indent=2, ensure_ascii=False)
@@ -127,16 +127,16 @@ def _example(model: TextModel) -> dict[str, Any]:
 
 
 def task_of_card(card: Mapping[str, Any]) -> Task | None:
-    """The task that a model card tells; None where its model answers nothing that has a truth."""
+    """The task in a model card; None if a model's answers cannot be compared with a truth."""
     task = card.get("task")
     if isinstance(task, Mapping):
         return task_from_dict(task)
-    # Cards of before tell the classes alone.
+    # Older cards have only the classes.
     return Classify(OneOf(tuple(card["classes"]))) if card.get("classes") else None
 
 
 def requirements(card: Mapping[str, Any]) -> str:
-    """Returns the note for whoever runs the server, in Markdown.
+    """Returns the requirements of a server, in Markdown.
 
     Args:
         card: the model card.
@@ -156,11 +156,11 @@ def requirements(card: Mapping[str, Any]) -> str:
         f"{', '.join(f'`{name}`' for name in card['signatures'])}.\n"
         f"- TensorFlow Serving {OLDEST_CHECKED} or newer: exports of this package are checked in "
         f"TensorFlow {OLDEST_CHECKED} and {'.'.join(tf.__version__.split('.')[:2])}. Older ones "
-        "may do, and were not tried.\n"
+        "may work, but were not tested.\n"
         f"- Ops: {ops_line}. The stock server has them; no Python, Keras or custom op is needed.\n"
         f"{_INT8 if card['optimized'] else ''}"
         f"- Room for {card['serving']['bytes'] / 1e6:,.1f} MB on disk.\n"
-        f"- {card['serving']['warmup_requests']} warm-up requests are asked before the version "
+        f"- {card['serving']['warmup_requests']} warm-up requests are sent before the version "
         "becomes available.\n\n"
         f"Written with TensorFlow {card['written_with']['tensorflow']} and keras_seqzoo "
         f"{card['written_with']['keras_seqzoo']}.\n"

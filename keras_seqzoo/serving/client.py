@@ -1,7 +1,7 @@
-"""`ServingClient` and `AsyncServingClient`: texts to a running TensorFlow Serving.
+"""`ServingClient` and `AsyncServingClient` send texts to a running TensorFlow Serving.
 
-Neither TensorFlow nor Keras is imported. `client_http` and `client_grpc` speak the two APIs,
-`client_common` decides what is tried again.
+They import neither TensorFlow nor Keras. `client_http` and `client_grpc` speak the two APIs;
+`client_common` decides which requests are sent again.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ class _Client:
 
     def _begin(self) -> Attempts:
         if self._closed:
-            raise RuntimeError("The client is closed. Make another. Received: a call after close()")
+            raise RuntimeError(
+                "The client is closed. Make a new one. Received: a call after close()"
+            )
         return Attempts(self._policy)
 
     def _batches(self, rows: list[Row]) -> Iterator[list[Row]]:
@@ -54,7 +56,7 @@ class _Client:
 
 
 class ServingClient(_Client):
-    """Asks a model of a running TensorFlow Serving. Any number of threads may share one client.
+    """Sends requests to a model in a running TensorFlow Serving. Threads may share one client.
 
     ```python
     with ServingClient("http://localhost:8501", "reviews") as client:
@@ -71,19 +73,20 @@ class ServingClient(_Client):
         signature: the signature to ask; by default `serving_default`, and for `classify` and
             `regress` the one of that name.
         input_name: the input of the signature, and the feature of an example, that takes the texts;
-            `text` by default, and `values` for windows of numbers. `predict` over REST does not
-            send it where there are no pairs.
+            `text` by default, and `values` for windows of numbers. Without pairs, `predict` over
+            REST does not send it.
         pair_name: the same for the second texts of pairs.
-        timeout: seconds for a request, which is a batch, all its attempts and the pauses between
+        timeout: seconds for the request of one batch, including all attempts and the pauses between
             them.
-        retries: how often a request is sent again that met no server, HTTP's 429, 502, 503 or 504,
-            or gRPC's UNAVAILABLE or RESOURCE_EXHAUSTED. No other error is tried again.
-        backoff: seconds before the second attempt, twice as many before each one more, of which a
-            random part is waited. `Retry-After` is honoured; where it asks for more time than is
-            left, the error is raised at once.
+        retries: how often to send a request again if no server was reached, or it answered with
+            HTTP's 429, 502, 503 or 504, or gRPC's UNAVAILABLE or RESOURCE_EXHAUSTED. Other errors
+            are raised at once.
+        backoff: longest pause in seconds before the second attempt; it doubles before each further
+            attempt, and the client waits a random part of it. `Retry-After` is honoured; if it
+            exceeds the time left, the error is raised at once.
         batch_size: texts in each request. A reply may have 64 MB, and 16,777,216 values over gRPC.
         headers: HTTP headers or gRPC metadata to send, such as `{"Authorization": "Bearer …"}`.
-        ca_file: certificates to trust in the place of the system's, in PEM format.
+        ca_file: certificates to trust instead of the system's, in PEM format.
         sleep: the function that waits between two attempts.
 
     Raises:
@@ -120,44 +123,45 @@ class ServingClient(_Client):
         """Asks the Predict API.
 
         Args:
-            texts: strings; `bytes` are sent as they are. For a model of pairs a tuple
+            texts: strings; `bytes` are sent unchanged. For a model of pairs, a tuple
                 `(firsts, seconds)`, or rows of two texts: `[(first, second), …]`. For a model of
-                series windows of numbers, `(rows, window, columns)`, or a `SeriesTable`.
+                series, windows of numbers `(rows, window, columns)`, or a `SeriesTable`.
 
         Returns:
-            An answer for each row, in order: a dict of the signature's outputs, or the value alone
-            where there is but one output. A value is a `str`, `float`, `int` or `bool`, or nested
-            lists of them; of a tagger an answer is a list of pieces, a dict each. Strings of
-            outputs named `…_bytes` are `bytes`. Both APIs give the same: floats are those that the
-            REST API writes.
+            An answer for each row, in order: a dict of the signature's outputs, or only the value
+            if there is one output. A value is a `str`, `float`, `int` or `bool`, or nested lists of
+            them. The answer of a tagger is a list of pieces, each a dict. Strings of outputs named
+            `…_bytes` are `bytes`. Both APIs return the same: floats are rounded as the REST API
+            writes them.
 
         Raises:
-            ConnectionError: the server cannot be reached, or broke off.
-            ServingError: it answered with an error, or with no answer. gRPC's UNAVAILABLE is both
-                this and a `ConnectionError`, because gRPC does not say which it was.
-            TimeoutError: it did not answer in time.
-            TypeError: no list of strings, nor of pairs of them.
+            ConnectionError: the server cannot be reached, or the connection broke.
+            ServingError: the server answered with an error, or with an invalid reply. gRPC's
+                UNAVAILABLE is both this and a `ConnectionError`, because gRPC does not say which it
+                was.
+            TimeoutError: the server did not answer in time.
+            TypeError: not a list of strings or of pairs of strings.
             ValueError: a string that UTF-8 cannot express, columns of pairs that differ in
                 length, or windows of another shape.
         """
         return self._ask_batches(self._calls.predict, as_rows(texts, windows=True))
 
     def classify(self, texts: Any) -> list[list[tuple[str, float]]]:
-        """Asks the Classify API, which models of classes and of several labels answer.
+        """Asks the Classify API, for models of classes or of several labels.
 
         Args:
             texts: strings or pairs, as in `predict`.
 
         Returns:
-            For each row, in order, classes and their scores as the server orders them.
+            For each row, in order, classes and their scores in the server's order.
 
         Raises:
-            Exception: as `predict`.
+            Exception: the same as `predict`.
         """
         return self._ask_batches(self._calls.classify, as_rows(texts))
 
     def regress(self, texts: Any) -> list[float]:
-        """Asks the Regress API, which models of one number answer.
+        """Asks the Regress API, for models of one number.
 
         Args:
             texts: strings or pairs, as in `predict`.
@@ -166,7 +170,7 @@ class ServingClient(_Client):
             A number for each row, in order.
 
         Raises:
-            Exception: as `predict`.
+            Exception: the same as `predict`.
         """
         return self._ask_batches(self._calls.regress, as_rows(texts))
 
@@ -174,24 +178,24 @@ class ServingClient(_Client):
         """Describes the signatures.
 
         Returns:
-            By signature, `{"method": …, "inputs": …, "outputs": …}`; inputs and outputs are by name
-            `{"dtype": "float32", "shape": [None, 2]}`. A size that may vary is None, as is the
-            shape where the rank may.
+            By signature, `{"method": …, "inputs": …, "outputs": …}`. Inputs and outputs map names
+            to `{"dtype": "float32", "shape": [None, 2]}`. A size that may vary is None; so is the
+            shape if the rank may vary.
 
         Raises:
-            Exception: as `predict`.
+            Exception: the same as `predict`.
         """
         answer: dict[str, dict[str, Any]] = self._ask(self._calls.metadata())
         return answer
 
     def status(self) -> list[dict[str, Any]]:
-        """Lists the versions that the server knows, or of the one that the client asks.
+        """Lists the versions that the server knows, or only the version that the client asks.
 
         Returns:
             `{"version": 1, "state": "AVAILABLE", "error": ""}` for each, the lowest first.
 
         Raises:
-            Exception: as `predict`.
+            Exception: the same as `predict`.
         """
         answer: list[dict[str, Any]] = self._ask(self._calls.status())
         return answer
@@ -229,9 +233,9 @@ class AsyncServingClient(_Client):
     ```
 
     Args:
-        url: as in `ServingClient`, like all arguments that are not listed here.
+        url: as in `ServingClient`, like all arguments not listed here.
         model: the model's name.
-        concurrency: requests that a call sends at a time.
+        concurrency: how many requests a call sends at the same time.
         sleep: the function that waits between two attempts.
 
     Raises:
@@ -268,24 +272,24 @@ class AsyncServingClient(_Client):
         self._sleep = sleep
 
     async def predict(self, texts: Any) -> list[Any]:
-        """As `ServingClient.predict`, several batches at a time."""
+        """Like `ServingClient.predict`, with several batches at a time."""
         return await self._ask_batches(self._calls.predict, as_rows(texts, windows=True))
 
     async def classify(self, texts: Any) -> list[list[tuple[str, float]]]:
-        """As `ServingClient.classify`, several batches at a time."""
+        """Like `ServingClient.classify`, with several batches at a time."""
         return await self._ask_batches(self._calls.classify, as_rows(texts))
 
     async def regress(self, texts: Any) -> list[float]:
-        """As `ServingClient.regress`, several batches at a time."""
+        """Like `ServingClient.regress`, with several batches at a time."""
         return await self._ask_batches(self._calls.regress, as_rows(texts))
 
     async def metadata(self) -> dict[str, dict[str, Any]]:
-        """As `ServingClient.metadata`."""
+        """Like `ServingClient.metadata`."""
         answer: dict[str, dict[str, Any]] = await self._ask(self._calls.metadata())
         return answer
 
     async def status(self) -> list[dict[str, Any]]:
-        """As `ServingClient.status`."""
+        """Like `ServingClient.status`."""
         answer: list[dict[str, Any]] = await self._ask(self._calls.status())
         return answer
 

@@ -23,14 +23,14 @@ LONGEST_PAUSE = 10.0
 MOST_REPLY_BYTES = 64 * 2**20
 
 Text = str | bytes
-# A text, a text and the one that it is paired with, or a window of numbers.
+# A text, a pair of texts, or a window of numbers.
 Row = tuple[Any, ...]
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
 
 class ServingError(RuntimeError):
-    """The server answered with an error, or with something that is no answer.
+    """The server answered with an error, or with an invalid reply.
 
     Attributes:
         message: what the server said, or what is wrong with its reply.
@@ -60,17 +60,17 @@ def install_hint(package: str) -> ImportError:
 
 @dataclass(frozen=True)
 class Target:
-    """What is asked, and how it is reached; checked when it is made.
+    """Which model to ask, and how to reach it; the values are checked at creation.
 
     Attributes:
-        url: of the server, as given, without a slash at its end.
+        url: the server's address, without a slash at its end.
         model: the model's name.
-        version: a version of it, or None.
+        version: a version of the model, or None.
         label: a version's label, or None.
         signature: the signature to ask, or None.
         input_name: the input that takes the texts or windows; `text` or `values` if None.
         pair_name: the input that takes the second texts of pairs.
-        headers: sent with each request.
+        headers: headers of each request.
         ca_file: certificates to trust, in PEM format; the system's if None.
 
     Raises:
@@ -97,7 +97,7 @@ class Target:
                 raise ValueError(f"`{name}` must be a name, not empty. Received: {name}={value!r}")
         if self.version is not None and self.label is not None:
             raise ValueError(
-                "A version is named by its number or by a label. Give one of them. "
+                "A version is named by its number or by a label. Pass one of them. "
                 f"Received: version={self.version!r}, label={self.label!r}"
             )
         if self.version is not None:
@@ -140,23 +140,23 @@ def _check_url(url: str) -> str:
         raise ValueError(f"{rule}. {received}")
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise ValueError(
-            f"{rule}, without a user's name, `?` and `#`. Give credentials in `headers`. {received}"
+            f"{rule}, without a user's name, `?` and `#`. Pass credentials in `headers`. {received}"
         )
     if grpc and (port is None or parts.path.strip("/")):
-        raise ValueError(f"{rule}: gRPC takes a host and a port alone. {received}")
+        raise ValueError(f"{rule}: gRPC takes only a host and a port. {received}")
     if "/v1/models" in parts.path:
-        raise ValueError(f"{rule}, without /v1/models: the client adds what follows. {received}")
+        raise ValueError(f"{rule}, without /v1/models: the client adds that part. {received}")
     return url.rstrip("/")
 
 
 @dataclass(frozen=True)
 class Call:
-    """A request of either API, and how its reply is read.
+    """A request of one of the APIs, and how to read its reply.
 
     Attributes:
-        path: under the server's URL, or the full name of a gRPC method.
-        body: None for a GET.
-        read: makes the answer of the reply's body.
+        path: the path under the server's URL, or the full name of a gRPC method.
+        body: the body; None for a GET.
+        read: turns the reply's body into the answer.
     """
 
     path: str
@@ -166,12 +166,12 @@ class Call:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why an attempt brought no reply.
+    """Why an attempt got no reply.
 
     Attributes:
-        error: to raise when there is no other attempt.
+        error: the error to raise if there is no other attempt.
         retry: whether another attempt may help.
-        after: seconds to wait, if the server asked for it.
+        after: seconds to wait, if the server asked for a pause.
     """
 
     error: Exception
@@ -190,10 +190,10 @@ def timed_out(url: str) -> Failure:
 
 
 def too_long(status: int | str) -> Failure:
-    """Returns the failure of a request whose reply, or which itself, is too long."""
+    """Returns the failure of a request that is too long, or whose reply is."""
     return Failure(
         ServingError(
-            "A message must not be longer than its receiver takes; the client takes "
+            "A message must not be longer than its receiver accepts; the client accepts "
             f"{MOST_REPLY_BYTES // 2**20} MB. Lower `batch_size`. Received: more",
             status,
         )
@@ -202,13 +202,13 @@ def too_long(status: int | str) -> Failure:
 
 @dataclass(frozen=True)
 class Retries:
-    """When a request is tried again.
+    """When to send a request again.
 
     Attributes:
         timeout: seconds for a request, all its attempts and the pauses between them.
         retries: how many attempts may follow the first.
-        backoff: seconds before the second; each later pause is twice as long, 10 s at most, and a
-            random part of it, at least half, is waited.
+        backoff: longest pause before the second attempt; each later pause is twice as long, 10 s at
+            most. The client waits a random part of it, at least half.
 
     Raises:
         ValueError: a number out of range.
@@ -229,7 +229,7 @@ class Retries:
 
 
 class Attempts:
-    """The attempts of one request, which begins now."""
+    """The attempts of one request, which starts now."""
 
     def __init__(self, policy: Retries):
         self._policy = policy
@@ -244,8 +244,8 @@ class Attempts:
         """Returns how many seconds to wait before the next attempt.
 
         Raises:
-            Exception: the failure's error, if trying again would not help, has been done often
-                enough, or would take longer than there is time.
+            Exception: the failure's error, if another attempt would not help, no attempts are left,
+                or the pause would exceed the time left.
         """
         if not failure.retry or self._made >= self._policy.retries:
             raise failure.error
@@ -264,7 +264,7 @@ def as_rows(texts: Any, windows: bool = False) -> list[Row]:
         texts: texts; or pairs as `preprocessing.base.as_pairs` takes them: a tuple of two columns
             of texts, or rows of two texts; or windows of numbers `(rows, window, columns)`, or a
             `SeriesTable`.
-        windows: whether these are taken.
+        windows: whether windows are allowed.
 
     Raises:
         TypeError: a single string, or something that is not a string or a pair of them.
@@ -285,7 +285,7 @@ def as_rows(texts: Any, windows: bool = False) -> list[Row]:
             raise ValueError(f"All windows must have one shape. Received: {error}") from error
         if numbers.ndim != 3:
             raise ValueError(
-                "Windows must have the shape (rows, window, columns), as table.windows() has. "
+                "Windows must have the shape (rows, window, columns), like table.windows(). "
                 f"Received: shape {numbers.shape}"
             )
         return [(window,) for window in numbers]
@@ -306,7 +306,7 @@ def as_rows(texts: Any, windows: bool = False) -> list[Row]:
 
 
 def _has_numbers(values: Any, depth: int = 0) -> bool:
-    """Whether these are an array of numbers, or lists in lists of them."""
+    """Whether the values are an array of numbers, or nested lists of them."""
     if hasattr(values, "dtype"):
         return np.asarray(values).dtype.kind in "iuf" and depth + np.ndim(values) > 1
     if isinstance(values, (list, tuple)) and values:
@@ -362,7 +362,7 @@ def as_texts(texts: Iterable[Text]) -> list[Text]:
 
 
 def beginning(value: Any) -> str:
-    """Returns the beginning of a text, or of how another value is written, for a message."""
+    """Returns the beginning of a text, or of the `repr` of another value, for a message."""
     # Python's own way to write lists recurses as deep as they are nested.
     text = value if isinstance(value, str) else reprlib.repr(value)
     return text if len(text) <= 200 else f"{text[:200]}…"
@@ -384,9 +384,9 @@ def check_count(answers: list[Any], count: int, status: int | str) -> list[Any]:
 
 
 def with_pieces(answers: list[Any]) -> list[Any]:
-    """Makes a list of pieces, a dict each, of every answer that tells them in columns.
+    """Turns every answer that lists pieces in columns into a list of dicts, one for each piece.
 
-    A served tagger fills these up behind the last piece of a text, with -1 for a start.
+    A served tagger pads the columns after the last piece of a text; padding has the start -1.
     """
     first = answers[0] if answers else None
     if not isinstance(first, dict) or not {"label", "start", "end"} <= first.keys():
@@ -402,7 +402,7 @@ def with_pieces(answers: list[Any]) -> list[Any]:
 
 
 def describe_signatures(signatures: Any) -> dict[str, dict[str, Any]]:
-    """Makes plain dicts of a `SignatureDefMap`."""
+    """Turns a `SignatureDefMap` into plain dicts."""
     return {
         name: {
             "method": signature.method_name,
@@ -426,7 +426,7 @@ def _describe_tensors(tensors: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def describe_statuses(response: Any) -> list[dict[str, Any]]:
-    """Makes plain dicts of a `GetModelStatusResponse`, the lowest version first."""
+    """Turns a `GetModelStatusResponse` into plain dicts, the lowest version first."""
     described = []
     for entry in sorted(response.model_version_status, key=lambda entry: entry.version):
         status = entry.status

@@ -1,4 +1,4 @@
-"""TensorFlow Serving's gRPC API: its requests, its replies, and what carries them."""
+"""TensorFlow Serving's gRPC API: requests, replies, and the transports that carry them."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def _call(method: str, request: Any, reply: Any, read: Callable[[Any], Any]) -> 
             return read(reply.FromString(body))
         except (protocol.DecodeError, TypeError, ValueError) as error:
             raise ServingError(
-                f"The reply is no {reply.DESCRIPTOR.name} that can be read. Received: {error}", "OK"
+                f"The reply is not a valid {reply.DESCRIPTOR.name}. Received: {error}", "OK"
             ) from error
 
     return Call(method, request.SerializeToString(), read_bytes)
@@ -116,7 +116,7 @@ def _read_predictions(count: int, response: Any) -> list[Any]:
     for name, tensor in sorted(response.outputs.items()):
         array = protocol.to_array(tensor)
         if array.ndim == 0:
-            raise ValueError(f"the output {name!r} is a scalar, and not one value a text")
+            raise ValueError(f"the output {name!r} is a scalar, not one value for each text")
         columns[name] = check_count(_as_json(name, array), count, "OK")
     if not columns:
         raise ValueError("no outputs")
@@ -127,7 +127,7 @@ def _read_predictions(count: int, response: Any) -> list[Any]:
 
 
 def _as_json(name: str, array: np.ndarray) -> list[Any]:
-    """Returns the values that the REST API would give."""
+    """Returns the values that the REST API would return."""
     if array.dtype.kind == "f" and array.dtype.itemsize < 8:
         array = protocol.shorten(array)
     elif array.dtype.kind == "O" and not name.endswith("_bytes"):
@@ -182,14 +182,14 @@ class _Grpc:
         return module.secure_channel(address, credentials, options=_OPTIONS)
 
     def _explain(self, error: Any) -> Failure:
-        """Makes a failure of an RPC's error."""
+        """Turns an RPC's error into a failure."""
         status, message = error.code().name, error.details() or "no message"
         if status == "DEADLINE_EXCEEDED":
             return timed_out(self._url)
         if status == "UNAVAILABLE":
             message = (
                 "The server cannot be reached, or cannot answer now. Check that it runs, and "
-                f"that the URL is of its gRPC port. Received: {self._url}: {message}"
+                f"that the URL has its gRPC port. Received: {self._url}: {message}"
             )
             return Failure(UnavailableError(message, status), retry=True)
         if status == "RESOURCE_EXHAUSTED" and "larger than max" in message:

@@ -1,6 +1,6 @@
-"""TensorFlow Serving's REST API: its requests, its replies, and what carries them.
+"""TensorFlow Serving's REST API: requests, replies, and the transports that carry them.
 
-HTTP is httpx2's, the continuation of httpx: one library for threads and for asyncio, with pooled
+They use httpx2, the continuation of httpx: one library for threads and for asyncio, with pooled
 connections that are kept alive.
 """
 
@@ -164,7 +164,7 @@ def _read(body: bytes, key: str, kind: type) -> Any:
 
 
 def _read_base64(document: dict[str, Any]) -> Any:
-    """Strings of outputs that are named `…_bytes` come as `{"b64": "…"}`."""
+    """Decodes `{"b64": "…"}`, the form of strings of outputs named `…_bytes`."""
     if document.keys() == {"b64"} and isinstance(document["b64"], str):
         try:
             return base64.b64decode(document["b64"], validate=True)
@@ -175,8 +175,8 @@ def _read_base64(document: dict[str, Any]) -> Any:
 
 def _no_json(text: str, reason: Exception | str) -> str:
     return (
-        "The reply is no JSON. The URL may be of something else than TensorFlow Serving's REST "
-        f"port. Received: {beginning(text)!r}: {reason}"
+        "The reply is not JSON. The URL may not belong to TensorFlow Serving's REST port. "
+        f"Received: {beginning(text)!r}: {reason}"
     )
 
 
@@ -215,7 +215,7 @@ class _Http:
         return Failure(error, status in RETRIED, after)
 
     def _explain(self, error: Exception) -> Failure:
-        """Makes a failure of one of httpx2's errors."""
+        """Turns one of httpx2's errors into a failure."""
         reason = f"{self._url}: {error or type(error).__name__}"
         if isinstance(error, self._httpx.TimeoutException):
             return timed_out(self._url)
@@ -223,8 +223,8 @@ class _Http:
             message = "The reply's body is not compressed as its header says. Received: "
             return Failure(ServingError(message + reason, 200))
         connection = ConnectionError(
-            "The server cannot be reached, or broke off. Check that it runs, and that the URL is "
-            f"of its REST port. Received: {reason}"
+            "The server cannot be reached, or the connection broke. Check that it runs, and that "
+            f"the URL has its REST port. Received: {reason}"
         )
         connection.__cause__ = error
         return Failure(connection, retry=True)
@@ -233,7 +233,7 @@ class _Http:
 def _error_message(status: int, headers: Mapping[str, str], body: bytes) -> str:
     text = body.decode("utf-8", "replace")
     if 300 <= status < 400:
-        return f"The server is elsewhere. Give its URL. Received: {headers.get('Location')}"
+        return f"The server is elsewhere. Pass its URL. Received: {headers.get('Location')}"
     try:
         return str(json.loads(text)["error"])
     except (ValueError, RecursionError) as error:
@@ -243,7 +243,7 @@ def _error_message(status: int, headers: Mapping[str, str], body: bytes) -> str:
 
 
 def _read_retry_after(value: str | None) -> float | None:
-    """Seconds, or a date; None for what is neither."""
+    """Seconds to wait, from a number or a date; None for anything else."""
     if not value:
         return None
     if value.isascii() and value.isdecimal():
@@ -258,7 +258,7 @@ def _read_retry_after(value: str | None) -> float | None:
 
 
 class _SecondsLeft(Mapping[str, float]):
-    """The timeouts of a request's steps, each of them what is left of the whole."""
+    """The timeouts of a request's steps: for each, the seconds left for the whole request."""
 
     def __init__(self, seconds: float):
         self._deadline = time.monotonic() + seconds
@@ -291,7 +291,7 @@ class Transport(_Http):
         try:
             response = self._client.send(request, stream=True)
             try:
-                # httpx2's own timeouts begin anew with every byte.
+                # httpx2's own timeouts start again with every byte.
                 for chunk in response.iter_bytes():
                     body += chunk
                     if left.over:

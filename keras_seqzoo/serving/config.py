@@ -1,4 +1,4 @@
-"""TensorFlow Serving's files: the models and versions it serves, its batches, its metrics."""
+"""Configuration files of TensorFlow Serving: models and versions, batches, and metrics."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ max_batch_size { value: 1024 }
 enable_large_batch_splitting { value: true }
 max_execution_batch_size { value: 32 }
 
-# A free thread takes at once what waits, so batches form while none is free.
+# A free thread takes waiting requests at once, so batches form while no thread is free.
 batch_timeout_micros { value: 0 }
 
-# Batches that may wait in a queue. Beyond, requests are answered UNAVAILABLE, in REST 503.
+# Batches that may wait in a queue. Further requests are answered UNAVAILABLE, in REST 503.
 max_enqueued_batches { value: 64 }
 
-# Batches computed at a time: the cores that the server may use. Where this is not set, it counts
+# Batches computed at a time: the cores that the server may use. If this is not set, it counts
 # those that it may be scheduled on: in a container all of the host, whatever its CPU limit.
 $threads
 
 # allowed_batch_sizes is not set: the graph takes any number of texts, and pads them to the longest
-# by itself. Dummy texts that fill a batch up would only cost time.
+# by itself. Dummy texts to fill a batch would only cost time.
 
 # pad_variable_length_inputs is not set: a text is one string, with nothing to pad. Token ids do
 # differ in length, but the server would pad each tensor with its own first value, a padding_mask
@@ -80,10 +80,10 @@ class ServingConfig:
     """What `write_serving_config` found and wrote.
 
     Attributes:
-        models: by name.
-        base_path: where the server sees their folders.
-        files: each file and what became of it: `"written"`, `"replaced"`, `"unchanged"` (it was
-            there, the same) or `"kept"` (it was there, and is left as it was).
+        models: the models, sorted by name.
+        base_path: the path of their folders on the server.
+        files: each file and what happened to it: `"written"`, `"replaced"`, `"unchanged"` (it
+            existed with the same content) or `"kept"` (it existed with other content).
     """
 
     models: tuple[ServedModel, ...]
@@ -102,26 +102,26 @@ def write_serving_config(
 ) -> ServingConfig:
     """Writes `models.config`, `batching.config` and `monitoring.config` for TensorFlow Serving.
 
-    A model without labels is served at its latest version. A labelled one is served at the
-    labelled versions and no others. Each file is replaced whole, by renaming, so that a server that
-    polls it never reads half of one.
+    For a model without labels, the server loads the latest version. For a model with labels, it
+    loads only the labelled versions. Each file is replaced by renaming, so that a server that polls
+    it never reads a partial file.
 
-    `batching.config` and `monitoring.config` are meant to be tuned by hand: those that are there
-    are kept, except `batching.config` where `threads` is given.
+    `batching.config` and `monitoring.config` are meant to be tuned by hand: existing ones are kept,
+    except `batching.config` if `threads` is given.
 
     Args:
         folder: the models' folder, such as `saved_models`, or the folder of one model.
         out: folder of the files. Defaults to `folder/serving`.
-        base_path: where the server sees the folder of the models: an absolute path or a URI.
+        base_path: the path of the models' folder on the server: an absolute path or a URI.
         labels: by model and label, a version, such as `{"reviews": {"stable": 1, "canary": 2}}`.
         threads: cores that the server may use, for as many batches at a time. By default the server
-            counts them.
-        force: replace a file that says something else.
+            counts its cores.
+        force: whether to replace files with other content.
 
     Raises:
-        FileExistsError: a file says something else, and `force` is not set. Nothing is written.
+        FileExistsError: a file has other content, and `force` is not set. Nothing is written.
         FileNotFoundError: `folder` is missing, or there is no model in it.
-        ValueError: a label of a model or version that is not there, or whatever else is wrong.
+        ValueError: a label of an unknown model or version, or another invalid argument.
     """
     models = find_models(folder)
     labels = labels or {}
@@ -149,9 +149,9 @@ def write_serving_config(
 
 
 def find_models(folder: str | os.PathLike[str]) -> list[ServedModel]:
-    """Finds the models below a folder, or the one whose folder it is, sorted by name.
+    """Finds the models in a folder, sorted by name, or the one model whose folder it is.
 
-    A model is a folder of numbered folders of which one at least holds a `saved_model.pb`.
+    A model is a folder of numbered folders, at least one of which holds a `saved_model.pb`.
 
     Raises:
         FileNotFoundError: no such folder, or no model in it.
@@ -179,10 +179,10 @@ def find_models(folder: str | os.PathLike[str]) -> list[ServedModel]:
 
 
 def parse_labels(assignments: Iterable[str]) -> dict[str, dict[str, int]]:
-    """Parses `model:label=version`, each into `{model: {label: version}}`.
+    """Parses assignments `model:label=version` into `{model: {label: version}}`.
 
     Raises:
-        ValueError: other syntax, or one label of a model given twice.
+        ValueError: other syntax, or a label of a model given twice.
     """
     labels: dict[str, dict[str, int]] = {}
     for assignment in assignments:
@@ -195,7 +195,7 @@ def parse_labels(assignments: Iterable[str]) -> dict[str, dict[str, int]]:
         of_model = labels.setdefault(match["model"], {})
         if match["label"] in of_model:
             raise ValueError(
-                "A label names one version; give it once. Received: "
+                "A label names one version; pass it once. Received: "
                 f"{match['model']}:{match['label']}={of_model[match['label']]} and {assignment}"
             )
         of_model[match["label"]] = int(match["version"])
@@ -206,17 +206,17 @@ def models_config(models: Iterable[ServedModel], base_path: str, labels: Labels)
     """The text of a `ModelServerConfig`.
 
     Args:
-        models: those to serve.
-        base_path: where the server sees their folders: an absolute path or a URI.
+        models: the models to serve.
+        base_path: the path of their folders on the server: an absolute path or a URI.
         labels: by model and label, a version.
 
     Raises:
-        ValueError: `base_path` is relative; a label of a model or version that is not there; a
-            numbered folder without a SavedModel that the server would try to load.
+        ValueError: `base_path` is relative; a label of an unknown model or version; a numbered
+            folder without a SavedModel that the server would try to load.
     """
     if not base_path.startswith("/") and "://" not in base_path:
         raise ValueError(
-            "`base_path` is a path as the server sees it, absolute, or a URI, such as "
+            "`base_path` must be an absolute path as the server sees it, or a URI, such as "
             f's3://bucket/models. For this machine: "$(pwd)/{base_path}". Received: {base_path!r}'
         )
     by_name = {model.name: model for model in models}
@@ -241,10 +241,10 @@ def batching_config(threads: int | None = None) -> str:
     """The text of `BatchingParameters` for short texts on a CPU.
 
     Args:
-        threads: batches computed at a time; as many as the server counts cores if None.
+        threads: batches computed at a time; if None, as many as the server counts cores.
 
     Raises:
-        ValueError: `threads` is no whole number of at least 1.
+        ValueError: `threads` is not a whole number of at least 1.
     """
     if threads is None:
         return _BATCHING.substitute(threads="# num_batch_threads { value: 2 }")
@@ -253,7 +253,7 @@ def batching_config(threads: int | None = None) -> str:
 
 
 def monitoring_config() -> str:
-    """The text of a `MonitoringConfig` with Prometheus' metrics at the usual path."""
+    """The text of a `MonitoringConfig` with metrics for Prometheus at the usual path."""
     message = protocol.MonitoringConfig()
     message.prometheus_config.enable = True
     message.prometheus_config.path = METRICS
@@ -261,21 +261,21 @@ def monitoring_config() -> str:
 
 
 def server_flags(config_folder: str, threads: int | None = None) -> list[str]:
-    """Flags of `tensorflow_model_server` that use the files.
+    """Flags of `tensorflow_model_server` that make it use the files.
 
     Args:
-        config_folder: the folder of the files, as the server sees it.
-        threads: cores that the server may use, if that is less than it would count.
+        config_folder: the folder of the files on the server.
+        threads: cores that the server may use, if fewer than it would count.
     """
     flags = [
         f"--model_config_file={config_folder}/{MODELS_FILE}",
         "--model_config_file_poll_wait_seconds=30",
-        # Else labels of versions that are not loaded yet, all of them at start, are refused.
+        # Without it, the server refuses labels of versions that are not yet loaded: at start, all.
         "--allow_version_labels_for_unavailable_models=true",
         "--enable_batching=true",
         f"--batching_parameters_file={config_folder}/{BATCHING_FILE}",
         f"--monitoring_config_file={config_folder}/{MONITORING_FILE}",
-        # A request holds a thread while it waits for its batch; the default is 4 a core.
+        # A request holds a thread while it waits for its batch; the default is 4 for each core.
         "--rest_api_num_threads=64",
     ]
     if threads is not None:
@@ -293,13 +293,13 @@ def _check_labels(models: Mapping[str, ServedModel], labels: Labels) -> None:
     for name, of_model in labels.items():
         if name not in models:
             raise ValueError(
-                f"A label is of one of the models {sorted(models)}. Received: {name!r}"
+                f"A label must be for one of the models {sorted(models)}. Received: {name!r}"
             )
         for label, version in of_model.items():
             if version not in models[name].versions:
                 raise ValueError(
-                    f"{name!r} has the versions {list(models[name].versions)}. Export the one you "
-                    f"mean first, or choose one of these. Received: {name}:{label}={version}"
+                    f"{name!r} has the versions {list(models[name].versions)}. Choose one of "
+                    f"these, or first export the one you mean. Received: {name}:{label}={version}"
                 )
 
 
@@ -307,14 +307,14 @@ def _check_latest(model: ServedModel) -> None:
     latest = max(numbered(model.folder), default=0)
     if latest > model.versions[-1]:
         raise ValueError(
-            "The server would try to load the version with the highest number, and that has no "
+            "The server would try to load the version with the highest number, which has no "
             "saved_model.pb. Remove it, or label the version to serve. "
             f"Received: {model.folder / str(latest)}"
         )
 
 
 def _warn_of_moved_labels(path: Path, models: Iterable[ServedModel], labels: Labels) -> None:
-    """Warns of labels that a server which runs on the former file would not move."""
+    """Warns of labels that a server running with the previous file would not move."""
     try:
         former = text_format.Parse(
             path.read_bytes(), protocol.ModelServerConfig(), allow_unknown_field=True
@@ -341,7 +341,7 @@ def _warn_of_moved_labels(path: Path, models: Iterable[ServedModel], labels: Lab
 
 
 def _loaded(config: Any, model: ServedModel) -> set[int]:
-    """The versions that a server loads by a config."""
+    """The versions that a server with this config loads."""
     policy = config.model_version_policy
     if policy.WhichOneof("policy_choice") == "specific":
         return set(policy.specific.versions)

@@ -1,4 +1,4 @@
-"""`export_model`: a model to a SavedModel for TensorFlow Serving, whole or not at all."""
+"""`export_model` writes a SavedModel for TensorFlow Serving, complete or not at all."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from keras_seqzoo.serving.session import first_line
 from keras_seqzoo.serving.versions import SAVED_MODEL, check_answers, versions
 from keras_seqzoo.tasks.model import ServingFunction, TextModel
 
-# Folders of exports that were killed are removed when they are as old as this.
+# Folders of killed exports are removed at this age.
 _STALE_SECONDS = 86_400.0
 _UNFINISHED = ".exporting-"
 _TRACING = threading.Lock()
@@ -57,82 +57,82 @@ def export_model(
 ) -> Path:
     """Writes a model as the next version of a SavedModel that takes raw text, or for other runtimes.
 
-    The version is written beside its place, audited (see `audit`), and renamed into its place, so
-    that a server watching `directory` never sees half a model, or one that it cannot serve. The
-    SavedModel needs TensorFlow alone, or with TensorFlow Text where the model reads word pieces:
-    neither Keras nor this package is imported to run it.
-    Signatures, which take `text`: string `(batch,)`, or `text` and `text_pair` for pairs:
+    The version is written to a temporary folder in `directory`, audited (see `audit`), and then
+    renamed. A server that watches `directory` never sees an unfinished model, or one that it cannot
+    serve. The SavedModel needs only TensorFlow, and TensorFlow Text if the model reads word pieces:
+    it runs without Keras and without this package.
+    Its signatures take `text`: string `(batch,)`, or `text` and `text_pair` for pairs:
 
-    | signature | of the tasks | gives |
+    | signature | of the tasks | returns |
     |---|---|---|
     | `serving_default` | `classify`, `prompt` | `label`: string `(batch,)`, `probability`: float32 `(batch,)`, `probabilities`: float32 `(batch, classes)` |
-    | | `label` | `labels`: string `(batch, most labels of a row)`, the likeliest first, with `""` after the last one; `probabilities`: float32 `(batch, labels)` |
-    | | `regress` | `value`: float32 `(batch,)`; of several numbers `values`: float32 `(batch, numbers)` |
-    | | `forecast` | `forecast`: float32 `(batch, horizon, columns)`, of `values`: float32 `(batch, window, columns)`; classes of series as `classify` |
+    | | `label` | `labels`: string `(batch, most labels of a row)`, the most probable first, with `""` after the last one; `probabilities`: float32 `(batch, labels)` |
+    | | `regress` | `value`: float32 `(batch,)`; for several numbers `values`: float32 `(batch, numbers)` |
+    | | `forecast` | `forecast`: float32 `(batch, horizon, columns)`, from `values`: float32 `(batch, window, columns)`; classes of series like `classify` |
     | | `tag` | `label`, `text`: string, `start`, `end`, `start_byte`, `end_byte`: int32, `probability`: float32, `(batch, most pieces of a text)`, with `""`, -1 and 0 after the last one |
-    | | `answer` | `answer`: string, `start`, `end`, `start_byte`, `end_byte`: int32, of the context, which is `text_pair`, `""` and -1 for none; `probability`, `no_answer`: float32, `(batch,)` each |
+    | | `answer` | `answer`: string, `start`, `end`, `start_byte`, `end_byte`: int32, places in the context, which is `text_pair`; `""` and -1 for no answer; `probability`, `no_answer`: float32, `(batch,)` each |
     | | `embed` | `embedding`: float32 `(batch, hidden)` |
-    | | `generate` | `text`, `generated`: string `(batch,)`, all and what was written; also named `generate` |
+    | | `generate` | `text`, `generated`: string `(batch,)`, the whole text and its new part; also named `generate` |
     | | `fill_mask` | `token`: string, `probability`: float32, `(batch, most masks of a text, top_k)`, with `""` and 0 after the last mask |
-    | `classify` | `classify`, `label`, `prompt` | `classes`, `scores`: `(batch, classes)`, as TF Serving's Classify API has it |
-    | `regress` | `regress` of one number | `outputs`: float32 `(batch,)`, as its Regress API has it |
+    | `classify` | `classify`, `label`, `prompt` | `classes`, `scores`: `(batch, classes)`, in the form of TF Serving's Classify API |
+    | `regress` | `regress` of one number | `outputs`: float32 `(batch,)`, in the form of its Regress API |
     | `spans` | `tag` | the same, `(pieces,)` each, and `row_splits`: int64 `(batch + 1,)` |
     | `masks` | `fill_mask` | the same, `(masks, top_k)` each, and `row_splits`: int64 `(batch + 1,)` |
-    | `tokens` | all of texts but `answer`, `generate`, `tag`, `fill_mask` | as `serving_default` |
-    | `embed` | all of texts but `answer`, `generate`, `prompt`, `tag`, `fill_mask` | `embedding`: float32 `(batch, hidden)`, what the head reads |
+    | `tokens` | all of texts except `answer`, `generate`, `tag`, `fill_mask` | the same as `serving_default` |
+    | `embed` | all of texts except `answer`, `generate`, `prompt`, `tag`, `fill_mask` | `embedding`: float32 `(batch, hidden)`, the vector that the head reads |
 
     `classify` and `regress` take `inputs`: serialised `tf.Example`s with the string features `text`
     and, for pairs, `text_pair`; `tokens` takes `token_ids`, `padding_mask` and `segment_ids`: int32
     `(batch, length)`.
     Low-rank matrices are merged into the weights.
-    In `assets.extra`, `model_card.json` and `README.md`, a model card as the Hugging Face Hub reads
-    it, describe the model, `requirements.md` lists what a server must have, and
-    `tf_serving_warmup_requests` holds what TensorFlow Serving asks a version before it becomes
-    available.
+    The folder `assets.extra` holds the model card, as `model_card.json` and as `README.md` for the
+    Hugging Face Hub; `requirements.md`, which lists what a server must have; and
+    `tf_serving_warmup_requests`, the requests that TensorFlow Serving sends to a version before it
+    becomes available.
 
     The other formats hold models of texts for the tasks `classify`, `label`, `regress` and `embed`:
     `model.onnx` for ONNX Runtime, `model.xml` and `model.bin` for OpenVINO, `model.tflite` for
-    LiteRT. They give `probabilities`, `value` or `values`, or `embedding`, and take what `tokens`
-    takes, of any batch and of any length up to the model's; beside them is what makes ids of texts,
-    `tokenizer.json` or the SavedModel `tokenizer`. Of OpenVINO they take `text` where a model reads
-    one text a row, by word pieces or words. `model_card.json` is where SavedModels have it. Before
-    it is published, the export answers the warm-up texts in its own runtime, within 1e-4 of the
-    model's answers (of those above 1, relative).
+    LiteRT. They return `probabilities`, `value` or `values`, or `embedding`. They take the inputs of
+    `tokens`, with any batch size and any length up to the model's; `tokenizer.json` or the
+    SavedModel `tokenizer` next to them turns texts into ids. With OpenVINO they take `text` if the
+    model reads one text per row, as word pieces or words. `model_card.json` is at the same place as
+    in SavedModels. Before it is published, the export answers the warm-up texts in its own runtime;
+    its answers must be within 1e-4 of the model's (relative for those above 1).
 
     Args:
         model: a model of `build_model`, or loaded from a `.keras` file.
-        directory: the folder that holds the versions; it is made if it is missing.
-        version: a whole number, at least 1. Defaults to one more than the highest there is.
-        warmup: texts like those that will be asked, or pairs as `predict` takes them, for the
+        directory: the folder that holds the versions; it is created if it is missing.
+        version: a whole number, at least 1. Defaults to one more than the highest existing version.
+        warmup: texts like those of future requests, or pairs as `predict` takes them, for the
             warm-up requests: up to 8 of them, of different lengths, are stored with the model. By
-            default four texts of the package, of 5 to 500 words, since the training texts may not
+            default four texts of the package, of 5 to 500 words, because the training texts may not
             be for everybody who gets the model. `[]` stores none. With `optimize="int8"` the ranges
-            of numbers are found on up to 256 of them.
+            of numbers are measured on up to 256 of them.
         allow_changes: whether the newest version in `directory` may be of another task, have other
             names (of classes, labels or numbers) or inputs, or a signature that the model lacks. A
-            server puts the new version in its place.
-        optimize: `"int8"` multiplies whole numbers of 8 bits in the transformer, for servers with
-            x86 processors: up to twice as fast there, on a third of the disk. Answers move a
-            little; the model card says how far on `warmup`, and `evaluate` of the version what that
-            costs. None, the default, leaves the numbers as they were trained.
-        format: `"saved_model"`, `"onnx"`, `"openvino"` or `"litert"`. The others need packages:
+            server replaces it with the new version.
+        optimize: `"int8"` multiplies 8-bit integers in the transformer, for servers with x86
+            processors: up to twice as fast there, on a third of the disk. Answers change a little;
+            the model card says how much on `warmup`, and `evaluate` of the version shows the effect
+            on the figures. None, the default, leaves the numbers as they were trained.
+        format: `"saved_model"`, `"onnx"`, `"openvino"` or `"litert"`. The last three need packages:
             `pip install "keras-seqzoo[onnx]"`, and so on.
         report: what `evaluate` returned, or figures by name, for the model cards.
 
     Returns:
-        The path `directory/version`. Of several workers the chief alone writes; the others return
+        The path `directory/version`. With several workers, only the chief writes; the others return
         `directory`.
 
     Raises:
-        FileExistsError: the version exists; it is left as it was.
+        FileExistsError: the version exists; it does not change.
         OSError: `directory` cannot be written to, or the disk is full; nothing is left behind.
-        TypeError: not a model of this package, no report, or `warmup` holds something else than strings, or
-            pairs of them for a model of pairs.
-        ValueError: `version` is not a whole number of at least 1, the newest version there answers
-            otherwise (see `allow_changes`), `optimize` is unknown or not for the model or the
-            `format`, or the audit failed (`AuditError`): nothing was published. Of the other
-            formats also: the task is not for it, packages are missing, or the runtime cannot run
-            the model or answers otherwise.
+        TypeError: not a model of this package, not a report, or `warmup` does not hold strings, or
+            pairs of strings for a model of pairs.
+        ValueError: `version` is not a whole number of at least 1, the newest version there differs
+            (see `allow_changes`), `optimize` is unknown or not for the model or the `format`, or
+            the audit failed (`AuditError`): nothing was published. For the other formats also: the
+            format does not support the task, packages are missing, or the runtime cannot run the
+            model or returns different answers.
 
     Warns:
         UserWarning: the model was never trained.
@@ -160,7 +160,7 @@ def export_model(
             _check_free(directory / str(version))
         _remove_stale(directory)
         with _unfinished(directory) as unfinished:
-            with _TRACING:  # the model's parts are changed for the while
+            with _TRACING:  # the model's parts are changed during this time
                 if format == SAVED_MODEL:
                     with optimized(model, optimize, warmup) as gained:
                         _write(model, unfinished, name, rows, gained, test)
@@ -179,7 +179,7 @@ def export_model(
 
 
 def _make(directory: Path) -> list[Path]:
-    """Makes a folder, and returns the folders that were missing, the innermost first."""
+    """Creates a folder, and returns the folders that were missing, the innermost first."""
     missing = [p for p in (directory, *directory.parents) if not p.exists()]
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -202,7 +202,7 @@ def _remove_empty(folders: Sequence[Path]) -> None:
 
 @contextmanager
 def _unfinished(directory: Path) -> Iterator[Path]:
-    """A folder beside the versions for one that is not yet whole."""
+    """A folder next to the versions, for one that is not yet complete."""
     folder = directory / f"{_UNFINISHED}{secrets.token_hex(4)}"
     folder.mkdir()
     try:
@@ -212,7 +212,7 @@ def _unfinished(directory: Path) -> Iterator[Path]:
 
 
 def _remove_stale(directory: Path) -> None:
-    """Removes what exports have left that were killed."""
+    """Removes the folders of killed exports."""
     for left in directory.glob(f"{_UNFINISHED}*"):
         with suppress(OSError):
             if time.time() - left.stat().st_mtime > _STALE_SECONDS:
@@ -220,7 +220,7 @@ def _remove_stale(directory: Path) -> None:
 
 
 def _warn_of_chance(model: TextModel) -> None:
-    """Warns where the last layer has never moved: its biases begin as zeros."""
+    """Warns if the last layer was never trained: its biases start as zeros."""
     head = next((layer for layer in model.layers if layer.name == "logits"), None)
     if head is not None and not np.any(keras.ops.convert_to_numpy(head.bias)):
         warnings.warn(
@@ -235,7 +235,7 @@ def _publish(unfinished: Path, directory: Path, version: int | None) -> Path:
         target = directory / str(version or max(versions(directory), default=0) + 1)
         _check_free(target)
         try:
-            # Renaming onto a folder with content fails, so of two exporters one is told.
+            # Renaming onto a folder with content fails: the second of two exporters gets an error.
             return unfinished.rename(target)
         except OSError:
             if version is not None or not target.exists():
@@ -252,9 +252,9 @@ def _check_free(target: Path) -> None:
 
 
 def merge_lora(model: TextModel) -> TextModel:
-    """Returns a model whose low-rank matrices are added to its weights; others as they are.
+    """Returns a model whose low-rank matrices are added to its weights; other models unchanged.
 
-    A `TransformerEncoder` keeps them beside its weights, where they cost next to nothing.
+    A `TransformerEncoder` keeps its matrices separate, which costs next to nothing.
     """
     layers = [layer for layer in model.encoder.layers if isinstance(layer, BackboneEncoder)]
     if not any(layer.lora_rank for layer in layers):
@@ -288,13 +288,13 @@ def _write(
     signatures = traced(model, functions)
     module = tf.Module()
     module.weights = [weight.value for weight in model.weights]
-    if gained:  # of the kernels the whole numbers alone
+    if gained:  # only the integers of the kernels
         used = {v.ref(): v for function in signatures.values() for v in function.variables}
         module.weights = list(used.values())
     module.resources = list(model.resources)
-    # It would tell of the unfinished folder, which is gone when that is read.
+    # TensorFlow would log the path of the unfinished folder, which is soon gone.
     with logging_from(logging.WARNING):
-        # Gradients of our own would be functions that a server reads and prepares for nothing.
+        # Custom gradients would be functions that a server reads and prepares but never calls.
         options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
         tf.saved_model.save(module, str(path), signatures=signatures, options=options)
     _set_methods(path, functions)
@@ -314,9 +314,9 @@ def _write(
 
 
 def traced(model: TextModel, functions: Mapping[str, ServingFunction]) -> dict[str, Any]:
-    """Traces a model's signatures, each of which checks the shapes of what it is given.
+    """Traces a model's signatures; each checks the shapes of its inputs.
 
-    A server feeds whatever a client sent: TensorFlow's C++ does not hold it to a signature's
+    A server feeds whatever a client sent: TensorFlow's C++ code does not check a signature's
     shapes, and some of TensorFlow Text's ops end the process on a tensor of another rank.
 
     Args:
@@ -335,7 +335,7 @@ def traced(model: TextModel, functions: Mapping[str, ServingFunction]) -> dict[s
 
 @contextmanager
 def _shared(encoder: keras.Model) -> Iterator[None]:
-    """Makes an encoder one function that signatures call: a server reads it once, not in each."""
+    """Makes an encoder one function that all signatures call: a server reads it only once."""
     call = encoder.call
     function = tf.function(lambda features: call(features, training=False))
     encoder.call = lambda features, training=None, mask=None: function(features)

@@ -1,8 +1,8 @@
 """Exports for other runtimes: ONNX Runtime, OpenVINO and LiteRT.
 
-An artifact answers the numbers that the SavedModel's `serving_default` does. Of OpenVINO it takes
-texts where that has the operations; others take what the signature `tokens` takes, and
-`tokenizer_files` writes what makes these ids of texts.
+An export answers with the same numbers as the SavedModel's `serving_default`. With OpenVINO it
+takes texts if OpenVINO has the operations. Others take the inputs of the signature `tokens`;
+`tokenizer_files` writes the tokenizer that turns texts into these ids.
 """
 
 from __future__ import annotations
@@ -33,33 +33,33 @@ from keras_seqzoo.tasks.model import TextModel
 
 TASKS = ("classify", "label", "regress", "embed")
 _NUMBERS = ("probabilities", "value", "values", "embedding")
-_MOST = 1e-4  # by which answers may differ from the model's, relative where they exceed 1
-_OPSET = 18  # of ONNX; runtimes of 2023 and later have it
+_MOST = 1e-4  # most that answers may differ from the model's; relative for those above 1
+_OPSET = 18  # of ONNX; runtimes of 2023 and later support it
 _SPECS = [tf.TensorSpec([None, None], tf.int32, name) for name in FEATURES]
 
 Ask = Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
 
 
 class _Format(NamedTuple):
-    """A format: its file, the packages by module, how it is written and run, and on what graph."""
+    """A format: its file, its packages by module, and the functions that write and run it."""
 
     file: str
     packages: Mapping[str, str]
     write: Callable[[Any, Path, Path, Any], None]
     load: Callable[[Path], Ask]
-    padded: bool = False  # whether it lacks operations to leave padding out
+    padded: bool = False  # whether it lacks the operations to skip padding
 
 
 def check_format(model: TextModel, format: str) -> None:
-    """Raises where a model cannot be exported in a format, before anything is made.
+    """Raises an error if a model cannot be exported in a format, before anything is written.
 
     Args:
         model: the model.
         format: `"saved_model"`, `"onnx"`, `"openvino"` or `"litert"`.
 
     Raises:
-        ValueError: an unknown format, a task or input that it is not for, or packages that are not
-            installed.
+        ValueError: an unknown format, a task or input that it does not support, or packages that
+            are not installed.
     """
     names = (SAVED_MODEL, *_FORMATS)
     if format not in names:
@@ -68,7 +68,7 @@ def check_format(model: TextModel, format: str) -> None:
         return
     if model.task.name not in TASKS or "text" not in model.served_inputs:
         raise ValueError(
-            f"Other formats than {SAVED_MODEL} are for models of texts with one of the tasks "
+            f"Formats other than {SAVED_MODEL} are for models of texts with one of the tasks "
             f"{', '.join(TASKS)}. Leave `format` out. Received: format={format!r}, a model of the "
             f"task {model.task.name} of {' and '.join(model.served_inputs)}"
         )
@@ -82,11 +82,11 @@ def check_format(model: TextModel, format: str) -> None:
 
 
 def inputs_of(model: TextModel, format: str) -> tuple[str, ...]:
-    """What an export takes.
+    """The inputs of an export.
 
     Args:
         model: the model.
-        format: as `check_format` lets it pass.
+        format: a format that `check_format` accepts.
     """
     takes_texts = format == SAVED_MODEL or _tokenizer_inside(model, format) is not None
     return tuple(model.served_inputs if takes_texts else FEATURES)
@@ -104,18 +104,18 @@ def write_artifact(
     name: str = "model",
     test: Any = None,
 ) -> None:
-    """Writes a model, its tokenizer and its card to a folder, and tries it in its own runtime.
+    """Writes a model, its tokenizer and its card to a folder, and tests it in its own runtime.
 
     Args:
-        model: the model, low-rank matrices merged.
+        model: the model, with merged low-rank matrices.
         path: the folder, which is empty.
-        format: as `check_format` lets it pass.
-        rows: texts to try it on, as `warmup.choose` returns them; none takes the package's own.
-        name: of the model, for its card.
-        test: what `figures_of` told of it, the same.
+        format: a format that `check_format` accepts.
+        rows: texts for the test, as `warmup.choose` returns them; if empty, the package's own.
+        name: name of the model, for its card.
+        test: what `figures_of` returned, for its card.
 
     Raises:
-        ValueError: the format cannot hold the model, or its runtime answers otherwise.
+        ValueError: the format cannot hold the model, or its runtime returns different answers.
     """
     kind, tokenizer = _FORMATS[format], _tokenizer_inside(model, format)
     function = model.serving_functions()["tokens"].function
@@ -128,7 +128,7 @@ def write_artifact(
         differs_by = _differs_by(ask, function, model, rows, tokenizer is not None)
     except OSError:
         raise
-    except Exception as error:  # each library has errors of its own
+    except Exception as error:  # each library has its own errors
         raise ValueError(
             f"This model cannot be written as {format}, or its runtime cannot run it. Nothing was "
             f"published. Leave `format` out. Received: format={format!r}, {model.name}: "
@@ -136,7 +136,7 @@ def write_artifact(
         ) from error
     if not differs_by <= _MOST:
         raise ValueError(
-            f"What {format} answers must be within {_MOST:g} of the model's answers. Nothing was "
+            f"The answers in {format} must be within {_MOST:g} of the model's. Nothing was "
             f"published. Leave `format` out. Received: format={format!r}, {model.name}, whose "
             f"answers differ by {differs_by:.2g}"
         )
@@ -162,7 +162,7 @@ def write_artifact(
 
 
 def _save(model: TextModel, tokens: Callable[..., Mapping[str, Any]], folder: str) -> Any:
-    """Saves what an artifact is made of, without tables of words, and returns it as a function."""
+    """Saves the source of an export, without tables of words, and returns it as a function."""
 
     @tf.function(input_signature=_SPECS, autograph=False)
     def numbers(token_ids: Any, padding_mask: Any, segment_ids: Any) -> dict[str, tf.Tensor]:
@@ -183,7 +183,7 @@ def _differs_by(
     rows: Sequence[tuple[str, ...]],
     by_text: bool,
 ) -> float:
-    """By how much answers differ at most, of rows alone, of all, and of nothing twice."""
+    """The largest difference of answers: to single rows, all rows, and two empty rows."""
     most = 0.0
     nothing = ("",) * len(rows[0])
     for batch in [*([row] for row in rows), rows, [nothing] * 2]:
@@ -195,7 +195,7 @@ def _differs_by(
         for name, found in ask(inputs).items():
             right = wanted[name].numpy()
             differ = np.abs(found - right) / np.maximum(1.0, np.abs(right))
-            most = float(np.maximum(most, differ.max()))  # keeps what is no number
+            most = float(np.maximum(most, differ.max()))  # keeps NaN
     return most
 
 
@@ -215,7 +215,7 @@ def _write_onnx(function: Any, folder: Path, file: Path, tokenizer: None) -> Non
 
 
 def _write_erfc(graph: Any, node: Any, name: str, arguments: Any) -> None:
-    """Writes what the exact GELU has, and ONNX has not, as 1 - erf."""
+    """Writes `Erfc`, which the exact GELU uses and ONNX lacks, as 1 - erf."""
     inputs, outputs, shapes, dtypes = (
         node.input,
         node.output,
@@ -242,7 +242,7 @@ def _write_openvino(function: Any, folder: Path, file: Path, tokenizer: Any) -> 
     import openvino
     from openvino_tokenizers import connect_models
 
-    graph = openvino_core().read_model(folder)  # `convert_model` would tell Intel of its use
+    graph = openvino_core().read_model(folder)  # `convert_model` would report its use to Intel
     if tokenizer is not None:
         graph = connect_models(tokenizer, graph, {name: name for name in FEATURES})
     openvino.save_model(graph, file, compress_to_fp16=False)
@@ -251,7 +251,7 @@ def _write_openvino(function: Any, folder: Path, file: Path, tokenizer: Any) -> 
 def _load_openvino(file: Path) -> Ask:
     import openvino_tokenizers  # noqa: F401 - the graph may hold its operations
 
-    # Else it computes with 16 bits where the processor can.
+    # Without this hint it computes with 16 bits if the processor can.
     compiled = openvino_core().compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return lambda inputs: {
         output.get_any_name(): value for output, value in compiled(dict(inputs)).items()

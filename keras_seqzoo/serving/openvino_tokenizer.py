@@ -1,4 +1,4 @@
-"""A tokenizer as a graph of OpenVINO's, by the operations of `openvino_tokenizers`."""
+"""A tokenizer as an OpenVINO graph, made of operations of `openvino_tokenizers`."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from keras_seqzoo.serving import tokenizer_files as files
 
 @cache
 def openvino_core() -> Any:
-    """The process's one `openvino.Core`, which is never deleted.
+    """The only `openvino.Core` of the process, which is never deleted.
 
-    A core gives the thread a stack for signals when it first compiles, and takes it back when it is
-    deleted; of two that live at once, the thread may be left with the one that is gone, and the
-    next signal, such as Ctrl-C, ends the process (seen with OpenVINO 2026.4).
+    When a core first compiles, it gives the thread a stack for signals, and frees it when it is
+    deleted. With two cores at once, the thread may keep a stack that was freed; then the next
+    signal, such as Ctrl-C, ends the process (seen with OpenVINO 2026.4).
     """
     import openvino
 
@@ -32,14 +32,14 @@ def openvino_core() -> Any:
 def openvino_tokenizer(preprocessor: Preprocessor) -> Any:
     """Makes a graph from `text`, string `(batch,)`, to the features, int32 `(batch, length)` each.
 
-    A text without tokens has none, as in `tokenizer_files.tokenizer_of`.
+    A text without tokens gets none, as in `tokenizer_files.tokenizer_of`.
 
     Args:
-        preprocessor: of a model.
+        preprocessor: the preprocessor of a model.
 
     Returns:
-        An `openvino.Model`; None where there are no operations for the preprocessor, or where the
-        ids differ for texts that are known to be hard.
+        An `openvino.Model`; None if there are no operations for the preprocessor, or if the ids
+        differ for texts that are known to be hard.
     """
     make = _KINDS.get(type(preprocessor))
     if make is None or preprocessor.pair:
@@ -126,7 +126,7 @@ def _split(texts: Any) -> Sequence[Any]:
     from openvino_tokenizers import tokenizer_pipeline as steps
 
     begins, ends, signs = texts
-    # Where there is no sign at all, `RegexSplit` takes any number of texts for one.
+    # Without any character at all, `RegexSplit` treats any number of texts as one.
     space = op.Constant(np.array([32], np.uint8)).output(0)
     signs = _create("opset1")("Concat", [signs, space], {"axis": 0}).output(0)
     ragged = steps.TokenizerPipeline.add_ragged_dimension([begins, ends, signs])

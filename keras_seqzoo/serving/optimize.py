@@ -1,4 +1,4 @@
-"""What `export_model(optimize=…)` makes of a model while its signatures are traced."""
+"""How `export_model(optimize=…)` changes a model while its signatures are traced."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from keras_seqzoo.tasks.model import TextModel
 
 OPTIMIZATIONS = ("int8",)
 _MOST_TEXTS = 256
-_CALLS = 5  # of each, for the speed
+_CALLS = 5  # calls of each model, to measure the speed
 _BATCH = 32
 
 
 def check(model: TextModel, optimize: str | None, format: str) -> None:
-    """Checks that a model can be optimized so in exports of a format.
+    """Checks that a model can be optimized in this way in exports of a format.
 
     Raises:
-        ValueError: it cannot, or there is no such way.
+        ValueError: it cannot, or `optimize` is unknown.
     """
     if optimize is None:
         return
@@ -51,16 +51,16 @@ def check(model: TextModel, optimize: str | None, format: str) -> None:
 def optimized(
     model: TextModel, optimize: str | None, texts: Any
 ) -> Iterator[dict[str, Any] | None]:
-    """Has a model compute so in what is traced within.
+    """Optimizes a model in functions that are traced inside the context.
 
     Args:
         model: the model.
-        optimize: what `check` passed.
-        texts: those it is made for, as `predict` takes them; None or none for our own.
+        optimize: a value that `check` accepts.
+        texts: typical texts, as `predict` takes them; None or empty for the package's own.
 
     Yields:
-        What the model card tells of it: how many `texts` there were, the `largest_difference` that
-        a number of the answers to them has, and how many `times_as_fast` they were answered here.
+        Entries for the model card: the number of `texts`, the `largest_difference` between numbers
+        in the answers to them, and how many `times_as_fast` this machine answered.
     """
     if optimize is None:
         yield None
@@ -81,7 +81,7 @@ def optimized(
 
 
 def _batches(given: Mapping[str, tf.Tensor]) -> list[dict[str, tf.Tensor]]:
-    """Rows by 32; of texts in order of length the short ones and the long ones apart."""
+    """Batches of 32 rows; as texts are sorted by length, each has texts of similar length."""
     count = len(next(iter(given.values())))
     return [{k: v[i : i + _BATCH] for k, v in given.items()} for i in range(0, count, _BATCH)]
 
@@ -92,7 +92,7 @@ def _answering(model: TextModel) -> Any:
 
 
 def _difference(before: Mapping[str, tf.Tensor], after: Mapping[str, tf.Tensor]) -> float:
-    """The largest among numbers of the same place; of a changed count of pieces there is none."""
+    """The largest difference at the same place; outputs whose shape changed are left out."""
     return max(
         (
             float(tf.reduce_max(tf.abs(value - after[name])))

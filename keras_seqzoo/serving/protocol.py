@@ -1,6 +1,6 @@
-"""The messages of TensorFlow Serving's API without TensorFlow, and arrays to and from them.
+"""The messages of TensorFlow Serving's API without TensorFlow, with conversions of arrays.
 
-The messages live in a descriptor pool of their own, so that they stand beside TensorFlow's
+The messages have a descriptor pool of their own, so that they do not clash with TensorFlow's
 registrations of the same names. `schema` holds their fields.
 """
 
@@ -58,10 +58,11 @@ DataType = _enum("DataType", "tensorflow.DataType")
 ErrorCode = _enum("ErrorCode", "tensorflow.error.Code")
 VersionState = _enum("VersionState", "tensorflow.serving.ModelVersionStatus.State")
 
-# Of a tensor whose message has fewer: a few bytes may declare hundreds of gigabytes.
+# Limit for a tensor that declares more values than its message has: a few bytes may declare
+# hundreds of gigabytes.
 MOST_VALUES = 2**24
 
-# What an array can hold, and the field of a TensorProto that its values stand in.
+# The types that an array can hold, and the field of a TensorProto for their values.
 _ARRAYS = {
     DataType.DT_BOOL: (np.dtype("?"), "bool_val"),
     DataType.DT_INT8: (np.dtype("i1"), "int_val"),
@@ -81,14 +82,14 @@ _DATA_TYPES = {dtype: data_type for data_type, (dtype, _) in _ARRAYS.items()}
 
 
 def dtype_name(data_type: int) -> str:
-    """Returns the name of a `DataType` as NumPy has it, such as `float32` or `string`."""
+    """Returns NumPy's name of a `DataType`, such as `float32`, or `string`."""
     if data_type != DataType.DT_STRING and data_type in _ARRAYS:
         return str(_ARRAYS[data_type][0])
     return enum_name(DataType, data_type).removeprefix("DT_").lower()
 
 
 def enum_name(enum: Any, number: int) -> str:
-    """Returns the name of an enum's value, or the number of one that is not known."""
+    """Returns the name of an enum's value, or the number of an unknown one."""
     return next((value.name for value in enum if value == number), str(number))
 
 
@@ -125,7 +126,7 @@ def to_tensor(array: np.ndarray) -> Any:
 def _as_bytes(value: Any) -> bytes:
     if not isinstance(value, (bytes, str)):
         raise TypeError(
-            "An object array must hold `bytes` or `str` alone. "
+            "An object array must hold only `bytes` or `str`. "
             f"Received: {value!r}, a {type(value).__name__}"
         )
     return value.encode() if isinstance(value, str) else value
@@ -153,7 +154,7 @@ def to_array(tensor: Any) -> np.ndarray:
     values = _values(getattr(tensor, field), dtype)
     if places > max(MOST_VALUES, len(values)):
         raise ValueError(
-            f"A tensor may leave out values, though have no more than {MOST_VALUES}. "
+            f"A tensor that leaves out values must not have more than {MOST_VALUES}. "
             f"Received: {len(values)} values for {shape}"
         )
     return _repeat_last(values, size, shape)
@@ -162,7 +163,7 @@ def to_array(tensor: Any) -> np.ndarray:
 def count_places(tensor: Any) -> int:
     """Returns how many values the shape of a `TensorProto` has; a dimension of 0 counts as 1.
 
-    As nested lists, a shape of (1000000, 0) fills memory too.
+    Nested lists of the shape (1000000, 0) fill memory, too.
 
     Raises:
         ValueError: the shape is not known.
@@ -185,9 +186,9 @@ def _read_content(content: bytes, dtype: np.dtype, size: int) -> np.ndarray:
 
 
 def _split_strings(content: bytes, size: int) -> list[bytes]:
-    """Reads what a server with --enable_serialization_as_tensor_content writes of strings.
+    """Reads strings as a server with --enable_serialization_as_tensor_content writes them.
 
-    First comes the length of each, as a varint: 7 bits a byte, lowest first. Then come all strings.
+    First come the lengths, as varints: 7 bits in each byte, lowest first. Then come all strings.
     """
     lengths: list[int] = []
     length = shift = start = 0
@@ -217,7 +218,7 @@ def _values(values: Sequence[Any], dtype: np.dtype) -> np.ndarray:
 
 
 def _repeat_last(values: np.ndarray, size: int, shape: tuple[int, ...]) -> np.ndarray:
-    """A TensorProto may leave out values at its end that equal the last one it has."""
+    """Adds the values that a TensorProto may leave out at its end: copies of its last one."""
     if len(values) > size:
         raise ValueError(
             "A tensor must have no more values than its shape says. Received: "
@@ -233,7 +234,7 @@ def _repeat_last(values: np.ndarray, size: int, shape: tuple[int, ...]) -> np.nd
 def shorten(array: np.ndarray) -> np.ndarray:
     """Rounds float32 to the decimals that TensorFlow Serving's REST API writes.
 
-    These are 6 digits where they name the same float32, else 9.
+    It writes 6 digits if they name the same float32, else 9.
 
     Returns:
         float64, of the same shape.
@@ -248,7 +249,7 @@ def shorten(array: np.ndarray) -> np.ndarray:
 
 
 def to_examples(columns: Mapping[str, Any]) -> list[Any]:
-    """Makes `tf.Example`s of string features, such as `text`: a `str` or `bytes` each a row."""
+    """Makes `tf.Example`s of string features, such as `text`: a `str` or `bytes` for each row."""
     examples = []
     for row in zip(*columns.values(), strict=True):
         example = Example()
@@ -259,7 +260,7 @@ def to_examples(columns: Mapping[str, Any]) -> list[Any]:
 
 
 def predict_log(model: str, signature: str, inputs: Mapping[str, np.ndarray]) -> bytes:
-    """Returns a serialised `PredictionLog` of a Predict request, as warm-up files hold it.
+    """Returns a serialised `PredictionLog` of a Predict request, for a warm-up file.
 
     Args:
         model: the model's name.
@@ -267,7 +268,7 @@ def predict_log(model: str, signature: str, inputs: Mapping[str, np.ndarray]) ->
         inputs: an array for each of its inputs; strings as an object array of bytes.
 
     Raises:
-        TypeError: an array of a type that no tensor has.
+        TypeError: an array of a type that tensors do not have.
     """
     log = PredictionLog()
     request = log.predict_log.request
@@ -278,13 +279,13 @@ def predict_log(model: str, signature: str, inputs: Mapping[str, np.ndarray]) ->
 
 
 def examples_log(kind: str, model: str, signature: str, inputs: Mapping[str, Any]) -> bytes:
-    """Returns a serialised `PredictionLog` of a request on examples, as warm-up files hold it.
+    """Returns a serialised `PredictionLog` of a request with examples, for a warm-up file.
 
     Args:
         kind: `"classify"` or `"regress"`.
         model: the model's name.
         signature: the signature to ask.
-        inputs: string features of the examples by name, a `str` or `bytes` each a row.
+        inputs: string features of the examples by name, a `str` or `bytes` for each row.
     """
     log = PredictionLog()
     request = getattr(log, f"{kind}_log").request

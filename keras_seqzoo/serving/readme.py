@@ -1,4 +1,4 @@
-"""`README.md` of a model: a card as the Hugging Face Hub reads it, with the test's figures."""
+"""`README.md` of a model: a model card for the Hugging Face Hub, with the test's figures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from keras_seqzoo.tasks.base import Task
 
 KERAS = "keras"  # the format of a `.keras` file
 
-# Tasks of texts as the Hub names them.
+# The Hub's names of our tasks of texts.
 _PIPELINES = {
     "classify": "text-classification",
     "label": "text-classification",
@@ -29,17 +29,17 @@ _PIPELINES = {
     "generate": "text-generation",
     "fill_mask": "fill-mask",
 }
-_LICENCES = ("apache-2.0", "mit")  # as the Hub writes those of the zoo's cards
+_LICENCES = ("apache-2.0", "mit")  # the Hub's names of licences in the zoo's cards
 _HUB_SOURCE = re.compile(r"hf://([\w.-]+/[\w.-]+)")
 _READS = {"text": "texts", "text_pair": "pairs of texts", "values": "windows of numbers in time"}
 
 
 def figures_of(report: Any) -> dict[str, Any] | None:
-    """What a model card tells of a test: `rows`, `figures` and 95 % `intervals` of some of them.
+    """A test for the model card: its `rows`, its `figures`, and 95 % `intervals` of some of them.
 
     Args:
-        report: what `evaluate` returned; or figures by name, such as Keras's `evaluate` returns
-            with `return_dict=True` or `train` writes as `test`; None for no test.
+        report: what `evaluate` returned; or figures by name, such as those that Keras's `evaluate`
+            returns with `return_dict=True` or `train` writes as `test`; None for no test.
 
     Raises:
         TypeError: something else.
@@ -70,8 +70,8 @@ def readme(card: Mapping[str, Any], name: str) -> str:
     """Returns a model card: metadata of the Hugging Face Hub in YAML, and Markdown for readers.
 
     Args:
-        card: what `model_card.json` holds; of a `.keras` file, its `facts`.
-        name: of the model: of its folder, or of its repository.
+        card: the content of `model_card.json`; for a `.keras` file, its `facts`.
+        name: name of the model: of its folder, or of its repository.
     """
     task = task_from_dict(card["task"])
     parts = [
@@ -93,7 +93,7 @@ def readme(card: Mapping[str, Any], name: str) -> str:
 
 
 def _metadata(card: Mapping[str, Any], task: Task, name: str) -> str:
-    # Heavy for those who only list models; nothing of it reaches out to the network.
+    # A heavy import, not needed to list models; it does not use the network.
     from huggingface_hub import EvalResult, ModelCardData
 
     pipeline = _PIPELINES.get(task.name) if "values" not in card["inputs"] else None
@@ -114,7 +114,7 @@ def _metadata(card: Mapping[str, Any], task: Task, name: str) -> str:
     ]
     zoo_card = card.get("card") or {}
     licence = str(zoo_card.get("licence", "")).lower()
-    # That of pretrained weights; what is learnt from scratch belongs to who trained it.
+    # Pretrained weights have a licence; a model from scratch belongs to its trainer.
     is_known = card["source"] and zoo_card.get("source") in (
         card["source"],
         f"KerasHub: {card['source']}",
@@ -204,20 +204,20 @@ def _of_other_runtimes(card: Mapping[str, Any], name: str, example: Mapping[str,
     artifact = card["artifact"]
     outputs = ", ".join(f"`{k}`: {v}" for k, v in artifact["outputs"].items())
     inputs = ", ".join(f"`{k}`: {v}" for k, v in artifact["inputs"].items())
-    told = f"`{artifact['file']}` takes {inputs}; it gives {outputs}. {_RUNTIMES[card['format']]}"
+    told = f"`{artifact['file']}` takes {inputs}; it returns {outputs}. {_RUNTIMES[card['format']]}"
     if artifact["tokenizer"] == "inside":
         return [told, _fence("python", _OPENVINO.format(_python(example["text"])))]
     if not artifact["tokenizer"].endswith(".json"):
-        return [told, "The SavedModel `tokenizer` makes these ids of texts, with TensorFlow."]
+        return [told, "The SavedModel `tokenizer` turns texts into these ids, with TensorFlow."]
     code = _IDS.format(_python(example["text"]), *FEATURES)
-    return [told, "`tokenizer.json` makes these ids of texts:", _fence("python", code)]
+    return [told, "`tokenizer.json` turns texts into these ids:", _fence("python", code)]
 
 
 _HOW = {SAVED_MODEL: _of_saved_model, KERAS: _of_keras_file}
 _RUNTIMES = {
-    "onnx": 'Run it by `onnxruntime.InferenceSession("model.onnx").run(None, inputs)`.',
-    "openvino": 'Load it by `openvino.compile_model("model.xml", "CPU")`.',
-    "litert": 'Load it by `ai_edge_litert.interpreter.Interpreter("model.tflite")`, and ask its '
+    "onnx": 'Run it with `onnxruntime.InferenceSession("model.onnx").run(None, inputs)`.',
+    "openvino": 'Load it with `openvino.compile_model("model.xml", "CPU")`.',
+    "litert": 'Load it with `ai_edge_litert.interpreter.Interpreter("model.tflite")`, and call its '
     "`get_signature_runner()`.",
 }
 _OPENVINO = """import numpy as np
@@ -249,7 +249,7 @@ def _curl(name: str, example: Mapping[str, Any]) -> str:
 def _figures(card: Mapping[str, Any], task: Task) -> str:
     test = card.get("test")
     if not test or not test["figures"]:
-        return "No test was told when it was written."
+        return "The card was written without test figures."
     titles = _titles(task)
     lower = {metric.name for metric in task.metrics if metric.lower_is_better}
     lines = ["| figure | value | 95 % interval |", "|---|---|---|"]
@@ -260,11 +260,11 @@ def _figures(card: Mapping[str, Any], task: Task) -> str:
         lines.append(f"| {title} | {value:.4f} | {told} |")
     rows = test["rows"]
     before = "Its test" if rows is None else f"Its test, {rows:,} rows"
-    after = "\n\nIntervals are of draws of these rows." * bool(test["intervals"])
+    after = "\n\nIntervals come from draws of these rows." * bool(test["intervals"])
     if card.get("optimized"):
         after += (
-            "\n\nThe figures are of the model before it was made to multiply whole numbers of 8 "
-            f"bits, which moved numbers of its answers by up to "
+            "\n\nThe figures are of the model before it was converted to 8-bit integers, which "
+            f"changed numbers in its answers by up to "
             f"{card['optimized']['largest_difference']:.2g} on {card['optimized']['texts']} texts."
         )
     return f"{before}:\n\n" + "\n".join(lines) + after
@@ -273,7 +273,7 @@ def _figures(card: Mapping[str, Any], task: Task) -> str:
 def _making(card: Mapping[str, Any]) -> str:
     lines = []
     if card["source"]:
-        lines.append(f"- Its weights began as those of {card['source']}.")
+        lines.append(f"- Its weights started from {card['source']}.")
     if card.get("epochs"):
         lines.append(f"- Epochs of its last training: {card['epochs']}.")
     if card["vocabulary_size"]:
@@ -285,12 +285,12 @@ def _making(card: Mapping[str, Any]) -> str:
 
 
 def _limits(card: Mapping[str, Any], task: Task) -> str:
-    lines = ["- Figures hold for rows like those of the test; others were not tried."]
+    lines = ["- Figures hold for rows like those of the test; others were not tested."]
     if "values" not in card["inputs"]:
         lines.append(
-            f"- Of a text at most {card['sequence_length']:,} tokens are read; the rest is cut."
+            f"- It reads at most {card['sequence_length']:,} tokens of a text; the rest is cut."
         )
     if task.name in ("classify", "prompt"):
-        lines.append("- It chooses among its classes, also for texts that have none of them.")
-    lines.append("- What biases the training rows had is not known here.")
+        lines.append("- It always chooses one of its classes, even if none fits a text.")
+    lines.append("- Biases of the training rows were not measured.")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Reads back what was saved: a `.keras` file, or an exported SavedModel without Keras."""
+"""Loads saved models: a `.keras` file, or an exported SavedModel without Keras."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ from keras_seqzoo.tasks.model import TextModel
 
 
 class SavedPredictor:
-    """An exported model, run as TF Serving runs it: through its `serving_default`.
+    """An exported model that runs as in TF Serving: through its `serving_default`.
 
     Args:
-        path: the folder of a version, or of the versions, of which the highest is taken.
+        path: the folder of a version, or the folder of all versions, for the highest one.
 
     Attributes:
         path: the folder of the version.
-        task: what it answers.
-        columns: names of the value columns of a window; of texts without meaning.
+        task: the task of the model.
+        columns: names of the value columns of a window; unused for texts.
 
     Raises:
         FileNotFoundError: no SavedModel there.
-        ValueError: a SavedModel, but not one of this package whose answers have a truth.
+        ValueError: not a SavedModel of this package, or one whose answers have no truth to be
+            compared with.
     """
 
     def __init__(self, path: str | os.PathLike[str]):
@@ -57,7 +58,7 @@ class SavedPredictor:
                 f"TensorFlow, through its `serving_default`. Received: {self.path}"
             )
         self.task = task
-        # Cards of before tell those of forecasts alone.
+        # Older cards have only the columns of forecasts.
         self.columns = tuple(card.get("columns") or task.names)
         try:
             self._module = tf.saved_model.load(str(self.path))
@@ -70,17 +71,17 @@ class SavedPredictor:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of classes or labels, in label order; `()` where there are none."""
+        """Names of classes or labels, in label order; `()` if there are none."""
         return self.task.classes
 
     @property
     def pair(self) -> bool:
-        """Whether it is asked about pairs of texts."""
+        """Whether it takes pairs of texts."""
         return "text_pair" in self.served_inputs
 
     @property
     def served_inputs(self) -> Mapping[str, tf.TensorSpec]:
-        """What it is asked with."""
+        """The inputs of its signature."""
         inputs: Mapping[str, tf.TensorSpec] = self._answer.structured_input_signature[1]
         return inputs
 
@@ -91,14 +92,14 @@ class SavedPredictor:
         verbose: Any = "auto",
         as_frame: bool = False,
     ) -> Any:
-        """Returns what the model's `predict` does, float32 `(rows, names)`, in the order of `x`.
+        """Returns the same as the model's `predict`: float32 `(rows, names)`, in the order of `x`.
 
         Args:
-            x: strings `(rows,)`, or pairs as `preprocessing.base.as_pairs` takes them; of a model
-                of numbers windows, float `(rows, window, columns)`, or a `SeriesTable`.
-            batch_size: texts a call; 256 by default.
-            verbose: taken for likeness with Keras; nothing is printed.
-            as_frame: as the model's `predict` has it.
+            x: strings `(rows,)`, or pairs as `preprocessing.base.as_pairs` takes them; for a model
+                of numbers, windows, float `(rows, window, columns)`, or a `SeriesTable`.
+            batch_size: texts in each call; 256 by default.
+            verbose: accepted for compatibility with Keras; nothing is printed.
+            as_frame: as in the model's `predict`.
         """
         if as_frame:
             return self.task.to_frame(self.predict(x, batch_size))
@@ -107,7 +108,7 @@ class SavedPredictor:
         texts = as_pairs(x) if self.pair else as_strings(x)[:, tf.newaxis]
         names = ("text", "text_pair")[: texts.shape[1]]
         answers: Any = None
-        # Texts of about the same size share a call, which spares padding.
+        # Texts of about the same length share a call, which reduces padding.
         lengths = tf.reduce_sum(tf.strings.length(texts), axis=1)
         order = tf.argsort(lengths, stable=True).numpy()
         for start in range(0, len(order), batch_size or 256):
@@ -137,7 +138,7 @@ class SavedPredictor:
 
 
 def load_predictor(path: str | os.PathLike[str], trust: bool = False) -> TextModel | SavedPredictor:
-    """Loads a model whose answers have a truth, from a `.keras` file or from an export folder.
+    """Loads a model that can be evaluated, from a `.keras` file or from an export folder.
 
     Args:
         path: the file or folder.
@@ -145,7 +146,7 @@ def load_predictor(path: str | os.PathLike[str], trust: bool = False) -> TextMod
 
     Raises:
         FileNotFoundError: nothing there.
-        ValueError: something else there, or a graph that is not trusted.
+        ValueError: not such a model, or a graph that is not trusted.
     """
     if Path(path).suffix != ".keras":
         return SavedPredictor(path)

@@ -1,7 +1,7 @@
-"""The table of TensorFlow Serving's protobuf messages, and the descriptor pool made of it.
+"""The table of TensorFlow Serving's protobuf messages, and the descriptor pool built from it.
 
-Names and numbers are those of TensorFlow's and TensorFlow Serving's `.proto` files. What is never
-read or written here is left out; protobuf keeps such fields as unknown ones. The tests compare
+Names and numbers come from TensorFlow's and TensorFlow Serving's `.proto` files. Fields that this
+package never reads or writes are left out; protobuf keeps them as unknown ones. The tests compare
 every field with the official descriptors.
 """
 

@@ -1,4 +1,4 @@
-"""`SavedSession`: a SavedModel as TensorFlow Serving loads it, into a session of its own graph."""
+"""`SavedSession` loads a SavedModel as TensorFlow Serving does, into a session of its own."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import tensorflow as tf
 
 from keras_seqzoo.quiet import logging_from
 
-# What may go wrong while a damaged SavedModel is read, in Python, in protobuf and in C++.
+# Errors from reading a damaged SavedModel, in Python, in protobuf and in C++.
 _DAMAGES = (OSError, ValueError, RuntimeError, KeyError, IndexError, tf.errors.OpError)
 
 
 class SavedSession:
     """A SavedModel in a session: restored variables, tables, and the functions of its signatures.
 
-    No Keras and no object graph are involved. Several threads may call `run` at once.
+    It uses neither Keras nor an object graph. Several threads may call `run` at once.
 
     Args:
         path: the folder of a version.
@@ -28,12 +28,12 @@ class SavedSession:
     Attributes:
         path: the folder of the version.
         signatures: by name, `tensorflow.SignatureDef` messages: names, dtypes and shapes of inputs
-            and outputs, and the API it is for.
-        definitions: the same with `__saved_model_init_op`, which is nothing to ask.
+            and outputs, and the API of the signature.
+        definitions: the same with `__saved_model_init_op`, which takes no requests.
 
     Raises:
         FileNotFoundError: no SavedModel there.
-        ValueError: a file of it is damaged or missing, or it needs ops that are not registered.
+        ValueError: one of its files is damaged or missing, or it needs unregistered ops.
     """
 
     def __init__(self, path: str | os.PathLike[str]):
@@ -47,7 +47,7 @@ class SavedSession:
 
         self._session = tf.compat.v1.Session(graph=tf.Graph())
         try:
-            # It would tell of `tf.saved_model.load`, which makes no session.
+            # TensorFlow would suggest `tf.saved_model.load`, which makes no session.
             with logging_from(logging.ERROR), self._session.graph.as_default():
                 meta = tf.compat.v1.saved_model.load(
                     self._session, [tf.saved_model.SERVING], str(self.path)
@@ -78,16 +78,16 @@ class SavedSession:
             signature: its name, such as `serving_default`.
             inputs: an array for each input of the signature; strings as an object array of bytes.
             outputs: names of the outputs to compute; all if None.
-            timeout: seconds after which it is given up; never if None.
+            timeout: seconds after which the call fails; unlimited if None.
 
         Returns:
             An array for each output; strings as object arrays of bytes.
 
         Raises:
             KeyError: no such signature, or no such output.
-            tf.errors.OpError: what went wrong in the graph; `DeadlineExceededError` for a timeout,
-                `InvalidArgumentError` for inputs it cannot take.
-            ValueError: an array of a shape that the signature does not take.
+            tf.errors.OpError: an error in the graph; `DeadlineExceededError` for a timeout,
+                `InvalidArgumentError` for invalid inputs.
+            ValueError: an array with a shape that the signature does not take.
         """
         asked = self.signatures[signature]
         fetches = {name: asked.outputs[name].name for name in outputs or asked.outputs}
@@ -98,10 +98,10 @@ class SavedSession:
         return self._session.run(fetches, feeds, options=options)
 
     def close(self) -> None:
-        """Frees the variables and tables; what is running ends with an error."""
+        """Frees the variables and tables; running calls end with an error."""
         self._session.close()
 
 
 def first_line(error: BaseException) -> str:
-    """Returns the first line of an error's message, or its kind where it has none."""
+    """Returns the first line of an error's message, or its type if there is no message."""
     return (str(error).splitlines() or [""])[0] or type(error).__name__

@@ -28,29 +28,29 @@ def push_to_hub(
 ) -> str:
     """Uploads a model to the Hugging Face Hub: `model.keras`, and `README.md`, its model card.
 
-    Other files of the repository stay. The vocabulary is in the file, and so is what the model has
-    learnt of its training texts.
+    Other files of the repository do not change. The file contains the vocabulary, and whatever the
+    model has learnt from its training texts.
 
     Args:
         model: a model of `build_model`, or loaded from a `.keras` file.
-        repo_id: `"user/name"` or `"organisation/name"`; it is made where it is missing. A name
-            alone is of the account's own.
+        repo_id: `"user/name"` or `"organisation/name"`; the repository is created if it is missing.
+            A name without a `/` belongs to the account itself.
         report: as `export_model` takes it.
-        private: whether a repository that is made is private; one that exists stays as it is.
-        token: of an account that may write there. Default: that of `hf auth login`, or of the
-            environment variable `HF_TOKEN`.
-        message: of the commit.
+        private: whether a new repository is private; an existing one does not change.
+        token: token of an account that may write there. Defaults to the token of `hf auth login`,
+            or of the environment variable `HF_TOKEN`.
+        message: message of the commit.
         revision: the branch; `main` by default.
 
     Returns:
         The address of the repository.
 
     Raises:
-        ConnectionError: the Hub cannot be reached, or is not in order.
+        ConnectionError: the Hub cannot be reached, or reports an error of its own.
         FileNotFoundError: no such branch, or no such organisation.
         PermissionError: no account, or one that may not write there.
-        TypeError: not a model of this package, or no report.
-        ValueError: no such name can be.
+        TypeError: not a model of this package, or not a report.
+        ValueError: an invalid name.
     """
     if not isinstance(model, TextModel):
         raise TypeError(
@@ -61,10 +61,10 @@ def push_to_hub(
     with tempfile.TemporaryDirectory() as folder, _told(repo_id, revision):
         from huggingface_hub import HfApi
 
-        model.save(Path(folder) / _FILE)  # first, so that what fails leaves no empty repository
+        model.save(Path(folder) / _FILE)  # first: if it fails, no empty repository is left
         api = HfApi(token=token)
         url = api.create_repo(repo_id, private=private, exist_ok=True)
-        card["repository"] = url.repo_id  # with the account's name, where that was left out
+        card["repository"] = url.repo_id  # with the account's name, even if that was left out
         text = readme(card, url.repo_name)
         (Path(folder) / "README.md").write_text(text, encoding="utf-8")
         api.upload_folder(
@@ -81,13 +81,13 @@ def from_hub(
 ) -> TextModel:
     """Loads a model that `push_to_hub` has uploaded.
 
-    The file is looked into before Keras reads it, as by every command: see `docs/trust.md`. It is
-    kept in the cache of `huggingface_hub`, from where it is loaded when there is no network.
+    Like every command, it checks the file before Keras reads it: see `docs/trust.md`. The file is
+    kept in the cache of `huggingface_hub`, and loaded from there without a network.
 
     Args:
         repo_id: `"user/name"` or `"organisation/name"`.
-        revision: a branch, a tag or a commit; `main` by default. A commit stays what it is.
-        token: of an account that may read it, where it is private. Default: as in `push_to_hub`.
+        revision: a branch, a tag or a commit; `main` by default. A commit never changes.
+        token: token of an account that may read a private repository. Default: as in `push_to_hub`.
         trust: whether the file may hold a TensorFlow graph, which is a program.
 
     Returns:
@@ -97,7 +97,7 @@ def from_hub(
         ConnectionError: the Hub cannot be reached, and the file is not in the cache.
         FileNotFoundError: no such repository, revision, or `model.keras` in it.
         PermissionError: the account may not read it.
-        ValueError: no such name can be, or what `load_model` of a command refuses.
+        ValueError: an invalid name, or a file that the commands refuse, too.
     """
     with _told(repo_id, revision):
         from huggingface_hub import HfApi
@@ -106,7 +106,8 @@ def from_hub(
     return load_keras_file(path, trust)
 
 
-# What `huggingface_hub` raises by name, the first that fits; what we do, and what is to be said.
+# Errors of `huggingface_hub` by name, the error that we raise instead, and its message. The first
+# one that fits is used.
 _ERRORS: tuple[tuple[str, type[Exception], str], ...] = (
     (
         "HFValidationError",
@@ -117,8 +118,8 @@ _ERRORS: tuple[tuple[str, type[Exception], str], ...] = (
     (
         "GatedRepoError",
         PermissionError,
-        "The owner has to let you in. Ask on the repository's page, and log in by hf auth login or "
-        "pass token=….",
+        "The owner has to let you in. Ask on the repository's page, and log in with hf auth login "
+        "or pass token=….",
     ),
     (
         "RevisionNotFoundError",
@@ -128,23 +129,23 @@ _ERRORS: tuple[tuple[str, type[Exception], str], ...] = (
     (
         "RepositoryNotFoundError",
         FileNotFoundError,
-        "There is no such repository, or not for this account. Check the name; where it is "
-        "private, log in by hf auth login or pass token=….",
+        "There is no such repository, or not for this account. Check the name; if it is "
+        "private, log in with hf auth login or pass token=….",
     ),
     (
         "EntryNotFoundError",
         FileNotFoundError,
-        f"The repository must hold {_FILE}, as push_to_hub writes it. Of a checkpoint build a "
-        "model: build_model('hf://…').",
+        f"The repository must hold {_FILE}, as push_to_hub writes it. To build a model from a "
+        "checkpoint, use build_model('hf://…').",
     ),
 )
 _REFUSED = (
-    "The Hub does not let this account do that. Log in by hf auth login, or pass token=… of one "
-    "that may."
+    "The Hub does not let this account do that. Log in with hf auth login, or pass token=… of an "
+    "account that may."
 )
 _UNREACHED = (
-    "The Hugging Face Hub cannot be reached, and what is asked for is not in the cache. Check the "
-    "network, and the variables HF_ENDPOINT and HF_HUB_OFFLINE."
+    "The Hugging Face Hub cannot be reached, and the file is not in the cache. Check the network, "
+    "and the variables HF_ENDPOINT and HF_HUB_OFFLINE."
 )
 
 
@@ -173,7 +174,7 @@ def _kind_of(error: Any, errors: Any) -> tuple[type[Exception], str]:
             if isinstance(error, getattr(errors, name)):
                 return kind, rule
     response = getattr(error, "response", None)
-    if response is None:  # of a download the cause tells why
+    if response is None:  # the error of a download has the reason as its cause
         response = getattr(error.__cause__, "response", None)
     if getattr(response, "status_code", None) in (401, 403):
         return PermissionError, _REFUSED

@@ -1,8 +1,8 @@
-"""What makes ids of texts beside an artifact: `tokenizer.json`, or a SavedModel.
+"""The tokenizer next to an export: `tokenizer.json`, or a SavedModel.
 
-`tokenizer.json` is read by the Rust library `tokenizers`, which needs no TensorFlow. It is made of
-word pieces, byte pairs and words, where it gives the ids of the model's own graph for texts that
-are known to be hard.
+`tokenizer.json` is for the Rust library `tokenizers`, which needs no TensorFlow. It is written for
+word pieces, byte pairs and words, if it returns the same ids as the model's own graph for texts
+that are known to be hard.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ from keras_seqzoo.tasks.model import TextModel
 JSON, SAVED = "tokenizer.json", "tokenizer"
 _SIGNS = [chr(n) for n in range(1, 0x110000) if not 0xD800 <= n < 0xE000]
 
-# What the expressions of `words` say, to engines that look around.
+# The expressions of `words` for engines with look-around.
 LINE_BREAK_TAGS = words.LINE_BREAK_TAGS.replace(r"\s", r"[\t\n\f\r ]")
 FINAL_SIGMA = r"(?<=\p{L})Σ(?!\p{L})"
-# `words.QUOTES` sets quotes apart, and takes the sign before or behind each, so that of neighbours
-# it reads two at a time. What it finds, told quote by quote, in rows of up to six:
+# `words.QUOTES` splits quotes off, and matches the sign before or after each, so it reads two
+# neighbours at a time. This finds the same quotes one by one, in runs of up to six:
 _IN, _OUT = r"[\p{L}\p{N}]", r"[^\p{L}\p{N}']"
 QUOTES = (
     rf"'(?={_OUT}|\z)"
@@ -55,7 +55,7 @@ QUOTES = (
 
 
 def write_tokenizer(model: TextModel, path: Path) -> str:
-    """Writes what makes features of texts, and returns its name.
+    """Writes the file or folder that turns texts into features, and returns its name.
 
     Args:
         model: the model.
@@ -76,17 +76,17 @@ def write_tokenizer(model: TextModel, path: Path) -> str:
 
 
 def tokenizer_of(preprocessor: Preprocessor) -> Tokenizer | None:
-    """Makes a tokenizer of the Rust library that gives the ids of a preprocessor.
+    """Makes a tokenizer of the Rust library that returns the same ids as a preprocessor.
 
-    A text without tokens has none, where the preprocessor gives it the unknown one; so does an
-    artifact.
+    Except: a text without tokens gets none, while the preprocessor gives it the unknown one; so
+    does an export.
 
     Args:
-        preprocessor: of a model.
+        preprocessor: the preprocessor of a model.
 
     Returns:
-        None where there is none: of pairs, whose ends that library cuts otherwise, of SentencePiece
-        and of graphs of TF Hub.
+        The tokenizer; None for pairs, which that library truncates differently, for SentencePiece
+        and for graphs of TF Hub.
     """
     make = _KINDS.get(type(preprocessor))
     if make is None or preprocessor.pair:
@@ -110,7 +110,7 @@ def tokenizer_of(preprocessor: Preprocessor) -> Tokenizer | None:
 
 
 def are_same(preprocessor: Preprocessor, texts: Sequence[str], features: Any) -> bool:
-    """Whether features of texts are those of a preprocessor."""
+    """Whether features of texts equal those of a preprocessor."""
     wanted, found = preprocessor(texts), with_a_token(features, preprocessor.unknown_id)
     return all(
         wanted[name].shape == found[name].shape and bool(tf.reduce_all(wanted[name] == found[name]))
@@ -119,7 +119,7 @@ def are_same(preprocessor: Preprocessor, texts: Sequence[str], features: Any) ->
 
 
 def features_of(tokenizer: Tokenizer, texts: Sequence[str]) -> dict[str, tf.Tensor]:
-    """Features of texts, int32 `(batch, length)`, by a tokenizer of the Rust library."""
+    """Features of texts, int32 `(batch, length)`, from a tokenizer of the Rust library."""
     rows = tokenizer.encode_batch(list(texts))
     parts = {"token_ids": "ids", "padding_mask": "attention_mask", "segment_ids": "type_ids"}
     return {
@@ -144,9 +144,9 @@ def _of_word_pieces(preprocessor: WordPiecePreprocessor) -> Tokenizer:
 
 @lru_cache
 def map_of_word_pieces(lowercase: bool) -> bytes:
-    """What TensorFlow Text's BERT tokenizer makes of each character, as SentencePiece compiles it.
+    """How TensorFlow Text's BERT tokenizer maps each character, compiled by SentencePiece.
 
-    Characters that stand alone have spaces around them.
+    Characters that are tokens of their own get spaces around them.
     """
     import tensorflow_text
 
@@ -162,13 +162,13 @@ def map_of_word_pieces(lowercase: bool) -> bytes:
 
 @lru_cache
 def map_of_lower_case() -> bytes:
-    """What TensorFlow makes of each character in lower case, as SentencePiece compiles it."""
+    """The lower case of each character in TensorFlow, compiled by SentencePiece."""
     lower = tf.strings.lower(tf.constant(_SIGNS), encoding="utf-8")
     return _compiled(form.decode() for form in lower.numpy())
 
 
 def _compiled(forms: Iterable[str]) -> bytes:
-    """Compiles what becomes of each of `_SIGNS`."""
+    """Compiles a map from each of `_SIGNS` to its form."""
     rules = io.StringIO()
     for sign, form in zip(_SIGNS, forms, strict=True):
         if form != sign:

@@ -1,4 +1,4 @@
-"""Folders of exported versions: which there are, and whether the next one answers as the last."""
+"""Folders of exported versions: lists them, and checks that a new one fits the last."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 
 from keras_seqzoo.files import check_exists
 
-_NUMBER = re.compile("[0-9]{1,19}")  # what TensorFlow Serving takes for a version
+_NUMBER = re.compile("[0-9]{1,19}")  # names that TensorFlow Serving reads as versions
 CARD = Path("assets.extra") / "model_card.json"
-SAVED_MODEL = "saved_model"  # the format of versions whose card tells none
+SAVED_MODEL = "saved_model"  # also the format of versions whose card names none
 
 
 def numbered(directory: Path) -> dict[int, Path]:
-    """Finds what has a whole number for a name in a folder, lowest first.
+    """Finds the entries of a folder whose names are whole numbers, lowest first.
 
     Raises:
         OSError: there is no such folder, or it cannot be read.
@@ -27,12 +27,12 @@ def numbered(directory: Path) -> dict[int, Path]:
 
 
 def versions(directory: str | os.PathLike[str]) -> list[int]:
-    """Lists the versions in an export folder, lowest first; none where there is no folder."""
+    """Lists the versions in an export folder, lowest first; none if there is no folder."""
     return list(numbered(Path(directory))) if Path(directory).is_dir() else []
 
 
 def find_version(path: Path) -> Path:
-    """Returns a version's folder, or the highest version in it.
+    """Returns the path itself if it is a version's folder, else the highest version in it.
 
     Raises:
         FileNotFoundError: neither.
@@ -49,7 +49,7 @@ def find_version(path: Path) -> Path:
 
 
 def check_model_path(path: str | os.PathLike[str]) -> None:
-    """Raises where there is neither a `.keras` file nor an export, before TensorFlow is imported.
+    """Checks for a `.keras` file or an export, without importing TensorFlow.
 
     Raises:
         FileNotFoundError: nothing there.
@@ -61,14 +61,14 @@ def check_model_path(path: str | os.PathLike[str]) -> None:
 
 
 def check_answers(directory: str | os.PathLike[str], card: Mapping[str, Any]) -> None:
-    """Raises where a new version would not answer as the newest one in its folder does.
+    """Raises an error if a new version is not compatible with the newest one in its folder.
 
-    A server puts a new version in the old one's place without a word, and its clients read labels
-    by name and probabilities by number.
+    A server silently replaces the old version with a new one, and its clients read labels by name
+    and probabilities by position.
 
     Args:
         directory: the folder of the versions.
-        card: of the new version, as far as it is known: `task` as its `as_dict` returns it,
+        card: the known part of the new version's card: `task` as its `as_dict` returns it,
             `inputs`, and `signatures`.
 
     Raises:
@@ -95,7 +95,7 @@ def check_answers(directory: str | os.PathLike[str], card: Mapping[str, Any]) ->
 
 
 def read_card(version: Path) -> dict[str, Any]:
-    """Reads the model card of a version; empty where it has none that can be read."""
+    """Reads the model card of a version; empty if there is none, or it cannot be read."""
     try:
         card = json.loads((version / CARD).read_text("utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -104,9 +104,9 @@ def read_card(version: Path) -> dict[str, Any]:
 
 
 def describe_card(card: Mapping[str, Any]) -> str:
-    """Says of a model card what clients rely on: task, names and inputs."""
+    """Describes the parts of a model card that clients rely on: task, names and inputs."""
     task = card.get("task")
-    if not isinstance(task, Mapping):  # cards of before tell classes alone
+    if not isinstance(task, Mapping):  # older cards have only classes
         task = {"name": "classify", "target": {"names": card["classes"]}} if card["classes"] else {}
     target = {k: v for k, v in (task.get("target") or {}).items() if k != "kind"}
     names = ", ".join(map(repr, target.pop("names", ())))

@@ -1,8 +1,8 @@
-"""Warm-up requests: what a server asks a new version before users do.
+"""Warm-up requests: requests that a server sends to a new version before users do.
 
 TensorFlow prepares a graph when it first runs, which takes far longer than an answer. TensorFlow
 Serving therefore replays the requests of `assets.extra/tf_serving_warmup_requests` before a version
-becomes available: a TFRecord file of `PredictionLog` messages, 1,000 at most.
+becomes available. This is a TFRecord file of at most 1,000 `PredictionLog` messages.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _PARAGRAPH = (
     "for more. In the morning nobody hurried us. I would go back tomorrow if it were not so far, "
     "and I would take the boat instead of the bus, which was full, loud and an hour behind time."
 )
-# The model's training texts are not ours to publish with it, so these stand in for users' texts.
+# The model's training texts are not ours to publish with it, so we use these instead.
 TEXTS = (_SHORT, _SENTENCE, _PARAGRAPH, " ".join([_PARAGRAPH] * 4))
 
 
@@ -45,10 +45,10 @@ def choose(texts: Any = None, pair: bool = False, most: int = MOST_TEXTS) -> lis
     """Picks rows of different lengths: from the shortest to the longest, evenly by rank.
 
     Args:
-        texts: strings, or pairs as `preprocessing.base.as_pairs` takes them. None takes texts of
-            our own; a pair is each beside the next.
+        texts: strings, or pairs as `preprocessing.base.as_pairs` takes them. None for the package's
+            own texts; a pair is then a text and the next one.
         pair: whether they are pairs.
-        most: how many at most.
+        most: the largest number of rows.
 
     Returns:
         Rows of one text or of two.
@@ -75,13 +75,13 @@ def write(
     name: str,
     rows: Sequence[tuple[str, ...]],
 ) -> None:
-    """Writes requests for every signature: rows alone, and all of them in a batch.
+    """Writes requests for every signature: single rows, and all of them in a batch.
 
     Args:
-        model: the model, whose preprocessor makes the ids for `tokens`.
+        model: the model; its preprocessor makes the ids for `tokens`.
         functions: its signatures.
         path: the folder of the version.
-        name: of the model in the server.
+        name: name of the model in the server.
         rows: what `choose` returned, at least one.
     """
     from keras_seqzoo.features import FEATURES
@@ -129,7 +129,7 @@ def read(path: Path) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
 
 
 def replay(session: SavedSession) -> int:
-    """Asks a session the requests of its version, and returns how many there were.
+    """Sends a session the requests of its version, and returns how many there were.
 
     Raises:
         ValueError: the file is damaged.

@@ -110,7 +110,7 @@ def test_a_refused_move_is_warned_of(command: Command, saved_models: Path) -> No
     [
         (["--label", "reviews:stable=3"], "Received: reviews:stable=3"),
         (["--label", "stable=1"], "MODEL:LABEL=VERSION"),
-        (["--label", "reviews:a=1", "--label", "reviews:a=2"], "give it once"),
+        (["--label", "reviews:a=1", "--label", "reviews:a=2"], "pass it once"),
         (["--base-path", "saved_models"], "Received: 'saved_models'"),
         (["--threads", "0"], "--threads"),
     ],

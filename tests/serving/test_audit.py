@@ -149,7 +149,7 @@ def test_a_flipped_bit_of_a_weight_is_found(version: Path) -> None:
 def test_missing_files_are_found(version: Path) -> None:
     (version / "variables" / "variables.index").unlink()
     assert "variables.index is missing" in audit(version).problems[0]
-    with pytest.raises(FileNotFoundError, match=r"Give the folder of a version.*Received"):
+    with pytest.raises(FileNotFoundError, match=r"Pass the folder of a version.*Received"):
         audit(version.parent)
 
 

@@ -423,8 +423,8 @@ def test_arguments_are_checked(scheme: str) -> None:
         ({"url": "http://host:8501/v1/models/reviews:predict"}, "without /v1/models"),
         ({"headers": {"A": "b\nc"}}, "printable ASCII"),
         ({"headers": {"A:": "b"}}, "names of letters"),
-        ({"url": "grpc://host"}, "a host and a port alone"),
-        ({"url": "grpc://host:8500/reviews"}, "a host and a port alone"),
+        ({"url": "grpc://host"}, "only a host and a port"),
+        ({"url": "grpc://host:8500/reviews"}, "only a host and a port"),
         ({"url": "http://1.2.3.400:8501"}, "`url` must be the server's"),
     ]
     for options, message in wrong:

@@ -167,7 +167,7 @@ def test_labels_of_other_syntax_are_refused(label: str) -> None:
 
 
 def test_a_label_given_twice_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"give it once.*a:stable=1 and a:stable=2"):
+    with pytest.raises(ValueError, match=r"pass it once.*a:stable=1 and a:stable=2"):
         parse_labels(["a:stable=1", "b:stable=1", "a:stable=2"])
 
 

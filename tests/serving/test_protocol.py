@@ -252,7 +252,7 @@ def test_arrays_that_make_no_tensor_are_explained() -> None:
     for array in (np.array([1j]), np.array(["2026-01-01"], "M8[D]")):
         with pytest.raises(TypeError, match=r"`astype`. Received: dtype="):
             protocol.to_tensor(array)
-    with pytest.raises(TypeError, match=r"`bytes` or `str` alone. Received: None, a NoneType"):
+    with pytest.raises(TypeError, match=r"only `bytes` or `str`. Received: None, a NoneType"):
         protocol.to_tensor(np.array([b"a", None], object))
     with pytest.raises(UnicodeEncodeError):
         protocol.to_tensor(np.array(["\ud83d"], object))
