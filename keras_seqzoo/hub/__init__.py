@@ -1,4 +1,4 @@
-"""Encoders from elsewhere as Keras layers: TF Hub modules and KerasHub backbones.
+"""External encoders as Keras layers: TF Hub modules and KerasHub backbones.
 
-A module is a program as well as weights: nothing here is loaded unless a user names it.
+A module contains a program as well as weights: nothing is loaded unless a user names it.
 """

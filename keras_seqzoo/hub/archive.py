@@ -19,7 +19,7 @@ import tensorflow as tf
 from keras_seqzoo.hub.resolve import GRAPH_FILES
 
 _WEIGHTS = "variables/variables"
-# Six times the largest of the zoo's encoders, of which a file brings zeros that take no room.
+# Six times the zoo's largest encoder. Packed files hold zeros, which take no room.
 _MOST_BYTES, _MOST_FILES = 8 << 30, 1000
 
 _trusting = ContextVar("_trusting", default=False)
@@ -28,14 +28,14 @@ _trusting = ContextVar("_trusting", default=False)
 class Graph(str):
     """A packed SavedModel that may be run: a user named its folder, or trusted its file.
 
-    The constructors of registered layers take this and no other string. A file can call them with
-    anything that JSON expresses, past `from_config`, but it cannot make one of these.
+    The constructors of registered layers take this type and no other string. A file can call them
+    with anything that JSON can express, bypassing `from_config`, but it cannot make a `Graph`.
     """
 
 
 @contextmanager
 def trusting_graphs() -> Iterator[None]:
-    """Within, files may bring graphs; Keras's safe mode stays as it is for all else."""
+    """Allows files to contain graphs; Keras's safe mode does not change for anything else."""
     token = _trusting.set(True)
     try:
         yield
@@ -44,14 +44,14 @@ def trusting_graphs() -> Iterator[None]:
 
 
 def trusted(archive: str, layer: str) -> Graph:
-    """Returns a graph from a layer's config, where it may be run.
+    """Returns a graph from a layer's config, if it may be run.
 
     Args:
-        archive: what `get_config` returned; a `Graph` still where it was in no file since.
+        archive: what `get_config` returned; still a `Graph` if it was never in a file.
         layer: name of the layer that holds it.
 
     Raises:
-        ValueError: it came in a file that is not trusted.
+        ValueError: it comes from a file that is not trusted.
     """
     if not isinstance(archive, Graph) and not _trusting.get():
         _require_unsafe_mode(layer)
@@ -59,10 +59,10 @@ def trusted(archive: str, layer: str) -> Graph:
 
 
 def pack_module(folder: Path) -> Graph:
-    """Packs graph and assets of a SavedModel, with zeros in place of its float weights.
+    """Packs the graph and assets of a SavedModel, with zeros in place of its float weights.
 
-    The weights themselves are saved by Keras, as those of any layer. Zeros take no room when
-    compressed: the graph of a 6-layer BERT comes to about 0.3 MB.
+    Keras saves the weights themselves, as for any layer. Zeros take no room when compressed: the
+    graph of a 6-layer BERT takes about 0.3 MB.
 
     Args:
         folder: the SavedModel.
@@ -71,7 +71,7 @@ def pack_module(folder: Path) -> Graph:
         A ZIP file in base64.
 
     Raises:
-        ValueError: it is larger than a file may bring.
+        ValueError: it is too large for a file.
     """
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -90,11 +90,11 @@ def pack_module(folder: Path) -> Graph:
 
 
 def unpack_module(graph: Graph, folder: str) -> None:
-    """Writes what `pack_module` packed to a folder, as a SavedModel.
+    """Unpacks the archive of `pack_module` to a folder, as a SavedModel.
 
     Raises:
         TypeError: not a `Graph`.
-        ValueError: it is damaged, or unpacks to more than `pack_module` packs.
+        ValueError: the archive is damaged, or larger than `pack_module` allows.
     """
     if not isinstance(graph, Graph):
         raise TypeError(
@@ -117,15 +117,15 @@ def _check_size(archive: zipfile.ZipFile) -> None:
     sizes = [info.file_size for info in archive.infolist()]
     if len(sizes) > _MOST_FILES or sum(sizes) > _MOST_BYTES:
         raise ValueError(
-            f"A SavedModel that travels in a file has at most {_MOST_FILES} files of "
-            f"{_MOST_BYTES >> 30} GiB in all. Take a smaller one. "
+            f"A SavedModel inside a file can have at most {_MOST_FILES} files of "
+            f"{_MOST_BYTES >> 30} GiB in all. Use a smaller one. "
             f"Received: {len(sizes)} files of {sum(sizes) / 2**30:,.1f} GiB"
         )
 
 
 def _require_unsafe_mode(layer: str) -> None:
     """Raises a ValueError while Keras's safe mode is on."""
-    # Keras has no public way to ask for its mode: see whether it would load a Lambda.
+    # Keras has no public way to read its mode, so we test whether it would load a Lambda.
     probe = keras.layers.Lambda(lambda x: x).get_config()
     try:
         keras.layers.Lambda.from_config(probe)
@@ -142,7 +142,7 @@ def _require_unsafe_mode(layer: str) -> None:
 
 
 def _write_zeros(source: str, prefix: Path) -> None:
-    """Writes a checkpoint like another one, its floats all zero."""
+    """Writes a copy of a checkpoint in which all floats are zero."""
     reader = tf.train.load_checkpoint(source)
     dtypes: dict[str, Any] = reader.get_variable_to_dtype_map()
     shapes = reader.get_variable_to_shape_map()

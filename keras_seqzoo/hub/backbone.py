@@ -26,22 +26,22 @@ class BackboneEncoder(keras.layers.Layer):
     """A KerasHub backbone, as a layer with the inputs and outputs of `HubEncoder`.
 
     Takes `token_ids`, `padding_mask` and `segment_ids`, int32 `(batch, length)`, and returns a
-    dict of `sequence_output` `(batch, length, hidden)` and `pooled_output` `(batch, hidden)`: the
-    backbone's own; where it has none, the vector of the first token (ELECTRA, DistilBERT), or of
-    the last real one if it is causal (GPT-2).
+    dict of `sequence_output` `(batch, length, hidden)` and `pooled_output` `(batch, hidden)`. The
+    latter is the backbone's own. If it has none, it is the vector of the first token (ELECTRA,
+    DistilBERT), or of the last real token of a causal backbone (GPT-2).
 
     Args:
         backbone: a `keras_hub.models.Backbone` of text.
         tune: which weights are trainable: True, False, or `"last:N"` for the last N transformer
             layers and the pooler. A frozen backbone also runs without its dropout.
-        causal: whether a token's vector depends on the tokens before it alone.
+        causal: whether a token's vector depends only on the tokens before it.
         lora_rank: rank of the low-rank matrices that are trained in place of the backbone's
-            weights, beside the queries' and values' biases (Hu et al. 2021, LoRA; see
+            weights, together with the biases of queries and values (Hu et al. 2021, LoRA; see
             `keras_hub.models.Backbone.enable_lora`); None trains the weights.
         **kwargs: arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: `tune` is something else, or partial where there is `lora_rank`.
+        ValueError: `tune` has another value, or is not True together with `lora_rank`.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class BackboneEncoder(keras.layers.Layer):
 
     @property
     def sequence_length(self) -> int | None:
-        """Rows of its position embedding; None where it has none."""
+        """Rows of its position embedding; None if it has none."""
         return getattr(self.backbone, "max_sequence_length", None)
 
     def call(self, features: Any, training: bool | None = None) -> dict[str, Any]:
@@ -102,11 +102,10 @@ class BackboneEncoder(keras.layers.Layer):
         return {"sequence_output": sequence, "pooled_output": pooled}
 
     def wake_lora(self) -> None:
-        """Makes low-rank matrices that were loaded trainable again.
+        """Makes loaded low-rank matrices trainable again.
 
-        Keras saves them merged into the weights and loads both as zeros, of which the gradients
-        are zero for ever. One of each pair is drawn anew; their product, and so every answer,
-        stays zero.
+        Keras saves them merged into the weights and loads both as zeros, whose gradients stay
+        zero. This draws one of each pair again; their product stays zero, so answers do not change.
         """
         draw = keras.initializers.HeUniform()
         for weight in self._lora_weights():
@@ -114,7 +113,7 @@ class BackboneEncoder(keras.layers.Layer):
                 weight.assign(draw(weight.shape))
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the arguments of the constructor, the backbone serialised."""
+        """Returns the arguments of the constructor, with the backbone serialised."""
         backbone = keras.saving.serialize_keras_object(self.backbone)
         names = ("tune", "causal", "lora_rank")
         arguments = {name: getattr(self, name) for name in names}
@@ -134,17 +133,17 @@ def load_backbone(name: str, dtype: Any = None) -> tuple[keras.Model, Any, bool]
     """Loads a text encoder or a causal language model through KerasHub.
 
     Args:
-        name: a KerasHub preset, `hf://…`, `kaggle://…`, or a folder in KerasHub's layout or in
-            that of Hugging Face's transformers.
+        name: a KerasHub preset, `hf://…`, `kaggle://…`, or a folder in the layout of KerasHub or
+            of Hugging Face's transformers.
         dtype: Keras dtype policy of the backbone.
 
     Returns:
         The backbone, its KerasHub tokenizer, and whether it is causal.
 
     Raises:
-        ConnectionError: a preset that is not at hand cannot be downloaded.
+        ConnectionError: a preset that is not in the cache cannot be downloaded.
         FileNotFoundError: a folder without its vocabulary.
-        ValueError: no checkpoint, a damaged one, or one of something else than text.
+        ValueError: not a checkpoint, a damaged one, or not a text encoder.
     """
     import keras_hub
 
@@ -159,7 +158,7 @@ def load_backbone(name: str, dtype: Any = None) -> tuple[keras.Model, Any, bool]
     if "padding_mask" not in inputs:
         raise ValueError(
             "The backbone takes no padding mask, so its answers would depend on the other texts of "
-            f"a batch. Take another family. Received: {name}, a {type(backbone).__name__}"
+            f"a batch. Use another family. Received: {name}, a {type(backbone).__name__}"
         )
     try:
         tokenizer = keras_hub.models.Tokenizer.from_preset(name)
@@ -167,7 +166,7 @@ def load_backbone(name: str, dtype: Any = None) -> tuple[keras.Model, Any, bool]
         if Path(name).is_dir():
             raise FileNotFoundError(
                 "The folder must hold the vocabulary too: vocab.json and merges.txt, vocab.txt, or "
-                "a SentencePiece model, as its family has it. Copy them from the source of the "
+                "a SentencePiece model, depending on its family. Copy them from the source of the "
                 f"weights. Received: {name}, which gave {type(error).__name__}: {error}"
             ) from error
         raise _explained(name, error) from error
@@ -187,11 +186,11 @@ def encoder_of(
 
     Args:
         backbone: a `keras_hub.models.Backbone` of text.
-        causal: as `BackboneEncoder` takes it.
+        causal: as in `BackboneEncoder`.
         tune: the same.
         lora_rank: the same.
-        native: whether BERT and its kin (DistilBERT, ELECTRA, RoBERTa) are rebuilt as a
-            `TransformerEncoder`, which is faster, and is compared with the backbone.
+        native: whether to rebuild BERT, DistilBERT, ELECTRA and RoBERTa as a faster
+            `TransformerEncoder`, whose answers are compared with the backbone's.
         **kwargs: further arguments of the layer.
 
     Raises:
@@ -227,7 +226,7 @@ def _is_causal(backbone: keras.Model) -> bool:
 
 
 def _check_preset(name: str) -> None:
-    """Tells from its name that a preset does not exist, or is of no use, before a download."""
+    """Refuses the name of a preset that does not exist or is not for text, before a download."""
     import keras_hub
 
     if Path(name).exists() or "://" in name:
@@ -240,7 +239,7 @@ def _check_preset(name: str) -> None:
             "There is no such preset in KerasHub, nor a folder of that name. See "
             f"keras_hub.models.Backbone.presets, or list_models(). Received: {name!r}"
         )
-    # The base class lists the presets of all.
+    # The base class lists the presets of all classes.
     cls = min(owners, key=lambda cls: len(cls.presets))
     if not hasattr(models.get(cls.__name__.replace("Backbone", "Tokenizer")), "backbone_cls"):
         raise ValueError(_not_text(name, cls.__name__, None))
@@ -248,9 +247,9 @@ def _check_preset(name: str) -> None:
 
 def _not_text(name: str, kind: str, inputs: list[str] | None) -> str:
     return (
-        "The backbone must read one text: token ids and a padding mask. Images, sound and "
-        "encoder-decoder pairs are something else. Take a text encoder or a causal language "
-        f"model. Received: {name}, a {kind}" + (f" of {', '.join(inputs)}" if inputs else "")
+        "The backbone must read one text: token ids and a padding mask. Models of images or sound "
+        "and encoder-decoder pairs do not fit. Use a text encoder or a causal language model. "
+        f"Received: {name}, a {kind}" + (f" of {', '.join(inputs)}" if inputs else "")
     )
 
 

@@ -28,35 +28,35 @@ _OUTPUTS = ("sequence_output", "pooled_output")
 
 @keras.saving.register_keras_serializable("keras_seqzoo")
 class HubEncoder(keras.layers.Layer):
-    """A SavedModel that follows TF Hub's text-encoder API, as a layer that trains.
+    """A SavedModel that follows TF Hub's text-encoder API, as a trainable layer.
 
     Takes the features of a preprocessor, `token_ids`, `padding_mask` and `segment_ids`, int32
     `(batch, length)`, and returns a dict of `sequence_output` `(batch, length, hidden)` and
     `pooled_output` `(batch, hidden)`, float32. The variables of the module are the weights of the
-    layer. In a `tf.distribute` scope they are created by the strategy. `training` is passed on to
-    a module that takes it.
+    layer. In a `tf.distribute` scope, the strategy creates them. If the module takes `training`,
+    the layer passes it on.
 
     The API: https://www.tensorflow.org/hub/common_saved_model_apis/text, "Text embeddings with
     preprocessed inputs".
 
-    Its graph is part of the layer's config, its weights are saved as those of any layer: a
-    `.keras` file needs no other. Such a file is refused in Keras's safe mode, as a graph from
-    elsewhere is a program. `hub_encoder` makes the layer from a folder.
+    The graph is part of the layer's config, and its weights are saved like those of any layer: a
+    `.keras` file needs no other file. Keras's safe mode refuses such a file, because an external
+    graph is a program. `hub_encoder` makes the layer from a folder.
 
     Args:
         archive: the packed graph.
-        module: what `tf.saved_model.load` made of it, with its weights; loaded from the archive,
-            weights zero, if None.
+        module: the module that `tf.saved_model.load` returned, with its weights; if None, loaded
+            from the archive, with zero weights.
         tune: which weights are trainable: True, False, or `"last:N"` for the last N transformer
             layers and the pooler. A frozen encoder also runs without its dropout.
-        dropout: whether the module's own dropout is at work in training. Its draws can be neither
+        dropout: whether to use the module's own dropout in training. Its draws can be neither
             seeded nor kept in a checkpoint.
-        **kwargs: arguments of `keras.layers.Layer`. The graph computes in float32 whatever the
-            dtype policy is; another policy draws a warning that says so.
+        **kwargs: arguments of `keras.layers.Layer`. The graph computes in float32, whatever the
+            dtype policy is; with another policy, a warning says so.
 
     Raises:
-        TypeError: a string that neither `pack_module` made nor a trusted file brought.
-        ValueError: a damaged SavedModel, or one of another kind than a text encoder.
+        TypeError: a string that comes neither from `pack_module` nor from a trusted file.
+        ValueError: a damaged SavedModel, or not a text encoder.
     """
 
     def __init__(
@@ -91,12 +91,12 @@ class HubEncoder(keras.layers.Layer):
 
     @property
     def vocabulary_size(self) -> int | None:
-        """Rows of the module's word embedding; None where it cannot be told."""
+        """Rows of the module's word embedding; None if it is not found."""
         return self._rows("word_embedding")
 
     @property
     def sequence_length(self) -> int | None:
-        """Rows of the module's position embedding; None where it cannot be told."""
+        """Rows of the module's position embedding; None if it is not found."""
         return self._rows("position_embedding")
 
     def call(self, features: Any, training: bool | None = None) -> dict[str, Any]:
@@ -111,16 +111,16 @@ class HubEncoder(keras.layers.Layer):
         return {name: outputs[name] for name in _OUTPUTS}
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the arguments of the constructor, the graph in place of the folder."""
+        """Returns the arguments of the constructor, with the graph in place of the folder."""
         kept = ("name", "trainable", "tune", "archive", "dropout")
         return {name: getattr(self, name) for name in kept}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> HubEncoder:
-        """Makes the layer again, weights zero until they are loaded.
+        """Makes the layer again; its weights are zero until they are loaded.
 
         Raises:
-            ValueError: the graph came in a file that is not trusted.
+            ValueError: the graph comes from a file that is not trusted.
         """
         return cls(**{**config, "archive": trusted(config["archive"], config["name"])})
 
@@ -141,24 +141,24 @@ def hub_encoder(
 
     Args:
         folder: the SavedModel, or a handle of TF Hub or Kaggle.
-        tune: which weights are trainable, as `HubEncoder` takes it.
-        native: whether a module that TF Hub's own exporter wrote is rebuilt as a
-            `TransformerEncoder`, which is faster and a file of which holds no program. It is
-            compared with the module, and one that answers differently keeps its own graph.
-        dropout: whether the module's dropout is at work in training.
-        lora_rank: as `TransformerEncoder` takes it.
+        tune: which weights are trainable, as in `HubEncoder`.
+        native: whether to rebuild a module that TF Hub's own exporter wrote as a
+            `TransformerEncoder`. It is faster, and its files hold no program. Its answers are
+            compared with the module's; if they differ, the module keeps its own graph.
+        dropout: whether to use the module's dropout in training.
+        lora_rank: as in `TransformerEncoder`.
         **kwargs: further arguments of the layer.
 
     Raises:
         ConnectionError: the handle cannot be reached.
         FileNotFoundError: no such folder.
-        ValueError: not a SavedModel, a damaged one, or one of another kind than a text encoder;
-            the message lists what was found. `lora_rank` for a module that keeps its own graph.
+        ValueError: not a SavedModel, a damaged one, or not a text encoder; the message lists what
+            was found. `lora_rank` for a module that keeps its own graph.
     """
     path = module_folder(folder)
     why = "native=False"
     if native:
-        with ThreadPoolExecutor(1) as pool:  # in which there is no strategy, which reads would need
+        with ThreadPoolExecutor(1) as pool:  # no strategy in this thread: weights can be read
             module = pool.submit(_load_encoder, path, folder).result()
         further = {} if dropout else {"dropout": 0.0}
         try:
@@ -169,8 +169,8 @@ def hub_encoder(
         module = _load_encoder(path, folder)
     if lora_rank is not None:
         raise ValueError(
-            "The graph of this TF Hub module cannot be taken apart for low-rank training. Take the "
-            "same encoder as a KerasHub preset or in transformers' layout, or trainable='last:2'. "
+            "The graph of this TF Hub module cannot be rebuilt for low-rank training. Use the same "
+            "encoder as a KerasHub preset or in transformers' layout, or trainable='last:2'. "
             f"Received: lora_rank={lora_rank!r}, {folder}: {why}"
         )
     if native and is_like(_weights_of(module), GARDEN):
@@ -183,7 +183,7 @@ def hub_encoder(
 
 
 def _rebuilt(module: Any, **kwargs: Any) -> TransformerEncoder:
-    """The module on our own graph; raises `UnlikeError` where it is no such encoder."""
+    """The module on our own graph; raises `UnlikeError` if it is not such an encoder."""
     takes_training = _takes_training(module.__call__)
 
     def answer(features: Mapping[str, tf.Tensor]) -> Any:
@@ -204,7 +204,7 @@ def _tell_precision(dtype: Any) -> None:
     if policy.compute_dtype != "float32":
         warnings.warn(
             "The graph of a TF Hub module has a fixed precision: it computes in float32, "
-            f"whatever the dtype policy. Received: dtype={policy.name!r}",
+            f"whatever the dtype policy is. Received: dtype={policy.name!r}",
             stacklevel=5,
         )
 
@@ -222,21 +222,21 @@ def _load_encoder(path: Path, name: object) -> Any:
     if not callable(module) or not _takes_features(module.__call__):
         raise ValueError(
             "This is not a text encoder: the module must be callable with a dict of "
-            f"{', '.join(INPUTS)} and return a dict with {' and '.join(_OUTPUTS)}. Take an encoder "
-            "of BERT's kind, not an embedding of whole strings, an image module or a preprocessor. "
+            f"{', '.join(INPUTS)} and return a dict with {' and '.join(_OUTPUTS)}. Use an encoder "
+            "like BERT, not an embedding of whole strings, an image module or a preprocessor. "
             f"Received: {name}, which has {_describe(module)}"
         )
     return module
 
 
 def _variables_of(function: Any) -> list[tf.Variable]:
-    """The variables that a loaded function reads, each once, in a fixed order."""
+    """The variables that a loaded function reads, without repeats, in a fixed order."""
     seen = {id(v): v for concrete in function.concrete_functions for v in concrete.variables}
     return sorted(seen.values(), key=lambda variable: variable.name)
 
 
 def _as_keras(variable: tf.Variable) -> keras.Variable:
-    """A Keras variable that is the given one, not a copy."""
+    """Wraps the given variable, not a copy, as a Keras variable."""
     name = variable.name.split(":")[0].replace("/", "_")
     return keras.Variable(variable, trainable=variable.trainable, dtype=variable.dtype, name=name)
 
@@ -256,7 +256,7 @@ def _takes_features(function: Any) -> bool:
 
 
 def _takes_training(function: Any) -> bool:
-    """Whether a loaded function tells training from inference."""
+    """Whether a loaded function distinguishes training from inference."""
     signatures = [concrete.structured_input_signature for concrete in function.concrete_functions]
     return any(
         "training" in named or any(isinstance(argument, bool) for argument in rest)

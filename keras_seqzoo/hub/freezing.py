@@ -12,7 +12,7 @@ _LAYER = re.compile(r"layer_(\d+)(?=\D|$)")
 
 
 def count_layers(weights: Sequence[Any]) -> int:
-    """The number of transformer layers, by the names of their weights (`…layer_<n>…`)."""
+    """The number of transformer layers, from the names of their weights (`…layer_<n>…`)."""
     return len({m[1] for weight in weights if (m := _LAYER.search(weight.path))})
 
 
@@ -21,14 +21,15 @@ def freeze(layer: keras.layers.Layer, tune: bool | str) -> None:
 
     Args:
         layer: an encoder.
-        tune: True (all that were), False (none), or `"last:N"` (the last N transformer layers and
-            the pooler, not the embeddings).
+        tune: True (all that were trainable), False (none), or `"last:N"` (the last N transformer
+            layers and the pooler, not the embeddings).
 
     Raises:
-        ValueError: something else, or more layers than there are.
+        ValueError: another value, or more layers than the encoder has.
     """
     if not layer.trainable or tune is False:
-        # As a user freezes a layer, so that a user can thaw it. Keras passes on changes alone.
+        # Freeze it as a user would, so that a user can unfreeze it. Keras only passes on changes,
+        # hence True first.
         layer.trainable = True
         layer.trainable = False
     if isinstance(tune, bool):

@@ -1,4 +1,4 @@
-"""Heads of masked language models in checkpoints of transformers, which KerasHub leaves out."""
+"""Reads heads of masked language models from transformers checkpoints; KerasHub skips them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from safetensors import safe_open
 
-# Of BERT, DistilBERT, RoBERTa and ELECTRA's generator: a dense layer, a norm, and the bias.
+# Names in BERT, DistilBERT, RoBERTa and ELECTRA's generator: a dense layer, a norm, the bias.
 _NAMES = (
     ("cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm",
      "cls.predictions.bias"),
@@ -21,11 +21,11 @@ def masked_head(folder: str | Path) -> dict[str, np.ndarray] | None:
     """Reads the head that scores tokens from a folder in transformers' layout.
 
     Args:
-        folder: with `model.safetensors`; of anything else nothing is read.
+        folder: a folder with `model.safetensors`; other files are not read.
 
     Returns:
-        By the names that KerasHub's `MaskedLMHead` has for its weights; None where the checkpoint
-        has no such head.
+        Arrays by the names of weights in KerasHub's `MaskedLMHead`; None if the checkpoint has no
+        such head.
     """
     path = Path(folder) / "model.safetensors"
     if not path.is_file():

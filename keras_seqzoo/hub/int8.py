@@ -1,9 +1,9 @@
-"""Products of whole numbers of 8 bits in a `TransformerEncoder`, for CPUs that answer with it.
+"""Products of 8-bit integers in a `TransformerEncoder`, for inference on CPUs.
 
-A kernel has a scale for each of its columns. What it is multiplied with has one range, found on
-texts that are answered beforehand, so that the answer to a text does not depend on the texts beside
-it. Where a norm stands before the product, a few of its channels are much larger than all others:
-they are made smaller, and their rows of the kernel larger (Xiao et al. 2023, SmoothQuant).
+A kernel has a scale for each of its columns. Its input has one range, measured on sample texts in
+advance, so that the answer to a text does not depend on the other texts of its batch. If the input
+comes from a norm, a few of its channels are much larger than all others: these are made smaller,
+and their rows of the kernel larger (Xiao et al. 2023, SmoothQuant).
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ from tensorflow.core.framework.attr_value_pb2 import AttrValue
 
 from keras_seqzoo.hub.transformer import Step, TransformerEncoder
 
-_LEVELS = 255  # of what a kernel is multiplied with; of a kernel they are -127 to 127
+_LEVELS = 255  # levels of a kernel's input; a kernel has -127 to 127
 _SMOOTHED = ("projection_", "query_key_value_", "intermediate_")
-_ROWS = 16  # passed at once when ranges are found
-_SHARE = 0.75  # of the difference between channels that goes to the kernel
+_ROWS = 16  # rows in a batch while ranges are measured
+_SHARE = 0.75  # share of the difference between channels that moves to the kernel
 _LEAST = 1e-5
 _GELU = {"gelu_tanh": "GeluApproximate", "gelu": "GeluExact", "relu": "Relu"}
 
 
 def encoders(model: keras.Model) -> list[TransformerEncoder]:
-    """Returns the layers of a functional model whose products can be of whole numbers."""
+    """Returns the layers of a functional model that can multiply integers."""
     return [layer for layer in model.layers if isinstance(layer, TransformerEncoder)]
 
 
 @contextmanager
 def eight_bits(model: keras.Model, features: Mapping[str, tf.Tensor]) -> Iterator[None]:
-    """Has a model multiply whole numbers of 8 bits in what is traced within.
+    """Makes a model multiply 8-bit integers in functions that are traced inside the context.
 
     Args:
         model: a functional model with `encoders`.
-        features: of texts like those that will be asked; the ranges are found with them.
+        features: features of texts like those of future requests, to measure the ranges.
     """
     found = encoders(model)
     former = [layer.step for layer in found]
@@ -58,7 +58,7 @@ def eight_bits(model: keras.Model, features: Mapping[str, tf.Tensor]) -> Iterato
 
 
 def _watching(seen: dict[str, Any]) -> Any:
-    """A step that notes the least and the largest value of each channel before a dense layer."""
+    """A step that records the smallest and largest value of each channel of a dense layer."""
 
     class Watching(Step):
         def dense(self, values: Any, name: str, activation: str | None = None) -> Any:
@@ -72,7 +72,7 @@ def _watching(seen: dict[str, Any]) -> Any:
 
 
 class _Parts(tf.Module):
-    """An encoder's token embedding and dense layers in 8 bits; the pooler's stays as it is."""
+    """An encoder's token embedding and dense layers in 8 bits, except the pooler."""
 
     def __init__(self, encoder: TransformerEncoder, seen: Mapping[str, Any]):
         super().__init__()
@@ -90,7 +90,7 @@ class _Parts(tf.Module):
         }
 
     def step(self, *args: Any) -> Step:
-        """A pass of a batch that takes these."""
+        """One pass of a batch with these integers."""
         parts = self
 
         class Int8Step(Step):
@@ -106,7 +106,7 @@ class _Parts(tf.Module):
 
 
 class _Table(tf.Module):
-    """Rows of whole numbers, each with a scale."""
+    """Rows of integers, each with a scale."""
 
     def __init__(self, table: npt.NDArray[np.float32]):
         super().__init__()
@@ -120,13 +120,13 @@ class _Table(tf.Module):
 
 
 class _Product(tf.Module):
-    """`values · kernel + bias`, of whole numbers up to the bias.
+    """`values · kernel + bias`, in integers up to the bias.
 
     Args:
         kernel: float32 `(inputs, outputs)`.
         bias: float32 `(outputs,)`.
-        ends: the least and the largest value of each input, float32 `(inputs,)` each.
-        share: of the difference between inputs, what goes to the kernel; 0 to leave them.
+        ends: the smallest and the largest value of each input, float32 `(inputs,)` each.
+        share: share of the difference between inputs that moves to the kernel; 0 for none.
     """
 
     def __init__(self, kernel: Any, bias: Any, ends: tuple[Any, Any], share: float):
@@ -138,7 +138,7 @@ class _Product(tf.Module):
         kernel, seen = kernel * smooth[:, np.newaxis], np.stack(ends) / smooth
         self._narrower = 1 / smooth if share else None
         low, high = min(seen.min(), 0.0), max(seen.max(), _LEAST)
-        # 0 is a whole number, too.
+        # 0 must be an exact integer, too.
         self._scale = (high - low) / _LEVELS
         zero = np.round(-low / self._scale)
         self._low = float(-zero * self._scale)
@@ -152,7 +152,7 @@ class _Product(tf.Module):
         values = tf.cast(given, tf.float32)
         if self._narrower is not None:
             values *= self._narrower
-        # In its other modes oneDNN's kernel does this, which takes longer to begin than to do it.
+        # The op's other modes use oneDNN, whose start takes longer than the work itself.
         whole = tf.raw_ops.QuantizeV2(
             input=values,
             min_range=self._low,
@@ -168,7 +168,7 @@ class _Product(tf.Module):
 
 
 def _multiplied(inputs: list[Any], ranges: list[Any], fused: list[str]) -> Any:
-    """TensorFlow's product of whole numbers by oneDNN, which no function of Python makes."""
+    """TensorFlow's integer product in oneDNN, for which there is no Python function."""
     types = {
         "Tdevice_inputs": [tensor.dtype for tensor in inputs],
         "Thost_inputs": [tensor.dtype for tensor in ranges],

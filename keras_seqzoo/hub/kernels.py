@@ -1,6 +1,6 @@
-"""Functions of an encoder in training, whose gradients are written out.
+"""Functions of an encoder in training, with gradients written by hand.
 
-TensorFlow's own gradients keep and read several times as many arrays.
+TensorFlow's automatic gradients store and read several times as many arrays.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ from typing import Any
 
 import tensorflow as tf
 
-_CUBE = 0.044715  # of GELU by tanh: Hendrycks and Gimpel (2016), Gaussian Error Linear Units
+_CUBE = 0.044715  # in GELU by tanh: Hendrycks and Gimpel (2016), Gaussian Error Linear Units
 _SLOPE = math.sqrt(2 / math.pi)
 
 
 def drop(values: Any, rate: float, seed: Any) -> Any:
-    """Sets a share of the values to zero, and lets the others grow by as much.
+    """Dropout: sets a share of the values to zero, and scales the others up to match.
 
     Args:
-        values: of any shape.
-        rate: the share; a fiftieth of it or of the rest may be missed.
-        seed: two numbers, as `tf.random.stateless_uniform` takes them.
+        values: an array of any shape.
+        rate: the share; the actual one may differ by a fiftieth of it or of the rest.
+        seed: two numbers, as for `tf.random.stateless_uniform`.
     """
 
     @tf.custom_gradient
@@ -28,7 +28,8 @@ def drop(values: Any, rate: float, seed: Any) -> Any:
         kept, scale = _kept(tf.shape(values), rate, seed)
 
         def masked(values: Any) -> Any:
-            with tf.control_dependencies([values]):  # not before: what is kept is a byte each
+            # Not cast before it is used: until then, the mask takes a byte for each value.
+            with tf.control_dependencies([values]):
                 is_kept = tf.identity(kept)
             return values * (tf.cast(is_kept, values.dtype) * tf.cast(scale, values.dtype))
 
@@ -40,27 +41,27 @@ def drop(values: Any, rate: float, seed: Any) -> Any:
 def attend(
     queries: Any, keys: Any, values: Any, masked: Any, rate: float, seed: Any, rows: Any
 ) -> Any:
-    """Attention that keeps no scores: its gradient computes them once more, block by block.
+    """Attention that stores no scores: its gradient computes them again, block by block.
 
-    After Rabe and Staats (2021), Self-attention does not need O(n²) memory, and the gradient of
-    Dao et al. (2022), FlashAttention.
+    It follows Rabe and Staats (2021), Self-attention does not need O(n²) memory, with the gradient
+    of Dao et al. (2022), FlashAttention.
 
     Args:
-        queries: `(batch, heads, length, width)`, divided by the root of their width.
-        keys: as `queries`.
-        values: as `queries`.
-        masked: is added to the scores, float32 `(batch, 1, 1, length)`.
-        rate: of dropout of the shares that values have in a mean.
-        seed: of that, as `drop` takes it; None for no dropout.
-        rows: how many heads of texts are a block; at least one is. None for one block of all.
+        queries: `(batch, heads, length, width)`, divided by the square root of their width.
+        keys: the same shape as `queries`.
+        values: the same shape as `queries`.
+        masked: added to the scores, float32 `(batch, 1, 1, length)`.
+        rate: dropout rate of the attention weights.
+        seed: seed of the dropout, as in `drop`; None for no dropout.
+        rows: heads of texts in a block, at least one; None for a single block.
 
     Returns:
-        The means of values, as `queries`.
+        The weighted means of the values, in the shape of `queries`.
     """
     kind, width = queries.dtype, queries.shape[-1]
     batch, heads, length, _ = tf.unstack(tf.shape(queries))
     masked = tf.repeat(tf.squeeze(masked, 1), heads, 0)
-    # What was drawn stays, a byte each: to draw costs more than all else.
+    # The draws are stored, one byte each: drawing again would cost more than all the rest.
     drawn, scale = [], 1.0
     if seed is not None:
         kept, scale = _kept([batch * heads, length, length], rate, seed)
@@ -113,7 +114,7 @@ def attend(
 
 
 def _in_blocks(made: Any, parts: int, rows: Any, arrays: list[Any]) -> list[Any]:
-    """What `made` returns, `parts` arrays, of `rows` rows of the arrays at a time."""
+    """Calls `made`, which returns `parts` arrays, on blocks of `rows` rows; joins the results."""
     if rows is None:
         return list(made(*arrays))
     end, rows = tf.shape(arrays[0])[0], tf.maximum(rows, 1)
@@ -131,9 +132,9 @@ def _in_blocks(made: Any, parts: int, rows: Any, arrays: list[Any]) -> list[Any]
 
 
 def _kept(shape: Any, rate: float, seed: Any) -> tuple[Any, float]:
-    """Which values dropout keeps, bool of that shape, and by how much these grow.
+    """Which values dropout keeps, bool of that shape, and the factor that scales them up.
 
-    A byte is drawn for each where that is fine enough, or else two.
+    It draws one byte for each value if that is precise enough, else two.
     """
     is_fine = abs(round(rate * 256) / 256 - rate) <= min(rate, 1 - rate) / 50
     kind, levels = (tf.uint8, 256) if is_fine else (tf.uint16, 65_536)
@@ -146,7 +147,7 @@ def _kept(shape: Any, rate: float, seed: Any) -> tuple[Any, float]:
 
 @tf.custom_gradient
 def collect(rows: Any, places: Any) -> Any:
-    """`rows` `(all, width)` at places `(n, 1)`, each of which is there once."""
+    """`rows` `(all, width)` at places `(n, 1)`, which must not repeat."""
 
     def gradient(upstream: Any) -> Any:
         return tf.scatter_nd(places, upstream, tf.shape(rows, tf.int64)), None
@@ -155,7 +156,7 @@ def collect(rows: Any, places: Any) -> Any:
 
 
 def move(rows: Any, there: Any, back: Any, real: Any) -> Any:
-    """`rows[there]`; each row went to `back`, copies of it where `real` is 0 or not read."""
+    """`rows[there]`; each row moved to `back`. Copies of it have a `real` of 0, or are unread."""
 
     @tf.custom_gradient
     def moved(rows: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Rebuilds encoders of TF Hub and KerasHub on our own graph, and makes sure of its answers."""
+"""Rebuilds encoders of TF Hub and KerasHub on our own graph, and compares the answers."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Features = Mapping[str, tf.Tensor]
 
 
 class Naming(NamedTuple):
-    """How somebody calls the weights of BERT and its kin.
+    """A library's names of the weights of BERT and similar encoders.
 
     Attributes:
-        layer: matches what is in a layer: its number, and the rest of the name.
-        joint: matches, of that rest, the weights that are one of ours: which, and its part.
-        names: beginnings of the other names, and ours.
+        layer: matches weights inside a layer: the layer's number, and the rest of the name.
+        joint: matches, in that rest, the weights that we join into one: which, and its part.
+        names: beginnings of the other names, and our names for them.
     """
 
     layer: re.Pattern[str]
@@ -65,12 +65,12 @@ KERAS_HUB = Naming(
         "feedforward_layer_norm/": "output_norm_",
     },
 )
-_DROPOUT = re.compile(r"dropout(_\d+)?/Const$")  # by what it multiplies what it keeps
+_DROPOUT = re.compile(r"dropout(_\d+)?/Const$")  # the factor for values that dropout keeps
 _CLOSE = 1e-4
 
 
 class UnlikeError(Exception):
-    """Why an encoder is not rebuilt."""
+    """An encoder cannot be rebuilt; the message says why."""
 
 
 def is_like(names: Iterable[str], naming: Naming) -> bool:
@@ -86,17 +86,17 @@ def rebuild(
     rates: Sequence[float],
     **kwargs: Any,
 ) -> TransformerEncoder:
-    """Makes the encoder that weights of these names belong to.
+    """Makes the encoder that has these weights.
 
     Args:
-        weights: by name.
-        naming: whose names these are.
-        answer: what the encoder says of features, without dropout.
-        rates: of its dropout.
+        weights: arrays by name.
+        naming: the library's names of the weights.
+        answer: the original encoder: features to outputs, without dropout.
+        rates: its dropout rates.
         **kwargs: further arguments of `TransformerEncoder`; `dropout` is the encoder's by default.
 
     Raises:
-        UnlikeError: the weights, or the answers, are not those of such an encoder.
+        UnlikeError: the weights or the answers are not those of such an encoder.
     """
     found = _arranged(weights, naming)
     if len({*rates}) > 1:
@@ -114,9 +114,9 @@ def rebuild(
             closest, off = encoder, difference
         if off <= _CLOSE:
             break
-    # Half precision rounds more than most of the activations differ.
+    # In half precision, rounding exceeds the difference between most activations.
     if closest is None or off > (_CLOSE if closest.compute_dtype == "float32" else 0.1):
-        raise UnlikeError(f"its answers are not those of BERT, but off by {off:.1e} of the largest")
+        raise UnlikeError(f"its answers differ from BERT's by {off:.1e} of the largest number")
     return closest
 
 
@@ -135,7 +135,7 @@ def dropout_rates(graph: tf.Graph) -> list[float]:
 def _arranged(
     theirs: Mapping[str, npt.NDArray[Any]], naming: Naming
 ) -> dict[str, npt.NDArray[Any]]:
-    """Weights by our names, in our shapes; those of queries keep their heads apart."""
+    """Weights by our names and in our layout; those of attention still have an axis of heads."""
     ours: dict[str, npt.NDArray[Any]] = {}
     joint: dict[str, dict[str, npt.NDArray[Any]]] = {}
     for name, value in theirs.items():
@@ -177,7 +177,7 @@ def _sizes(found: Mapping[str, npt.NDArray[Any]]) -> dict[str, Any]:
 
 
 def _probe(sizes: Mapping[str, Any]) -> Features:
-    """Features of three texts, shorter than one another."""
+    """Features of three texts of different lengths."""
     rng = np.random.default_rng(0)
     length = min(16, sizes["sequence_length"])
     ids = rng.integers(0, sizes["vocabulary_size"], (3, length))
@@ -190,7 +190,7 @@ def _probe(sizes: Mapping[str, Any]) -> Features:
 def _distance(
     ours: Mapping[str, tf.Tensor], theirs: Mapping[str, tf.Tensor], mask: tf.Tensor
 ) -> float:
-    """By how much two answers differ, as a share of the largest number in them."""
+    """The difference of two answers, as a share of the largest number in them."""
     return max(_differences(ours, theirs, mask))
 
 

@@ -1,4 +1,4 @@
-"""What a name that is no model of the zoo may be: a handle, a folder, a KerasHub preset."""
+"""Names that are not models of the zoo: a handle, a folder, or a KerasHub preset."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import warnings
 from pathlib import Path
 from urllib.parse import urlsplit
 
-# Of BERT and ELECTRA, and taken where an encoder does not tell.
+# Positions of BERT and ELECTRA; the default for encoders that do not say.
 POSITIONS = 512
 GRAPH_FILES = ("saved_model.pb", "saved_model.pbtxt")
 
-# KerasHub's names end in a language, a data set or a number of weights; no model's of ours does.
+# KerasHub's names end in a language, a data set or a number of weights; ours never do.
 _PRESET = re.compile(r"[a-z][\w.]*_(en|multi|zh|imagenet\w*|coco|\d+(\.\d+)?[bm])(_[\w.]+)?")
 
 
@@ -25,7 +25,7 @@ def is_source(name: str) -> bool:
 def is_checkpoint(name: str) -> bool:
     """Whether a name is a KerasHub preset, its address, or the folder of a checkpoint.
 
-    A folder is one in the layout of KerasHub or of Hugging Face's transformers.
+    The folder may have the layout of KerasHub or of Hugging Face's transformers.
     """
     if name.startswith(("hf://", "kaggle://", "modelscope://")):
         return True
@@ -38,14 +38,14 @@ def is_handle(name: str) -> bool:
 
 
 def plain_handle(name: str) -> str:
-    """Returns a handle without what a browser appends to it: `?…` on Kaggle and TF Hub."""
+    """Returns a handle without the `?…` that a browser appends on Kaggle and TF Hub."""
     if urlsplit(name).hostname in ("tfhub.dev", "kaggle.com", "www.kaggle.com"):
         return name.partition("?")[0].partition("#")[0]
     return name
 
 
 def public_source(name: str) -> str:
-    """What may be told of a handle, preset or folder to whoever gets a model of it."""
+    """The part of a handle, preset or folder that may be published with a model."""
     if Path(name).is_dir():
         return "a local folder"
     return re.sub(r"//[^/@]*@", "//", re.split(r"[?#]", name)[0])
@@ -57,10 +57,10 @@ def is_saved_model(name: str | os.PathLike[str]) -> bool:
 
 
 def module_folder(name: str | os.PathLike[str]) -> Path:
-    """Returns the folder of a SavedModel, downloading a handle's where it is not cached.
+    """Returns the folder of a SavedModel; downloads the module of a handle if it is not cached.
 
-    Downloads go through the `tensorflow_hub` library, into its cache: the folder that the
-    environment variable `TFHUB_CACHE_DIR` names.
+    The `tensorflow_hub` library downloads into its cache, the folder that the environment variable
+    `TFHUB_CACHE_DIR` names.
 
     Args:
         name: a handle (`https://tfhub.dev/…`, `https://www.kaggle.com/models/…`) or a local folder.
@@ -68,7 +68,7 @@ def module_folder(name: str | os.PathLike[str]) -> Path:
     Raises:
         ConnectionError: the handle cannot be reached; the message says what to do offline.
         FileNotFoundError: no such folder.
-        ValueError: the folder holds no SavedModel, or the handle leads to none.
+        ValueError: there is no SavedModel in the folder or at the handle.
     """
     folder = _download(plain_handle(str(name))) if is_handle(str(name)) else Path(name)
     if not folder.is_dir():
@@ -80,12 +80,12 @@ def module_folder(name: str | os.PathLike[str]) -> Path:
         if "tfhub_module.pb" in found:
             raise ValueError(
                 "This is a module in TF Hub's old format for TensorFlow 1, which TensorFlow 2 "
-                "cannot train. Take a newer version of it, in the SavedModel format. "
+                "cannot train. Use a newer version of it, in the SavedModel format. "
                 f"Received: {name}"
             )
         raise ValueError(
             f"The folder must hold a SavedModel, with {GRAPH_FILES[0]} in it. Unpack the download "
-            f"there, or name the folder below. Received: {name}, which holds {found or 'nothing'}"
+            f"there, or name its subfolder. Received: {name}, which holds {found or 'nothing'}"
         )
     return folder
 

@@ -1,9 +1,8 @@
-"""A transformer of BERT's kind that computes for the tokens there are, not for padding.
+"""A transformer like BERT that computes only for tokens, not for padding.
 
-The tokens of a batch stand below one another, `(tokens, width)`, for all but the attention, which
-is among the tokens of a text: there they are laid out by text, and collected again. What trains has
-its gradients written out, in `kernels.py`; what serves is made of operations that TensorFlow joins
-to their products.
+The tokens of a batch are the rows of one matrix, `(tokens, width)`, except in attention, which is
+among the tokens of a text: there they are laid out by text, and then collected again. Training uses
+the gradients in `kernels.py`; inference uses operations that TensorFlow fuses with their products.
 """
 
 from __future__ import annotations
@@ -22,44 +21,44 @@ from keras_seqzoo.hub.freezing import freeze
 from keras_seqzoo.hub.kernels import attend, collect, drop, gelu, gelu_tanh, layer_norm, move
 
 ACTIVATIONS = ("gelu_tanh", "gelu", "relu")
-_LEAST = -1e4  # is added to scores of padding: its exponential is 0 in every precision
-_BLOCK = 2**20  # scores of attention at a time: in training they stay in the processor's cache
+_LEAST = -1e4  # added to scores of padding: its exponential is 0 in every precision
+_BLOCK = 2**20  # attention scores at a time in training, so that they stay in the CPU's cache
 
 
 @keras.saving.register_keras_serializable("keras_seqzoo")
 class TransformerEncoder(keras.layers.Layer):
-    """Encodes features as BERT does (Devlin et al. 2019), whose norms stand after the sums.
+    """Encodes features as BERT does (Devlin et al. 2019): each norm follows a residual sum.
 
     Takes `token_ids`, `padding_mask` and `segment_ids`, int32 `(batch, length)`, and returns a
     dict of `sequence_output` `(batch, length, hidden)`, zeros at padding, and `pooled_output`
-    `(batch, hidden)`: tanh of a dense layer over the first token's vector, or that vector where
-    there is no `pooler`.
+    `(batch, hidden)`: tanh of a dense layer over the first token's vector, or that vector itself
+    without a `pooler`.
 
     Args:
         vocabulary_size: rows of the token embedding.
         sequence_length: rows of the position embedding, which is the most tokens of a text.
         num_segments: rows of the segment embedding; 0 for none.
-        num_layers: of the transformer.
-        num_heads: of attention in each.
+        num_layers: number of transformer layers.
+        num_heads: attention heads in each layer.
         hidden_dim: width of a token's vector.
         intermediate_dim: width inside the feed-forward layers.
-        embedding_dim: width of the embeddings, which a dense layer brings to `hidden_dim` where
-            it is another; the same by default.
-        activation: `"gelu_tanh"` (GELU approximated by tanh, as BERT's code has it), `"gelu"` or
+        embedding_dim: width of the embeddings; if it differs from `hidden_dim`, a dense layer
+            projects them. Defaults to `hidden_dim`.
+        activation: `"gelu_tanh"` (GELU approximated by tanh, as in BERT's code), `"gelu"` or
             `"relu"`.
-        epsilon: is added to the variance in norms.
-        pooler: whether a dense layer stands over the first token.
+        epsilon: added to the variance in norms.
+        pooler: whether there is a dense layer over the first token.
         dropout: rate after the embeddings, in attention and after each part of a layer.
         tune: which weights are trainable: True, False, or `"last:N"` for the last N layers and the
             pooler. A frozen encoder also runs without its dropout.
-        lora_rank: rank of matrices that are trained beside the weights of queries and values, in
-            place of all others (Hu et al. 2021, LoRA); None trains the weights.
+        lora_rank: rank of matrices that are added to the weights of queries and values and trained
+            in place of all weights (Hu et al. 2021, LoRA); None trains the weights.
         **kwargs: arguments of `keras.layers.Layer`.
 
     Attributes:
-        xla: whether XLA compiles the step. It wants shapes that do not depend on the texts, so
+        xla: whether XLA compiles the step. It needs shapes that do not depend on the texts, so
             padding is then computed like tokens.
-        step: what a call makes to pass a batch through; `hub.int8` has another one.
+        step: makes the object that passes a batch through; `hub.int8` replaces it.
 
     Raises:
         ValueError: a value out of its range.
@@ -125,9 +124,9 @@ class TransformerEncoder(keras.layers.Layer):
         """Encodes features; see the class.
 
         Args:
-            features: of texts.
-            training: whether dropout is at work.
-            embeds: whether only the embeddings are wanted, up to their norm: `embedded`
+            features: features of texts.
+            training: whether to use dropout.
+            embeds: whether to return only the embeddings, after their norm: `embedded`
                 `(batch, length, embedding width)`.
         """
         step = self.step(self, features, bool(training) and self.trainable)
@@ -146,7 +145,7 @@ class TransformerEncoder(keras.layers.Layer):
     def compute_output_spec(
         self, features: Mapping[str, Any], training: bool | None = None, embeds: bool = False
     ) -> dict[str, Any]:
-        """Shapes of what `call` returns."""
+        """Shapes of the outputs of `call`."""
         batch, length = features["token_ids"].shape
         shapes: dict[str, tuple[int | None, ...]] = {
             "sequence_output": (batch, length, self.hidden_dim),
@@ -166,7 +165,7 @@ class TransformerEncoder(keras.layers.Layer):
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """The names and shapes of its weights, those of low rank left out."""
+        """The names and shapes of its weights, without low-rank matrices."""
         hidden, inner, width = self.hidden_dim, self.intermediate_dim, self.embedding_dim
         shapes: dict[str, tuple[int, ...]] = {
             "token_embedding": (self.vocabulary_size, width),
@@ -192,10 +191,10 @@ class TransformerEncoder(keras.layers.Layer):
         return shapes
 
     def fill(self, values: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Sets the weights, by name, from arrays of as many numbers.
+        """Sets the weights, by name, from arrays of the same size.
 
         Raises:
-            ValueError: a weight that is missing, too many or of another size.
+            ValueError: a weight that is missing, unknown or of another size.
         """
         shapes = self.shapes()
         wrong = {*shapes} ^ {*values} or {
@@ -210,10 +209,10 @@ class TransformerEncoder(keras.layers.Layer):
             self._weights[name].assign(np.reshape(values[name], shape))
 
     def _make_weights(self) -> None:
-        """Makes the weights as BERT's code does: normal of 0.02, cut at twice that."""
+        """Makes the weights as BERT's code does: normal with deviation 0.02, cut at twice that."""
         for name, shape in self.shapes().items():
             begun: Any = "ones" if name.endswith("gamma") else "zeros"
-            if len(shape) == 2:  # one for each, as each draws the same again
+            if len(shape) == 2:  # a new one for each weight: one would draw the same again
                 begun = keras.initializers.TruncatedNormal(stddev=0.02)
             # Tables are looked up before a cast, and norms compute in float32.
             casts = "_norm_" not in name and "embedding" not in name
@@ -255,14 +254,14 @@ class Step:
         self._drawn = 0
         mask = features["padding_mask"]
         self._shape = tf.shape(mask)
-        # Where the tokens stand in the batch, read row by row.
+        # The tokens' places in the batch, read row by row.
         self._places = None if encoder.xla else tf.where(tf.reshape(mask, [-1]) > 0)
         self._moves = None if encoder.xla else _moves(mask, self._places, encoder.num_heads)
         padding = 1 - tf.cast(mask, tf.float32)
         self._masked = tf.expand_dims(tf.expand_dims(padding * _LEAST, 1), 1)
 
     def embedded(self) -> Any:
-        """Embeddings of the tokens, up to their norm, `(tokens, embedding width)`."""
+        """Embeddings of the tokens, after their norm, `(tokens, embedding width)`."""
         weights = self._weights
         found = self.vectors(self._features["token_ids"])
         found += weights["position_embedding"].value[: self._shape[1]]
@@ -276,7 +275,7 @@ class Step:
         return tf.gather(self._weights["token_embedding"].value, ids)
 
     def begun(self, embedded: Any) -> Any:
-        """What the first layer takes."""
+        """The input of the first layer."""
         tokens = self._dropped(embedded)
         return self.dense(tokens, "projection_") if "projection_kernel" in self._weights else tokens
 
@@ -300,17 +299,17 @@ class Step:
         return tf.reshape(tokens, [batch, length, tokens.shape[-1]])
 
     def dense(self, values: Any, name: str, activation: str | None = None) -> Any:
-        """`values · kernel + bias`, and what its activation makes of that."""
+        """`values · kernel + bias`, with its activation."""
         kernel, bias = (self._weights[f"{name}{part}"] for part in ("kernel", "bias"))
         product = tf.nn.bias_add(tf.matmul(values, kernel), tf.convert_to_tensor(bias))
         return self._activated(product, activation) if activation else product
 
     def _collected(self, rows: Any) -> Any:
-        """Of rows of all places, `(batch · length, width)`, those of tokens."""
+        """Selects the rows of tokens from rows of all places, `(batch · length, width)`."""
         return rows if self._places is None else collect(rows, self._places)
 
     def _attended(self, tokens: Any, name: str) -> Any:
-        """Means of the tokens' values, by head, `(tokens, hidden)`."""
+        """Weighted means of the tokens' values, head by head, `(tokens, hidden)`."""
         heads, hidden = self._encoder.num_heads, self._encoder.hidden_dim
         joint = self.dense(tokens, f"{name}query_key_value_")
         if f"{name}query_lora_a" in self._weights:
@@ -325,7 +324,7 @@ class Step:
         queries, keys, values = tf.unstack(self._by_head(joint))
         queries *= tf.cast((hidden // heads) ** -0.5, queries.dtype)
         if self._training:
-            # XLA has no shapes that depend on others, and a GPU waits for each block.
+            # XLA has no shapes that depend on data, and a GPU would wait for each block.
             whole = self._encoder.xla or tf.config.list_logical_devices("GPU")
             rows = None if whole else _BLOCK // self._shape[1] ** 2
             rate = self._encoder.dropout
@@ -336,9 +335,9 @@ class Step:
         return self._by_token(tf.matmul(shares, values))
 
     def _by_head(self, joint: Any) -> Any:
-        """Of `(tokens, 3 · hidden)` the parts of each head, `(3, batch, heads, length, width)`.
+        """Splits `(tokens, 3 · hidden)` by head: `(3, batch, heads, length, width)`.
 
-        At padding stands some token: nothing reads what is made of it.
+        At padding there is some other token; its result is never read.
         """
         heads, hidden = self._encoder.num_heads, self._encoder.hidden_dim
         if self._moves is None:
@@ -347,7 +346,7 @@ class Step:
         return move(tf.reshape(joint, [-1, hidden // heads]), *self._moves[0])
 
     def _by_token(self, means: Any) -> Any:
-        """Of `(batch, heads, length, width)` the heads of each token, `(tokens, hidden)`."""
+        """Joins the heads of each token: `(batch, heads, length, width)` to `(tokens, hidden)`."""
         hidden, width = self._encoder.hidden_dim, means.shape[-1]
         if self._moves is None:
             return tf.reshape(tf.transpose(means, [0, 2, 1, 3]), [-1, hidden])
@@ -375,7 +374,7 @@ class Step:
         return values if seed is None else drop(values, self._encoder.dropout, seed)
 
     def _drawing(self) -> Any:
-        """The seed of a draw, another one each time; the generator counts in its second number."""
+        """A new seed for each draw: draws change its first number, the generator its second."""
         if self._seed is None:
             return None
         self._drawn += 1
@@ -391,14 +390,14 @@ def _dense_shapes(name: str, inputs: int, outputs: int) -> dict[str, tuple[int, 
 
 
 def _moves(mask: Any, places: Any, heads: int) -> tuple[Any, Any]:
-    """What `move` takes to lay the heads' parts of tokens out by text, and to collect them again.
+    """Arguments of `move` to lay the heads' parts of tokens out by text, and to collect them again.
 
-    Rows are the parts of a head, as wide as it; by token there are those of queries, keys and
-    values `(tokens, 3, heads)`, by text `(3, batch, heads, length)`.
+    A row is the part of one head. By token, the rows of queries, keys and values are
+    `(tokens, 3, heads)`; by text, they are `(3, batch, heads, length)`.
     """
     batch, length = tf.unstack(tf.shape(mask))
     number = tf.reshape(tf.cumsum(tf.reshape(mask, [-1])), [batch, 1, length]) - 1
-    number = tf.maximum(number, 0)  # of the token; at padding of the one before
+    number = tf.maximum(number, 0)  # of the token; at padding, of the token before
     head, part = tf.range(heads), tf.range(3)
     head_of_text, part_of_text = tf.reshape(head, [-1, 1]), tf.reshape(part, [-1, 1, 1, 1])
     place = tf.cast(places, tf.int32)

@@ -88,7 +88,7 @@ def check_answers(directory: str | os.PathLike[str], card: Mapping[str, Any]) ->
         "A new version takes the old one's place in a server, so it must be of the same task, with "
         "the same names in the same order, and have the same inputs and format and all its "
         "signatures. "
-        "Choose another folder, or pass allow_changes=True where all clients know. "
+        "Choose another folder, or pass allow_changes=True if all clients know. "
         f"Received: {directory} with version {newest[0]} of {of_old}, and a model of {of_new}"
         f"{without}"
     )

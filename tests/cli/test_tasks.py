@@ -154,7 +154,7 @@ def test_training_takes_no_version_s_place_with_another_task(
                  "--label", "price")  # fmt: skip
     assert done.code == 2
     assert "and a model of the task regress ('price') of text" in done.err
-    assert "pass --allow-changes where all clients know" in done.err
+    assert "pass --allow-changes if all clients know" in done.err
     assert sorted(p.name for p in models[model].iterdir()) == ["1"]
 
 

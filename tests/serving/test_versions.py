@@ -99,7 +99,7 @@ def test_train_refuses_other_classes_before_it_begins(folder: Path, reviews_csv:
     command = ["train", str(reviews_csv), "--text", "review", "--label", "sentiment", "-q"]
     refused = CliRunner().invoke(main.app, [*command, "--out", str(folder)])
     assert refused.exit_code == 2
-    assert "or pass --allow-changes where all clients know" in refused.output
+    assert "or pass --allow-changes if all clients know" in refused.output
     for others in (["--out", str(folder), "--allow-changes"], ["--out", str(folder.parent / "n")]):
         assert isinstance(
             CliRunner().invoke(main.app, [*command, *others]).exception, AssertionError
