@@ -1,4 +1,4 @@
-"""`decide`: from which probability on a class or label is said, and when nothing is."""
+"""`decide` chooses the probability from which a model gives a class or label, or "unsure"."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Decisions:
-    """What `decide` chose, and what it does on the rows that it chose on. `print` it.
+    """The decisions of `decide`, and their effect on the validation rows. `print` it.
 
     Attributes:
-        error: that was promised of the answers given; None if all are given.
-        precision: that was promised, by class or label.
-        recall: that was promised, by class or label.
-        level: in which share of all draws of rows the promise holds.
-        report: of the rows that were looked at, with the decisions.
+        error: the promised error of the answers given; None if all are given.
+        precision: the promised precision, by class or label.
+        recall: the promised recall, by class or label.
+        level: the share of all draws of rows in which the promise holds.
+        report: the report of the validation rows, with the decisions.
     """
 
     error: float | None
@@ -39,15 +39,16 @@ class Decisions:
 
     @property
     def thresholds(self) -> dict[str, float]:
-        """By class or label, of those that have one."""
+        """Thresholds by class or label, for those that have one."""
         task: Any = self.report.task
         return {n: t for n, t in zip(task.names, task.thresholds, strict=True) if t}
 
     def to_frame(self) -> pd.DataFrame:
-        """A row a class or label of which something was promised.
+        """A row for each class or label with a promise.
 
-        Columns: `threshold`; `promised`, such as `"precision 0.99"`; `given` and `true`, rows that
-        are said to be and that are so; `right`, those that are both; `precision` and `recall`.
+        Columns: `threshold`; `promised`, such as `"precision 0.99"`; `given`, how many rows the
+        model gives it; `true`, how many rows have it; `right`, how many are both; `precision` and
+        `recall`.
         """
         task: Any = self.report.task
         truth, said = self.report.labels, task.chosen_labels(self.report.outputs)
@@ -81,7 +82,7 @@ class Decisions:
         }
 
     def __str__(self) -> str:
-        """The thresholds, and what they do."""
+        """The thresholds and their effect."""
         rows = len(self.report.labels)
         promise = f"at level {self.level:g}, chosen on {rows:,} rows"
         if self.error is None:
@@ -110,30 +111,30 @@ def decide(
 ) -> Decisions:
     """Sets the probability from which a model gives a class or label, so that a promise is kept.
 
-    With `error`, a classifier answers "unsure" where its highest probability is too low for the
-    answers that it does give to keep that error. With `precision` or `recall`, a class is said
-    where its probability reaches a threshold of its own, and never otherwise; if it does not, the
-    likeliest class without a threshold is said, and "unsure" if all have one. Of a model of several
-    labels the thresholds of those named change.
+    With `error`, a classifier answers "unsure" if its highest probability is too low, so that the
+    answers it does give keep that error. With `precision` or `recall`, the model gives a class if
+    its probability reaches the threshold of that class, and never otherwise. If no class does, it
+    gives the most probable class without a threshold, or "unsure" if all have one. In a model of
+    several labels, the thresholds of the named labels change.
 
-    A promise is about new rows like these: of all draws of rows to decide
-    on, at least the share `level` give thresholds that keep it there (see
-    `metrics.decisions.error_threshold` and `recall_threshold`). So what is found on these rows is
-    better than what was promised. Of several classes whose thresholds a text can reach together,
-    it is only found, not promised.
+    A promise is about new rows like these. At least the share `level` of all draws of validation
+    rows lead to thresholds that keep the promise on new rows (see
+    `metrics.decisions.error_threshold` and `recall_threshold`). So the figures on the validation
+    rows are better than the promise. If a text can reach the thresholds of several classes, their
+    figures are only measured, not promised.
 
-    The decisions are in the model: in its files, exports, signatures and reports. What `predict`
-    returns stays as it is. A new call replaces them; `fit` removes them.
+    The model keeps the decisions: in its files, exports, signatures and reports. `predict` returns
+    the same as before. A new call replaces them; `fit` removes them.
 
     Args:
-        model: trained, of the task `classify` or `label`, as `build_model` and `load_model` return
-            it.
-        validation: labelled rows that the model has not learnt.
-        error: of the answers given, above 0 and below 1; not with the others.
-        precision: by class or label, above 0 and below 1: the share of the rows given it that have
-            it.
-        recall: by class or label, the same: the share of the rows that have it that are given it.
-            A class or label has one of the two.
+        model: a trained model of the task `classify` or `label`, from `build_model` or
+            `load_model`.
+        validation: labelled rows that the model did not learn from.
+        error: error of the answers given, above 0 and below 1; not together with the others.
+        precision: by class or label, above 0 and below 1: of the rows that are given it, the share
+            that have it.
+        recall: by class or label, above 0 and below 1: of the rows that have it, the share that are
+            given it. A class or label has one of the two.
         level: confidence of the promise, from 0.5 to below 1.
         batch_size: rows in each batch.
 
@@ -141,9 +142,10 @@ def decide(
         `Decisions`.
 
     Raises:
-        TypeError: as `evaluate`, or a model whose weights cannot be set, such as an export.
-        ValueError: as `evaluate`; nothing or too much is wanted, an unknown class, a class named
-            "unsure", or a promise that cannot be kept, with the nearest that can.
+        TypeError: the same as `evaluate`, or a model whose weights cannot be set, such as an
+            export.
+        ValueError: the same as `evaluate`; too few or too many promises, an unknown class, a class
+            named "unsure", or a promise that cannot be kept; the message has the nearest that can.
 
     Example:
         >>> import keras

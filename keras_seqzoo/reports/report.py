@@ -1,4 +1,4 @@
-"""`evaluate`: a model's answers on labelled texts, and how good they are."""
+"""`evaluate` scores a model's answers to labelled texts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Report(Scores):
 
     @property
     def table(self) -> Any:
-        """What was evaluated; None if only the answers are known."""
+        """The table that was evaluated; None if only the answers are known."""
         return self._table
 
     def to_html(
@@ -42,17 +42,17 @@ class Report(Scores):
     ) -> Path:
         """Writes a page about the model: one file, readable without a network.
 
-        It holds the figures with intervals, the drawings of the task (see `pages.by_task`; of
-        classes confusion, calibration, and accuracy by class and by length of text), the ten worst
-        answers, a summary of the data and the versions of the libraries. Of a report on a stream
-        there are no texts, and so neither lengths nor worst answers.
+        It holds the figures with intervals, the drawings of the task (see `pages.by_task`; for
+        classes: confusion, calibration, and accuracy by class and by length of text), the ten worst
+        answers, a summary of the data and the versions of the libraries. A report on a stream has
+        no texts, so its page has neither lengths nor worst answers.
 
         Args:
-            path: the file; an existing one is replaced, and its folder is made.
-            explain: whether the worst answers are explained by occlusion, which asks the model
-                once for each of their words.
-            folder: where figures (PNG) and data (CSV, JSON) are to be written, if anywhere.
-            command: what to type to get the same page; by default a line of Python.
+            path: the file; an existing one is replaced, and its folder is created.
+            explain: whether to explain the worst answers by occlusion, which asks the model once
+                for each of their words.
+            folder: folder for figures (PNG) and data (CSV, JSON); by default they are not written.
+            command: the command that makes the same page; by default a line of Python.
 
         Returns:
             The path.
@@ -89,11 +89,10 @@ def evaluate(
     """Scores a model's answers to labelled texts.
 
     Args:
-        model: a model of `build_model` whose task has a truth, or a `SavedPredictor`; of a
-            `SeriesTable` its `predict` is given parts of the table.
-        table: labelled rows or windows, with the target of the model. Of a stream, only the
-            answers are kept in memory. A class without rows is allowed, and is among the report's
-            warnings.
+        model: a model of `build_model` whose answers can be compared with a truth, or a
+            `SavedPredictor`; for a `SeriesTable`, its `predict` receives parts of the table.
+        table: labelled rows or windows, with the target of the model. From a stream, only the
+            answers are kept in memory. A class without rows is allowed; the report warns of it.
         batch_size: rows in each batch.
         verbose: as in `keras.Model.predict`.
 
@@ -101,8 +100,8 @@ def evaluate(
         A `Report`.
 
     Raises:
-        TypeError: the model's answers have no truth, or `table` is no table.
-        ValueError: the table has no labels, no rows, or another target than the model.
+        TypeError: the model's answers have no truth, or `table` is not a table.
+        ValueError: the table has no labels, no rows, or a different target than the model.
 
     Example:
         >>> import keras_seqzoo as sz
@@ -114,7 +113,7 @@ def evaluate(
     task = task_of(model)
     if task is None or not task.metrics:
         raise TypeError(
-            "`evaluate` compares answers with the truth. Of a language model, "
+            "`evaluate` compares answers with the truth. For a language model, "
             "model.evaluate(texts) returns the perplexity; vectors have no right answers. "
             f"Received: {type(model).__name__}"
         )
@@ -131,7 +130,7 @@ def evaluate(
             f"Received: {table!r}"
         )
     task.check_table(table)
-    # Of a TextTable all at once: a model sorts texts by length.
+    # A TextTable goes in at once: the model then sorts texts by length.
     chunks: Any = [(table.texts, table.labels)] if isinstance(table, TextTable) else table.chunks()
     labels, outputs = [], []
     for texts, chunk_labels in chunks:

@@ -1,4 +1,4 @@
-"""One model's evaluation as `Results`, for its page."""
+"""Turns one model's evaluation into `Results`, for its page."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
     from keras_seqzoo.reports.report import Report
 
 _MISTAKES = 10
-_BLOCK = 4096  # texts that are tokenised at once
+_BLOCK = 4096  # texts that are tokenized at once
 
 
 def results_of(report: Report, model: Any, table: Any, explain: bool, command: str) -> Results:
-    """Gathers what is on a model's page.
+    """Collects the contents of a model's page.
 
     Args:
-        report: its scores, with texts where there are any.
-        model: what was evaluated; None where only its predictions are known.
-        table: what was evaluated; None likewise.
-        explain: whether its worst mistakes are explained.
-        command: what to type to get the same.
+        report: the model's scores, with texts if there are any.
+        model: the evaluated model; None if only its predictions are known.
+        table: the evaluated table; None if only predictions are known.
+        explain: whether to explain its worst mistakes.
+        command: the command that makes the same page.
     """
     texts = [] if report.texts is None else report.texts.tolist()
     is_series = isinstance(table, SeriesTable)
@@ -58,7 +58,7 @@ def results_of(report: Report, model: Any, table: Any, explain: bool, command: s
 
 
 def _describe(model: Any) -> dict[str, Any]:
-    """What a Keras model tells of itself, or the card of a SavedModel."""
+    """Describes a Keras model, or a SavedModel from its card."""
     if hasattr(model, "preprocessor"):
         is_known = model.name in zoo.list_models()
         return {
@@ -93,13 +93,13 @@ def _describe_card(card: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _history(model: Any) -> dict[str, list[float]]:
-    """The figures by epoch, where the model was trained in this process."""
+    """The figures by epoch, if the model was trained in this process."""
     history = getattr(getattr(model, "history", None), "history", {})
     return {name: [float(value) for value in values] for name, values in history.items()}
 
 
 def count_texts_cut(model: Any, texts: Any) -> int | None:
-    """Number of texts that the model does not read to their end; None if it cannot tell."""
+    """Number of texts that the model does not read to their end; None if not known."""
     preprocessor = getattr(model, "preprocessor", None)
     if preprocessor is None or not len(texts):
         return None
