@@ -1,4 +1,4 @@
-"""What a page shows of answers: with an answer and without, and contexts with what was said."""
+"""The page's part on answers: rows with and without an answer, and contexts with marked answers."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from keras_seqzoo.pages.figures import by_length
 from keras_seqzoo.pages.formats import bold, count, interval
 from keras_seqzoo.pages.sections import Drawing, Said, Sections
 
-_AROUND = 240  # characters of a context that are shown on either side of an answer
+_AROUND = 240  # characters of a context to show on each side of an answer
 
 
 def lengths(results: Results) -> pd.DataFrame:
-    """Returns F1 of answers by the words of the context, kept runs: those of `mean_by_length`."""
+    """Returns F1 of answers by words in the context, for kept runs, as in `mean_by_length`."""
     columns = ["low", "high", "rows", "f1", "low_ci", "high_ci"]
     if not len(results.texts):
         return pd.DataFrame(columns=["model", *columns])
@@ -36,13 +36,13 @@ def lengths(results: Results) -> pd.DataFrame:
 def draw_lengths(
     results: Results, labels: Sequence[str], columns: int = 1, table: pd.DataFrame | None = None
 ) -> Any:
-    """Draws F1 in short and long contexts with 95 % intervals, the other models faint behind."""
+    """Draws F1 in short and long contexts with 95 % intervals; other models are faint behind."""
     table = lengths(results) if table is None else table
     return by_length(labels, columns, {"": table}, "f1", "F1 of an answer")
 
 
 def marked(report: Scores, row: int, question: str, context: str) -> Markup:
-    """A question, and its context twice: with what was said, and with what is true."""
+    """A question, and its context twice: with the given answer, and with the true one."""
     task: Any = report.task
     true, said = task.target.spans(report.labels[[row]])[0], report.outputs[row]
     given = (said["start"], said["end"]) if said["answer"] else None
@@ -70,7 +70,7 @@ def marked(report: Scores, row: int, question: str, context: str) -> Markup:
 
 
 def verdict(report: Scores, row: int) -> list[Said]:
-    """How sure the answer was, and how much of it is right."""
+    """The probability of the answer, and its F1."""
     task: Any = report.task
     said = report.outputs[row]
     f1 = task.row_scores(report.labels[[row]], report.outputs[[row]])[0]
@@ -79,7 +79,7 @@ def verdict(report: Scores, row: int) -> list[Said]:
 
 
 def about_one(results: Results, table: pd.DataFrame, label: str) -> list[Markup]:
-    """The sentences about a model that stands alone."""
+    """The sentences about a single model."""
     report: Any = results.report(label)
     kinds = report.per_kind
     start = Markup("{} has an F1 of {:.3f}{}: {:.3f} on {} with an answer").format(
@@ -96,7 +96,7 @@ def about_one(results: Results, table: pd.DataFrame, label: str) -> list[Markup]
 
 ANSWERS = Sections(
     noun="kind",
-    loss="loss (nats a pointer)",
+    loss="loss (nats per pointer)",
     template="answers.html.j2",
     drawings={
         "lengths": Drawing(

@@ -1,4 +1,4 @@
-"""What the page of each task shows beside leaderboard, costs, curves and data."""
+"""What the page of each task shows besides leaderboard, costs, curves and data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from keras_seqzoo.pages.sections import Sections
 from keras_seqzoo.pages.tags import TAGS
 from keras_seqzoo.tasks.base import Task
 
-# By the name of the task; one that is not here has a page without figures of its own.
+# By the name of the task; the page of any other task has no figures of its own.
 BY_TASK: dict[str, Sections] = {
     "classify": CLASSES,
     "label": LABELS,

@@ -1,4 +1,4 @@
-"""What a page shows of classes: who is taken for whom, how sure, and of which length."""
+"""The page's part on classes: which are confused, how confident answers are, and text lengths."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from keras_seqzoo.pages.figures import by_length, f1_by_name, panels
 from keras_seqzoo.pages.formats import bold, count, interval, listed
 from keras_seqzoo.pages.sections import Drawing, Said, Sections
 
-MOST_NUMBERED = 12  # classes of a matrix whose cells can hold numbers
+MOST_NUMBERED = 12  # most classes of a matrix whose cells can hold numbers
 MOST_DOUBTED = 10
 _LONGEST_NAME = 32
 _MOST_ON_AXIS = 6  # more names would leave the cells no room for their numbers
@@ -29,7 +29,7 @@ _MOST_TIED = 3
 
 
 def confusion(results: Results) -> pd.DataFrame:
-    """Returns counts of the kept runs: columns `model`, `true`, `predicted`, `rows`."""
+    """Returns counts for the kept runs: columns `model`, `true`, `predicted`, `rows`."""
     names = np.asarray(results.classes, dtype=object)
 
     def counted(report: Any) -> pd.DataFrame:
@@ -43,14 +43,14 @@ def confusion(results: Results) -> pd.DataFrame:
 
 
 def calibration(results: Results) -> pd.DataFrame:
-    """Returns bins of confidence, kept runs: `model` and the columns of `calibration_bins`."""
+    """Returns bins of confidence for kept runs: `model` and the columns of `calibration_bins`."""
     return frames.of_kept_runs(results, lambda r: calibration_bins(r.labels, r.outputs))
 
 
 def lengths(results: Results) -> pd.DataFrame:
-    """Returns accuracy by words a text, kept runs: `model`, columns of `accuracy_by_length`."""
+    """Returns accuracy by words in a text, for kept runs: the columns of `accuracy_by_length`."""
     columns = ["low", "high", "rows", "accuracy", "low_ci", "high_ci"]
-    if not len(results.texts):  # of a stream, answers alone are kept
+    if not len(results.texts):  # from a stream, only answers are kept
         return pd.DataFrame(columns=["model", *columns])
     words = frames.words(results)
     return frames.of_kept_runs(
@@ -61,7 +61,7 @@ def lengths(results: Results) -> pd.DataFrame:
 
 
 def coverage(results: Results) -> pd.DataFrame:
-    """Returns the error by share answered, kept runs: `model`, columns of `coverage_curve`."""
+    """Returns the error by share answered, for kept runs: the columns of `coverage_curve`."""
     shares = np.linspace(1, 0, 100, endpoint=False).round(2)
 
     def curve(report: Any) -> pd.DataFrame:
@@ -71,7 +71,7 @@ def coverage(results: Results) -> pd.DataFrame:
 
 
 def frequent_confusions(results: Results, label: str, most: int = 10) -> pd.DataFrame:
-    """Returns the commonest mistakes of a model's kept run.
+    """Returns the most common mistakes of a model's kept run.
 
     Returns:
         Columns `true`, `predicted`, `rows`, and `share` of the rows of the true class; the most
@@ -96,12 +96,12 @@ def frequent_confusions(results: Results, label: str, most: int = 10) -> pd.Data
 
 
 def doubtful(results: Results) -> pd.DataFrame:
-    """Returns test rows that every model takes for the same other class: their labels may be wrong.
+    """Returns test rows for which all models give the same other class: labels that may be wrong.
 
     Returns:
-        Columns `row`, `label`, `likely` (what the models say) and `of_label` (the mean of their
-        kept runs' probabilities of the label), the least likely labels first; no rows of a model
-        that stands alone, or where texts are not kept. The majority is not asked.
+        Columns `row`, `label`, `likely` (the models' answer) and `of_label` (the mean of their kept
+        runs' probabilities of the label), the least likely labels first. There are no rows for
+        a single model, or if texts are not kept. The baseline `majority` does not count.
     """
     columns = ["row", "label", "likely", "of_label"]
     asked = [results.report(label) for label in results.reports if label != "majority"]
@@ -119,14 +119,14 @@ def doubtful(results: Results) -> pd.DataFrame:
 def confusion_matrices(
     results: Results, labels: Sequence[str], columns: int = 1, table: pd.DataFrame | None = None
 ) -> Figure:
-    """Draws counts, a row a true class, shaded by their share of the row.
+    """Draws counts, with a row for each true class, shaded by their share of the row.
 
-    Where there are many classes, or long names, axes count the classes from 1 (see
-    `has_numbered_classes`); beyond `MOST_NUMBERED` classes, cells have no numbers.
+    With many classes or long names, the axes number the classes from 1 (see
+    `has_numbered_classes`). With more than `MOST_NUMBERED` classes, cells have no numbers.
 
     Args:
         results: the models.
-        labels: of the models.
+        labels: labels of the models.
         columns: panels side by side.
         table: unused.
     """
@@ -185,7 +185,7 @@ def reliability(
     columns: int = 1,
     table: pd.DataFrame | None = None,
 ) -> Figure:
-    """Draws how often answers of a confidence are right, and how many rows have it."""
+    """Draws how often answers with a given confidence are right, and how many rows have it."""
     table = calibration(results) if table is None else table
     rows_most = float(table["rows"].max())
     left = float(table.loc[table["rows"] > 0, "low"].min()) - 0.02
@@ -214,7 +214,7 @@ def reliability(
 def draw_coverage(
     results: Results, labels: Sequence[str], columns: int = 1, table: pd.DataFrame | None = None
 ) -> Figure:
-    """Draws the error of the surest answers, other models faint behind, and what was decided."""
+    """Draws the error by share answered, and the decision; other models are faint behind."""
     table = coverage(results) if table is None else table
     highest = max(float(table["error"].max()) * 1.08, 0.01)
 
@@ -240,13 +240,13 @@ def draw_coverage(
 def accuracy_of_lengths(
     results: Results, labels: Sequence[str], columns: int = 1, table: pd.DataFrame | None = None
 ) -> Figure:
-    """Draws accuracy of short and long texts with 95 % intervals, the other models faint behind."""
+    """Draws accuracy by length of text with 95 % intervals; other models are faint behind."""
     table = lengths(results) if table is None else table
     return by_length(labels, columns, {"": table}, "accuracy", "accuracy")
 
 
 def verdict(report: Scores, row: int) -> list[Said]:
-    """What was said of a test row, and which class it is of."""
+    """The given class of a test row, and its true class."""
     said = report.task.decode(report.outputs[[row]])[0]
     return [
         Said("said", said["label"], f"{said['probability']:.3f}"),
@@ -255,13 +255,13 @@ def verdict(report: Scores, row: int) -> list[Said]:
 
 
 def about_one(results: Results, table: pd.DataFrame, label: str) -> list[Markup]:
-    """The sentences about a model that stands alone."""
+    """The sentences about a single model."""
     report = results.report(label)
     decided = []
     if "answered" in report.figures:
         told = Markup(
-            "That takes the likeliest class for its answer where it says “unsure”, which it does "
-            "of {:.1%}; of its other answers {:.2%} are wrong."
+            "It answers “unsure” for {:.1%}, which count here with their most probable class; of "
+            "its other answers {:.2%} are wrong."
         )
         decided.append(told.format(1 - report.answered, report.answered_error))
     start = Markup(
@@ -287,18 +287,18 @@ def about_one(results: Results, table: pd.DataFrame, label: str) -> list[Markup]
     texts = count(int(top["rows"].iloc[0]), results.noun)
     if len(top) == 1:
         share = f"{top['share'].iloc[0]:.0%}"
-        end = Markup("Its commonest mistake is to take {}: {}, {} of that class.").format(
+        end = Markup("Its most common mistake is to take {}: {}, {} of that class.").format(
             shown[0], texts, share
         )
     else:
-        end = Markup("Its commonest mistakes, {} each, are to take {}.").format(
+        end = Markup("Its most common mistakes, {} each, are to take {}.").format(
             texts, Markup(listed(shown))
         )
     return [start, *decided, end]
 
 
 def context(results: Results, labels: Sequence[str]) -> dict[str, Any]:
-    """What else the template shows: the commonest confusions of each model, and doubtful labels."""
+    """The template's data: the most common confusions of each model, and doubtful labels."""
     most = 12 if len(labels) == 1 else 5
     doubted = doubtful(results)
     return {

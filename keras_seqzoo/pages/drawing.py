@@ -1,4 +1,4 @@
-"""How figures look, and how they get into a page: colours, SVG, labels that keep apart."""
+"""The style of figures, and their way into a page: colours, SVG, labels that do not overlap."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-# Okabe and Ito (2008), Color Universal Design: apart for all kinds of colour vision.
+# Okabe and Ito (2008), Color Universal Design: distinct for all kinds of colour vision.
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#767676"
 INK, FAINT = "#1b1f24", "#d4d8dd"
 
@@ -53,7 +53,7 @@ _STYLE: dict[str, Any] = {
     "ytick.color": "#4a5058",
     "ytick.labelsize": 8.5,
 }
-# Where a name may stand: points away from its mark, and degrees, the good places first.
+# Possible places of a name: points away from its mark, and degrees, the good places first.
 _DISTANCES = (7, 14, 21, 29, 38, 48, 59, 71, 85, 101, 119)
 _ANGLES = (0, 180, 90, 270, 45, 135, 315, 225, 22, 158, 338, 202, 68, 112)
 _NO_DATE = dict.fromkeys(("Date", "Creator", "Format", "Type"))
@@ -61,9 +61,9 @@ _NO_DATE = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 
 @contextmanager
 def style() -> Iterator[None]:
-    """The look of all figures, for as long as it is entered."""
+    """Sets the style of all figures that are drawn in the context."""
     with mpl.rc_context(cast(Any, _STYLE)), warnings.catch_warnings():
-        # The browser has the letter, and the picture shows a box; nobody can do more about it.
+        # The browser has the letter; the picture shows a box, which we cannot change.
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from")
         yield
 
@@ -77,19 +77,19 @@ def png(figure: Figure, dpi: int = 200) -> bytes:
 
 
 def inline_svg(figure: Figure, name: str, description: str) -> Markup:
-    """Returns a figure as SVG to stand in a page.
+    """Returns a figure as SVG to put into a page.
 
     Args:
-        figure: to be drawn.
-        name: distinct in the page; all ids start with it.
-        description: what is read to those who do not see it.
+        figure: the figure.
+        name: a name that is unique in the page; all ids start with it.
+        description: the text for screen readers.
     """
     buffer = io.StringIO()
     with style():
         figure.savefig(buffer, format="svg", metadata=_NO_DATE)
     text = buffer.getvalue()
     body = text[text.index(">", text.index("<svg")) + 1 :]
-    # A style element would reach out of the picture, into the page.
+    # A style element would also apply to the page around the picture.
     body = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", body, count=1, flags=re.DOTALL)
     body = re.sub(r"<!--.*?-->", "", body, flags=re.DOTALL)
     body = body.replace("xlink:href=", "href=")
@@ -105,10 +105,10 @@ def inline_svg(figure: Figure, name: str, description: str) -> Markup:
 
 
 def wrapped(text: str, width: int) -> str:
-    """Returns a name in lines of at most `width` characters, none of it lost."""
+    """Returns a name in lines of at most `width` characters, without losing any."""
     lines = [""]
     for part in re.findall(r"[^\s_/=,-]*[\s_/=,-]*", text):
-        # A part that has no place to break at is broken anywhere.
+        # A part without a place to break is broken anywhere.
         for piece in (part[i : i + width] for i in range(0, len(part), width)):
             if lines[-1] and len(lines[-1]) + len(piece.rstrip()) > width:
                 lines.append("")
@@ -124,8 +124,8 @@ def label_points(
     Each name takes the nearest free place around its point; a thin line leads to a distant one.
 
     Args:
-        axes: with limits and scales as they will stay.
-        names: a name a point.
+        axes: axes whose limits and scales will not change.
+        names: a name for each point.
         points: float xs and ys of the points `(points,)`, in data units.
         line: float `(corners, 2)`, a line that names should not cross, in data units.
     """
@@ -145,7 +145,7 @@ def label_points(
     for start, end in itertools.pairwise(corners):
         steps = max(int(np.hypot(*(end - start)) / (4 * point)), 1)
         taken += [_around(place, point) for place in np.linspace(start, end, steps + 1)]
-    # Names in crowded places first would be best; from the top down is near it, and stable.
+    # Names in crowded places first would be best; top to bottom is almost as good, and stable.
     for i in np.lexsort((spots[:, 0], -spots[:, 1])):
         text = axes.annotate(
             names[i],

@@ -1,8 +1,8 @@
-"""The figures that pages of several tasks have, drawn by matplotlib without its global state.
+"""Figures for the pages of several tasks, drawn by matplotlib without its global state.
 
-Each function returns a `matplotlib.figure.Figure`, ready to be saved. Those with `labels` draw a
-panel for each of these models, `columns` side by side; all panels of a call, and of calls with the
-same results, have the same limits, so that they can be compared.
+Each function returns a `matplotlib.figure.Figure`, ready to be saved. Functions with `labels` draw
+a panel for each of these models, `columns` side by side. All panels for the same results have the
+same limits, so that they can be compared.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ COSTS = {
     "size_mb": "size on disk (MB)",
     "training_s": "training time (s)",
 }
-MOST_NAMED = 15  # names of `f1_by_name`
+MOST_NAMED = 15  # most names in `f1_by_name`
 _PANEL = 3.1
 
 
 def cost_quality(table: pd.DataFrame, cost: str, metric: Metric) -> Figure:
-    """Draws a figure over a cost, the good side up, and the models that no other beats in both.
+    """Draws quality over a cost, better values up, and the models that no other beats in both.
 
     Args:
-        table: as `leaderboard` makes it.
+        table: a table from `leaderboard`.
         cost: a key of `COSTS`; at least one model must have it.
-        metric: the figure.
+        metric: the figure of quality.
     """
     known = table[table[cost].notna() & table[metric.name].notna()]
     known = known[known[cost] > 0]
@@ -102,7 +102,7 @@ def cost_quality(table: pd.DataFrame, cost: str, metric: Metric) -> Figure:
 
 
 def is_drawn(table: pd.DataFrame, metric: Metric) -> pd.Series:
-    """Which models `cost_quality` draws: all with answers, but baselines far below all others."""
+    """Which models `cost_quality` draws: all with answers, except baselines far below the rest."""
     values = table[metric.name].astype(float) * (-1 if metric.lower_is_better else 1)
     models = values[~table["baseline"].astype(bool)].dropna()
     if models.empty:
@@ -111,7 +111,7 @@ def is_drawn(table: pd.DataFrame, metric: Metric) -> pd.Series:
 
 
 def _least_gap(table: pd.DataFrame, metric: Metric) -> float:
-    """A difference that is seen: of shares 0.05, of figures in a unit a twentieth of theirs."""
+    """A visible difference: 0.05 for shares, a twentieth of the largest for other figures."""
     largest = float(table[metric.name].astype(float).abs().max())
     return 0.05 if metric.unit is not None else 0.05 * largest or 1.0
 
@@ -123,7 +123,7 @@ def learning_curves(
     table: pd.DataFrame | None = None,
     title: str = "loss",
 ) -> Figure:
-    """Draws training and validation loss by epoch; the kept run strong, other seeds thin."""
+    """Draws training and validation loss by epoch: the kept run strong, other seeds thin."""
     table = frames.curves(results) if table is None else table
     losses = [c for c in ("loss", "val_loss") if c in table]
     values = table[losses].to_numpy(float)
@@ -181,15 +181,15 @@ def by_length(
     title: str,
     is_share: bool = True,
 ) -> Figure:
-    """Draws a figure of short and long texts with 95 % intervals, the other models faint behind.
+    """Draws a figure by length of text with 95 % intervals; other models are faint behind.
 
     Args:
-        labels: of the models.
+        labels: labels of the models.
         columns: panels side by side.
-        tables: `model`, `low`, `high`, the figure, `low_ci` and `high_ci`, a row a group of texts;
-            by the name that it is of, "" where there is but one.
-        figure: the column.
-        title: what it is called.
+        tables: tables by name, "" if there is only one. Each has a row for each group of texts,
+            with `model`, `low`, `high`, the figure, `low_ci` and `high_ci`.
+        figure: the column of the figure.
+        title: title of the figure.
         is_share: whether it is at most 1.
     """
     subjects = [(label, name) for label in labels for name in tables]
@@ -224,13 +224,13 @@ def by_length(
         low = max(float(table[[figure, "low_ci"]].min().min()) - 0.03, 0.0) if is_share else 0.0
         high = 1.02 if is_share else 1.05 * float(table[[figure, "high_ci"]].max().max())
         axes.set(xlim=(-0.4, len(own) - 0.6), ylim=(low, high or 1.0))
-        axes.set(xlabel="words a text", ylabel=title)
+        axes.set(xlabel="words in a text", ylabel=title)
 
     return panels(subjects, columns, 2.4, draw, titles=titles_of(subjects))
 
 
 def titles_of(subjects: Sequence[tuple[str, str]]) -> list[str]:
-    """Returns titles of panels of models and names, without what is the same for all of them."""
+    """Returns titles for panels of models and names, without the parts that all share."""
     told = [place for place in (0, 1) if len({subject[place] for subject in subjects}) > 1]
     return [", ".join(subject[place] for place in told) for subject in subjects]
 
@@ -242,16 +242,16 @@ def f1_by_name(
 
     Args:
         results: the models.
-        labels: of those with answers, the best first; by it names are sorted, worst first. Of
-            more than `MOST_NAMED` names, so many of its worst are drawn.
+        labels: labels of the models with answers, the best first. Names are sorted by its F1, worst
+            first; only the worst `MOST_NAMED` names are drawn.
         columns: unused.
-        table: of `by_name`.
+        table: a table from `by_name`.
     """
     table = frames.by_name(results) if table is None else table
     best, baseline = labels[0], frames.best_baseline(leaderboard(results))
     f1 = table.pivot(index=table.columns[1], columns="model", values="f1")
     f1 = f1.reindex(list(results.task.names))
-    # A name without rows has no F1 to speak of.
+    # A name without rows has no F1.
     f1 = f1[table.loc[table["model"] == best, "support"].to_numpy() > 0]
     f1 = f1.sort_values(best, kind="stable").head(MOST_NAMED)
     names = [wrapped(str(name), 22) for name in f1.index]
@@ -284,15 +284,15 @@ def panels(
     draw_below: Callable[[Axes, Any], None] | None = None,
     titles: Sequence[str] | None = None,
 ) -> Figure:
-    """Draws a panel a label; titles only where there are several, for a page has its own.
+    """Draws a panel for each label; with titles only if there are several, as a page has its own.
 
     Args:
-        labels: of the models; or whatever `draw` takes.
+        labels: labels of the models, or anything else that `draw` takes.
         columns: panels side by side.
-        height: of a panel, in inches.
-        draw: of axes and label draws the panel.
-        draw_below: likewise, a lower one below each.
-        titles: of the panels, if not `labels`.
+        height: height of a panel, in inches.
+        draw: draws the panel; takes axes and a label.
+        draw_below: draws a second, lower panel below each; takes the same.
+        titles: titles of the panels, if not `labels`.
     """
     titles = titles or labels
     columns = min(columns, len(labels))

@@ -1,4 +1,4 @@
-"""What a page shows of forecasts: beside the truth over time, and their errors by step."""
+"""The page's part on forecasts: drawn with the truth over time, and their errors by step."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from keras_seqzoo.pages.drawing import BLUE, GREEN, GREY, INK, ORANGE, RED, styl
 from keras_seqzoo.pages.formats import bold, fixed, interval, metric_text, three_digits
 from keras_seqzoo.pages.sections import Drawing, Said, Sections
 
-MOST_DRAWN = 4  # columns; the table has all
-_MOST_POINTS = 250  # of a line, the latest ones
-_MOST_STEPS = 5  # of a horizon that is written out
+MOST_DRAWN = 4  # most columns to draw; the table has all
+_MOST_POINTS = 250  # most points of a line: the latest ones
+_MOST_STEPS = 5  # most steps of a horizon to write out
 _COLOURS = (BLUE, ORANGE, GREEN, RED, GREY)
 _LAST_VALUE = "last value"
 
 
 def forecasts(results: Results) -> pd.DataFrame:
-    """Returns what came and what was forecast one step ahead and at the end of the horizon.
+    """Returns forecasts one step ahead and at the end of the horizon, with the true values.
 
-    Columns: `model`, `column`, `step`, `series` (its key), `time` (rows from 1 where times are not
-    known), `truth`, `forecast`; kept runs.
+    Columns: `model`, `column`, `step`, `series` (its key), `time` (rows from 1 if times are not
+    known), `truth`, `forecast`; for kept runs.
     """
     steps = sorted({1, results.task.row_shape[0]})
 
@@ -61,8 +61,8 @@ def forecasts(results: Results) -> pd.DataFrame:
 def steps(results: Results) -> pd.DataFrame:
     """Returns the errors of each column by step of the horizon, and over all of them.
 
-    Columns: `model`, `column`, `step` (from 1 on, or `"all"`), `mae`, `rmse`, `mase`; kept runs,
-    and the last value where no baseline has it.
+    Columns: `model`, `column`, `step` (from 1, or `"all"`), `mae`, `rmse`, `mase`; for kept runs,
+    and for the last value if it is not among the baselines.
     """
     task: Any = results.task
 
@@ -80,9 +80,9 @@ def steps(results: Results) -> pd.DataFrame:
 def draw_forecasts(
     results: Results, labels: Sequence[str], columns: int = 1, table: pd.DataFrame | None = None
 ) -> Figure:
-    """Draws forecasts beside the truth, the latest 250 rows of the first series.
+    """Draws forecasts and the truth for the latest 250 rows of the first series.
 
-    A row a model, column and step: the first of the horizon, and the last one.
+    There is a row for each model, column and step: the first of the horizon, and the last.
     """
     table = forecasts(results) if table is None else table
     table = table[table["series"] == table["series"].iloc[0]]
@@ -109,7 +109,7 @@ def draw_forecasts(
 def draw_steps(
     results: Results, labels: Sequence[str], columns: int = 1, table: pd.DataFrame | None = None
 ) -> Figure:
-    """Draws MASE over the steps of the horizon: a panel a column, a line a forecaster."""
+    """Draws MASE over the steps of the horizon: a panel per column, a line per forecaster."""
     table = steps(results) if table is None else table
     table = table[table["step"] != "all"]
     names = results.task.names[:MOST_DRAWN]
@@ -140,7 +140,7 @@ def draw_steps(
 
 
 def context(results: Results, labels: Sequence[str]) -> dict[str, Any]:
-    """What else the template shows: errors by column and step, of each forecaster."""
+    """The template's data: errors of each forecaster by column and step."""
     table = steps(results)
     forecasters = list(dict.fromkeys([*labels, *table["model"]]))
     rows = {tuple(row[:3]): row[3:] for row in table[
@@ -165,7 +165,7 @@ def context(results: Results, labels: Sequence[str]) -> dict[str, Any]:
 
 
 def verdict(report: Scores, row: int) -> list[Said]:
-    """What was forecast, and what came."""
+    """The forecast, and the true values."""
     said = []
     for i, name in enumerate(report.task.names):
         answer, truth = report.outputs[row, :, i], report.labels[row, :, i]
@@ -187,7 +187,7 @@ def verdict(report: Scores, row: int) -> list[Said]:
 
 
 def about_one(results: Results, table: pd.DataFrame, label: str) -> list[Markup]:
-    """The sentences about a model that stands alone."""
+    """The sentences about a single model."""
     report, task = results.report(label), results.task
     mase, mae = task.metric("mase"), task.metric("mae")
     start = Markup("{} is off by {}{} on average, with a MASE of {}{}.")
@@ -213,7 +213,7 @@ FORECASTS = Sections(
     noun="column",
     template="forecasts.html.j2",
     drawings={
-        "forecasts": Drawing("Forecasts", "Forecasts beside the truth", draw_forecasts, forecasts),
+        "forecasts": Drawing("Forecasts", "Forecasts and the truth", draw_forecasts, forecasts),
         "steps": Drawing(
             "Errors by step", "MASE by step of the horizon", draw_steps, steps, is_one=True
         ),

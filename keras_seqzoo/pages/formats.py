@@ -1,4 +1,4 @@
-"""Numbers as readers want them."""
+"""Formats numbers for readers."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def decimals_for(values: Iterable[Any]) -> int:
 
 
 def metric_decimals(metric: Metric, values: Iterable[Any]) -> int:
-    """Returns how many decimals a figure has: 3, or as `three_digits` in the unit of the data."""
+    """Returns how many decimals a figure has: 3, or `three_digits` if it has the data's unit."""
     return 3 if metric.unit is not None else three_digits(values)
 
 
 def three_digits(values: Iterable[Any]) -> int:
-    """Returns how many decimals show three digits of the largest of these."""
+    """Returns how many decimals show three digits of the largest value."""
     largest = max((abs(float(v)) for v in values if _is_known(v)), default=0.0)
     return max(0, 2 - int(np.floor(np.log10(largest)))) if largest else 0
 
@@ -53,14 +53,14 @@ def metric_text(metric: Metric, value: float) -> str:
 
 
 def gap(metric: Metric, difference: float) -> str:
-    """Returns how far two figures are apart, such as `1.2 points of macro-F1`."""
+    """Returns the difference of two figures, such as `1.2 points of macro-F1`."""
     if metric.lower_is_better:
         return f"{metric_text(metric, abs(difference))} of {metric.title}"
     return f"{points(abs(difference)).lstrip('+')} points of {metric.title}"
 
 
 def between(ends: Iterable[float], decimals: int) -> str:
-    """Returns an interval in few letters; nothing for an unknown one."""
+    """Returns an interval in short form; "" for an unknown one."""
     low, high = ends
     if not np.isfinite(low):
         return ""
@@ -69,12 +69,12 @@ def between(ends: Iterable[float], decimals: int) -> str:
 
 
 def is_worse(metric: Metric, value: float, limit: float) -> bool:
-    """Returns whether a figure is on the bad side of another."""
+    """Returns whether a figure is worse than another."""
     return value > limit if metric.lower_is_better else value < limit
 
 
 def interval(table: pd.DataFrame, label: str, metric: Metric) -> Markup:
-    """Returns the interval of a figure of a leaderboard, in brackets; nothing without one."""
+    """Returns the interval of a figure of a leaderboard, in brackets; "" without one."""
     if not metric.interval:
         return Markup("")
     low, high = (number(table, label, f"{metric.name}{end}") for end in ("_low", "_high"))
@@ -90,7 +90,7 @@ def bold(label: str) -> Markup:
 
 
 def fixed(value: Any, decimals: int) -> str:
-    """Returns a number with thousands apart; "<0.01" for what would round to 0, a dash for None."""
+    """Returns a number such as "1,234.5"; "<0.01" if it would round to 0, a dash for None."""
     if not _is_known(value):
         return UNKNOWN
     if -0.5 * 10**-decimals < value <= 0:
@@ -136,7 +136,7 @@ def count(amount: int, noun: str, plural: str = "") -> str:
 
 
 def breakable(name: str) -> Markup:
-    """Returns a name that breaks after its underscores and slashes before it breaks in a word."""
+    """Returns a name that breaks after underscores and slashes rather than in a word."""
     return Markup(re.sub(r"([_/=])", r"\1<wbr>", str(escape(name))))
 
 

@@ -1,4 +1,4 @@
-"""The numbers behind the page's figures, one long table a figure."""
+"""The numbers behind the page's figures, one long table for each figure."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from keras_seqzoo.evaluation.scores import Scores
 
 
 def curves(results: Results) -> pd.DataFrame:
-    """Returns what `fit` told: a row an epoch of a run.
+    """Returns the histories of `fit`: a row for each epoch of each run.
 
-    Columns: `model`, `seed`, `kept` (whether that run is), `epoch`, and the figures. Epochs count
-    from 1. Figures that a model does not have are NaN.
+    Columns: `model`, `seed`, `kept` (whether the run is kept), `epoch`, and the figures. Epochs
+    count from 1. Figures that a model does not have are NaN.
     """
     frames = [
         pd.DataFrame(
@@ -40,12 +40,12 @@ def curves(results: Results) -> pd.DataFrame:
 def of_kept_runs(
     results: Results, table: Callable[[Scores], pd.DataFrame], columns: Sequence[str] = ()
 ) -> pd.DataFrame:
-    """Returns a table of the kept run of each model, one under the other.
+    """Returns the tables of all models' kept runs, one below the other.
 
     Args:
         results: the models.
-        table: of a report; is not called where there are no answers.
-        columns: of the table, which it has without answers, too; `model` comes before them.
+        table: makes the table of a report; not called if there are no answers.
+        columns: columns of the result, even without answers; `model` comes before them.
     """
     frames = [
         table(results.report(entry.label)).assign(model=entry.label)
@@ -56,12 +56,12 @@ def of_kept_runs(
 
 
 def by_name(results: Results) -> pd.DataFrame:
-    """Returns the first table of each report: a row a model and class, label or number."""
+    """Returns the first table of each report: a row for each model and class, label or number."""
     return of_kept_runs(results, lambda report: next(iter(report.tables.values())).reset_index())
 
 
 def words(results: Results) -> npt.NDArray[np.int_]:
-    """Returns the words of each test row, of a pair those of both texts: int `(rows,)`."""
+    """Returns the number of words in each test row (for a pair, in both texts): int `(rows,)`."""
     return np.array([sum(len(text.split()) for text in sides(row)) for row in results.texts], int)
 
 
@@ -71,7 +71,7 @@ def sides(row: Any) -> list[str]:
 
 
 def best_baseline(table: pd.DataFrame) -> str | None:
-    """Label of the baseline that stands highest in a leaderboard; None without one."""
+    """Label of the highest baseline in a leaderboard; None without one."""
     found = table.index[table["baseline"].astype(bool) & (table["runs"] > 0)]
     return str(found[0]) if len(found) else None
 

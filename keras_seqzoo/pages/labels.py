@@ -1,4 +1,4 @@
-"""What a page shows of several labels a text: how each is found, and at what price."""
+"""The page's part on several labels per text: precision and recall of each label."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from keras_seqzoo.pages.formats import bold, count, interval
 from keras_seqzoo.pages.sections import Drawing, Said, Sections
 
 ALL = "all labels"
-_FEW = 8  # labels whose lines do not hide each other
+_FEW = 8  # most labels whose lines do not hide each other
 _RECALLS = np.linspace(0, 1, 101)
 
 
 def precision_recall(results: Results) -> pd.DataFrame:
-    """Returns precision by recall, kept runs: `model`, `label`, `recall`, `precision`.
+    """Returns precision by recall for kept runs: `model`, `label`, `recall`, `precision`.
 
-    Recalls are 0, 0.01, …, 1, and precisions the highest at that recall or a higher one. The label
-    "all labels" takes the answers to all labels together. Labels that no row has are left out.
+    Recalls are 0, 0.01, …, 1. Each precision is the highest at that recall or above. The label
+    "all labels" combines the answers to all labels. Labels that no row has are left out.
     """
 
     def curves(report: Any) -> pd.DataFrame:
@@ -47,7 +47,7 @@ def precision_recall(results: Results) -> pd.DataFrame:
 
 def _curve(name: str, real: npt.NDArray[Any], said: npt.NDArray[Any]) -> pd.DataFrame:
     precision, recall, _ = precision_recall_curve(real, said)
-    precision, recall = precision[:-1], recall[:-1]  # a precision of 1 at no recall is no answer
+    precision, recall = precision[:-1], recall[:-1]  # drop the precision of 1 at recall 0
     best = np.maximum.accumulate(precision)  # recall falls
     at = len(recall) - 1 - np.searchsorted(recall[::-1], _RECALLS - 1e-12)
     return pd.DataFrame({"label": name, "recall": _RECALLS, "precision": best[at]})
@@ -56,7 +56,7 @@ def _curve(name: str, real: npt.NDArray[Any], said: npt.NDArray[Any]) -> pd.Data
 def draw_precision_recall(
     results: Results, labels: Sequence[str], columns: int = 1, table: pd.DataFrame | None = None
 ) -> Figure:
-    """Draws precision by recall: of all labels strong, of each faint, and where thresholds lie."""
+    """Draws precision by recall, strong for all labels, faint for each; dots mark thresholds."""
     table = precision_recall(results) if table is None else table
 
     def draw(axes: Axes, label: str) -> None:
@@ -83,7 +83,7 @@ def draw_precision_recall(
 
 
 def lengths(results: Results) -> pd.DataFrame:
-    """Returns F1 of a text's labels by its words, kept runs: `model`, those of `mean_by_length`."""
+    """Returns F1 of a text's labels by its words, for kept runs, as in `mean_by_length`."""
     columns = ["low", "high", "rows", "sample_f1", "low_ci", "high_ci"]
     if not len(results.texts):
         return pd.DataFrame(columns=["model", *columns])
@@ -99,13 +99,13 @@ def lengths(results: Results) -> pd.DataFrame:
 def draw_lengths(
     results: Results, labels: Sequence[str], columns: int = 1, table: pd.DataFrame | None = None
 ) -> Figure:
-    """Draws F1 of short and long texts with 95 % intervals, the other models faint behind."""
+    """Draws F1 by length of text with 95 % intervals; other models are faint behind."""
     table = lengths(results) if table is None else table
     return by_length(labels, columns, {"": table}, "sample_f1", "F1 of a text")
 
 
 def verdict(report: Scores, row: int) -> list[Said]:
-    """Which labels of a test row were missed, given though it has not got them, and found."""
+    """Labels of a test row that were missed, wrongly added, and found."""
     task: Any = report.task
     given, has = task.chosen_labels(report.outputs[[row]])[0], report.labels[row] > 0
     kinds = (("missed", has & ~given), ("added", given & ~has), ("right", given & has))
@@ -117,7 +117,7 @@ def verdict(report: Scores, row: int) -> list[Said]:
 
 
 def about_one(results: Results, table: pd.DataFrame, label: str) -> list[Markup]:
-    """The sentences about a model that stands alone."""
+    """The sentences about a single model."""
     report: Any = results.report(label)
     right = (report.task.chosen_labels(report.outputs) == (report.labels > 0)).all(axis=1)
     start = Markup(

@@ -1,4 +1,4 @@
-"""What a page shows of numbers: answers beside the truth, and what is left between them."""
+"""The page's part on numbers: answers compared with the truth, and residuals."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from keras_seqzoo.pages.formats import (
 )
 from keras_seqzoo.pages.sections import Drawing, Said, Sections
 
-MOST_DRAWN = 4  # numbers; the table has all
-_MOST_POINTS = 500  # of a scatter plot, whose points beyond would hide each other
+MOST_DRAWN = 4  # most numbers to draw; the table has all
+_MOST_POINTS = 500  # most points of a scatter plot: more would hide each other
 _BINS = 24
 
 
 def predicted(results: Results) -> pd.DataFrame:
-    """Returns `model`, `number`, `row` (from 1, of the test), `truth`, `answer`; kept runs."""
+    """Returns `model`, `number`, `row` (of the test, from 1), `truth`, `answer` for kept runs."""
 
     def rows(report: Scores, name: str, i: int) -> pd.DataFrame:
         truth, answer = report.labels[:, i], report.outputs[:, i]
@@ -46,9 +46,9 @@ def predicted(results: Results) -> pd.DataFrame:
 
 
 def residuals(results: Results) -> pd.DataFrame:
-    """Returns how often answers are how far off: `model`, `number`, `low`, `high`, `rows`.
+    """Returns a histogram of residuals: `model`, `number`, `low`, `high`, `rows`.
 
-    Off is the answer less the truth. The bins of a number are the same for all models.
+    A residual is the answer minus the truth. The bins of a number are the same for all models.
     """
     reports = [results.report(label) for label in results.reports]
 
@@ -62,9 +62,10 @@ def residuals(results: Results) -> pd.DataFrame:
 
 
 def lengths(results: Results) -> pd.DataFrame:
-    """Returns the mean absolute error by words a text, a row a model, number and group of texts.
+    """Returns the mean absolute error by words in a text.
 
-    Columns: `model`, `number`, `low`, `high`, `rows`, `mae`, `low_ci`, `high_ci`; kept runs.
+    It has a row for each model, number and group of texts. Columns: `model`, `number`, `low`,
+    `high`, `rows`, `mae`, `low_ci`, `high_ci`; for kept runs.
     """
     columns = ["number", "low", "high", "rows", "mae", "low_ci", "high_ci"]
     if not len(results.texts):
@@ -108,7 +109,7 @@ def draw_predicted(
 def draw_residuals(
     results: Results, labels: Sequence[str], columns: int = 1, table: pd.DataFrame | None = None
 ) -> Figure:
-    """Draws answer less truth over the answer, and below how many are how far off."""
+    """Draws answer minus truth over the answer, and a histogram of it below."""
     table = residuals(results) if table is None else table
     points = predicted(results)
     points["off"] = points["answer"] - points["truth"]
@@ -140,7 +141,7 @@ def draw_residuals(
 def draw_lengths(
     results: Results, labels: Sequence[str], columns: int = 1, table: pd.DataFrame | None = None
 ) -> Figure:
-    """Draws the mean absolute error of short and long texts with 95 % intervals."""
+    """Draws the mean absolute error by length of text with 95 % intervals."""
     table = lengths(results) if table is None else table
     parts = {name: table[table["number"] == name] for name in results.task.names[:MOST_DRAWN]}
     return by_length(labels, columns, parts, "mae", "MAE", is_share=False)
@@ -155,7 +156,7 @@ def _of_numbers(
     draw: Any,
     draw_below: Any = None,
 ) -> Figure:
-    """Draws a panel for each model and number, of its rows of `points`."""
+    """Draws a panel for each model and number, from its rows of `points`."""
     names = results.task.names[:MOST_DRAWN]
     subjects = [(label, name) for label in labels for name in names]
     parts = dict(iter(points.groupby(["model", "number"])))
@@ -171,7 +172,7 @@ def _of_numbers(
 
 
 def _cloud(axes: Axes, xs: Any, ys: Any, extent: tuple[float, float, float, float]) -> None:
-    """Draws points; where there are many, how many there are in each hexagon."""
+    """Draws points, or, if there are many, their count in each hexagon."""
     if len(xs) > _MOST_POINTS:
         axes.hexbin(
             xs, ys, gridsize=28, extent=extent, mincnt=1, bins="log", cmap="Blues", linewidths=0.2
@@ -187,7 +188,7 @@ def _ends(values: pd.DataFrame) -> tuple[float, float]:
 
 
 def context(results: Results, labels: Sequence[str]) -> dict[str, Any]:
-    """What else the template shows: figures with their intervals, a row a model and number."""
+    """The template's data: figures with intervals, in a row for each model and number."""
     table = frames.by_name(results)
     metrics = results.task.metrics
     decimals = {
@@ -213,7 +214,7 @@ def context(results: Results, labels: Sequence[str]) -> dict[str, Any]:
 
 
 def verdict(report: Scores, row: int) -> list[Said]:
-    """Which numbers were said, and which are true."""
+    """The given numbers, and the true ones."""
     said = []
     for i, name in enumerate(report.task.names):
         digits = three_digits([np.ptp(report.labels[:, i])])
@@ -227,7 +228,7 @@ def verdict(report: Scores, row: int) -> list[Said]:
 
 
 def about_one(results: Results, table: pd.DataFrame, label: str) -> list[Markup]:
-    """The sentences about a model that stands alone."""
+    """The sentences about a single model."""
     report: Any = results.report(label)
     mae = results.task.metric("mae")
     names = results.task.names
@@ -253,7 +254,7 @@ NUMBERS = Sections(
     noun="number",
     template="numbers.html.j2",
     drawings={
-        "predicted": Drawing("Answers", "Answers beside the truth", draw_predicted, predicted),
+        "predicted": Drawing("Answers", "Answers and the truth", draw_predicted, predicted),
         "residuals": Drawing("Residuals", "Residuals", draw_residuals, residuals),
         "lengths": Drawing(
             "Lengths", "Mean absolute error by length", draw_lengths, lengths, of_texts=True

@@ -1,4 +1,4 @@
-"""The page's figures as pictures, and its numbers as CSV and JSON."""
+"""Writes the page's figures as pictures, and its numbers as CSV and JSON."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from keras_seqzoo.pages.sections import Drawing
 
 
 def write_figures(results: Results, folder: str | os.PathLike[str]) -> list[Path]:
-    """Writes the figures of the page as PNG files, 200 dots an inch.
+    """Writes the figures of the page as PNG files, with 200 dots per inch.
 
     Args:
-        results: what the page is made of.
-        folder: is made where it does not exist; files of the same names are replaced.
+        results: the data of the page.
+        folder: created if it does not exist; files of the same names are replaced.
 
     Returns:
-        The files: `cost_p95_ms.png`, `cost_size_mb.png`, `cost_training_s.png`,
-        `learning_curves.png` and those of the task's drawings, such as `confusion.png`; of these
-        the ones that there are figures for.
+        The files that were written: `cost_p95_ms.png`, `cost_size_mb.png`, `cost_training_s.png`,
+        `learning_curves.png` and those of the task's drawings, such as `confusion.png`. Figures
+        without numbers are left out.
 
     Raises:
         ValueError: `folder` is a file, or cannot be written.
@@ -47,7 +47,7 @@ def write_figures(results: Results, folder: str | os.PathLike[str]) -> list[Path
 
 
 def drawable(results: Results) -> dict[str, Callable[[], Figure]]:
-    """Returns the figures that there are numbers for: file names without ending, and drawers."""
+    """Returns the figures that have numbers: names of files without ending, and functions."""
     table = leaderboard(results)
     labels = [str(label) for label in table.index if label in results.reports]
     found: dict[str, Callable[[], Figure]] = {}
@@ -67,20 +67,20 @@ def drawable(results: Results) -> dict[str, Callable[[], Figure]]:
 
 
 def drawings_of(results: Results) -> dict[str, Drawing]:
-    """The task's drawings that there is all for, by name."""
+    """The task's drawings whose data is complete, by name."""
     drawings = sections_of(results.task).drawings
     has_texts = len(results.texts) > 0
     return {name: d for name, d in drawings.items() if has_texts or not d.of_texts}
 
 
 def costs_known(table: pd.DataFrame) -> list[str]:
-    """The costs that at least two models of a leaderboard have, so that there is a choice."""
+    """The costs that at least two models of a leaderboard have."""
     costs = table.loc[table["runs"] > 0, list(figures.COSTS)].astype(float)
     return [cost for cost in figures.COSTS if (costs[cost] > 0).sum() > 1]
 
 
 def with_curves(results: Results, labels: list[str]) -> list[str]:
-    """Those of the labels whose runs have losses by epoch."""
+    """The labels whose runs have losses by epoch."""
     table = frames.curves(results)
     trained = set(table.loc[table["loss"].notna(), "model"]) if "loss" in table else set()
     return [label for label in labels if label in trained]
@@ -98,13 +98,13 @@ def write_data(results: Results, folder: str | os.PathLike[str]) -> list[Path]:
     """Writes the numbers of the page.
 
     Args:
-        results: what the page is made of.
-        folder: is made where it does not exist; files of the same names are replaced.
+        results: the data of the page.
+        folder: created if it does not exist; files of the same names are replaced.
 
     Returns:
-        The files: `leaderboard.csv`; a row a number in `curves.csv` and those of the task's
-        drawings, such as `confusion.csv`; and all of it by model in `results.json`, which has null
-        for what was not measured.
+        The files: `leaderboard.csv`; `curves.csv` and those of the task's drawings, such as
+        `confusion.csv`, with a row for each number; and `results.json`, with all of it by model,
+        and null for values that were not measured.
 
     Raises:
         ValueError: `folder` is a file, or cannot be written.
@@ -121,10 +121,10 @@ def write_data(results: Results, folder: str | os.PathLike[str]) -> list[Path]:
 
 
 def make_folder(folder: str | os.PathLike[str]) -> Path:
-    """Makes a folder for the files where there is none.
+    """Makes a folder for the files if there is none.
 
     Raises:
-        ValueError: there is a file, or it cannot be made.
+        ValueError: there is a file of that name, or the folder cannot be made.
     """
     place = Path(folder)
     try:
@@ -141,7 +141,7 @@ def check_place(path: Path) -> None:
     """Checks that a file could be written, before the work of making it.
 
     Raises:
-        ValueError: a folder stands there, or the folder around it cannot be written.
+        ValueError: the path is a folder, or its parent folder cannot be written to.
     """
     if path.is_dir():
         raise ValueError(f"The path must name a file, and this is a folder. Received: {path}")
@@ -152,7 +152,7 @@ def check_place(path: Path) -> None:
 
 
 def write_atomically(path: Path, content: bytes) -> Path:
-    """Writes a file whole or not at all; raises as `check_place`, and where the disk is full."""
+    """Writes a file completely or not at all. Raises like `check_place`, or on a full disk."""
     check_place(path)
     try:
         with whole(path) as unfinished:

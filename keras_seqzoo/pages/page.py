@@ -1,4 +1,4 @@
-"""`render`: results as one HTML page that needs nothing else."""
+"""`render` makes one self-contained HTML page from results."""
 
 from __future__ import annotations
 
@@ -74,11 +74,11 @@ def render(results: Results) -> str:
 
 
 def write_page(results: Results, path: str | os.PathLike[str]) -> Path:
-    """Writes the page of `render` as UTF-8, whole or not at all.
+    """Writes the page of `render` as UTF-8, completely or not at all.
 
     Args:
         results: at least one entry.
-        path: of the file, which is replaced where it exists.
+        path: the file, which is replaced if it exists.
 
     Returns:
         The path.
@@ -88,7 +88,7 @@ def write_page(results: Results, path: str | os.PathLike[str]) -> Path:
     """
     path = Path(path)
     check_place(path)
-    # A lone surrogate in a text has no UTF-8; the page shows it as a question mark.
+    # A lone surrogate cannot be written in UTF-8; the page shows it as a question mark.
     return write_atomically(path, render(results).encode("utf-8", "replace"))
 
 
@@ -157,7 +157,7 @@ def _difference(metric: Metric, difference: float) -> str:
 
 
 def _figures(results: Results, table: pd.DataFrame, labels: Sequence[str]) -> dict[str, Any]:
-    """Draws everything: by section lists of (label, SVG), or one SVG for all models."""
+    """Draws all figures: for each section a list of (label, SVG), or one SVG for all models."""
     metric = results.task.metric()
     found: dict[str, Any] = {
         "costs": [
@@ -166,8 +166,8 @@ def _figures(results: Results, table: pd.DataFrame, labels: Sequence[str]) -> di
                 inline_svg(
                     figures.cost_quality(table, cost, metric),
                     f"cost{i}",
-                    f"{metric.title} over {figures.COSTS[cost]}, a point a model; figures in the "
-                    "table",
+                    f"{metric.title} over {figures.COSTS[cost]}, a point for each model; figures "
+                    "in the table",
                 ),
             )
             for i, cost in enumerate(costs_known(table))
@@ -219,7 +219,7 @@ def _mistake(
 
 
 def _counts(results: Results) -> dict[str, Any] | None:
-    """Rows of each class or label: by part where the parts are known, else of the test rows."""
+    """Rows of each class or label, by part if the parts are known, else for the test rows."""
     if not results.classes:
         return None
     if results.data is not None and len(results.data.class_counts):

@@ -1,4 +1,4 @@
-"""`playground_page`: the page on which people try the models that a server serves."""
+"""`playground_page`: the page on which people try the models of a server."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from keras_seqzoo.pages.page import template
 
 
 def playground_page() -> HTMLResponse:
-    """Makes the page: one file, the same for all models, which it asks the server for.
+    """Makes the page: one file, the same for all models. It asks the server for the models.
 
-    A browser runs nothing on it but its own script, loads nothing, asks no other server, and shows
-    it in no other page.
+    A browser runs only the page's own script, loads nothing else, contacts no other server, and
+    does not show it inside other pages.
     """
     style = "".join(template(name).render() for name in ("page.css", "playground.css"))
     script = template("playground.js").render()

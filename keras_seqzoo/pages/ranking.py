@@ -1,4 +1,4 @@
-"""The leaderboard as the page shows it: cells of text, the best of each column, bars."""
+"""The leaderboard of the page: cells of text, the best of each column, bars."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from keras_seqzoo.tasks.base import Metric, Task
 
 @dataclass(frozen=True)
 class Column:
-    """A column of figures: where it stands, what it is called, and which end is the good one."""
+    """A column of figures: its key, group and title, and whether more is better."""
 
     key: str
     group: str
@@ -38,7 +38,7 @@ class Column:
 
     @property
     def name(self) -> str:
-        """What it is called where its group is not seen."""
+        """Its name in places that do not show its group."""
         is_plain = self.group in ("Quality", "Size")
         return self.title if is_plain else f"{self.group.lower()} {self.title}"
 
@@ -59,7 +59,7 @@ _BAR = 104.0
 
 @dataclass(frozen=True)
 class Cell:
-    """A figure: its text, whether it is the column's best, its bar and interval, and its value."""
+    """A figure: its text, whether it is the column's best, its value, bar and interval."""
 
     text: str
     is_best: bool
@@ -70,7 +70,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """A model: its figures, or none and the reason."""
+    """A model: its figures, or the reason why there are none."""
 
     label: str
     is_baseline: bool
@@ -84,10 +84,10 @@ class Ranking:
     """The whole table.
 
     Attributes:
-        columns: of figures.
+        columns: the columns of figures.
         groups: names of column groups, and how many columns each has.
-        rows: a model each.
-        scales: the ends of the bars of a column that has some, by its key.
+        rows: a row for each model.
+        scales: the ends of the bars, by the key of each column with bars.
     """
 
     columns: tuple[Column, ...]
@@ -165,13 +165,13 @@ def _columns(task: Task, table: pd.DataFrame) -> list[Column]:
 
 
 def _decimals(table: pd.DataFrame, column: Column) -> int:
-    # A baseline that takes next to nothing is no reason for more decimals everywhere.
+    # A baseline with tiny costs must not add decimals everywhere.
     models = table.loc[~table["baseline"].astype(bool), column.key]
     return decimals_for((models if models.notna().any() else table[column.key]) * column.scale)
 
 
 def _best(table: pd.DataFrame, column: Column) -> float:
-    # A baseline that always says the same would have won every cost.
+    # Without this, a baseline that always gives the same answer would win every cost.
     rows = table
     if column.group != "Quality" and not table["baseline"].all():
         rows = table[~table["baseline"].astype(bool)]
@@ -180,7 +180,7 @@ def _best(table: pd.DataFrame, column: Column) -> float:
 
 
 def _scale(table: pd.DataFrame, metric: Metric, first: Metric) -> tuple[float, float]:
-    """Limits of the bars: of all rows but baselines so bad that they would flatten the others."""
+    """Limits of the bars, without baselines so bad that they would flatten the others."""
     ends = [f"{metric.name}{end}" for end in ("_low", "_high", "_min", "_max")]
     values = table.loc[is_drawn(table, first), ends].to_numpy(float)
     values = values[np.isfinite(values)]
@@ -207,7 +207,7 @@ def _bar(
     scale: tuple[float, float],
     baseline: str | None,
 ) -> Markup:
-    """Draws the interval, the mean as a dot and each run as a tick, on a scale all rows share."""
+    """Draws the interval, the mean as a dot and each run as a tick, on the scale of all rows."""
 
     def x(value: float) -> str:
         share = (min(max(value, scale[0]), scale[1]) - scale[0]) / (scale[1] - scale[0])

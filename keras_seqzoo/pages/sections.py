@@ -1,4 +1,4 @@
-"""What a page shows beyond what every page has: the figures, sentences and answers of one task."""
+"""The parts of a page that depend on the task: its figures, sentences and answers."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ class Drawing:
 
     Attributes:
         link: the section's name in the list at the top of the page.
-        told: what is drawn, read to those who do not see it.
-        draw: of `results, labels, columns, table` the figure: a panel for each of these models,
-            `columns` side by side. `table` is made where it is not given.
-        table: of `results` the numbers behind it, with a column `model`; written as CSV and JSON.
-        is_one: whether it is one figure for all models, and not a panel for each.
-        of_texts: whether it needs the texts, which are not kept of a stream.
+        told: the description for screen readers.
+        draw: makes the figure from `results, labels, columns, table`: a panel for each of these
+            models, `columns` side by side. `table` is computed if it is not given.
+        table: makes the numbers behind it from `results`, with a column `model`; they are written
+            as CSV and JSON.
+        is_one: whether it is one figure for all models, not a panel for each.
+        of_texts: whether it needs the texts, which a stream does not keep.
     """
 
     link: str
@@ -65,17 +66,17 @@ class Sections:
     """What the page of a task shows; by default nothing.
 
     Attributes:
-        noun: what one of the task's names is.
-        loss: what the axis of learning curves is called.
+        noun: what one of the task's names is called, such as `"class"`.
+        loss: title of the axis of learning curves.
         hidden: figures of the task that have no column.
-        template: in `templates`, the sections around the drawings; "" for none.
-        drawings: by the id of the section, which is the name of the files, too.
-        context: of `results, labels` what else the template shows.
-        verdict: of a report and a row of it what was said, and what is true.
-        marked: of a report, a row and its texts these with what was said in them; "" for none.
+        template: file in `templates` with the sections around the drawings; "" for none.
+        drawings: drawings by the id of their section, which is also the name of the files.
+        context: makes further data for the template from `results, labels`.
+        verdict: makes the given and the true answer from a report and a row.
+        marked: makes the texts with marked answers from a report, a row and its texts; "" for none.
         mistakes: heading of the worst answers.
-        about_one: of `results`, their leaderboard and `label` the sentences about a model that
-            stands alone.
+        about_one: makes the sentences about a single model from `results`, their leaderboard and
+            its `label`.
     """
 
     noun: str = "name"

@@ -1,4 +1,4 @@
-"""The first sentences of the page: which model is best, how sure that is, and what it beats."""
+"""The first sentences of the page: which model is best, how certain that is, and what it beats."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from keras_seqzoo.tasks.base import Metric
 
 
 def summary(results: Results, table: pd.DataFrame, tested: list[Difference]) -> list[Markup]:
-    """Returns the sentences that tell the outcome.
+    """Returns the sentences about the outcome.
 
     Args:
-        results: what the page is made of.
+        results: the data of the page.
         table: their leaderboard.
         tested: `neighbours(results)`.
     """

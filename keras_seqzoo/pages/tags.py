@@ -1,4 +1,4 @@
-"""What a page shows of tagged pieces: how each type is found, and texts with what was said."""
+"""The page's part on tagged pieces: F1 of each type, and texts with marked pieces."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MOST_CONFUSIONS = 8
 
 
 def confusions(report: Any) -> list[tuple[str, str, int]]:
-    """The commonest mistakes about a type: what is true, what is said, and how often."""
+    """The most common confusions of types: the true type, the given type, and how often."""
     table = report.confusion
     found = [
         (str(true), str(said), int(table.loc[true, said]))
@@ -31,7 +31,7 @@ def confusions(report: Any) -> list[tuple[str, str, int]]:
 
 
 def context(results: Results, labels: Sequence[str]) -> dict[str, Any]:
-    """The commonest mistakes of the best model."""
+    """The most common mistakes of the best model."""
     return {"confusions": confusions(results.report(labels[0])) if labels else []}
 
 
@@ -41,7 +41,7 @@ def _spans(report: Scores, row: int) -> tuple[list[Any], list[Any]]:
 
 
 def marked(report: Scores, row: int, text: str) -> Markup:
-    """A text twice: with what was said, and with what is true."""
+    """A text twice: with the given pieces, and with the true ones."""
     true, said = _spans(report, row)
 
     def line(word: str, spans: list[Any], others: list[Any]) -> Markup:
@@ -61,7 +61,7 @@ def marked(report: Scores, row: int, text: str) -> Markup:
 
 
 def verdict(report: Scores, row: int) -> list[Said]:
-    """How many pieces were found, missed, and said for nothing."""
+    """How many pieces were found, missed, and wrongly added."""
     true, said = _spans(report, row)
     right = len({*true} & {*said})
     parts = (("right", right), ("missed", len(true) - right), ("added", len(said) - right))
@@ -69,7 +69,7 @@ def verdict(report: Scores, row: int) -> list[Said]:
 
 
 def about_one(results: Results, table: pd.DataFrame, label: str) -> list[Markup]:
-    """The sentences about a model that stands alone."""
+    """The sentences about a single model."""
     report: Any = results.report(label)
     start = Markup("{} finds {:.1%} of {}, and {:.1%} of what it says is right: an F1 of {:.3f}{}.")
     found = [
@@ -84,14 +84,14 @@ def about_one(results: Results, table: pd.DataFrame, label: str) -> list[Markup]
     ]
     if common := confusions(report):
         true, said, times = common[0]
-        text = Markup("The commonest mistake: <bdi>“{}”</bdi> taken for <bdi>“{}”</bdi>, {}.")
+        text = Markup("The most common mistake: <bdi>“{}”</bdi> taken for <bdi>“{}”</bdi>, {}.")
         found.append(text.format(true, said, count(times, "time")))
     return found
 
 
 TAGS = Sections(
     noun="type",
-    loss="loss (nats a word)",
+    loss="loss (nats per word)",
     template="tags.html.j2",
     drawings={
         "types": Drawing("Types", "F1 of each type", f1_by_name, frames.by_name, is_one=True)
