@@ -52,7 +52,7 @@ def test_name_without_close_match_lists_all() -> None:
 
 def test_name_can_be_registered_once() -> None:
     card = ModelCard("lstm", "x", "x", 1, {}, "x", "x", "x")
-    with pytest.raises(ValueError, match="registered once"):
+    with pytest.raises(ValueError, match="registered only once"):
         register(card)(lambda data: None)
 
 
