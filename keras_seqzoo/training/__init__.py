@@ -1,1 +1,1 @@
-"""Training: the Keras callbacks and seeds, thinly arranged for the command line."""
+"""Training: callbacks, optimizers, learning rates, checkpoints, and several devices or workers."""

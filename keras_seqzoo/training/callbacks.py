@@ -1,4 +1,4 @@
-"""How long to train, what of it to keep, checkpoints and TensorBoard, from a few plain choices."""
+"""How long to train, which weights to keep, checkpoints and TensorBoard, from a few choices."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from keras_seqzoo.checks import check_whole
 CALIBRATED = "val_calibrated_loss"
 
 _FEW_ROWS = 1000
-# What was measured of these is in benchmarks/results/stopping.md.
+# The measurements behind these numbers are in benchmarks/results/stopping.md.
 _PATIENT_STEPS, _LEAST_STEPS, _LEAST_FALLING_STEPS = 450, 2000, 300
 
 
@@ -25,9 +25,9 @@ class Settings(NamedTuple):
 
     Attributes:
         epochs: most passes over the rows.
-        batch_size: rows a step.
-        patience: passes without a better figure after which a training ends, and the best weights
-            are kept; None: it goes through, and the last are kept.
+        batch_size: rows in each step.
+        patience: training stops after so many passes without a better figure, and keeps the best
+            weights; None: it runs all epochs and keeps the last weights.
     """
 
     epochs: int
@@ -38,19 +38,20 @@ class Settings(NamedTuple):
 def usual_settings(
     model: Any, rows: int, batch_size: int | None = None, epochs: int | None = None
 ) -> Settings:
-    """What a model trains well with, counted in steps, of which few rows make few.
+    """Good settings for a model, counted in steps: few rows make few steps in an epoch.
 
     Args:
-        model: of `build_model`. With a constant learning rate a training ends by patience; with
-            one that falls, when it has fallen to zero: the last state is then as good as any.
-        rows: to learn.
-        batch_size: rows a step. Default: 8 below 1,000 rows, so that there are more of them, or 32.
-        epochs: most passes. Default: 10, or as many as make 2,000 steps; where the rate falls, 3,
-            or as many as make 300 steps, 20 at most (Mosbach et al. 2021, On the Stability of
-            Fine-tuning BERT); or the model's `usual_epochs`.
+        model: a model of `build_model`. With a constant learning rate, patience ends the training.
+            With a falling rate, it ends when the rate is zero: the last state is then as good as
+            any.
+        rows: number of training rows.
+        batch_size: rows in each step. Default: 8 below 1,000 rows, for more steps, else 32.
+        epochs: most passes. Default: 10, or as many as make 2,000 steps. With a falling rate: 3, or
+            as many as make 300 steps, 20 at most (Mosbach et al. 2021, On the Stability of
+            Fine-tuning BERT). Or the model's `usual_epochs`.
     """
     is_constant = model.schedule == "constant"
-    if model.usual_epochs is not None:  # steps do not go by rows
+    if model.usual_epochs is not None:  # steps do not depend on the rows
         return Settings(epochs or model.usual_epochs, batch_size or 32, 2 if is_constant else None)
     batch_size = batch_size or (8 if rows < _FEW_ROWS else 32)
     steps = max(1, -(-rows // batch_size))
@@ -70,23 +71,23 @@ def fit_settings(
     validated: bool = True,
     **training: Any,
 ) -> dict[str, Any]:
-    """Arguments of `fit` by which a model learns well: what the command line and `compare` do.
+    """Good arguments of `fit` for a model: those of the command line and `compare`.
 
     Args:
-        model: of `build_model`.
+        model: a model of `build_model`.
         table: the training rows.
         epochs: most passes over them; by default counted in steps, see `usual_settings`.
-        batch_size: rows a step; the same.
+        batch_size: rows in each step; the default is in `usual_settings`, too.
         validated: whether `fit` gets validation rows; without them the training loss is watched,
             and nothing is calibrated.
-        **training: `checkpoint`, `tensorboard` and `plateau`, as `training_callbacks` takes them.
+        **training: `checkpoint`, `tensorboard` and `plateau`, as in `training_callbacks`.
 
     Returns:
-        `epochs`, `batch_size`, `callbacks` and `calibrate`; validation rows must be passed too,
-        unless `validated=False`.
+        `epochs`, `batch_size`, `callbacks` and `calibrate`. Unless `validated=False`, pass
+        validation rows to `fit`, too.
 
     Raises:
-        TypeError: a dataset, whose rows nobody has counted.
+        TypeError: a dataset, whose number of rows is not known.
         ValueError: `epochs` or `batch_size` below 1.
 
     Example:
@@ -123,21 +124,22 @@ def training_callbacks(
     validated: bool = True,
     watched: str = "val_loss",
 ) -> list[keras.callbacks.Callback]:
-    """Arranges the usual callbacks for `fit`.
+    """Makes the usual callbacks for `fit`.
 
     Args:
-        patience: epochs without a better figure of the validation rows after which training stops;
-            the best weights are restored in any case. None trains through and keeps the last.
-        plateau: whether the learning rate is halved after an epoch without a better figure.
+        patience: training stops after so many epochs without a better figure on the validation
+            rows; the best weights are restored in any case. None trains all epochs and keeps the
+            last weights.
+        plateau: whether to halve the learning rate after an epoch without a better figure.
         checkpoint: a `.keras` file that holds the best model so far after every epoch.
         tensorboard: folder for TensorBoard's logs.
-        validated: whether `fit` gets validation data; the training loss is watched otherwise.
-        watched: the figure. `"val_calibrated_loss"` is the validation loss that classes would have
-            at the temperature which is the best for them: it goes on falling where a model that
-            learns grows too sure of itself, which `calibrate` takes back.
+        validated: whether `fit` gets validation data; without it the training loss is watched.
+        watched: the figure. `"val_calibrated_loss"` is the validation loss of classes at the best
+            temperature for them. It continues to fall while a model that still learns becomes
+            overconfident, which `calibrate` corrects.
 
     Raises:
-        ValueError: `patience` below 1, or TensorBoard is asked for and not installed.
+        ValueError: `patience` below 1, or `tensorboard` without TensorBoard installed.
     """
     watched = watched if validated else "loss"
     callbacks: list[keras.callbacks.Callback] = []
@@ -170,13 +172,13 @@ def training_callbacks(
 
 
 class CalibratedLoss(keras.callbacks.Callback):
-    """Tells of every epoch `val_calibrated_loss`, see `training_callbacks`.
+    """Adds `val_calibrated_loss` to the figures of every epoch, see `training_callbacks`.
 
-    `TextModel.fit` adds it where another callback watches that figure.
+    `TextModel.fit` adds this callback if another callback watches that figure.
 
     Args:
-        validation: what `fit` validates on.
-        steps: batches of it that are read; all if None.
+        validation: the validation data of `fit`.
+        steps: how many of its batches to read; all if None.
     """
 
     def __init__(self, validation: Any, steps: int | None = None):
@@ -185,12 +187,12 @@ class CalibratedLoss(keras.callbacks.Callback):
         self._steps = steps
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Puts the figure beside the others."""
+        """Adds the figure to the others."""
         if logs is not None:
             answers = self.model.answers_to(self._validation, self._steps)
             told = {"loss": np.array(self.model.task.calibrated_loss(*answers))}
             if self.model.collectives is not None:
-                # By a figure that differed in its last digit, one worker would stop alone.
+                # If a figure differed in its last digit, one worker would stop alone.
                 told, _ = self.model.collectives.from_chief(told, "")
             logs[CALIBRATED] = float(told["loss"])
 
@@ -199,8 +201,8 @@ def class_weights(mode: str, table: object) -> dict[int, float] | None:
     """Weights for skewed labels.
 
     Args:
-        mode: `"none"`, or `"balanced"`: each class counts the same in the loss, as scikit-learn's
-            `compute_class_weight("balanced")` has it.
+        mode: `"none"`, or `"balanced"`: each class counts the same in the loss, as with
+            scikit-learn's `compute_class_weight("balanced")`.
         table: the training table.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The workers of a training over several processes: who they are, and whether all have come."""
+"""The workers of a training in several processes: finds their addresses, and waits for them."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _SLURM = ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_STEP_NODELIST")
 _RULE = (
     'TF_CONFIG must be JSON such as {"cluster": {"worker": ["host1:12345", "host2:12345"]}, '
     '"task": {"type": "worker", "index": 0}}, the same cluster on every worker and its own index '
-    "on each. Mend or unset the environment variable. "
+    "on each. Fix or unset the environment variable. "
 )
 _LONGEST_MESSAGE = 65_536
-_PATIENCE = 5.0  # seconds for a message, from when its line is open
-_MOST_LINES = 128  # that are open without a message yet
+_PATIENCE = 5.0  # seconds for a message after its connection opens
+_MOST_LINES = 128  # most open connections without a message
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Cluster:
 
     Attributes:
         addresses: `host:port` of every worker, the chief's first.
-        index: which of them this process is.
+        index: the place of this process among them.
     """
 
     addresses: tuple[str, ...]
@@ -46,15 +46,15 @@ class Cluster:
         return self.index == 0
 
     def name(self, index: int) -> str:
-        """What a worker is called in messages."""
+        """The name of a worker in messages."""
         return f"worker {index} ({self.addresses[index]})"
 
 
 def read_cluster(environment: Mapping[str, str] = os.environ) -> Cluster | None:
-    """Reads the cluster from `TF_CONFIG`; None where it is not set or names one worker at most.
+    """Reads the cluster from `TF_CONFIG`; None if it is not set or names one worker at most.
 
     Raises:
-        ValueError: `TF_CONFIG` is not what TensorFlow needs; the message says what is wrong.
+        ValueError: `TF_CONFIG` is malformed; the message says what is wrong.
     """
     text = environment.get("TF_CONFIG", "").strip()
     if not text or text == "{}":
@@ -62,7 +62,7 @@ def read_cluster(environment: Mapping[str, str] = os.environ) -> Cluster | None:
     try:
         config = json.loads(text)
     except json.JSONDecodeError as error:
-        raise ValueError(f"{_RULE}Received: {text!r}, which is no JSON: {error}") from error
+        raise ValueError(f"{_RULE}Received: {text!r}, which is not JSON: {error}") from error
     cluster = config.get("cluster") if isinstance(config, dict) else None
     task = config.get("task") if isinstance(config, dict) else None
     if not isinstance(cluster, dict) or not isinstance(task, dict):
@@ -85,7 +85,7 @@ def read_cluster(environment: Mapping[str, str] = os.environ) -> Cluster | None:
     for address in addresses:
         host, colon, port = str(address).rpartition(":")
         if not (host and colon and port.isdecimal() and 0 < int(port) < 65_536):
-            raise ValueError(f"{_RULE}Received: {address!r}, which is no host:port")
+            raise ValueError(f"{_RULE}Received: {address!r}, which is not host:port")
     if len(set(addresses)) < len(addresses):
         raise ValueError(f"{_RULE}Received: {text!r}, in which an address occurs twice")
     if len(addresses) < 2:
@@ -101,12 +101,12 @@ def in_slurm(environment: Mapping[str, str] = os.environ) -> bool:
 def config_from_slurm(environment: Mapping[str, str] = os.environ, port: int = 8888) -> str:
     """Makes the `TF_CONFIG` of this task from Slurm's variables.
 
-    TensorFlow's `SlurmClusterResolver` sorts hosts as text (n10 before n2), against the ranks, and
-    needs `nvidia-smi`.
+    TensorFlow's `SlurmClusterResolver` sorts hosts as text (n10 before n2), which contradicts the
+    ranks, and needs `nvidia-smi`.
 
     Args:
         environment: holds `SLURM_STEP_NODELIST`, `SLURM_STEP_TASKS_PER_NODE` and `SLURM_PROCID`.
-        port: of the first task on a host; the next ones follow.
+        port: port of the first task on a host; further tasks get the next ports.
     """
     hosts = _expand_hosts(environment["SLURM_STEP_NODELIST"])
     tasks: list[int] = []
@@ -124,7 +124,7 @@ def config_from_slurm(environment: Mapping[str, str] = os.environ, port: int = 8
 
 
 def _expand_hosts(text: str) -> list[str]:
-    """Slurm's short form of host names: `a[1-2,05],b` is a1, a2, a05, b."""
+    """Expands Slurm's short form of host names: `a[1-2,05],b` is a1, a2, a05, b."""
     hosts = []
     for part in re.findall(r"(?:[^,\[]|\[[^\]]*\])+", text):
         numbers = re.search(r"\[([^\]]*)\]", part)
@@ -140,11 +140,11 @@ def _expand_hosts(text: str) -> list[str]:
 
 
 def meet(cluster: Cluster, facts: Mapping[str, Any], timeout: float) -> None:
-    """Waits until all workers are there and agree, before TensorFlow waits without an end.
+    """Waits until all workers have started and agree; TensorFlow itself would wait forever.
 
-    Every worker tells the chief its facts, over the address at which TensorFlow will listen
-    afterwards; the chief answers all of them at once. What is told is text alone, nothing that is
-    received is run, and what is no message of a worker is dropped.
+    Every worker sends the chief its facts, to the address at which TensorFlow will listen
+    afterwards; the chief answers all of them at once. Messages are plain text, nothing received is
+    run, and anything that is not a worker's message is dropped.
 
     Args:
         cluster: the workers.
@@ -152,8 +152,8 @@ def meet(cluster: Cluster, facts: Mapping[str, Any], timeout: float) -> None:
         timeout: seconds to wait.
 
     Raises:
-        TimeoutError: some have not come; the message names them.
-        ValueError: some have other facts; the message names workers and facts.
+        TimeoutError: some workers did not start; the message names them.
+        ValueError: some workers have other facts; the message names workers and facts.
     """
     deadline = time.monotonic() + timeout
     told = {name: str(fact) for name, fact in facts.items()}
@@ -171,12 +171,12 @@ def meet(cluster: Cluster, facts: Mapping[str, Any], timeout: float) -> None:
     if verdict["differences"]:
         raise ValueError(
             "All workers must run the same code with the same settings. Install the same versions "
-            f"and give the same command everywhere. Received: {'; '.join(verdict['differences'])}"
+            f"and run the same command everywhere. Received: {'; '.join(verdict['differences'])}"
         )
 
 
 def _preside(cluster: Cluster, told: Mapping[str, str], deadline: float) -> dict[str, Any]:
-    """The chief's part: hears all, then answers all."""
+    """The chief's part: waits for all messages, then answers all."""
     heard = {0: told}
     answered: dict[int, socket.socket] = {}
     with _listen(cluster) as listener, ExitStack() as lines, DefaultSelector() as selector:
@@ -213,9 +213,9 @@ def _preside(cluster: Cluster, told: Mapping[str, str], deadline: float) -> dict
 def _listen(cluster: Cluster) -> socket.socket:
     """Listens at the chief's address.
 
-    It may not be one of this machine's: a service that forwards, as in Kubernetes; or its hosts
-    file may give its own name the address 127.0.1.1, where no other machine reaches it. Then, as
-    TensorFlow does after us, all addresses of the machine are listened at.
+    The address may not belong to this machine, but to a service that forwards, as in Kubernetes. Or
+    the machine's hosts file may map its own name to 127.0.1.1, where no other machine can reach it.
+    Then this listens at all addresses of the machine, as TensorFlow does afterwards.
     """
     host, port = _split(cluster.addresses[0])
     hosts = {_split(address)[0] for address in cluster.addresses}
@@ -253,14 +253,14 @@ def _accept(listener: socket.socket, selector: BaseSelector, lines: ExitStack) -
 
 @dataclass
 class _Heard:
-    """What has come over a line that must be whole by a time."""
+    """The text received over a connection so far, which must be complete by `until`."""
 
     until: float
     text: bytearray = field(default_factory=bytearray)
 
 
 def _hear(line: socket.socket, heard: _Heard) -> bytes | None:
-    """Reads on; returns a whole line of text, `b""` where none will come, None while one may."""
+    """Reads more; returns a complete line, `b""` if none will come, None while one may."""
     try:
         part = line.recv(4096)
     except BlockingIOError:
@@ -274,7 +274,7 @@ def _hear(line: socket.socket, heard: _Heard) -> bytes | None:
 
 
 def _drop_silent(selector: BaseSelector) -> None:
-    """Closes lines over which nothing whole came in time, and the oldest of too many."""
+    """Closes connections without a complete message in time, and the oldest of too many."""
     keys = [key for key in selector.get_map().values() if key.data is not None]
     keys.sort(key=lambda key: key.data.until)
     for place, key in enumerate(keys):
@@ -286,7 +286,7 @@ def _drop_silent(selector: BaseSelector) -> None:
 def _attend(
     cluster: Cluster, told: Mapping[str, str], deadline: float, timeout: float
 ) -> dict[str, Any]:
-    """Another worker's part: tells the chief, and waits for its answer."""
+    """The part of the other workers: sends the facts to the chief, and waits for its answer."""
     message = {"index": cluster.index, "facts": told}
     while time.monotonic() < deadline:
         with (
@@ -294,7 +294,7 @@ def _attend(
             socket.create_connection(_split(cluster.addresses[0]), timeout=1) as line,
         ):
             _send(line, message)
-            # The chief may have begun to wait later than we did.
+            # The chief may have started to wait later than this worker.
             heard, text = _Heard(time.monotonic() + timeout + _PATIENCE), None
             while text is None and (left := heard.until - time.monotonic()) > 0:
                 line.settimeout(left)
@@ -320,7 +320,7 @@ def _send(line: socket.socket, message: Mapping[str, Any]) -> None:
 
 
 def _read_message(text: bytes, cluster: Cluster) -> tuple[int, dict[str, str]] | None:
-    """A worker's number and facts; None where the text is something else."""
+    """A worker's number and facts; None if the text is not such a message."""
     message = _parse(text)
     index, facts = message.get("index"), message.get("facts")
     if type(index) is not int or not 0 < index < len(cluster.addresses):
@@ -331,7 +331,7 @@ def _read_message(text: bytes, cluster: Cluster) -> tuple[int, dict[str, str]] |
 
 
 def _read_verdict(text: bytes, cluster: Cluster) -> dict[str, Any] | None:
-    """The chief's verdict; None where the text is something else."""
+    """The chief's verdict; None if the text is not such a message."""
     verdict = _parse(text)
     missing, differences = verdict.get("missing"), verdict.get("differences")
     if not isinstance(missing, list) or not isinstance(differences, list):
@@ -342,7 +342,7 @@ def _read_verdict(text: bytes, cluster: Cluster) -> dict[str, Any] | None:
 
 
 def _parse(text: bytes) -> dict[str, Any]:
-    """A JSON object; an empty one where the text is something else."""
+    """The JSON object in a text; an empty one if there is none."""
     try:
         message = json.loads(text)
     except (ValueError, RecursionError):
@@ -351,7 +351,7 @@ def _parse(text: bytes) -> dict[str, Any]:
 
 
 def code_facts(names: Sequence[str] = ("tensorflow", "keras", "keras-hub")) -> dict[str, str]:
-    """What must be the same on all workers: versions, and this package's own source."""
+    """Facts that must be the same on all workers: versions, and this package's own source."""
     from hashlib import sha256
     from importlib.metadata import version
 

@@ -1,4 +1,4 @@
-"""Small things that workers tell each other beside the gradients."""
+"""Small messages between workers, besides the gradients."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from keras_seqzoo.training.strategy import cluster_of
 
 
 class Collectives:
-    """Exchanges arrays between the workers of a strategy; all must call the same, in order.
+    """Exchanges arrays between workers; all must make the same calls in the same order.
 
     Args:
-        strategy: of several workers.
+        strategy: a strategy of several workers.
     """
 
     def __init__(self, strategy: tf.distribute.Strategy):
@@ -36,7 +36,7 @@ class Collectives:
         return self._summed(rows)
 
     def from_chief(self, arrays: Mapping[str, np.ndarray] | None, text: str) -> tuple[Any, str]:
-        """Gives every worker the chief's arrays and text; what the others pass is not looked at."""
+        """Sends the chief's arrays and text to every worker; those of the others are ignored."""
         arrays = dict(arrays or {}) if self.cluster.chief else {}
         kinds = {name: [str(a.dtype), a.shape] for name, a in arrays.items()}
         header = json.dumps([kinds, text]).encode() if self.cluster.chief else b""
@@ -54,7 +54,7 @@ class Collectives:
         return self._summed(array if self.cluster.chief else np.zeros_like(array))
 
     def _summed(self, array: np.ndarray) -> np.ndarray:
-        """The sum over the workers; of the replicas of each, one brings the array."""
+        """The sum over the workers; one replica of each adds the array."""
         total = self._sum(tf.constant(array))
         return self._strategy.experimental_local_results(total)[0].numpy().astype(array.dtype)
 
@@ -68,7 +68,7 @@ class Collectives:
         return self._strategy.run(run, args=(value,))
 
     def agree(self, facts: Mapping[str, str]) -> None:
-        """Raises a ValueError that names worker and fact where a fact is not the chief's."""
+        """Raises a ValueError with worker and fact if a fact differs from the chief's."""
         digests = [int(hashlib.sha256(v.encode()).hexdigest()[:15], 16) for v in facts.values()]
         rows = self.gather(np.array(digests, np.int64))
         wrong = [
@@ -80,6 +80,6 @@ class Collectives:
         if wrong:
             raise ValueError(
                 "All workers must build the same model and read the same data. Give every host the "
-                "same files and the same command. Received: other than the chief's are the "
+                "same files and the same command. Received: different from the chief's: the "
                 f"{', the '.join(wrong)}; here: {dict(facts)}"
             )

@@ -1,4 +1,4 @@
-"""`DistributedModel`: a Keras model that trains alike on one replica and on many."""
+"""`DistributedModel`: a Keras model that trains the same way on one replica and on many."""
 
 from __future__ import annotations
 
@@ -20,17 +20,16 @@ from keras_seqzoo.training.keras_defects import local_batch, sum_first
 from keras_seqzoo.training.recovery import Recovery, WorkerLostError, facts_of
 from keras_seqzoo.training.strategy import cluster_of
 
-# What TensorFlow raises in a collective where a peer is gone.
+# Errors that TensorFlow raises in a collective if a peer is gone.
 _LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError)
 
 
 class DistributedModel(keras.Model):
     """Feeds `fit` and `evaluate` under every `tf.distribute` strategy, and resumes trainings.
 
-    A batch of `make_dataset` is divided among the replicas, each row to one of them, and the
-    replicas together take the step that one would take. With several workers, each reads its own
-    rows alone, files are written by the chief alone, and `predict` computes the whole answer on
-    every worker.
+    A batch of `make_dataset` is divided among the replicas; each row goes to one of them. Together
+    the replicas take the same step as a single one. With several workers, each reads only its own
+    rows, only the chief writes files, and `predict` computes the whole answer on every worker.
     """
 
     _loops: dict[str, loop.Loop]
@@ -71,7 +70,7 @@ class DistributedModel(keras.Model):
             skip = 0
             self._check(passes)
             if recovery is not None:
-                # It comes last, when the others have done their part of an epoch's end.
+                # It runs last, after the others have handled the end of an epoch.
                 callbacks = [*(c for c in given if c is not recovery), recovery]
                 recovery.companions = callbacks
                 state = recovery.restore(self, passes, epochs) or {}
@@ -156,12 +155,12 @@ class DistributedModel(keras.Model):
         return keras.tree.map_structure(lambda *parts: np.concatenate(parts), *answers)
 
     def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
-        """Saves the model, as Keras does; with several workers, on the chief alone."""
+        """Saves the model, as Keras does; with several workers, only on the chief."""
         if self.is_chief:
             super().save(filepath, *args, **kwargs)
 
     def save_weights(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
-        """Saves the weights, as Keras does; with several workers, on the chief alone."""
+        """Saves the weights, as Keras does; with several workers, only on the chief."""
         if self.is_chief:
             super().save_weights(filepath, *args, **kwargs)
 
@@ -191,7 +190,7 @@ class DistributedModel(keras.Model):
 
     @property
     def cluster(self) -> Cluster | None:
-        """The workers, where there are several."""
+        """The workers, if there are several; else None."""
         return cluster_of(self.distribute_strategy)
 
     @property
@@ -201,7 +200,7 @@ class DistributedModel(keras.Model):
 
     @cached_property
     def _done(self) -> WeakKeyDictionary[Passes, int]:
-        """Passes that `fit` has read already, of each dataset; the next has this number."""
+        """How many passes over each dataset `fit` has read; the next pass has this number."""
         return WeakKeyDictionary()
 
     @property
@@ -226,11 +225,11 @@ class DistributedModel(keras.Model):
         return self._loops[name]
 
     def _feed(self, passes: Passes, position: int, class_weight: Any = None) -> Any:
-        """The batches from a position on, of which every replica gets its share."""
+        """The batches from a position on; every replica gets its share of each."""
         strategy = self.distribute_strategy
         replicas = strategy.num_replicas_in_sync
         if self.cluster is not None:
-            # Where no seed is given, each worker has drawn its own.
+            # If no seed is given, each worker has drawn its own: use the chief's.
             seeds = self._among_workers(self.cluster, lambda c: c.gather(np.array([passes.seed])))
             passes = replace(passes, seed=int(seeds[0, 0]))
 
@@ -248,7 +247,7 @@ class DistributedModel(keras.Model):
         return strategy.distribute_datasets_from_function(of_worker)
 
     def _check(self, passes: Passes) -> None:
-        """Raises where a batch cannot be divided, or workers have different models or data."""
+        """Raises if a batch cannot be divided, or workers have different models or data."""
         replicas = self.distribute_strategy.num_replicas_in_sync
         if passes.batch_size < replicas:
             raise ValueError(
@@ -290,7 +289,7 @@ class DistributedModel(keras.Model):
             data_batch = local_batch(self.distribute_strategy, next(batches))
             iterator = None
         if self._is_resumed:
-            # Metrics that are to be restored must be there; Keras makes them in the first step.
+            # Metrics must exist before they are restored; Keras makes them in the first step.
             with self.distribute_strategy.scope():
                 self._symbolic_build(data_batch=data_batch)
             return
@@ -299,14 +298,14 @@ class DistributedModel(keras.Model):
 
 def _lost(error: Any, cluster: Cluster) -> WorkerLostError:
     return WorkerLostError(
-        f"Another worker was lost, and {cluster.name(cluster.index)} cannot go on alone. Start "
+        f"Another worker was lost, and {cluster.name(cluster.index)} cannot continue alone. Start "
         "all workers again, resuming. Received: "
         f"{type(error).__name__}: {str(error.message).splitlines()[0][:200]}"
     )
 
 
 def listed(callbacks: Any) -> list[Any]:
-    """What `fit` takes as `callbacks`, as a list."""
+    """Turns the `callbacks` of `fit` into a list."""
     if isinstance(callbacks, keras.callbacks.CallbackList):
         return list(callbacks.callbacks)
     if isinstance(callbacks, (list, tuple)):
@@ -321,7 +320,7 @@ def _weigher(class_weight: Mapping[int, float]) -> Any:
     def weigh(features: Any, labels: tf.Tensor, *weights: tf.Tensor) -> Any:
         if weights:
             raise ValueError(
-                "Rows have weights already. Pass class_weight or sample_weight, not both."
+                "The rows already have weights. Pass class_weight or sample_weight, not both."
             )
         is_one_hot = labels.shape.rank == 2
         numbers = tf.argmax(labels, axis=-1, output_type=tf.int32) if is_one_hot else labels

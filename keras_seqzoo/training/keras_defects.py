@@ -1,11 +1,10 @@
-"""What Keras 3 does wrong under `tf.distribute`, and how the package's models get round it.
+"""Defects of Keras 3 under `tf.distribute`, and how the package's models work around them.
 
-Nothing of Keras itself is changed: a model overrides its own methods, and an optimizer that is
-compiled into one has methods of its own replaced, those that the versions below guard. What gets
-round the other defects (`loop.py`, `distributed.py`) is right with any version, and may go when
-they are gone. Each defect names the version of Keras that has mended it, None as long as there is
-none; `tests/training/test_keras_defects.py` shows each in plain
-Keras, and fails when it is gone.
+Keras itself does not change: a model overrides its own methods, and the optimizer compiled into it
+gets some methods replaced, depending on the versions below. The workarounds for the other defects
+(`loop.py`, `distributed.py`) are right with any version, and can be removed when the defects are
+gone. Each defect names the version of Keras that fixed it, or None if there is none yet.
+`tests/training/test_keras_defects.py` shows each defect in plain Keras, and fails when it is gone.
 """
 
 from __future__ import annotations
@@ -17,25 +16,25 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-# `fit` under several workers: `_maybe_symbolic_build` gives a PerReplica batch to a function of
-# tensors (github.com/keras-team/keras/issues/20585); under replicas of different padded lengths the
-# mean that it takes of them fails too.
+# `fit` with several workers: `_maybe_symbolic_build` passes a PerReplica batch to a function of
+# tensors (github.com/keras-team/keras/issues/20585). If replicas have different padded lengths, the
+# mean that it takes of them fails, too.
 PER_REPLICA_BATCH_MENDED: str | None = None
-# `fit` under several workers: `reduce_per_replica` takes the mean of scalars over axis 0 (the same
+# `fit` with several workers: `reduce_per_replica` takes the mean of scalars over axis 0 (the same
 # issue).
 SCALAR_REDUCTION_MENDED: str | None = None
-# Optimizers clip and accumulate each replica's gradient before they are summed, and check it for
-# overflow: with `clipnorm` or `global_clipnorm`, two replicas take other steps than one.
+# Optimizers clip and accumulate each replica's gradient before the sum, and check it for overflow:
+# with `clipnorm` or `global_clipnorm`, two replicas take different steps than one.
 CLIP_BEFORE_SUM_MENDED: str | None = None
 # Gradient accumulation under MirroredStrategy: `merge_call` within `tf.cond` fails.
 ACCUMULATION_MENDED: str | None = None
-# The loss of a batch is the mean of the replicas' means, whatever rows they have, and NaN for a
-# replica without rows.
+# The loss of a batch is the mean of the replicas' means, however many rows they have, and NaN if a
+# replica has no rows.
 MEAN_OF_MEANS_MENDED: str | None = None
 
 
 def is_present(mended: str | None) -> bool:
-    """Whether the running Keras still has a defect, given the version that mended it."""
+    """Whether the running Keras still has a defect, given the version that fixed it."""
     if mended is None:
         return True
     running = tuple(int(part) for part in keras.__version__.split(".")[:2])
@@ -43,7 +42,7 @@ def is_present(mended: str | None) -> bool:
 
 
 def local_batch(strategy: tf.distribute.Strategy, batch: Any) -> Any:
-    """A replica's part of a distributed batch, to build from."""
+    """One replica's part of a distributed batch, to build a model with."""
     return keras.tree.map_structure(
         lambda value: (
             strategy.experimental_local_results(value)[0]
@@ -55,9 +54,9 @@ def local_batch(strategy: tf.distribute.Strategy, batch: Any) -> Any:
 
 
 def sum_first(optimizer: keras.optimizers.Optimizer) -> None:
-    """Lets an optimizer take gradients that are summed over the replicas already.
+    """Makes an optimizer accept gradients that are already summed over the replicas.
 
-    It then clips, accumulates and checks the sum, as with one replica, and sums no more.
+    It then clips, accumulates and checks the sum, as with one replica, and does not sum again.
     """
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     if getattr(inner, "_sums_first", False) or not is_present(CLIP_BEFORE_SUM_MENDED):
@@ -73,7 +72,7 @@ def sum_first(optimizer: keras.optimizers.Optimizer) -> None:
 def _apply_or_accumulate(
     optimizer: Any, apply: Callable[..., None], grads: Any, variables: Any
 ) -> None:
-    """Gradient accumulation with its condition outside the replicas, where it can stand."""
+    """Gradient accumulation with its condition outside the replicas, where it works."""
     steps = optimizer.gradient_accumulation_steps
     context = tf.distribute.get_replica_context()
     if not steps or context is None or _no_merge_call():
@@ -86,7 +85,7 @@ def _apply_or_accumulate(
             total.assign_add(grad)
 
     def update(grads: Any) -> None:
-        # What the optimizer itself does at the last of `steps` batches.
+        # The optimizer itself does the same at the last of `steps` batches.
         mean = [(grad + total.value) / steps for grad, total in zip(grads, sums, strict=True)]
         mean = optimizer._clip_gradients(mean)
         optimizer._apply_weight_decay(variables)

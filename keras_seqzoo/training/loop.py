@@ -8,27 +8,27 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-# The gradient of an embedding holds the rows of a batch, and summing it means that every replica
-# gathers those of all. With more replicas than this it is cheaper to sum whole tables: the numbers
-# are in docs/scaling.md.
+# The gradient of an embedding holds the rows of a batch; to sum it, every replica gathers the rows
+# of all replicas. With more replicas than this, summing whole tables is cheaper: the numbers are in
+# docs/scaling.md.
 _GATHER_UP_TO = 8
 
 
 class Loop:
-    """What `fit` and `evaluate` call once an execution: some steps on the next batches.
+    """Runs one execution of `fit` or `evaluate`: some steps on the next batches.
 
     Keras's own loop cannot reduce metrics over several workers (see `keras_defects`), and runs
-    beyond the end of an epoch where `steps_per_execution` does not divide its steps. Metrics are
-    read on the first replica of this worker while an epoch runs; its end reads them over all.
+    beyond the end of an epoch if `steps_per_execution` does not divide its steps. During an epoch,
+    metrics are read on the first replica of this worker; at its end, over all replicas.
 
     Args:
         model: the model.
         step: its `train_step` or `test_step`.
 
     Attributes:
-        steps: steps an epoch; None if unknown.
+        steps: steps in an epoch; None if unknown.
         position: steps of the epoch that are done.
-        skip: steps of the first epoch that an earlier run has done; they are passed over.
+        skip: steps of the first epoch that an earlier run has done; they are skipped.
     """
 
     def __init__(self, model: Any, step: Callable[[Any], Mapping[str, Any]]):
@@ -40,7 +40,7 @@ class Loop:
         self.skip = 0
 
     def begin(self, steps: int | None, skip: int = 0) -> Loop:
-        """Prepares for another `fit` or `evaluate`; what is traced stays."""
+        """Prepares for another `fit` or `evaluate`; traced functions are kept."""
         self.steps, self.position, self.skip = steps, 0, skip
         return self
 
@@ -93,10 +93,10 @@ class Loop:
 
 
 def train_step(model: Any, data: Any) -> Mapping[str, Any]:
-    """Trains on one replica's part of a batch; the replicas together take the step of one.
+    """Trains on one replica's part of a batch; together the replicas take the step of one.
 
-    Each replica's mean loss counts by its share of the rows (or weights), whatever rows it has,
-    and gradients are summed before they are clipped.
+    Each replica's mean loss counts by its share of the rows (or weights), and gradients are summed
+    before they are clipped.
     """
     x, y, weight, rows = _with_a_row(*keras.utils.unpack_x_y_sample_weight(data))
     share, size = _share(model, y, weight, rows)
@@ -120,12 +120,12 @@ def test_step(model: Any, data: Any) -> Mapping[str, Any]:
 
 
 def _with_a_row(x: Any, y: Any, weight: Any) -> tuple[Any, Any, Any, tf.Tensor]:
-    """Puts one row in the place of none, over which no mean could be taken, and counts the rows."""
+    """Adds a row to an empty part, which would have no mean, and counts the real rows."""
     rows = tf.shape(keras.tree.flatten(x)[0])[0]
     missing = tf.cast(rows == 0, tf.int32)
 
     def fill(value: Any, content: int) -> Any:
-        # It may lack tokens too: then it gets one.
+        # It may lack tokens, too: then it gets one.
         lacks = [tf.cast(tf.shape(value)[axis] == 0, tf.int32) for axis in range(value.shape.rank)]
         ends = [[0, missing], *([0, lack * missing] for lack in lacks[1:])]
         of_strings = value.dtype == tf.string
@@ -134,7 +134,7 @@ def _with_a_row(x: Any, y: Any, weight: Any) -> tuple[Any, Any, Any, tf.Tensor]:
         filled.set_shape([None] * value.shape.rank)
         return filled
 
-    # Ones are a token under an open mask, a valid row; the label is of the first class.
+    # Ones are an unmasked token, so a valid row; the label is the first class.
     x, y, weight = (
         None if part is None else keras.tree.map_structure(lambda v, c=content: fill(v, c), part)
         for part, content in ((x, 1), (y, 0), (weight, 1))
@@ -143,7 +143,7 @@ def _with_a_row(x: Any, y: Any, weight: Any) -> tuple[Any, Any, Any, tf.Tensor]:
 
 
 def _share(model: Any, y: Any, weight: Any, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """By what a replica's mean loss is to be multiplied, and how much it counts in the mean."""
+    """The factor for a replica's mean loss, and its weight in the mean."""
     context = tf.distribute.get_replica_context()
     replicas = context.num_replicas_in_sync
     reduction = getattr(model.loss, "reduction", "sum_over_batch_size")

@@ -1,4 +1,4 @@
-"""The optimizers: of transformers that are fine-tuned, and of models that learn words."""
+"""The optimizers, for fine-tuning transformers and for models that learn word vectors."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ NO_DECAY = ("bias", "norm", "beta", "gamma")
 
 @keras.saving.register_keras_serializable("keras_seqzoo")
 class RowAdam(keras.optimizers.Adam):
-    """Adam that changes only those rows of a table of vectors that a batch has.
+    """Adam that changes only the rows of an embedding table that occur in the batch ("lazy" Adam).
 
-    So a step costs what a batch has of words, not what the vocabulary has. The moments of the other
-    rows stay as they are until a batch has the row again, where Adam would let them fade, and move
-    the row meanwhile ("lazy" Adam). Where gradients are accumulated, or replicas sum whole tables,
-    it is Adam. Other variables are changed by TensorFlow's one operation for Adam, where Keras has
-    a dozen.
+    So the cost of a step depends on the words of the batch, not on the vocabulary. The moments of
+    the other rows do not change until a batch has the row again; plain Adam would let them decay,
+    and move the row meanwhile. If gradients are accumulated, or replicas sum whole tables, it is
+    plain Adam. For other variables it uses TensorFlow's single Adam operation, while Keras uses a
+    dozen operations.
 
     Args:
-        learning_rate: of every step.
-        row_clipnorm: largest norm of the gradient of a variable. Keras's `clipnorm` is the same,
-            and makes the gradient of a table whole.
+        learning_rate: learning rate of every step.
+        row_clipnorm: largest norm of the gradient of a variable. Keras's `clipnorm` does the same,
+            but turns the gradient of a table into a dense one.
         **kwargs: further arguments of `keras.optimizers.Adam`.
     """
 
@@ -76,7 +76,7 @@ class RowAdam(keras.optimizers.Adam):
         self.assign_sub(variable, tf.IndexedSlices(is_used * change, rows))
 
     def decay_of(self, at: int) -> float:
-        """The share of a variable, by its number, that a step takes off, times the rate."""
+        """The weight decay of a variable, by its number; a step multiplies it by the rate."""
         return 0.0
 
     def get_config(self) -> dict[str, Any]:
@@ -86,20 +86,20 @@ class RowAdam(keras.optimizers.Adam):
 
 @keras.saving.register_keras_serializable("keras_seqzoo")
 class TransformerAdamW(RowAdam):
-    """AdamW that spares biases and layer norms its weight decay, as BERT's own optimizer does.
+    """AdamW without weight decay of biases and layer norms, like BERT's own optimizer.
 
     Source: Devlin et al. (2019), BERT, appendix A.2 (decay 0.01, beta_2 0.999, epsilon 1e-6,
     gradients clipped to a global norm of 1 in the released code). `keras.optimizers.AdamW` can
-    exclude variables too, but forgets which when a model is saved; this one keeps them in its
-    config. Of a table of vectors it changes, and lets decay, the rows that a batch has: see
+    exclude variables, too, but forgets which when a model is saved; this one keeps them in its
+    config. In an embedding table, it changes and decays only the rows that occur in the batch: see
     `RowAdam`.
 
     Args:
         learning_rate: peak rate.
-        weight_decay: share of a weight that is taken off, times the learning rate, in a step.
-        epsilon: added to the root of the second moment.
+        weight_decay: share of a weight that a step subtracts, times the learning rate.
+        epsilon: added to the square root of the second moment.
         global_clipnorm: largest norm of all gradients together.
-        no_decay: variables with one of these in their name are not decayed.
+        no_decay: variables with one of these parts in their name have no weight decay.
         row_clipnorm: largest norm of the gradient of a variable; none by default.
         **kwargs: further arguments of `keras.optimizers.Adam`.
     """
@@ -126,7 +126,7 @@ class TransformerAdamW(RowAdam):
         self._decays: tuple[bool, ...] = ()
 
     def build(self, variables: Sequence[Any]) -> None:
-        """Creates the moments, and notes which variables are not decayed."""
+        """Creates the moments, and records which variables have no weight decay."""
         if not self.built:
             self._decays = tuple(
                 not any(part in v.path.lower() for part in self.no_decay) for v in variables
@@ -135,11 +135,11 @@ class TransformerAdamW(RowAdam):
         super().build(variables)
 
     def decay_of(self, at: int) -> float:
-        """That of a variable that is not spared."""
+        """The weight decay of a variable, 0 for an excluded one."""
         return float(self.weight_decay or 0.0) * self._decays[at]
 
     def _clip_gradients(self, grads: Sequence[Any]) -> Sequence[Any]:
-        """Clips as Keras does, but a word that is there twice counts with its sum."""
+        """Clips as Keras does, but sums the gradients of repeated words first."""
         if not self.global_clipnorm or self.clipnorm:
             return super()._clip_gradients(grads)
         summed = [_once(g) if isinstance(g, tf.IndexedSlices) else g for g in grads]
@@ -151,13 +151,13 @@ class TransformerAdamW(RowAdam):
 
 
 def _once(gradient: tf.IndexedSlices) -> tf.IndexedSlices:
-    """The same with each row once; those left over add zeros to the first."""
+    """The same gradient with each row once; unused entries add zeros to the first row."""
     rows, _, sums = _summed_rows(gradient)
     return tf.IndexedSlices(sums, rows, gradient.dense_shape)
 
 
 def _summed_rows(gradient: tf.IndexedSlices) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Each row once, 1.0 where it is one, and its sum; as many as there were, which XLA wants."""
+    """Each row once, 1.0 if the entry is used, and its sum; as many entries as before, for XLA."""
     order = tf.argsort(gradient.indices)
     indices = tf.gather(gradient.indices, order)
     is_first = tf.concat([tf.zeros([1], tf.bool), indices[1:] != indices[:-1]], axis=0)
@@ -165,6 +165,6 @@ def _summed_rows(gradient: tf.IndexedSlices) -> tuple[tf.Tensor, tf.Tensor, tf.T
     values = tf.gather(gradient.values, order)
     sums = tf.math.unsorted_segment_sum(values, place, count)
     last = tf.math.unsorted_segment_max(indices, place, count)
-    rows = tf.maximum(last, tf.reduce_min(indices))  # what is left over is the first
+    rows = tf.maximum(last, tf.reduce_min(indices))  # unused entries point to the first row
     is_used = tf.cast(tf.range(count) <= place[-1], values.dtype)
     return rows, is_used[:, tf.newaxis], sums

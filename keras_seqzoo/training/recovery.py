@@ -1,4 +1,4 @@
-"""`Recovery`: a training that goes on where it was killed."""
+"""`Recovery` continues a training where it was killed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from keras_seqzoo.version import __version__
 
 PREEMPTED = 175
 RESUME = ("if_any", "must", "never")
-# What the callbacks of Keras remember from epoch to epoch.
+# Attributes of Keras's callbacks that last from epoch to epoch.
 _REMEMBERED = {
     "EarlyStopping": ("wait", "stopped_epoch", "best", "best_epoch"),
     "ReduceLROnPlateau": ("wait", "best", "cooldown_counter"),
@@ -40,35 +40,35 @@ class Preempted(SystemExit):
 
 
 class WorkerLostError(ConnectionAbortedError):
-    """Another worker has gone; all must be started again, resuming."""
+    """Another worker was lost; start all workers again, resuming."""
 
 
 class Recovery(keras.callbacks.Callback):
-    """Writes checkpoints while a model of this package is fitted, and goes on from the last one.
+    """Writes checkpoints while `fit` trains a model of this package, and resumes from the last one.
 
-    A checkpoint holds all that the rest of the training depends on: weights, optimizer, epoch,
-    step, metrics, random states, the seed of the rows' order, and what `EarlyStopping`,
-    `ReduceLROnPlateau`, `ModelCheckpoint` and the learning-rate schedule remember (other callbacks
-    name what they want kept, numbers, in a tuple `recovery_state`). `fit` of the same model on the
-    same data then reads exactly the rows that are left of the epoch. It takes raw text, a table or
-    a dataset of `make_dataset`.
+    A checkpoint holds everything that the rest of the training depends on: weights, optimizer,
+    epoch, step, metrics, random states, the seed of the rows' order, and the state of
+    `EarlyStopping`, `ReduceLROnPlateau`, `ModelCheckpoint` and the learning-rate schedule. Other
+    callbacks can name attributes to keep, numbers, in a tuple `recovery_state`. `fit` of the same
+    model on the same data then reads exactly the rows of the epoch that are left. It takes raw
+    text, a table or a dataset of `make_dataset`.
 
-    The file `training.safetensors` is replaced whole; where it cannot be written, a warning says
-    so, the former one stays, and the training goes on. It is deleted when `fit` has ended.
+    The file `training.safetensors` is replaced as a whole. If it cannot be written, a warning says
+    so, the previous one stays, and the training continues. The file is deleted when `fit` ends.
 
-    On SIGTERM a checkpoint is written after the running step, and the program ends with the exit
-    code 175. With several workers, the chief writes, all read what it has, and a signal to one of
-    them stops all.
+    On SIGTERM, it writes a checkpoint after the running step, and the program ends with the exit
+    code 175. With several workers, the chief writes the checkpoint, all workers resume from it, and
+    a signal to one of them stops all.
 
     Args:
-        folder: where the checkpoint is; with several workers, on the chief's disk.
-        resume: `"if_any"` goes on from a checkpoint where there is one; `"must"` raises where
-            there is none; `"never"` begins anew.
-        minutes: time between checkpoints within an epoch; one is also written after each epoch.
-            None leaves these as the only ones.
+        folder: folder of the checkpoint; with several workers, on the chief's disk.
+        resume: `"if_any"` resumes from a checkpoint if there is one; `"must"` raises an error if
+            there is none; `"never"` starts again.
+        minutes: minutes between checkpoints within an epoch; one is also written after each epoch.
+            None writes only those.
         steps: steps between checkpoints within an epoch, instead of minutes.
-        keep: whether the file stays when `fit` has ended, for what comes after it to be repeated
-            without training; `discard()` deletes it.
+        keep: whether the file stays when `fit` ends, so that later steps can be repeated without
+            training; `discard()` deletes it.
 
     Raises:
         FileNotFoundError: `"must"`, and there is nothing to resume (in `fit`).
@@ -108,20 +108,20 @@ class Recovery(keras.callbacks.Callback):
         self._handled = False
 
     def restore(self, model: Any, passes: Passes, epochs: int) -> dict[str, Any] | None:
-        """Puts the model where the checkpoint was; `fit` calls it.
+        """Restores the model from the checkpoint; `fit` calls it.
 
         Args:
             model: the model, with its optimizer.
             passes: the rows that `fit` reads.
-            epochs: how many `fit` was asked for.
+            epochs: the number of epochs of `fit`.
 
         Returns:
-            `epoch`, `step` and `origin`, the position in the rows' order at which epoch 0 began;
-            None where there is nothing to resume.
+            `epoch`, `step` and `origin`, the position in the rows' order at which epoch 0 started;
+            None if there is nothing to resume.
         """
         self._facts = facts_of(model, passes)
         if model.schedule != "constant" or model.warmup:
-            # Without one, more epochs than before may be asked for.
+            # Without a schedule, the number of epochs may change.
             self._facts["schedule"] = f"{model.schedule}, warmup {model.warmup}, {epochs} epochs"
         self.seed = passes.seed
         self._state, self._arrays = self._read(model)
@@ -137,7 +137,7 @@ class Recovery(keras.callbacks.Callback):
         return self._state
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Gives the other callbacks their memory back, and listens for SIGTERM."""
+        """Restores the state of the other callbacks, and listens for SIGTERM."""
         self._history: list[list[Any]] = []
         self._epoch, self._step = 0, 0
         self._mark()
@@ -158,7 +158,7 @@ class Recovery(keras.callbacks.Callback):
                 callback.best_weights = [self._arrays[name] for name in order]
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Puts the metrics of a broken epoch back, which Keras has just set to zero."""
+        """Restores the metrics of an interrupted epoch, which Keras has just set to zero."""
         self._epoch = epoch
         if self._state is not None and epoch == self._state["epoch"] and self._state["step"]:
             for index, variable in enumerate(self.model.metrics_variables):
@@ -167,7 +167,7 @@ class Recovery(keras.callbacks.Callback):
             self._step = 0
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Writes a checkpoint where it is time, or a signal has come."""
+        """Writes a checkpoint if it is time, or after a signal."""
         if batch + 1 <= self._step:
             return  # an earlier run did it
         taken, self._step = batch + 1 - self._step, batch + 1
@@ -179,11 +179,11 @@ class Recovery(keras.callbacks.Callback):
             self._write()
         if stop:
             place = f"epoch {self._epoch + 1}, step {self._step}"
-            print(f"SIGTERM: the training stands in {self.path}, {place}", file=sys.stderr)
+            print(f"SIGTERM: the training is saved in {self.path}, {place}", file=sys.stderr)
             raise Preempted
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Writes a checkpoint from which the next epoch begins."""
+        """Writes a checkpoint from which the next epoch starts."""
         figures = {name: float(value) for name, value in (logs or {}).items()}
         self._history.append([epoch, figures])
         self._epoch, self._step = epoch + 1, 0
@@ -192,7 +192,7 @@ class Recovery(keras.callbacks.Callback):
         self._write()
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Puts the history of all runs together; the checkpoint has done its duty."""
+        """Joins the histories of all runs, and deletes the checkpoint unless it is kept."""
         history = self.model.history
         history.epoch = [epoch for epoch, _ in self._history]
         names = {name: None for _, figures in self._history for name in figures}
@@ -209,9 +209,9 @@ class Recovery(keras.callbacks.Callback):
             self.path.unlink(missing_ok=True)
 
     def release(self) -> None:
-        """Gives SIGTERM back, and forgets the arrays that were read."""
+        """Restores the former handler of SIGTERM, and frees the arrays that were read."""
         if self._handled:
-            # None stands for a handler that was not Python's.
+            # None means a handler that was not set from Python.
             signal.signal(signal.SIGTERM, self._handler or signal.SIG_DFL)
             self._handled = False
         self._arrays, self._state = {}, None
@@ -226,7 +226,7 @@ class Recovery(keras.callbacks.Callback):
         return self.minutes is not None and time.monotonic() - self._written > self.minutes * 60
 
     def _consult(self, due: bool, stop: bool) -> tuple[bool, bool]:
-        """Asks all workers, once in about a second, what is to be done after this very step."""
+        """Asks all workers, about once a second, whether to write or stop after this step."""
         self._next_tick -= 1
         if self._next_tick > 0:
             return False, False
@@ -249,12 +249,12 @@ class Recovery(keras.callbacks.Callback):
         return {n: v if v is None or isinstance(v, int) else float(v) for n, v in values.items()}
 
     def _write(self) -> None:
-        """Writes the file beside its place and renames it, so that one is always whole."""
+        """Writes a new file and renames it, so that there is always a complete one."""
         from safetensors.numpy import save
 
         model = self.model
         arrays = {f"variable/{i}": _read(v) for i, v in enumerate(_variables(model))}
-        # With several workers a metric's reading is a sum over all, so all must take part.
+        # With several workers, reading a metric sums it over all, so all must take part.
         arrays |= {f"metric/{i}": _read(v) for i, v in enumerate(model.metrics_variables)}
         self._mark()
         if not model.is_chief:
@@ -281,7 +281,7 @@ class Recovery(keras.callbacks.Callback):
             with whole(self.path, durable=True) as unfinished:
                 unfinished.write_bytes(content)
         except OSError as error:
-            kept = "the former one is kept" if self.path.exists() else "there is none yet"
+            kept = "the previous one is kept" if self.path.exists() else "there is none yet"
             warnings.warn(
                 f"The checkpoint could not be written; {kept}, and the training continues. "
                 f"Make room or choose another folder. Received: {self.path}, {error}",
@@ -289,7 +289,7 @@ class Recovery(keras.callbacks.Callback):
             )
 
     def _read(self, model: Any) -> tuple[dict[str, Any] | None, dict[str, np.ndarray]]:
-        """The checkpoint, or None; the chief's, where there are several workers."""
+        """The checkpoint, or None; with several workers, the chief's."""
         collectives = model.collectives
         state: dict[str, Any] | None = None
         arrays: dict[str, np.ndarray] = {}
@@ -322,7 +322,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Reads a checkpoint's state and arrays.
 
     Raises:
-        ValueError: it is damaged, or of another kind.
+        ValueError: the file is damaged, or is not a checkpoint.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -338,7 +338,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
 
 def facts_of(model: Any, passes: Passes) -> dict[str, str]:
-    """What must be the same for a training to be continued, or shared among workers."""
+    """Facts that must be the same to continue a training, or to share it among workers."""
     shapes = [(tuple(v.shape), v.dtype, v.trainable) for v in model.variables]
     optimizer = model.optimizer
     inner = getattr(optimizer, "inner_optimizer", optimizer)

@@ -18,14 +18,14 @@ SCHEDULES = ("constant", "linear", "cosine")
 class LearningRateOverFit(keras.callbacks.Callback):
     """Warms the learning rate up, then lets it fall to zero at the last step of `fit`.
 
-    The optimizer's own learning rate is the peak. It is back in place when `fit` ends, by an error
-    too, and in every file that the model is saved to meanwhile, so that the next `fit` begins
-    anew. The rate is a function of epoch and step alone: a `fit` resumed with `initial_epoch` goes
-    on where it was. Where Keras cannot tell the number of steps (a dataset of unknown length), the
-    rate is set once an epoch.
+    The peak is the optimizer's own learning rate. It is restored when `fit` ends, even by an error,
+    and in every file that the model is saved to meanwhile, so that the next `fit` starts from it.
+    The rate depends only on epoch and step: a `fit` resumed with `initial_epoch` continues where it
+    was. If Keras does not know the number of steps (a dataset of unknown length), the rate is set
+    once per epoch.
 
-    Another callback that sets the rate wins: from the epoch on in which that is seen, this one
-    leaves the rate alone, and a warning says so.
+    Another callback that sets the rate takes precedence: from the epoch in which this is noticed,
+    this one does not change the rate any more, and a warning says so.
 
     Args:
         schedule: `"linear"` or `"cosine"`, how the rate falls after the warm-up; `"constant"`
@@ -49,7 +49,7 @@ class LearningRateOverFit(keras.callbacks.Callback):
         self._stands_aside = False
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Begins anew; the peak is read when all callbacks have restored what they restore."""
+        """Starts again; the peak is read later, when all callbacks have restored their state."""
         self._peak = self._last = None
         self._stands_aside = False
         self._epoch = 0
@@ -68,13 +68,13 @@ class LearningRateOverFit(keras.callbacks.Callback):
         """Sets the rate for one step."""
         steps = self.params.get("steps")
         if steps:
-            # To read the rate at every step would have the device waited for.
+            # Reading the rate at every step would wait for the device.
             if batch == 0:
                 self._look()
             self.set_progress((self._epoch + (batch + 0.5) / steps) / self.params["epochs"])
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Puts the peak back."""
+        """Restores the peak."""
         self.put_back()
 
     def set_progress(self, progress: float) -> None:
@@ -92,7 +92,7 @@ class LearningRateOverFit(keras.callbacks.Callback):
 
     @contextmanager
     def at_peak(self) -> Iterator[None]:
-        """Has the optimizer's rate be the peak for a while, as a file is to hold it."""
+        """Sets the optimizer's rate to the peak for a while, to save it in a file."""
         last = self._last
         self.put_back()
         yield
@@ -100,21 +100,21 @@ class LearningRateOverFit(keras.callbacks.Callback):
             self._last = self.model.optimizer.learning_rate = last
 
     def _look(self) -> None:
-        """Stands aside where the rate is not what was set here last."""
+        """Stops setting the rate if something else has changed it."""
         if self._last is None or self._stands_aside:
             return
         found = self._rate()
         if not math.isclose(found, self._last, rel_tol=1e-6):
             self._stands_aside = True
             warnings.warn(
-                f"Another callback has set the learning rate to {found:.3g}: it is left alone from "
-                f"here on, and the model's schedule ({self.schedule}, warmup {self.warmup}) with "
-                "it. To choose this without a warning, compile without schedule=.",
+                f"Another callback has set the learning rate to {found:.3g}: from here on, the "
+                f"model's schedule ({self.schedule}, warmup {self.warmup}) does not change it. To "
+                "choose this without a warning, compile without schedule=.",
                 stacklevel=2,
             )
 
     def _rate(self) -> float:
-        # A strategy's variable can be read as an array alone.
+        # A strategy's variable can only be read as an array.
         return float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
 
 
@@ -137,6 +137,6 @@ def rate_at(progress: float, schedule: str, warmup: float = 0.0) -> float:
 
 
 def check_schedule(schedule: str) -> None:
-    """Raises a ValueError where a schedule is unknown."""
+    """Raises a ValueError if a schedule is unknown."""
     if schedule not in SCHEDULES:
         raise ValueError(f"`schedule` must be one of {SCHEDULES}. Received: schedule={schedule!r}")

@@ -1,4 +1,4 @@
-"""`distribution`: the `tf.distribute` strategy that fits the machine."""
+"""`distribution` chooses the `tf.distribute` strategy that fits the machine."""
 
 from __future__ import annotations
 
@@ -31,29 +31,29 @@ def distribution(
     timeout: float = 300.0,
     verbose: bool = True,
 ) -> tf.distribute.Strategy:
-    """Chooses how a training is distributed, and says in a line on stderr what it chose and why.
+    """Chooses how to distribute a training, and prints the choice and its reason on stderr.
 
-    Build the model in its scope; `make_dataset` and `fit` are the same as ever. The batch size is
-    that of all replicas together, and the learning rate is left alone: see docs/scaling.md.
+    Build the model in its scope; `make_dataset` and `fit` do not change. The batch size is the sum
+    over all replicas, and the learning rate does not change: see docs/scaling.md.
 
     Args:
-        name: `"auto"` reads the machine: `TF_CONFIG` or Slurm's variables with several workers →
+        name: `"auto"` chooses by machine: `TF_CONFIG` or Slurm's variables with several workers →
             `"multi_worker"`; a TPU → `"tpu"`; several GPUs → `"mirrored"`; else `"one_device"`.
-        devices: those to use, such as `["GPU:0", "GPU:1"]` or `[0, 1]`; all GPUs by default, or
-            the CPU where there is none.
+        devices: devices to use, such as `["GPU:0", "GPU:1"]` or `[0, 1]`; all GPUs by default, or
+            the CPU if there is no GPU.
         cross_device_ops: how `"mirrored"` sums gradients; NCCL on GPUs by default.
-        communication: how `"multi_worker"` does: `"auto"`, `"ring"` (gRPC) or `"nccl"`.
+        communication: how `"multi_worker"` sums gradients: `"auto"`, `"ring"` (gRPC) or `"nccl"`.
         timeout: seconds that a worker waits for the others.
-        verbose: whether the line is printed.
+        verbose: whether to print the line.
 
     Returns:
-        A `tf.distribute.Strategy`. For one device that is not named it is TensorFlow's default
-        strategy. The same devices get the same `MirroredStrategy` each time: TensorFlow's sums stop
-        with "Shape mismatch in the collective instance" where one process has two of them.
+        A `tf.distribute.Strategy`. For a single device chosen by default, it is TensorFlow's
+        default strategy. The same devices always get the same `MirroredStrategy`: with two of them
+        in one process, TensorFlow fails with "Shape mismatch in the collective instance".
 
     Raises:
-        RuntimeError: several workers, and TensorFlow has run an op already.
-        TimeoutError: a worker that did not come; the message names it.
+        RuntimeError: several workers, and TensorFlow has already run an op.
+        TimeoutError: a worker did not start in time; the message names it.
         ValueError: an unknown name or device, a malformed `TF_CONFIG`, or workers that run
             different code; the message names what differs.
 
@@ -78,7 +78,7 @@ def distribution(
         strategy = _mirrored(tuple(chosen), cross_device_ops)
     elif len(chosen) > 1 and devices is not None:
         raise ValueError(
-            "`one_device` takes one device. Name one, or take 'mirrored'. "
+            "`one_device` takes one device. Name one, or use 'mirrored'. "
             f"Received: devices={list(devices)!r}"
         )
     elif devices is None:
@@ -128,13 +128,13 @@ def _multi_worker(
     if cluster is None:
         raise ValueError(
             "'multi_worker' needs several workers. Set TF_CONFIG on each, start them with "
-            "`keras-seqzoo launch --workers N -- …` or with Slurm's srun, or take another "
+            "`keras-seqzoo launch --workers N -- …` or with Slurm's srun, or use another "
             f"strategy. Received: TF_CONFIG={os.environ.get('TF_CONFIG')!r}"
         )
     if tf.executing_eagerly() and _has_run():
         raise RuntimeError(
             "Workers must be joined before TensorFlow runs its first op. Call distribution(…) at "
-            "the start of the program. Received: a context that is initialised already"
+            "the start of the program. Received: a context that is already initialised"
         )
     meet(cluster, code_facts(), timeout)
     options = tf.distribute.experimental.CommunicationOptions(
@@ -152,7 +152,7 @@ def _multi_worker(
 
 
 def _take_share_of_gpus() -> None:
-    """Divides the GPUs that a task of Slurm sees among the tasks of its host."""
+    """Divides the GPUs that a Slurm task sees among the tasks of its host."""
     cluster, gpus = read_cluster(), tf.config.list_physical_devices("GPU")
     if cluster is None:
         return
@@ -164,7 +164,7 @@ def _take_share_of_gpus() -> None:
 
 @functools.cache
 def _mirrored(devices: tuple[str, ...], cross_device_ops: Any) -> tf.distribute.Strategy:
-    """One strategy for the same devices: the collectives of two would take each other's numbers."""
+    """One strategy for the same devices: the collectives of two would mix up their values."""
     return tf.distribute.MirroredStrategy(devices, cross_device_ops)
 
 
@@ -173,7 +173,7 @@ def _tpu(why: str, verbose: bool) -> tf.distribute.Strategy:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect()
     except (ValueError, RuntimeError, tf.errors.OpError) as error:
         raise ValueError(
-            "There must be a TPU. Set TPU_NAME, or take another strategy. "
+            "There must be a TPU. Set TPU_NAME, or use another strategy. "
             f"Received: {type(error).__name__}: {error}"
         ) from error
     strategy = tf.distribute.TPUStrategy(resolver)
@@ -182,7 +182,7 @@ def _tpu(why: str, verbose: bool) -> tf.distribute.Strategy:
 
 
 def _devices(devices: Sequence[str | int] | None) -> list[str]:
-    """Full names of the devices asked for, or of all GPUs, or of the CPU."""
+    """Full names of the given devices, or of all GPUs, or of the CPU."""
     known = [d.name.removeprefix("/device:") for d in tf.config.list_logical_devices()]
     known = [d for d in known if d.startswith(("GPU:", "CPU:"))]
     gpus = [d for d in known if d.startswith("GPU:")]
@@ -216,13 +216,13 @@ def _tell(line: str, verbose: bool) -> None:
 
 
 def cluster_of(strategy: tf.distribute.Strategy) -> Cluster | None:
-    """The workers under a strategy; None where this process is the only one."""
+    """The workers of a strategy; None if this process is the only one."""
     if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return read_cluster()
     return None
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Whether this process is the one that writes files."""
+    """Whether this process writes the files."""
     cluster = cluster_of(strategy)
     return cluster is None or cluster.chief

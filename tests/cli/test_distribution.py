@@ -96,7 +96,7 @@ def test_a_command_that_is_preempted_goes_on(reviews_csv: Path, tmp_path: Path) 
                 break
         rest = process.stderr.read() if process.stderr else ""
     assert process.returncode == 175, rest
-    assert "SIGTERM: the training stands in" in rest
+    assert "SIGTERM: the training is saved in" in rest
     again = subprocess.run(
         [*arguments, "3", "--resume"], capture_output=True, text=True, check=False
     )

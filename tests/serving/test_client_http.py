@@ -107,7 +107,7 @@ def test_replies_that_are_no_json_are_shown(kind: str, server: RestServer) -> No
     page = b"<!doctype html><title>It works!</title>" + b" " * 10_000
     for body in (page, half, b"", b"[" * 100_000):
         server.script.append(says(body))
-        with ask(kind, server) as client, pytest.raises(ServingError, match="no JSON") as caught:
+        with ask(kind, server) as client, pytest.raises(ServingError, match="not JSON") as caught:
             client.predict(["a"])
         assert "may not belong to TensorFlow Serving" in str(caught.value)
         assert body[:30].decode() in str(caught.value)

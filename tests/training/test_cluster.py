@@ -52,14 +52,14 @@ def test_one_worker_is_no_cluster() -> None:
 @pytest.mark.parametrize(
     ("environment", "said"),
     [
-        ({"TF_CONFIG": "{'cluster'"}, "no JSON"),
+        ({"TF_CONFIG": "{'cluster'"}, "which is not JSON"),
         ({"TF_CONFIG": "[1]"}, "lacks 'cluster' or 'task'"),
         ({"TF_CONFIG": '{"cluster": {}}'}, "lacks 'cluster' or 'task'"),
         (config({"worker": ["a:1", "b:1"]}, index=2), "the task is 'worker' number 2"),
         (config({"worker": ["a:1", "b:1"]}, index="0"), "the task is 'worker' number '0'"),
         (config({"worker": ["a:1", "b:1"]}, "evaluator"), "the task is 'evaluator'"),
-        (config({"worker": ["a:1", "b"]}), "'b', which is no host:port"),
-        (config({"worker": ["a:1", "b:99999"]}), "'b:99999', which is no host:port"),
+        (config({"worker": ["a:1", "b"]}), "'b', which is not host:port"),
+        (config({"worker": ["a:1", "b:99999"]}), "'b:99999', which is not host:port"),
         (config({"worker": ["a:1", "a:1"]}), "an address occurs twice"),
         (config({"worker": ["a:1"], "ps": ["b:1"]}), "Leave out ps"),
         (config({"worker": ["a:1"], "chief": ["b:1", "c:1"]}), "2 chiefs"),

@@ -171,7 +171,7 @@ def test_a_full_disk_leaves_the_former_checkpoint(
         fit(build(), tmp_path, Break(6))
     former = (tmp_path / "training.safetensors").read_bytes()
     with (
-        pytest.warns(UserWarning, match=r"could not be written; the former one is kept.*Make room"),
+        pytest.warns(UserWarning, match=r"not be written; the previous one is kept.*Make room"),
         full_disk(),
         pytest.raises(BreakOffError),
     ):
