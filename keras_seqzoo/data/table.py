@@ -183,6 +183,11 @@ def read_table(
     asked = ask(target, classes, label_sep, label)
     if na not in ("error", "drop"):
         raise ValueError(f"na must be 'error' or 'drop'. Pass na='drop'. Received: na={na!r}")
+    if pairs := [name for name in read_options if "pair" in name]:
+        raise ValueError(
+            'A pair of texts is a tuple of two columns, such as text=("question1", "question2"). '
+            f"Received: {shorten(pairs)}"
+        )
     owned = {"chunksize", "iterator"} & read_options.keys()
     if owned:
         raise ValueError(

@@ -172,6 +172,11 @@ class TestBadSources:
             with pytest.raises(ValueError, match="DataFrame is read already"):
                 read_table(source, **options)
 
+    def test_a_pair_is_a_tuple(self, reviews):
+        for source in (reviews, frame(["a", "b"], [0, 1])):
+            with pytest.raises(ValueError, match=r"text=\(.question1.*'text_pair'"):
+                read_table(source, text_pair="review")
+
     def test_own_blocks(self, reviews):
         with pytest.raises(ValueError, match=r"stream=True.*'chunksize'"):
             read_table(reviews, chunksize=10)
