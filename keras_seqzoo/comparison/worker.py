@@ -33,6 +33,7 @@ from keras_seqzoo.comparison.store import PARTS, ModelRecord, Store, Table, writ
 from keras_seqzoo.data.series import SeriesTable
 from keras_seqzoo.data.table import TextTable
 from keras_seqzoo.evaluation.results import Run, architecture, own_task
+from keras_seqzoo.evaluation.scores import Scores
 from keras_seqzoo.reports.single import count_texts_cut
 
 if TYPE_CHECKING:
@@ -232,7 +233,8 @@ def _measured(
     emit({"event": "exporting"})
     with timer("export"):
         shutil.rmtree(job.model_folder / "saved_model", ignore_errors=True)
-        exported = export_model(model, job.model_folder / "saved_model")
+        report = Scores.from_predictions(test.labels, kept.outputs, kept.task or model.task)
+        exported = export_model(model, job.model_folder / "saved_model", report=report)
     emit({"event": "measuring"})
     with timer("measuring"):
         costs = _answering_costs(SavedPredictor(exported), test)

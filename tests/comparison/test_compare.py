@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -110,8 +111,12 @@ def test_what_is_loaded_and_what_is_served_answer_as_the_table_says(compared, pa
     np.testing.assert_allclose(
         compared.load("small gru").predict(texts, verbose=0), kept.outputs, atol=1e-6
     )
-    served = SavedPredictor(compared.saved_model("small gru")).predict(texts)
+    exported = compared.saved_model("small gru")
+    served = SavedPredictor(exported).predict(texts)
     np.testing.assert_allclose(served, kept.outputs, atol=1e-5)
+    card = json.loads((exported / "assets.extra" / "model_card.json").read_text())
+    right = np.mean(kept.outputs.argmax(1) == parts[2].labels)
+    assert card["test"]["figures"]["accuracy"] == pytest.approx(right)
     baseline = next(e for e in compared.results.entries if e.label == "tfidf_logreg").kept
     np.testing.assert_allclose(compared.load("tfidf_logreg").predict(texts), baseline.outputs)
     with pytest.raises(ValueError, match="must be a model of the comparison"):
