@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import resource
 import sys
 import time
 from pathlib import Path
@@ -71,5 +70,7 @@ def peak_memory_mb() -> float:
         held = re.search(r"VmHWM:\s*(\d+) kB", status.read_text("ascii", "replace"))
         if held:
             return int(held[1]) * 1024 / 1e6
+    import resource  # which Windows lacks
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak * (1 if sys.platform == "darwin" else 1024) / 1e6

@@ -6,7 +6,6 @@ there.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import re
@@ -18,6 +17,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
+from filelock import FileLock, Timeout
 from pandas.api.types import infer_dtype
 
 from keras_seqzoo.comparison.candidates import Candidate, Plan
@@ -228,15 +228,18 @@ class Store:
         """
         self._existing_story()
         self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / ".lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise BlockingIOError(
-                    "Another process is comparing models in this folder. Wait for it, or name "
-                    f"another folder. Received: {self.folder}"
-                ) from error
+        lock = FileLock(self.folder / ".lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise BlockingIOError(
+                "Another process is comparing models in this folder. Wait for it, or name "
+                f"another folder. Received: {self.folder}"
+            ) from error
+        try:
             yield
+        finally:
+            lock.release()
 
     def _entry(self, model: Mapping[str, Any], last: Mapping[str, Any], test: Table) -> Entry:
         candidate = Candidate(**model["candidate"])

@@ -114,7 +114,7 @@ def test_what_is_loaded_and_what_is_served_answer_as_the_table_says(compared, pa
     exported = compared.saved_model("small gru")
     served = SavedPredictor(exported).predict(texts)
     np.testing.assert_allclose(served, kept.outputs, atol=1e-5)
-    card = json.loads((exported / "assets.extra" / "model_card.json").read_text())
+    card = json.loads((exported / "1" / "assets.extra" / "model_card.json").read_text())
     right = np.mean(kept.outputs.argmax(1) == parts[2].labels)
     assert card["test"]["figures"]["accuracy"] == pytest.approx(right)
     baseline = next(e for e in compared.results.entries if e.label == "tfidf_logreg").kept
