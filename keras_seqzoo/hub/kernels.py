@@ -53,7 +53,7 @@ def attend(
         masked: added to the scores, float32 `(batch, 1, 1, length)`.
         rate: dropout rate of the attention weights.
         seed: seed of the dropout, as in `drop`; None for no dropout.
-        rows: heads of texts in a block, at least one; None for a single block.
+        rows: of the `batch · heads` rows of scores, how many a block has; None for a single block.
 
     Returns:
         The weighted means of the values, in the shape of `queries`.
@@ -138,7 +138,7 @@ def _kept(shape: Any, rate: float, seed: Any) -> tuple[Any, float]:
     """
     is_fine = abs(round(rate * 256) / 256 - rate) <= min(rate, 1 - rate) / 50
     kind, levels = (tf.uint8, 256) if is_fine else (tf.uint16, 65_536)
-    size, each = tf.reduce_prod(shape), 4 // kind.size
+    size, each = tf.reduce_prod(tf.cast(shape, tf.int64)), 4 // kind.size
     drawn = tf.random.stateless_uniform([(size + each - 1) // each], seed, None, None, tf.uint32)
     numbers = tf.reshape(tf.bitcast(drawn, kind), [-1])[:size]
     least = round(rate * levels)

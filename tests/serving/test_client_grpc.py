@@ -96,7 +96,7 @@ def test_another_message_is_no_answer(client: Any, server: GrpcServer) -> None:
     server.reply = lambda _: classification_pb2.ClassificationResponse(
         result={"classifications": [{"classes": [{"label": "a"}]}]}
     )
-    with pytest.raises(ServingError, match="no PredictResponse"):
+    with pytest.raises(ServingError, match="not a valid PredictResponse"):
         client.predict(["a"])
 
 
