@@ -1,1 +1,1 @@
-"""Comparison: several models trained and measured alike, and which of them to take."""
+"""Comparison: trains and measures several models in the same way, and recommends one."""

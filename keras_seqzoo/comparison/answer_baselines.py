@@ -1,4 +1,4 @@
-"""What models that answer questions have to beat: silence, and the sentence with the same words."""
+"""Baselines for answering questions: no answer, and the sentence that shares the most words."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _WORD = re.compile(r"\w+")
 
 
 class NoAnswer:
-    """Never an answer, with the methods of a model of ours."""
+    """Never finds an answer; has the methods of a model of this package."""
 
     name: ClassVar[str] = "no_answer"
     title: ClassVar[str] = "Never an answer"
@@ -34,17 +34,17 @@ class NoAnswer:
 
         Args:
             train: a table of questions and answers.
-            valid: another.
+            valid: another such table; not used.
         """
         self.task = task_for(train)
 
     def predict(
         self, x: Any, batch_size: int | None = None, verbose: Any = "auto"
     ) -> npt.NDArray[np.object_]:
-        """Returns what a model of the task does, an object array `(rows,)`.
+        """Returns the answers as a model of the task does, an object array `(rows,)`.
 
         Args:
-            x: questions and contexts, as a table takes them.
+            x: questions and contexts, in the form that a table takes.
             batch_size: not used.
             verbose: not used.
         """
@@ -55,31 +55,31 @@ class NoAnswer:
         )
 
     def find(self, question: str, context: str) -> tuple[int, int, float]:
-        """The first character of the answer, the one behind its last, and how probable it is."""
+        """Returns the start and end of the answer in characters, and its probability."""
         return -1, -1, 0.0
 
     def told(self, context: str, start: int, end: int, probability: float) -> dict[str, Any]:
-        """The answer as the task tells it."""
+        """Returns the answer in the form of the task."""
         answer = context[start:end] if start >= 0 else ""
         said = {"answer": answer, "start": start, "end": end}
         sure = probability if answer else 1 - probability
         return {**said, "probability": sure, "no_answer": 1 - probability}
 
     def count_params(self) -> int:
-        """Number of what was learnt."""
+        """Number of learnt values."""
         return 0
 
     def size_mb(self) -> float:
-        """Size of what was learnt, in MB of 1,000,000 bytes."""
+        """Size of the learnt values, in MB of 1,000,000 bytes."""
         return 0.0
 
 
 class SharedWords(NoAnswer):
-    """The sentence that shares the most words with the question, rare ones counting more.
+    """The sentence that shares the most words with the question; rare words count more.
 
-    A word counts by the share of training contexts that have it, as in scikit-learn's
-    `TfidfTransformer`. Below a share of the question's words, which is chosen on the validation
-    rows, there is no answer.
+    The weight of a word depends on the share of training contexts that have it, as in
+    scikit-learn's `TfidfTransformer`. If the sentence has too small a share of the question's
+    words, there is no answer. The validation rows choose this threshold.
     """
 
     name = "shared_words"
@@ -92,7 +92,7 @@ class SharedWords(NoAnswer):
 
         Args:
             train: a table of questions and answers.
-            valid: rows on which it is chosen from what share of the words on there is an answer.
+            valid: rows that choose the least share of the question's words in an answer.
         """
         from keras_seqzoo.tasks.answer import best_threshold
 
@@ -113,13 +113,13 @@ class SharedWords(NoAnswer):
             has.append(bool(true))
             texts = [text for *_, text in true]
             scores.append(metrics.scores(texts, context[start:end])[1] if true else 0.0)
-        # A share is between 0 and 1, and a threshold may lie beyond.
+        # A share is between 0 and 1, but a threshold may be outside.
         self.least = min(
             max(best_threshold(np.array(margins), np.array(scores), np.array(has)), 0.0), 2.0
         )
 
     def find(self, question: str, context: str) -> tuple[int, int, float]:
-        """The sentence, and the share of the question's words in it."""
+        """Returns start and end of the sentence, and the share of the question's words in it."""
         asked = _words(question)
         whole = sum(map(self._weight, asked))
         best = (-1, -1, 0.0)
@@ -130,7 +130,7 @@ class SharedWords(NoAnswer):
         return best
 
     def told(self, context: str, start: int, end: int, probability: float) -> dict[str, Any]:
-        """The sentence, where it shares enough."""
+        """Returns the sentence, if it shares enough words."""
         if probability < self.least:
             start = end = -1
         return super().told(context, start, end, probability)

@@ -1,4 +1,4 @@
-"""The baselines that every comparison has: what is known without the rows, and linear models."""
+"""The baselines of every comparison: constant answers, and linear models."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from keras_seqzoo.tasks.base import Task
 
 
 class Baseline:
-    """A pipeline of scikit-learn, with the methods of a model of ours.
+    """A scikit-learn pipeline with the methods of a model of this package.
 
     Attributes:
-        task: what it answers, once it is fitted.
-        pair: whether it reads pairs, likewise.
-        pipeline: of scikit-learn, likewise.
-        name: what it is called in tables, and in `Task.baselines`.
-        description: the same in a line.
-        title: the same in a sentence.
-        reads: whether its answers depend on what is asked.
+        task: the task that it answers; set by `fit`.
+        pair: whether it reads pairs; set by `fit`.
+        pipeline: the scikit-learn pipeline; set by `fit`.
+        name: its name in tables, and in `Task.baselines`.
+        description: what it does, in one line.
+        title: its name in sentences.
+        reads: whether its answers depend on its input.
     """
 
     task: Task
@@ -49,7 +49,7 @@ class Baseline:
     reads: ClassVar[bool] = True
 
     def estimator(self, kind: str) -> Any:
-        """The last step of the pipeline, for a kind of target."""
+        """Returns the last step of the pipeline for a kind of target."""
         raise NotImplementedError
 
     def fit(
@@ -59,7 +59,7 @@ class Baseline:
 
         Args:
             train: labelled rows; every class must have one.
-            valid: rows on which the task learns what it does of a model's answers, as thresholds.
+            valid: rows from which the task learns how to use a model's answers, such as thresholds.
 
         Raises:
             ValueError: no text has a word.
@@ -70,7 +70,7 @@ class Baseline:
         if self.reads and train.inputs.name != "series":
             steps.insert(0, PairFeatures() if self.pair else _tfidf())
         labels = np.asarray(train.labels)
-        is_one = labels.ndim == 2 and labels.shape[1] == 1  # which scikit-learn warns of
+        is_one = labels.ndim == 2 and labels.shape[1] == 1  # scikit-learn warns about this
         self.pipeline = make_pipeline(*steps)
         rows = self.rows(train.questions)
         self.pipeline.fit(rows, labels[:, 0] if is_one else labels)
@@ -78,15 +78,15 @@ class Baseline:
             self.task = self.task.learn(valid.labels, self.predict(valid.questions))
 
     def rows(self, x: Any) -> Any:
-        """What the pipeline reads of texts or pairs."""
+        """Returns the input of the pipeline for texts or pairs."""
         columns = list(text_columns(x).values())
         return list(zip(*columns, strict=True)) if self.pair else columns[0].tolist()
 
     def predict(self, x: Any, batch_size: int | None = None, verbose: Any = "auto") -> np.ndarray:
-        """Returns what a model of the task does, float64 `(rows, names)`.
+        """Returns the answers as a model of the task does, float64 `(rows, names)`.
 
         Args:
-            x: texts, or pairs as a table takes them; a `SeriesTable`, or its windows.
+            x: texts, or pairs in the form that a table takes; a `SeriesTable`, or its windows.
             batch_size: not used.
             verbose: not used.
         """
@@ -100,19 +100,19 @@ class Baseline:
         return np.asarray(answers).reshape(len(rows), -1)
 
     def count_params(self) -> int:
-        """Number of fitted weights: of the linear model, or one for each class, label or number."""
+        """Number of weights of the linear model, else one for each class, label or number."""
         last = self.pipeline[-1]
         last = last[-1] if isinstance(last, Pipeline) else last
         fitted = [e for e in getattr(last, "estimators_", [last]) if hasattr(e, "coef_")]
         return sum(e.coef_.size + np.size(e.intercept_) for e in fitted) or len(self.task.names)
 
     def size_mb(self) -> float:
-        """Size of the fitted pipeline as a file, in MB of 1,000,000 bytes. None is written."""
+        """Size of the fitted pipeline as a file, in MB of 1,000,000 bytes. Writes no file."""
         return len(pickle.dumps(self.pipeline)) / 1e6
 
 
 class Majority(Baseline):
-    """The shares of the classes or labels."""
+    """Answers every row with the shares of the classes or labels in the training rows."""
 
     name = "majority"
     title = "The shares in the training rows"
@@ -120,16 +120,16 @@ class Majority(Baseline):
     reads = False
 
     def rows(self, x: Any) -> Any:
-        """Nothing but how many there are."""
+        """Returns as many empty rows: only their number is used."""
         return np.zeros((len(x[0]) if isinstance(x, tuple) and self.pair else len(x), 1))
 
     def estimator(self, kind: str) -> Any:
-        """Shares of classes, or of rows that have a label."""
+        """Returns an estimator of the shares of classes, or of rows that have a label."""
         return DummyClassifier() if kind == "class" else DummyRegressor()
 
 
 class Mean(Majority):
-    """The mean of the numbers."""
+    """Answers every row with the mean of the training numbers."""
 
     name = "mean"
     title = "The mean of the training rows"
@@ -137,27 +137,27 @@ class Mean(Majority):
 
 
 class TfidfLogreg(Baseline):
-    """A logistic regression, of several labels one for each."""
+    """A logistic regression over TF-IDF vectors; for several labels, one for each."""
 
     name = "tfidf_logreg"
     title = "TF-IDF with logistic regression"
     description = "TF-IDF of words and pairs of words → logistic regression (scikit-learn)"
 
     def estimator(self, kind: str) -> Any:
-        """One regression, or one for each label."""
+        """Returns one regression, or one for each label."""
         regression = LogisticRegression(C=10, max_iter=1000)
         return regression if kind == "class" else OneVsRestClassifier(regression)
 
 
 class TfidfRidge(Baseline):
-    """A ridge regression."""
+    """A ridge regression over TF-IDF vectors."""
 
     name = "tfidf_ridge"
     title = "TF-IDF with ridge regression"
     description = "TF-IDF of words and pairs of words → ridge regression (scikit-learn)"
 
     def estimator(self, kind: str) -> Any:
-        """One regression of all numbers."""
+        """Returns one regression for all numbers."""
         return Ridge()
 
 
@@ -169,12 +169,12 @@ class WindowLogreg(Baseline):
     description = "how far each value is from the last one → logistic regression (scikit-learn)"
 
     def rows(self, x: Any) -> Any:
-        """How far each value is from the last one of its window `(rows, window * columns)`."""
+        """Returns each value less the last one of its window, `(rows, window * columns)`."""
         windows = np.asarray(x.windows() if isinstance(x, SeriesTable) else x, np.float64)
         return (windows - windows[:, -1:]).reshape(len(windows), -1)
 
     def estimator(self, kind: str) -> Any:
-        """One regression."""
+        """Returns one regression."""
         return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
 
 
@@ -189,13 +189,16 @@ BASELINES: dict[str, type[Baseline | SeriesBaseline | TagBaseline | NoAnswer]] =
 class PairFeatures(TransformerMixin, BaseEstimator):
     """What two texts share and where they differ.
 
-    Of their TF-IDF vectors a and b: |a - b|, a · b by word, and the cosine. Of their sets of
-    words, of pairs of words and of three letters: how large the common part is, of all, of the
-    first and of the second. And the difference of their lengths in words, signed and not.
+    The features are:
+
+    - from their TF-IDF vectors a and b: |a - b|, a · b by word, and the cosine;
+    - from their sets of words, pairs of words and letter trigrams: the size of the common part,
+      as a share of all, of the first text and of the second;
+    - the difference of their lengths in words, signed and absolute.
     """
 
     def fit(self, rows: Any, y: Any = None) -> PairFeatures:
-        """Learns the words of pairs `(rows, 2)`."""
+        """Learns the words of the pairs `(rows, 2)`."""
         self.tfidf_ = _tfidf().fit([text for row in rows for text in row])
         return self
 

@@ -10,20 +10,20 @@ import keras
 
 from keras_seqzoo.training.schedules import LearningRateOverFit
 
-# The first steps compile the graph, and say nothing of the pace.
+# The first steps compile the graph, so their times do not show the pace.
 _WARM_UP = 10
 _ENOUGH = 30
 
 
 class BudgetError(ValueError):
-    """The budget does not reach for one epoch."""
+    """The budget is not enough for one epoch."""
 
 
 class TimeBudget(keras.callbacks.Callback):
     """Ends a training when its time is over.
 
-    The epoch that runs then is cut short, validated, and counts like any other. Time for that
-    validation is set aside, as long as the last one took.
+    It cuts the current epoch short; that epoch is validated, and counts like any other. The
+    budget reserves time for this validation: as much as the last one took.
 
     Args:
         seconds: most seconds of the training, validation included; no limit if None.
@@ -32,7 +32,7 @@ class TimeBudget(keras.callbacks.Callback):
         spent: whether the time was over before the last epoch.
 
     Raises:
-        BudgetError: from `fit`, where not even the first epoch fits in.
+        BudgetError: from `fit`, if not even the first epoch fits in.
     """
 
     def __init__(self, seconds: float | None):
@@ -50,7 +50,7 @@ class TimeBudget(keras.callbacks.Callback):
         self._validating_since = 0.0
 
     def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Begins to time a validation."""
+        """Starts to time a validation."""
         self._validating_since = self.elapsed
 
     def on_test_end(self, logs: Mapping[str, Any] | None = None) -> None:
@@ -62,7 +62,7 @@ class TimeBudget(keras.callbacks.Callback):
         self._epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Looks at the clock."""
+        """Stops the training if its time is over."""
         self._steps_done += 1
         if self._steps_done == _WARM_UP:
             self._warm_at = self.elapsed
@@ -70,7 +70,7 @@ class TimeBudget(keras.callbacks.Callback):
             return
         steps = self.params.get("steps") or 0
         is_first = self._epoch == 0 and self._steps_done < steps
-        # An estimate may be wrong by a part, not by a half.
+        # An estimate may be somewhat wrong, but not by half.
         limit = self.seconds if self.elapsed > self.seconds else 1.5 * self.seconds
         if is_first and self.needs(steps) > limit:
             raise BudgetError(
@@ -84,7 +84,7 @@ class TimeBudget(keras.callbacks.Callback):
 
     @property
     def left_for_steps(self) -> float:
-        """Seconds of the budget but those set aside; infinite without a limit."""
+        """Seconds of the budget without those reserved; infinite without a limit."""
         return float("inf") if self.seconds is None else self.seconds - self._set_aside
 
     @property
@@ -93,7 +93,7 @@ class TimeBudget(keras.callbacks.Callback):
         return time.monotonic() - self._begun
 
     def needs(self, steps: int) -> float:
-        """Seconds that so many steps take, as far as can be told; 0 while it cannot."""
+        """Estimates the seconds that so many steps take; 0 while too few steps were timed."""
         done = self._steps_done - _WARM_UP
         if self._steps_done < _ENOUGH:
             is_over = self.seconds is not None and self.elapsed > self.seconds
@@ -104,8 +104,8 @@ class TimeBudget(keras.callbacks.Callback):
 class BudgetedLearningRate(LearningRateOverFit):
     """A learning rate that falls to zero over the steps, or over the time, whichever ends first.
 
-    As long as all steps seem to fit into the time, it is that of `LearningRateOverFit`, so that
-    the clock has no part in the result. The idea: Li et al. (2020), Budgeted Training.
+    As long as all steps seem to fit into the time, it is the rate of `LearningRateOverFit`, so
+    that the clock does not affect the result. The idea: Li et al. (2020), Budgeted Training.
 
     Args:
         schedule: as in `LearningRateOverFit`.
@@ -119,7 +119,7 @@ class BudgetedLearningRate(LearningRateOverFit):
         self._is_short = False
 
     def set_progress(self, progress: float) -> None:
-        """Sets the rate for a share of the steps, or of the time where that will not do."""
+        """Sets the rate for a share of the steps, or of the time if the steps do not fit in."""
         seconds = self.budget.left_for_steps
         if self.budget.seconds is not None:
             steps = (self.params.get("steps") or 0) * self.params["epochs"]

@@ -1,4 +1,4 @@
-"""What is compared: models with their options, and how each is trained."""
+"""The models of a comparison with their options, and how each is trained."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from keras_seqzoo.names import last_part, suggest
 
 Models = Sequence[str | Mapping[str, Any]] | Mapping[str, str | Mapping[str, Any]]
 
-# By what an epoch is chosen, and whether more of it is better.
+# The figures that can choose an epoch, and whether a higher value is better.
 KEEP = {"val_loss": False, "val_calibrated_loss": False, "val_accuracy": True}
 _TRAINING = ("epochs", "batch_size", "learning_rate", "search", "teacher", "augment")
 
@@ -33,12 +33,12 @@ class Candidate:
         model: what `build_model` takes: a name, a handle or a folder; or a name of `BASELINES`.
         options: options of `build_model`.
         epochs: most passes over the training rows; the comparison's own if None.
-        batch_size: rows a step; the comparison's own if None.
-        learning_rate: of the optimizer; the model's own if None.
-        search: values that a search tries, by option; its own if None.
-        teacher: label of the model of the comparison whose answers it learns, or the path of one;
-            none if None.
-        augment: texts that are made of each for the teacher to answer, as `distill` takes them.
+        batch_size: rows in each step; the comparison's own if None.
+        learning_rate: learning rate of the optimizer; the model's own if None.
+        search: values that a search tries, by option; the search's own if None.
+        teacher: label of the model of the comparison whose answers it learns, or the path of a
+            trained model; None for no teacher.
+        augment: texts to make from each text for the teacher to answer, see `distill`.
     """
 
     label: str
@@ -53,7 +53,7 @@ class Candidate:
 
     @property
     def is_baseline(self) -> bool:
-        """Whether it is one of those that every comparison has."""
+        """Whether it is one of the baselines that every comparison has."""
         return self.model in BASELINES
 
     def as_dict(self) -> dict[str, Any]:
@@ -62,20 +62,20 @@ class Candidate:
 
 
 def parse_candidates(models: Models, baselines: Sequence[str] = ()) -> list[Candidate]:
-    """Reads what the user wants compared.
+    """Reads the models that the user wants to compare.
 
     Args:
-        models: names, handles or folders; or dicts with `model`, perhaps a `label`, options of
-            `build_model`, and `epochs`, `batch_size`, `learning_rate`, `search`, `teacher` or
-            `augment`; or a dict of either by label.
-        baselines: names of those that stand beside them, such as `Task.baselines`.
+        models: names, handles or folders; or dicts with `model`, options of `build_model`, and
+            optional `label`, `epochs`, `batch_size`, `learning_rate`, `search`, `teacher` or
+            `augment`; or a dict from labels to either.
+        baselines: names of the baselines to add, such as `Task.baselines`.
 
     Returns:
-        The candidates in order, and the baselines.
+        The candidates in order, then the baselines.
 
     Raises:
         TypeError: neither names nor dicts.
-        ValueError: none, an unknown model, option or teacher, or a label twice.
+        ValueError: no model, an unknown model, option or teacher, or a label twice.
     """
     if isinstance(models, (str, Path)):
         models = [str(models)]
@@ -101,10 +101,10 @@ def parse_candidates(models: Models, baselines: Sequence[str] = ()) -> list[Cand
 
 
 def in_order_of_teaching(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """The candidates, each after its teacher.
+    """Returns the candidates, each after its teacher.
 
     Raises:
-        ValueError: a teacher that is neither one of them nor a path, or is its own student.
+        ValueError: a teacher that is neither a candidate nor a path, or that learns from itself.
     """
     by_label = {c.label: c for c in candidates}
     ordered: list[Candidate] = []
@@ -187,19 +187,19 @@ def _check_search(search: Any) -> None:
 
 @dataclass(frozen=True)
 class Plan:
-    """How every model is trained: alike.
+    """How to train each model; the same for all.
 
     Attributes:
-        seeds: one training a seed.
+        seeds: one seed for each training.
         budget_s: most seconds of a training, validation included; no limit if None.
-        epochs: most passes; None: as `usual_settings` has it.
-        batch_size: rows a step; None: the same.
+        epochs: most passes over the training rows; None: from `usual_settings`.
+        batch_size: rows in each step; None: from `usual_settings`.
         patience: passes without a better validation figure after which a training with a constant
-            learning rate ends; None: the same.
+            learning rate ends; None: from `usual_settings`.
         trials: trainings of the search for good options, before those that count; 0: no search.
-        explain: most confident mistakes that are explained; 0: none.
-        keep: by which figure of the validation rows the epoch is chosen, one of `KEEP`; None: by
-            the task's, or where the learning rate falls to zero, the last epoch.
+        explain: how many of the most confident mistakes to explain; 0: none.
+        keep: the figure of the validation rows that chooses the epoch, one of `KEEP`; None: the
+            task's figure, or the last epoch if the learning rate falls to zero.
     """
 
     seeds: tuple[int, ...] = (0, 1, 2)
@@ -212,11 +212,11 @@ class Plan:
     keep: str | None = None
 
     def asked(self) -> dict[str, Any]:
-        """What may change without another training of what is there."""
+        """The settings that can change without training finished models again."""
         return {"seeds": list(self.seeds), "explain": self.explain}
 
     def digest(self, candidate: Candidate, versions: Mapping[str, str]) -> str:
-        """Eight hex digits that stand for all that decides a candidate's answers but its seeds."""
+        """Eight hex digits: a hash of all that decides a candidate's answers except the seeds."""
         decisive = {k: v for k, v in asdict(self).items() if k not in self.asked()}
         if candidate.is_baseline:
             decisive = {}
@@ -264,18 +264,18 @@ def make_plan(
 
 
 def parse_budget(budget: str | float | None) -> float | None:
-    """Reads a time such as `"10min"`, `"1h30min"`, or a number of seconds, also as a string.
+    """Reads a time: `"10min"`, `"1h30min"`, or a number of seconds, which may be a string.
 
     Returns:
         Seconds; None for no limit.
 
     Raises:
-        ValueError: no time, or none above zero.
+        ValueError: not a time, or not above zero.
     """
     if budget is None:
         return None
     try:
-        # pandas would take a number without a unit for nanoseconds.
+        # pandas would read a number without a unit as nanoseconds.
         seconds = float(str(budget))
     except ValueError:
         try:

@@ -1,4 +1,4 @@
-"""`compare`: several models, trained and measured alike, on the same rows."""
+"""`compare`: trains and measures several models in the same way, on the same rows."""
 
 from __future__ import annotations
 
@@ -62,32 +62,40 @@ def compare(
 
     Every model is trained once for each seed, keeps its best epoch on the validation rows, and
     answers the test rows. The run with the lowest validation loss is exported as a SavedModel,
-    which is timed, and its worst mistakes are explained. What the tables are for, classes, several
-    labels or numbers, of texts or pairs, or what comes next in a series, decides the metrics, the
-    test of differences and the baselines, which always take part: the majority (of numbers the
-    mean), and TF-IDF with logistic regression (of numbers with ridge regression), of pairs with
-    measures of what the two texts share; of forecasts the last value, the value a season before and
-    a ridge regression over the window; of the direction of a series the majority and a logistic
-    regression over the window. Windows of a series that overlap are drawn and tested in blocks,
-    see `metrics.statistics.blocks_in_time`.
+    which is timed, and its worst mistakes are explained.
+
+    The task of the tables decides the metrics, the test of differences and the baselines. These
+    baselines are always part of a comparison:
+
+    - classes and labels: the majority, and TF-IDF with logistic regression;
+    - numbers: the mean, and TF-IDF with ridge regression;
+    - forecasts of a series: the last value, the value a season before, and a ridge regression over
+      the window;
+    - the direction of a series: the majority, and a logistic regression over the window.
+
+    For pairs of texts, the regression also reads measures of what the two texts share. If windows
+    of a series overlap, they are resampled and tested in blocks, see
+    `metrics.statistics.blocks_in_time`.
 
     Each model is trained in its own process. If one crashes or runs out of memory, it is marked as
     failed, and the others continue. The same call continues where an earlier one ended, and does
     not repeat a finished training.
 
     Args:
-        models: names, handles and folders, as `build_model` takes them; or dicts with `model`,
-            options of `build_model`, and perhaps `label`, `epochs`, `batch_size`,
-            `learning_rate`, `search` (values to try, by option), `teacher` (the label of another
-            model here, which is trained first, or the path of a trained one: what it answers is
-            learnt, see `distill`) or `augment` (as `distill` takes it); or a dict of either by
-            label. What a student costs to train includes asking its teacher.
-        train: training rows, in memory; vocabularies, or scales, are learnt from these alone.
+        models: names, handles and folders, as `build_model` takes them; or dicts with `model` and
+            options of `build_model`; or a dict from labels to either. The dict of a model may also
+            have `label`, `epochs`, `batch_size`, `learning_rate`, `search` (values to try, by
+            option), `teacher` and `augment`. A `teacher` is the label of another model here, which
+            is trained first, or the path of a trained model. The student learns its answers, and
+            `augment` is an option of that, see `distill`. The training cost of a student includes
+            the teacher's answers.
+        train: training rows, in memory; models learn vocabularies and scales from these alone.
         valid: validation rows: they choose the epoch, the options in a search, and the run kept.
-        test: test rows, which choose nothing.
-        seeds: trainings of each model: a number of them, or the seeds.
-        budget: most time of one training, validation included: `"10min"`, or seconds. Where the
-            steps do not fit in, a learning rate that falls to zero falls faster; one epoch must.
+        test: test rows; they choose nothing.
+        seeds: how many trainings of each model, or their seeds.
+        budget: most time of one training, validation included: `"10min"`, or seconds. If the
+            steps do not fit in, a learning rate that falls to zero falls faster. One epoch must
+            fit in.
         epochs: most passes over the training rows. Default: 10 for models with a constant
             learning rate, or as many as make 2,000 steps; 3 for those whose rate falls to zero
             over the training, or as many as make 300 steps, 20 at most.
@@ -97,18 +105,18 @@ def compare(
             learning rate ends. Default: 2, or as many as make 450 steps.
         trials: trainings of a random search (KerasTuner) for each model, before those that count.
             The first has the model's own options. Default: no search.
-        explain: most mistakes explained for each model, those in windows of series shown; 0 for
-            none.
+        explain: most mistakes explained for each model; 0 for none. Mistakes in windows of series
+            are only shown.
         keep: the figure of the validation rows that chooses the epoch and shows when a training has
-            run too long: `"val_loss"`; or, of classes, `"val_calibrated_loss"`, the loss after
-            temperature scaling, or `"val_accuracy"`. Default: of classes the calibrated loss; where
+            run too long: `"val_loss"`; or, for classes, `"val_calibrated_loss"`, the loss after
+            temperature scaling, or `"val_accuracy"`. Default: for classes the calibrated loss; if
             the learning rate falls to zero, the last epoch.
-        folder: where everything is kept. Default: `comparisons/<name>-<digest of the rows>`.
-        isolated: whether models are trained in processes of their own. `False` is for models that
-            were registered in a notebook or script, which another process cannot see; then the
-            memory of each cannot be measured, and a crash ends the comparison.
+        folder: the folder of all files. Default: `comparisons/<name>-<digest of the rows>`.
+        isolated: whether to train each model in its own process. `False` is for models that were
+            registered in a notebook or script, which another process cannot see. Then the memory
+            of each model cannot be measured, and a crash ends the comparison.
         progress: whether to print progress on stderr; or a function of a model's label and a dict,
-            which is called instead.
+            to call instead.
         command: the command that you typed, for the report.
 
     Returns:
@@ -116,14 +124,15 @@ def compare(
 
     Raises:
         TypeError: a part of the data is no `TextTable` or `SeriesTable`.
-        ValueError: an unsuitable setting, an unknown model or one twice, parts of different
-            targets, without labels or without rows, a class without a training row, or a folder
-            of another comparison.
+        ValueError: an unsuitable setting, an unknown model or the same model twice, parts with
+            different targets, without labels or without rows, a class without a training row, or a
+            folder of another comparison.
         OSError: the folder cannot be read or written.
-        KeyboardInterrupt: it was interrupted; what was done until then is in the folder.
+        KeyboardInterrupt: the user interrupted it; finished work is in the folder.
 
     Warns:
-        UserWarning: a class has no row in `valid` or `test`, or a label none in one of the three.
+        UserWarning: a class has no row in `valid` or `test`, or a label has none in one of the
+            three.
     """
     parse_candidates(models)
     plan = make_plan(seeds, budget, epochs, batch_size, patience, trials, explain, keep)
@@ -192,7 +201,7 @@ def compare(
             event = {"event": "trouble", "reason": reason} if reason else {"event": "done"}
             tell(candidate.label, event)
         seconds = time.monotonic() - begun
-        # Of a comparison in several calls nobody knows how long it took.
+        # The time of a comparison in several calls is not known.
         whole = seconds if worked == len(candidates) else None
         store.write_last(seconds=whole if worked else before)
     tell("", {"event": "end", "seconds": seconds})
@@ -208,7 +217,8 @@ def check_parts(parts: Mapping[str, Table]) -> None:
             training row.
 
     Warns:
-        UserWarning: a class has no row in `valid` or `test`, or a label none in one of the three.
+        UserWarning: a class has no row in `valid` or `test`, or a label has none in one of the
+            three.
     """
     train: Any = parts["train"]
     for name, table in parts.items():
@@ -257,7 +267,7 @@ def check_parts(parts: Mapping[str, Table]) -> None:
 
 
 def check_keep(keep: str | None, task: Task) -> None:
-    """Raises a ValueError where an epoch is chosen by a figure that the task does not have."""
+    """Raises a ValueError if `keep` is a figure that the task does not have."""
     if keep not in (None, "val_loss") and task.watched == "val_loss":
         raise ValueError(
             "Only classes have an accuracy and a calibrated loss. Leave `keep` out, or set it to "
@@ -267,7 +277,7 @@ def check_keep(keep: str | None, task: Task) -> None:
 
 
 def _windows(table: Any) -> Any:
-    """What tables of series must have in common; None of texts."""
+    """What tables of series must have in common; None for texts."""
     if not isinstance(table, SeriesTable):
         return None
     return table.inputs.columns, table.window, table.horizon
@@ -284,7 +294,7 @@ def _is_complete(path: Path, plan: Plan) -> bool:
 
 
 def _run(job: worker.Job, tell: Progress, isolated: bool) -> None:
-    """Does a job, in a process of its own or in this one; what went wrong is in its folder."""
+    """Does a job, in its own process or in this one; its folder says what went wrong."""
 
     def emit(event: Mapping[str, Any]) -> None:
         tell(job.candidate.label, event)
@@ -301,7 +311,7 @@ def _run(job: worker.Job, tell: Progress, isolated: bool) -> None:
             stderr=log,
             env={**os.environ, "PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3",
                  "KERAS_BACKEND": "tensorflow"},
-            # Ctrl-C is ours to handle.
+            # This process handles Ctrl-C.
             start_new_session=True,
         )  # fmt: skip
         try:
@@ -318,7 +328,7 @@ def _run(job: worker.Job, tell: Progress, isolated: bool) -> None:
 
 def _events(process: subprocess.Popen[bytes]) -> Iterator[dict[str, Any]]:
     for line in process.stdout or ():
-        if line.startswith(b"{"):  # else Python's own, before the worker begins
+        if line.startswith(b"{"):  # other lines are Python's own, before the worker starts
             yield json.loads(line)
 
 
@@ -341,10 +351,10 @@ def _reason_of(code: int, log: Path) -> str:
 
 
 def _modules_of(candidates: Sequence[Candidate]) -> list[str]:
-    """The modules that register models of the user's own.
+    """The modules that register the user's own models.
 
     Raises:
-        ValueError: one is registered where no other process can see it.
+        ValueError: a model is registered where no other process can see it.
     """
     homes = {
         c.model: zoo.find_model(c.model).builder.__module__ for c in candidates if not c.is_baseline

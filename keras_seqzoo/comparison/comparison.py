@@ -1,4 +1,4 @@
-"""`Comparison`: the table, the choice, the page and the models."""
+"""`Comparison`: the results of `compare`, as a table, a recommendation, a report and models."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ _COSTS = {
 
 
 class Comparison:
-    """What `compare` found. `print` it, or take its `table`.
+    """The results of `compare`. `print` it, or use its `table`.
 
     Args:
-        folder: the folder of a comparison, also of an earlier one.
+        folder: the folder of a comparison; it may be an earlier one.
 
     Attributes:
-        folder: the same.
+        folder: the folder of the comparison.
         results: all results, run by run.
 
     Raises:
-        FileNotFoundError: no comparison there.
-        ValueError: a damaged one.
+        FileNotFoundError: the folder has no comparison.
+        ValueError: its files are damaged.
     """
 
     def __init__(self, folder: str | os.PathLike[str]):
@@ -44,7 +44,7 @@ class Comparison:
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """A row for each model, the best by the task's first metric first; see `leaderboard`."""
+        """A row for each model, the best in the task's first metric first; see `leaderboard`."""
         return leaderboard(self.results)
 
     @cached_property
@@ -63,10 +63,10 @@ class Comparison:
         """Chooses the model with the best metric among those within the limits.
 
         Args:
-            max_latency_ms: limit of the 95th percentile of the time of one text or window.
-            max_size_mb: limit of the size of the SavedModel on disk.
-            max_memory_mb: limit of the most memory held.
-            metric: one of `results.task.metrics`, such as `"macro_f1"` or `"log_loss"` of classes;
+            max_latency_ms: limit on the 95th percentile of the time for one text or window.
+            max_size_mb: limit on the size of the SavedModel on disk.
+            max_memory_mb: limit on the peak memory.
+            metric: one of `results.task.metrics`, for classes such as `"macro_f1"` or `"log_loss"`;
                 the first of them if None.
 
         Returns:
@@ -84,10 +84,10 @@ class Comparison:
         )
 
     def pareto_front(self, cost: str = "p95_ms", metric: str | None = None) -> list[str]:
-        """The models that no other beats in cost and metric at once, by rising cost.
+        """The models that no other model beats in both cost and metric, by rising cost.
 
         Args:
-            cost: a column of the table of which less is better.
+            cost: a column of the table in which less is better.
             metric: as in `recommend`.
 
         Raises:
@@ -96,16 +96,16 @@ class Comparison:
         return choose.pareto_front(self.table, cost, self.results.task.metric(metric))
 
     def load(self, label: str, trust: bool = False) -> Any:
-        """Loads the model of the kept run, to ask, explain, train on or export.
+        """Loads the model of the kept run, to use, explain, train further or export.
 
         Args:
             label: its name in the table.
-            trust: whether its file may hold a TensorFlow graph, as that of a model with an encoder
-                of TF Hub does. A graph is a program: pass True for a comparison of your own.
+            trust: whether its file may hold a TensorFlow graph, like a file of a model with an
+                encoder of TF Hub. A graph is a program: pass True for a comparison of your own.
 
         Returns:
-            A model as `build_model` makes it, trained; of a baseline one of
-            `comparison.baselines.BASELINES`, which is fitted again to the training rows.
+            A trained model as `build_model` makes it. For a baseline, one of
+            `comparison.baselines.BASELINES`, fitted again to the training rows.
 
         Raises:
             ValueError: no such model, a model whose training failed, or a graph that is not
@@ -136,7 +136,7 @@ class Comparison:
         return self._store.inside(f"models/{model['folder']}/seed-{entry.kept.seed}.keras")
 
     def saved_model(self, label: str) -> Path:
-        """The folder of the versions of a model's SavedModel, as TensorFlow Serving takes it.
+        """The folder with the versions of a model's SavedModel, as TensorFlow Serving takes it.
 
         Raises:
             ValueError: no such model, a baseline, or a model whose training failed.
@@ -151,7 +151,7 @@ class Comparison:
         )
 
     def _kept(self, label: str) -> dict[str, Any]:
-        """What the story tells of a model that is there."""
+        """The entry of a model in the story, if its trained model was kept."""
         models = self._store.story()["last"]["models"]
         found = [model for model in models if model["candidate"]["label"] == label]
         if not found:
@@ -168,7 +168,7 @@ class Comparison:
         return dict(found[0])
 
     def to_html(self, path: str | os.PathLike[str]) -> Path:
-        """Writes the report as one self-contained HTML file, and makes its folder.
+        """Writes the report as one self-contained HTML file; makes the folder if needed.
 
         Raises:
             OSError: the file cannot be written.
@@ -181,7 +181,7 @@ class Comparison:
         return write_page(self.results, path)
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Writes `report.html`, and its figures as CSV, JSON and PNG.
+        """Writes `report.html`, and its contents as CSV, JSON and PNG.
 
         Raises:
             OSError: the folder cannot be written to.
@@ -196,7 +196,7 @@ class Comparison:
         return folder
 
     def __str__(self) -> str:
-        """The table in two parts, what differs, and what is missing."""
+        """The table in two parts, which models differ, and what is missing."""
         parts = [self._metrics().to_string(), self._costs().to_string()]
         parts.append("\n".join(self._notes()))
         return "\n\n".join(part for part in parts if part)
@@ -205,13 +205,13 @@ class Comparison:
         return f"Comparison({str(self.folder)!r}, {len(self.results.entries)} models)"
 
     def _repr_html_(self) -> str:
-        """The same in a notebook."""
+        """The same for a notebook."""
         lines = "".join(f"<li>{escape(line)}</li>" for line in self._notes())
         tables = self._metrics().to_html() + self._costs().to_html()
         return f"{tables}<ul>{lines}</ul>"
 
     def _notes(self) -> list[str]:
-        """What differs, and what is missing."""
+        """Which models differ, and what is missing."""
         missing = self.table["missing"].items()
         return [
             *map(str, self.differences),
@@ -221,7 +221,7 @@ class Comparison:
         ]
 
     def _metrics(self) -> pd.DataFrame:
-        """The figures of the task as text, and the intervals of those that have one."""
+        """The metrics of the task as text, with intervals for those that have one."""
         shown: dict[str, Any] = {}
         for metric in self.results.task.metrics:
             name = metric.name
@@ -234,7 +234,7 @@ class Comparison:
         return pd.DataFrame(shown)
 
     def _costs(self) -> pd.DataFrame:
-        """What the models cost, as text."""
+        """The costs of the models, as text."""
         return pd.DataFrame({n: _texts(self.table[n], form) for n, form in _COSTS.items()})
 
 

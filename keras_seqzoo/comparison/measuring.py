@@ -1,4 +1,4 @@
-"""What a model costs when it answers: time, size, memory."""
+"""Measures what a model costs when it answers: time, size, memory."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def latency_ms(model: Any, table: Any, most: int = 200, seed: int = 0) -> tuple[
     Args:
         model: has `predict`.
         table: rows to draw from, at least one.
-        most: rows timed; fewer where they take more than some seconds.
-        seed: of the draw.
+        most: most rows to time; fewer if they take more than a few seconds.
+        seed: seed of the draw.
 
     Returns:
         Median and 95th percentile, in milliseconds.
@@ -40,7 +40,7 @@ def latency_ms(model: Any, table: Any, most: int = 200, seed: int = 0) -> tuple[
 
 
 def texts_per_s(model: Any, table: Any, batch_size: int = 32, seed: int = 0) -> float:
-    """Counts the texts or windows that are answered in a second, in batches drawn at random."""
+    """Counts the texts or windows that a model answers in a second, in random batches."""
     rng = np.random.default_rng(seed)
     answered, seconds = 0, 0.0
     model.predict(table.take(np.arange(len(table))[:batch_size]).questions)
@@ -60,17 +60,17 @@ def size_mb(path: Path) -> float:
 
 
 def peak_memory_mb() -> float:
-    """The most memory that this process has held, in MB of 1,000,000 bytes.
+    """The peak memory of this process, in MB of 1,000,000 bytes.
 
-    That of the machine; on a GPU the model's own memory comes on top.
+    This is the memory of the machine; memory of a GPU comes on top.
     """
     status = Path("/proc/self/status")
     if status.exists():
-        # What getrusage tells begins, in a new process, with what the one that made it held.
+        # In a new process, the peak of getrusage starts at the memory of the parent process.
         held = re.search(r"VmHWM:\s*(\d+) kB", status.read_text("ascii", "replace"))
         if held:
             return int(held[1]) * 1024 / 1e6
-    import resource  # which Windows lacks
+    import resource  # Windows does not have it
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak * (1 if sys.platform == "darwin" else 1024) / 1e6

@@ -1,4 +1,4 @@
-"""What goes on in a comparison, on stderr: a line a model, and a bar while it trains."""
+"""Progress of a comparison, on stderr: a line for each model, and a bar while it trains."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _DOING = {
 
 
 class ComparisonProgress:
-    """Tells of a comparison as it goes on.
+    """Prints the progress of a comparison.
 
     Args:
-        console: where to; stderr by default.
+        console: the console to print to; stderr by default.
     """
 
     def __init__(self, console: Console | None = None):
@@ -31,7 +31,7 @@ class ComparisonProgress:
             stderr=True,
             highlight=False,
             soft_wrap=True,
-            force_jupyter=False,  # which would make an output of every line
+            force_jupyter=False,  # Jupyter would make an output of every line
         )
         self._bar: Progress | None = None
         self._task: TaskID | None = None
@@ -39,7 +39,7 @@ class ComparisonProgress:
         self._place: dict[str, str] = {}
 
     def __call__(self, label: str, event: Mapping[str, Any]) -> None:
-        """Takes an event of a model."""
+        """Prints an event of a model."""
         kind = event["event"]
         if kind == "begin":
             labels = event["labels"]

@@ -1,4 +1,4 @@
-"""A small random search for good options, by KerasTuner: the same number of trials a model."""
+"""A small random search for good options, by KerasTuner, with equally many trials per model."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ def search(
     emit: Emit,
     teaching: Teaching | None = None,
 ) -> list[dict[str, Any]]:
-    """Trains a model with the options it has, then with others, and notes the validation losses.
+    """Trains a model with its own options, then with others, and records the validation losses.
 
     Unless the candidate says what to search, the learning rate is drawn from a third of the
     model's own to three times it, on a logarithmic scale, and the dropout from 0 to 0.5.
 
     Args:
-        candidate: which model.
-        plan: how it is trained; `trials` is how often.
-        parts: tables; the test rows have no part in the search.
+        candidate: the model.
+        plan: how to train it; `trials` says how often.
+        parts: tables `train`, `valid` and `test`; the search does not use the test rows.
         ids: folder of ids.
-        emit: is told of every trial.
+        emit: receives an event for every trial.
         teaching: as `train_once` takes it.
 
     Returns:
-        The trials in order, a dict each of what was tried and its `val_loss`.
+        The trials in order, each a dict of the values tried and the `val_loss`.
 
     Raises:
         ImportError: KerasTuner is not installed.
@@ -46,11 +46,11 @@ def search(
     keras_tuner = import_tuner()
     space = _space(candidate, parts["train"], keras_tuner)
     trials: list[dict[str, Any]] = []
-    # The answers to the test rows are thrown away: so few are asked.
+    # A trial drops its answers to the test rows, so one row is enough.
     asked = {**parts, "test": parts["valid"].take([0])}
 
     class Oracle(keras_tuner.oracles.RandomSearchOracle):  # type: ignore[name-defined]
-        """Begins with the options that the model has."""
+        """Starts with the model's own options."""
 
         def populate_space(self, trial_id: str) -> dict[str, Any]:
             if trials or self.ongoing_trials:
@@ -65,7 +65,7 @@ def search(
                 tried = with_values(candidate, values)
                 _, run = train_once(tried, plan, 0, asked, ids, emit, teaching)
             except BudgetError as error:
-                # KerasTuner would try others, and in the end tell how many failed.
+                # KerasTuner would try other values, and only count the failures at the end.
                 raise keras_tuner.errors.FatalValueError(str(error)) from error
             trials.append({**values, "val_loss": run.valid_loss})
             return float(run.valid_loss or 0.0)
@@ -83,7 +83,7 @@ def search(
 
 
 def with_values(candidate: Candidate, values: Mapping[str, Any]) -> Candidate:
-    """The candidate with the options of a trial; what is not searched has no say."""
+    """Returns the candidate with the values of a trial; ignores options that are not searched."""
     searched = set(candidate.search or {"dropout"}) - {"learning_rate"}
     options = {k: v for k, v in values.items() if k in searched}
     rate = values.get("learning_rate", candidate.learning_rate)

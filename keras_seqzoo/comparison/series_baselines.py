@@ -1,4 +1,4 @@
-"""What forecasts of series must beat: the last value, the season before, and a ridge regression."""
+"""Baselines of forecasts: the last value, the value a season before, and a ridge regression."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Forecasts = npt.NDArray[np.float64]
 
 
 class SeriesBaseline:
-    """A forecaster that is fitted in no time, with the methods of a model of ours."""
+    """A forecaster that is quick to fit, with the methods of a model of this package."""
 
     name: ClassVar[str]
     title: ClassVar[str]
@@ -31,7 +31,7 @@ class SeriesBaseline:
     horizon: int
 
     def fit(self, train: Any, valid: Any = None) -> None:
-        """Learns from a training `SeriesTable` that asks for values.
+        """Learns from a training `SeriesTable` whose target is values.
 
         Args:
             train: the training part.
@@ -55,12 +55,12 @@ class SeriesBaseline:
         return 0
 
     def size_mb(self) -> float:
-        """Size as a file, in MB of 1,000,000 bytes. None is written."""
+        """Size as a file, in MB of 1,000,000 bytes. Writes no file."""
         return len(pickle.dumps(self)) / 1e6
 
 
 class LastValue(SeriesBaseline):
-    """Every step is like the last one of the window."""
+    """Forecasts the last value of the window for every step."""
 
     name = "last_value"
     title = "The last value of the window"
@@ -71,11 +71,11 @@ class LastValue(SeriesBaseline):
 
 
 class Seasonal(SeriesBaseline):
-    """Every step is like the one a season before it, or the nearest multiple that is known.
+    """Forecasts the value a season before each step, or the nearest known multiple of a season.
 
     Attributes:
-        seasons: of each column, steps in a season and what told it, see `data.steps.season_of`.
-            Where none is found that is 1, the last value.
+        seasons: for each column, the steps in a season and how they were found, see
+            `data.steps.season_of`. If no season is found, 1: the last value.
     """
 
     name = "seasonal"
@@ -89,16 +89,16 @@ class Seasonal(SeriesBaseline):
         self.seasons = [season_of([s[:, column] for s in series], calendar) for column in columns]
 
     def predict(self, x: Any, batch_size: int | None = None, verbose: Any = "auto") -> Forecasts:
-        """As `SeriesBaseline.predict`; where a season is longer than a window, of a table alone.
+        """Like `SeriesBaseline.predict`; if a season is longer than a window, only for a table.
 
-        Where the step a season before is not known, the last value stands for it.
+        If the value a season before is not known, the last value replaces it.
 
         Raises:
             ValueError: windows that are shorter than a season.
         """
         longest = max(season for season, _ in self.seasons)
         last = _windows(x)[:, -1:]
-        # As exact as windows are: without a season it is the last value, and no more.
+        # float32, like windows: without a season, the result is exactly the last value.
         past = _windows(x.before(longest).astype(np.float32) if isinstance(x, SeriesTable) else x)
         if past.shape[1] < longest:
             raise ValueError(
@@ -115,7 +115,7 @@ class Seasonal(SeriesBaseline):
 class Ridge(SeriesBaseline):
     """A ridge regression from the window to the change from its last value.
 
-    The strength of the penalty is chosen by leave-one-out on the training windows.
+    Leave-one-out on the training windows chooses the strength of the penalty.
     """
 
     name = "ridge"

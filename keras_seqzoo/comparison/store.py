@@ -1,7 +1,7 @@
-"""The folder of a comparison: the data, and a folder a model that is filled run by run.
+"""The folder of a comparison: the data, and a folder for each model, filled run by run.
 
-A file is there whole or not at all, so that a comparison that was killed goes on from what is
-there.
+A file is written whole or not at all, so that a comparison that was killed can continue from the
+files in the folder.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Store:
     """The folder of a comparison.
 
     Args:
-        folder: where it is; made where it is missing.
+        folder: its path; made if it is missing.
     """
 
     def __init__(self, folder: Path):
@@ -50,7 +50,7 @@ class Store:
 
     @property
     def ids(self) -> Path:
-        """The folder of the ids, which models of one vocabulary share."""
+        """The folder of the ids, which models with the same vocabulary share."""
         return self.folder / "ids"
 
     def model_folder(self, candidate: Candidate, plan: Plan, versions: Mapping[str, str]) -> Path:
@@ -59,10 +59,10 @@ class Store:
         return self.inside(f"models/{slug}-{plan.digest(candidate, versions)}")
 
     def inside(self, name: str) -> Path:
-        """Returns the path of what lies in the folder, by a name that a file of it may tell.
+        """Returns the path of a file or folder in the folder, by a name that may come from a file.
 
         Raises:
-            ValueError: it lies elsewhere: by "..", from the root, or through a link.
+            ValueError: it lies outside: by "..", from the root, or through a link.
         """
         path = self.folder / name
         if not path.resolve().is_relative_to(self.folder.resolve()):
@@ -73,7 +73,7 @@ class Store:
         return path
 
     def open(self, title: str, parts: Mapping[str, Table]) -> None:
-        """Makes the folder for a comparison on these rows, or finds it made for them.
+        """Makes the folder for a comparison on these rows, or checks that it was made for them.
 
         Raises:
             ValueError: the folder holds a comparison on other rows, or something else.
@@ -107,7 +107,7 @@ class Store:
         self._write_story({**story, "last": {}})
 
     def write_last(self, **last: Any) -> None:
-        """Notes what was compared last: `models`, `settings`, `commands` and so on."""
+        """Writes what was compared last: `models`, `settings`, `commands` and so on."""
         story = self.story()
         self._write_story({**story, "last": {**story["last"], **last}})
 
@@ -115,8 +115,8 @@ class Store:
         """What `open` and `write_last` wrote.
 
         Raises:
-            FileNotFoundError: no folder, or none of a comparison.
-            ValueError: a damaged one.
+            FileNotFoundError: no folder, or not the folder of a comparison.
+            ValueError: a damaged file.
         """
         story = self._existing_story()
         if story is None:
@@ -127,7 +127,7 @@ class Store:
         return story
 
     def part(self, name: str) -> Any:
-        """Reads the rows of `train`, `valid` or `test`: a table as it was compared on.
+        """Reads the table `train`, `valid` or `test` that the comparison used.
 
         Raises:
             ValueError: a damaged file.
@@ -137,7 +137,7 @@ class Store:
         path = self.folder / "data" / f"{name}.parquet"
         try:
             story, target = self.story(), self.task().target
-            inputs = INPUTS[story.get("inputs", "text")]  # older ones are all of texts
+            inputs = INPUTS[story.get("inputs", "text")]  # older comparisons are all of texts
             columns = [*inputs.columns, *target.columns]
             frame = pd.read_parquet(path)
             if not (
@@ -148,7 +148,7 @@ class Store:
                 raise TypeError(f"texts are strings, and labels {target.noun}")
         except (OSError, KeyError, TypeError, ValueError, NotImplementedError) as error:
             raise _damaged(path, error) from error
-        numbers = None  # of comparisons written before there were any
+        numbers = None  # older comparisons have no row numbers
         if "row" in frame and frame["row"].dtype.kind in "iu":
             numbers = frame["row"].to_numpy()
         source = _typed(story["title"], str)
@@ -158,7 +158,7 @@ class Store:
         path = self.folder / "data" / f"{name}.npz"
         try:
             told = _read_json(path.with_suffix(".json"))
-            with np.load(path) as arrays:  # NumPy refuses pickles unless they are asked for
+            with np.load(path) as arrays:  # NumPy refuses pickles by default
                 table = SeriesTable.from_arrays(told, arrays)
             if table.target != self.task().target:
                 raise TypeError("windows of another target")
@@ -167,7 +167,7 @@ class Store:
         return table
 
     def task(self) -> Task:
-        """What the models answer.
+        """The task of the models.
 
         Raises:
             ValueError: a damaged file.
@@ -176,16 +176,16 @@ class Store:
         try:
             if "task" in story:
                 return _task(story["task"])
-            # Older ones are of classes.
+            # Older comparisons are of classes.
             return Classify(OneOf(tuple(_typed(name, str) for name in story["classes"])))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise _damaged(self.folder / _STORY, error) from error
 
     def results(self) -> Results:
-        """Everything that is known of the models compared last.
+        """All results of the models compared last.
 
         Raises:
-            FileNotFoundError: no comparison there.
+            FileNotFoundError: the folder has no comparison.
             ValueError: a damaged file.
         """
         try:
@@ -220,11 +220,11 @@ class Store:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keeps a second process from filling the folder at the same time.
+        """Keeps a second process from writing to the folder at the same time.
 
         Raises:
-            BlockingIOError: another process does.
-            ValueError: the folder holds something else than a comparison, and is left as it was.
+            BlockingIOError: another process writes to it.
+            ValueError: the folder holds something other than a comparison; it is not changed.
         """
         self._existing_story()
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -256,7 +256,7 @@ class Store:
         if missing and runs:
             missing = f"{len(runs)} of {asked} trainings ended well; then {missing}"
         costs = {k: _number(v) for k, v in facts.get("costs", {}).items()}
-        # How many texts a student has read is not known here.
+        # The number of texts that a student has read is not known here.
         rows = 0 if candidate.teacher else _typed(last.get("train_rows", 0), int)
         costs |= _training_costs(runs, rows)
         return Entry(
@@ -297,7 +297,7 @@ class Store:
             ) from error
 
     def _contents(self) -> Iterator[Path]:
-        """What lies in the folder but what an `open` that was killed may have left."""
+        """The files in the folder, except those that a killed `open` may have left."""
         return (p for p in self.folder.iterdir() if p.name not in (".lock", "data"))
 
     def _write_story(self, story: Mapping[str, Any]) -> None:
@@ -305,23 +305,23 @@ class Store:
 
 
 class ModelRecord:
-    """What a worker has written of one model.
+    """The files that a worker has written about one model.
 
     Args:
-        folder: of the model, as `Store.model_folder` gives it.
+        folder: the model's folder, from `Store.model_folder`.
     """
 
     def __init__(self, folder: Path):
         self.folder = folder
 
     def run(self, seed: int, shape: tuple[int, ...] | None = None) -> Run | None:
-        """The run of a seed, with answers of this shape; None where it has not ended well."""
+        """The run of a seed, with answers of this shape; None if it did not succeed."""
         path = self.folder / f"seed-{seed}.json"
         if not path.exists():
             return None
         answers = path.with_suffix(".npy")
         try:
-            # Mapped: what a file says of its shape takes no memory before that is checked.
+            # Mapped: the shape in the file takes no memory before it is checked.
             mapped = np.load(answers, mmap_mode="r")
             outputs = _of_lists(mapped) if mapped.dtype == np.uint8 else mapped
             if outputs.dtype.kind not in "fO" or (shape and outputs.shape != shape):
@@ -344,7 +344,7 @@ class ModelRecord:
             raise _damaged(path, error) from error
 
     def write_run(self, run: Run, memory_mb: float) -> None:
-        """Keeps a run that has ended well, and the most memory held until then."""
+        """Writes a run that succeeded, and the peak memory until then."""
         path = self.folder / f"seed-{run.seed}.json"
         self.folder.mkdir(parents=True, exist_ok=True)
         with whole(path.with_suffix(".npy")) as unfinished, unfinished.open("wb") as file:
@@ -357,7 +357,7 @@ class ModelRecord:
         write_json(path, {**story, "task": own, "memory_mb": memory_mb})
 
     def memory_mb(self, seeds: tuple[int, ...]) -> float | None:
-        """The most memory held in the runs of these seeds."""
+        """The peak memory over the runs of these seeds."""
         paths = [self.folder / f"seed-{seed}.json" for seed in seeds]
         return max((_read_json(p)["memory_mb"] for p in paths if p.exists()), default=None)
 
@@ -367,27 +367,27 @@ class ModelRecord:
         return [dict(trial) for trial in _read_json(path)["trials"]] if path.exists() else []
 
     def facts(self) -> dict[str, Any]:
-        """What was measured of the kept run; empty where it has not come to that."""
+        """The measurements of the kept run; empty if there are none yet."""
         path = self.folder / "facts.json"
         return _read_json(path) if path.exists() else {}
 
     def trouble(self) -> str:
-        """Why the model is not complete; "" where it is, or was not begun."""
+        """Why the model is not complete; "" if it is complete, or was not started."""
         path = self.folder / "trouble.json"
         return str(_read_json(path)["reason"]) if path.exists() else ""
 
     def write_trouble(self, reason: str) -> None:
-        """Notes why the model is not complete."""
+        """Writes why the model is not complete."""
         write_json(self.folder / "trouble.json", {"reason": reason})
 
     def forget(self) -> None:
-        """Takes away what an earlier attempt came to, but for its runs and its search."""
+        """Deletes the results of an earlier attempt, except its runs and its search."""
         for name in ("trouble.json", "facts.json"):
             (self.folder / name).unlink(missing_ok=True)
 
 
 def _of_lists(written: Any) -> np.ndarray:
-    """Answers that are a dict, or lists of pieces, a dict each, of their JSON."""
+    """Reads answers from JSON: each a dict, or a list of pieces, which are dicts."""
     rows = json.loads(bytes(written))
     lists = (row if isinstance(row, list) else [row] for row in rows)
     if not all(isinstance(p, dict) for row in lists for p in row):
@@ -407,7 +407,7 @@ def default_folder(title: str, parts: Mapping[str, Table]) -> Path:
 
 def _write_texts(path: Path, table: TextTable) -> None:
     frame = table.frame
-    # Half of a surrogate pair has no UTF-8 form; models read it as "?" too.
+    # Half of a surrogate pair has no UTF-8 form; models also read it as "?".
     for column in table.inputs.columns:
         frame[column] = [str(t).encode("utf-8", "replace").decode() for t in frame[column]]
     with whole(path.with_suffix(".parquet")) as unfinished:
@@ -422,7 +422,7 @@ def _write_series(path: Path, table: SeriesTable) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes JSON, whole or not at all; the folder is made."""
+    """Writes JSON, whole or not at all; makes the folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole(path) as unfinished:
         text = json.dumps(value, indent=1, ensure_ascii=False, default=float)
@@ -437,25 +437,25 @@ def _read_json(path: Path) -> Any:
 
 
 def _typed(value: Any, *types: type) -> Any:
-    """Returns a value out of JSON that is of one of these types; a bool is no number."""
+    """Returns a value from JSON if it has one of these types; a bool is no number."""
     if not isinstance(value, types) or isinstance(value, bool):
         raise TypeError(f"{str(value)[:60]!r} where {types[0].__name__} must be")
     return value
 
 
 def _number(value: Any) -> Any:
-    """Returns a number out of JSON, or None."""
+    """Returns a number from JSON, or None."""
     return None if value is None else _typed(value, float, int)
 
 
 def _task(story: Any) -> Task:
-    """Makes a task of JSON, whose names are checked to be strings."""
+    """Makes a task from JSON; checks that its names are strings."""
     names = [_typed(name, str) for name in story["target"]["names"]]
     return task_from_dict({**story, "target": {**story["target"], "names": names}})
 
 
 class _DamagedError(ValueError):
-    """What stands in the folder cannot be what `compare` wrote."""
+    """`compare` cannot have written what is in the folder."""
 
 
 def _damaged(path: Path, error: Exception) -> _DamagedError:

@@ -1,4 +1,4 @@
-"""What taggers must beat: the pieces of the training texts looked up, and a linear CRF."""
+"""Baselines of taggers: a dictionary of the training pieces, and a linear CRF."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from keras_seqzoo.tasks.base import Task
 
 
 class Word(NamedTuple):
-    """A word of a text, and its characters."""
+    """A word of a text, and its place in characters."""
 
     text: str
     start: int
@@ -24,7 +24,7 @@ class Word(NamedTuple):
 
 
 class TagBaseline:
-    """A tagger that is fitted in no time, with the methods of a model of ours."""
+    """A tagger that is quick to fit, with the methods of a model of this package."""
 
     name: ClassVar[str]
     title: ClassVar[str]
@@ -52,13 +52,13 @@ class TagBaseline:
         raise NotImplementedError
 
     def tag(self, words: Sequence[Word]) -> tuple[Sequence[str], Sequence[float]]:
-        """The BIO tags of a text's words, and how probable each is."""
+        """Returns the BIO tags of a text's words, and the probability of each."""
         raise NotImplementedError
 
     def predict(
         self, x: Any, batch_size: int | None = None, verbose: Any = "auto"
     ) -> npt.NDArray[np.object_]:
-        """Returns what a model of the task does, an object array `(rows,)`.
+        """Returns the answers as a model of the task does, an object array `(rows,)`.
 
         Args:
             x: texts.
@@ -89,12 +89,12 @@ class TagBaseline:
         raise NotImplementedError
 
     def size_mb(self) -> float:
-        """Size of what was learnt, in MB of 1,000,000 bytes."""
+        """Size of the learnt values, in MB of 1,000,000 bytes."""
         raise NotImplementedError
 
 
 class Dictionary(TagBaseline):
-    """Pieces of the training texts are found again, the longest first; letter by letter alike."""
+    """Finds exact copies of the pieces of the training texts, the longest first."""
 
     name = "dictionary"
     title = "A dictionary of the training pieces"
@@ -190,7 +190,7 @@ TAG_BASELINES: dict[str, type[TagBaseline]] = {kind.name: kind for kind in (Dict
 
 
 def _words(texts: Any) -> Iterator[list[Word]]:
-    """The words of each text, as taggers split them."""
+    """Yields the words of each text, split as taggers split them."""
     import tensorflow as tf
 
     from keras_seqzoo.preprocessing.base import as_strings

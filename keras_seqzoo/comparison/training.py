@@ -24,11 +24,11 @@ Emit = Callable[[Mapping[str, Any]], None]
 
 
 class Teaching(NamedTuple):
-    """From whom a model learns.
+    """The teacher of a model.
 
     Attributes:
-        teacher: as `distill` takes it.
-        answers: folder where its answers are kept.
+        teacher: the teacher, as `distill` takes it.
+        answers: folder that keeps its answers.
     """
 
     teacher: Any
@@ -36,7 +36,7 @@ class Teaching(NamedTuple):
 
 
 def build(candidate: Candidate, train: Table) -> TextModel:
-    """Builds a candidate's model; it learns its vocabulary, if it does, from the training rows."""
+    """Builds a candidate's model; it may learn its vocabulary from the training rows."""
     model = zoo.build_model(candidate.model, train, **candidate.options)
     if candidate.learning_rate is not None:
         model.optimizer.learning_rate = candidate.learning_rate
@@ -44,7 +44,7 @@ def build(candidate: Candidate, train: Table) -> TextModel:
 
 
 def settings(candidate: Candidate, plan: Plan, model: TextModel, rows: int) -> dict[str, Any]:
-    """What decides a training: epochs, batch size, learning rate, patience, schedule."""
+    """The settings of a training: epochs, batch size, learning rate, patience, schedule."""
     usual = usual_settings(
         model, rows, candidate.batch_size or plan.batch_size, candidate.epochs or plan.epochs
     )
@@ -56,7 +56,7 @@ def settings(candidate: Candidate, plan: Plan, model: TextModel, rows: int) -> d
         "learning_rate": float(f"{rate:.6g}"),  # float32 has no more digits
         "schedule": model.schedule,
         "patience": plan.patience or usual.patience if is_constant else usual.epochs,
-        # Where the learning rate falls to zero, the last epoch.
+        # None keeps the last epoch, if the learning rate falls to zero.
         "keep": plan.keep or (model.task.watched if is_constant else None),
     }
 
@@ -70,20 +70,20 @@ def train_once(
     emit: Emit,
     teaching: Teaching | None = None,
 ) -> tuple[TextModel, Run]:
-    """Builds a model, trains it, keeps the best epoch, asks the test rows.
+    """Builds a model, trains it, keeps the best epoch, and answers the test rows.
 
     Args:
-        candidate: which model.
-        plan: how.
-        seed: of weights and order.
+        candidate: the model.
+        plan: how to train it.
+        seed: seed of the weights and of the order of the rows.
         parts: tables `train`, `valid` and `test`.
-        ids: folder of ids, shared by models of one vocabulary.
-        emit: is told of every epoch.
-        teaching: whose answers it learns; the labels if None.
+        ids: folder of ids, shared by models with the same vocabulary.
+        emit: receives an event for every epoch.
+        teaching: the teacher whose answers it learns; it learns the labels if None.
 
     Raises:
         BudgetError: not even one epoch fits into the budget.
-        ValueError: the model cannot be built, or its answers are no numbers.
+        ValueError: the model cannot be built, or its answers are not numbers.
     """
     keras.utils.set_random_seed(seed)
     train: Any = parts["train"]
@@ -115,7 +115,7 @@ def train_once(
         rows = make_dataset(train, model, chosen["batch_size"], shuffle=True, seed=seed, cache=ids)
         history = model.fit(rows, **fit).history
     else:
-        # The texts that are made are those of every seed, so that the teacher is asked once.
+        # All seeds use the same augmented texts, so that the teacher answers them only once.
         history = distill(
             teaching.teacher,
             model,
@@ -148,7 +148,7 @@ def train_once(
 
 
 class _Epochs(keras.callbacks.Callback):
-    """Tells of the beginning of a training, of its steps now and then, and of its epochs."""
+    """Emits an event at the start of a training, at some of its steps, and at each epoch."""
 
     def __init__(self, emit: Emit, seed: int, epochs: int):
         super().__init__()

@@ -1,10 +1,10 @@
-"""Trains and measures one model of a comparison, in a process of its own.
+"""Trains and measures one model of a comparison, in its own process.
 
     python -m keras_seqzoo.comparison.worker JOB.json
 
-So that a model which crashes or fills the memory takes nothing else with it, and so that its
-memory can be told from that of the others. It tells what it does on stdout, a line of JSON each,
-and ends when its stdin is closed.
+A model that crashes or fills the memory then harms nothing else, and its memory can be measured
+alone. The worker reports what it does on stdout, one line of JSON for each event, and ends when its
+stdin is closed.
 """
 
 from __future__ import annotations
@@ -40,21 +40,21 @@ if TYPE_CHECKING:
     from keras_seqzoo.comparison.training import Emit, Teaching
     from keras_seqzoo.tasks.model import TextModel
 
-# Explanations of long texts take long; what has none by then goes without.
+# Explanations of long texts take long; after this time, the other mistakes get none.
 _EXPLAINING_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker has to do.
+    """The work of a worker.
 
     Attributes:
-        folder: of the comparison.
-        model_folder: of the model in it.
-        candidate: which model.
-        plan: how.
-        imports: modules that register models of the user's own.
-        teacher: the model of the comparison that it learns from, and its folder; None for none.
+        folder: the folder of the comparison.
+        model_folder: the folder of the model in it.
+        candidate: the model.
+        plan: how to train it.
+        imports: modules that register the user's own models.
+        teacher: the teacher, a model of the comparison, and its folder; None for no teacher.
     """
 
     folder: Path
@@ -87,11 +87,11 @@ class Job:
 
 
 def main() -> None:
-    """Does the job that the command line names; exits with 1 where that fails."""
+    """Does the job that the command line names; exits with 1 if that fails."""
     path = Path(sys.argv[1])
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _be_first_to_go()
-    # What TensorFlow and others print goes to the log, as stderr does.
+    # Output of TensorFlow and others goes to the log, like stderr.
     told = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     os.dup2(2, 1)
 
@@ -106,10 +106,10 @@ def main() -> None:
 
 
 def do(job: Job, emit: Emit) -> bool:
-    """Does a job; whatever goes wrong is noted in the model's folder.
+    """Does a job; writes what goes wrong to the model's folder.
 
     Returns:
-        Whether it went well.
+        Whether it succeeded.
     """
     record = ModelRecord(job.model_folder)
     try:
@@ -118,7 +118,7 @@ def do(job: Job, emit: Emit) -> bool:
         traceback.print_exc()
         record.write_trouble(f"it ran out of memory ({str(error) or 'MemoryError'})")
         return False
-    except Exception as error:  # noqa: BLE001 - whatever a model does costs that model only
+    except Exception as error:  # noqa: BLE001 - an error of a model must affect only that model
         traceback.print_exc()
         record.write_trouble(_reason(error))
         return False
@@ -156,7 +156,7 @@ def _do_model(job: Job, record: ModelRecord, emit: Emit) -> None:
             train(seed)
     seed, kept = _kept(record, plan)
     file = folder / f"seed-{seed}.keras"
-    if not file.exists():  # thrown away when a comparison of more seeds kept another
+    if not file.exists():  # deleted when a comparison with more seeds kept another run
         train(seed)
     if model is None or model_seed != seed:
         with timer("loading"):
@@ -183,7 +183,7 @@ def _do_model(job: Job, record: ModelRecord, emit: Emit) -> None:
 
 
 def _found(candidate: Candidate, record: ModelRecord) -> Candidate:
-    """A candidate with what its search, if there was one, has found."""
+    """Returns the candidate with the options that its search found, if it had one."""
     trials = record.searched()
     if not trials:
         return candidate
@@ -193,20 +193,20 @@ def _found(candidate: Candidate, record: ModelRecord) -> Candidate:
 
 
 def _load(candidate: Candidate, train: Table, file: Path) -> TextModel:
-    """A trained model of the comparison."""
+    """Loads a trained model of the comparison."""
     from keras_seqzoo.comparison.training import build
 
-    # The weights alone: what else a file holds, another may have put into the folder.
+    # Only the weights, because the file may come from another user.
     model = build(candidate, train)
     model.load_weights(file)
     return model
 
 
 def _teaching(job: Job, train: Table) -> Teaching | None:
-    """From whom the model of a job learns.
+    """The teacher of a job's model.
 
     Raises:
-        ValueError: its teacher did not come so far.
+        ValueError: the teacher has no trained model.
     """
     from keras_seqzoo.comparison.training import Teaching
 
@@ -225,7 +225,7 @@ def _teaching(job: Job, train: Table) -> Teaching | None:
 def _measured(
     model: TextModel, kept: Run, test: Table, job: Job, timer: _Timer, emit: Emit
 ) -> dict[str, Any]:
-    """Exports a model, and measures what is served."""
+    """Exports a model, and measures the export."""
     from keras_seqzoo.serving.export import export_model
     from keras_seqzoo.serving.saved import SavedPredictor
 
@@ -263,7 +263,7 @@ def _do_baseline(job: Job, record: ModelRecord, emit: Emit) -> None:
     with timer("trainings"):
         baseline.fit(train, valid)
     seconds = time.monotonic() - begun
-    # It has no seed: one run stands for all.
+    # It does not depend on the seed: one run is enough.
     seed = job.plan.seeds[0]
     loss = baseline.task.figures(valid.labels, baseline.predict(valid.questions)).get("log_loss")
     own = own_task(baseline, train)
@@ -299,7 +299,7 @@ def _answering_costs(model: Any, table: Table) -> dict[str, float]:
 
 
 def _mistakes(model: Any, run: Run, test: Table, most: int) -> list[Any]:
-    """The worst answers, those to texts with their explanations."""
+    """The worst answers; those to texts have explanations."""
     from keras_seqzoo.explanation.explain import explain
 
     mistakes: list[Any] = []
@@ -313,7 +313,7 @@ def _mistakes(model: Any, run: Run, test: Table, most: int) -> list[Any]:
 
 
 def _kept(record: ModelRecord, plan: Plan) -> tuple[int, Run]:
-    """The seed and the run that `Entry.kept` has."""
+    """The seed and the run that `Entry.kept` chooses."""
     runs = [(seed, run) for seed in plan.seeds if (run := record.run(seed)) is not None]
     return min(runs, key=lambda r: np.inf if r[1].valid_loss is None else r[1].valid_loss)
 
@@ -322,7 +322,7 @@ def _reason(error: Exception) -> str:
     first = str(error).strip().split("\n", 1)[0]
     if type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's
         return f"it ran out of memory ({first[:200]})"
-    if isinstance(error, (ValueError, OSError)):  # which say what to do
+    if isinstance(error, (ValueError, OSError)):  # their messages say what to do
         return first[:500]
     return f"{type(error).__name__}: {first[:500]}"
 
@@ -343,7 +343,7 @@ class _Timer:
 
 
 def _be_first_to_go() -> None:
-    """Has Linux, where memory runs out, end this process rather than the one that started it."""
+    """Makes Linux end this process, not the one that started it, if memory runs out."""
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("800")
 
