@@ -1,1 +1,1 @@
-"""Explanation: which words of a text made a model say what it says."""
+"""Explanation: which words of a text led to a model's answer."""

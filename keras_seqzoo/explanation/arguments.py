@@ -1,4 +1,4 @@
-"""Checks of what `explain` and its kin are given."""
+"""Checks of the arguments of `explain` and similar functions."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from keras_seqzoo.tasks.base import Task
 
 
 def check_texts(texts: Any) -> list[Question]:
-    """Returns one or many texts, pairs, or those of a table, as a list.
+    """Returns one or many texts or pairs, or those of a table, as a list.
 
     Raises:
-        TypeError: something is no string.
-        ValueError: there are none, or a pair lacks a side.
+        TypeError: a text is not a string.
+        ValueError: no texts, or a pair lacks a side.
     """
     if getattr(getattr(texts, "inputs", None), "name", "") == "series":
         raise TypeError(
@@ -46,10 +46,10 @@ def check_texts(texts: Any) -> list[Question]:
 
 
 def check_targets(target: Any, rows: int, task: Task) -> list[int | None]:
-    """Returns for each text which of the task's names is explained; None leaves it to the task.
+    """Returns for each text the place of the name to explain; None leaves it to the task.
 
     Raises:
-        ValueError: another number of targets than texts, or nothing that the model answers.
+        ValueError: not as many targets as texts, or a target that the model does not answer.
     """
     given = [target] * rows if target is None or isinstance(target, str) else list(target)
     if len(given) != rows:
@@ -64,7 +64,7 @@ def place_of(name: str, task: Task) -> int:
     """Returns the place of a name among those of a task.
 
     Raises:
-        ValueError: there is no such name.
+        ValueError: no such name.
     """
     if name not in task.names:
         raise ValueError(

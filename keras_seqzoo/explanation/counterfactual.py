@@ -22,18 +22,18 @@ class Counterfactual:
     """A deletion that changes the answer.
 
     Attributes:
-        text: the user's text; of a pair the first one, a line break, and the second.
-        removed: `(start, end)` of the tokens that go, in the characters of `text`, in order.
-        text_left: what the model was asked about instead; of a pair both texts.
-        label: its answer to that: the class, the labels, or what the number is called.
-        probability: the probability of `label` then, or that of `target` where there is one; of a
-            number, the number itself.
-        before: its answer to `text`.
+        text: the user's text; for a pair the first text, a line break, and the second.
+        removed: `(start, end)` of the removed tokens, in the characters of `text`, in order.
+        text_left: the text without these tokens; for a pair both texts.
+        label: the model's answer to `text_left`: the class, the labels, or the name of the number.
+        probability: the probability of `label`, or of `target` if there is one, for `text_left`;
+            for a number, the number itself.
+        before: the model's answer to `text`.
         before_probability: the same as `probability` for `text`, of `before` or of `target`.
         is_smallest: whether it is proven that no deletion of fewer tokens changes the answer.
-        evaluations: texts that the model was asked about.
-        target: the label that comes or goes, the surest of several; the number that moves; the
-            class that was asked for; "" where one class is given up for whichever other.
+        evaluations: how many texts the model answered.
+        target: the label that is added or removed, the most probable of several; the number that
+            moves; the class that was asked for; "" if the class may change to any other.
     """
 
     text: str
@@ -49,7 +49,7 @@ class Counterfactual:
 
     @property
     def tokens(self) -> list[str]:
-        """The tokens that go, as the user wrote them."""
+        """The removed tokens, as the user wrote them."""
         return [self.text[start:end] for start, end in self.removed]
 
     def as_dict(self) -> dict[str, Any]:
@@ -63,7 +63,7 @@ class Counterfactual:
         if not self.target:
             return f"{self.before} {old:.3f} → {self.label} {new:.3f} without {words} ({proven})"
         labels = f" ({self.before} → {self.label})"
-        if self.label == self.before:  # numbers are called the same
+        if self.label == self.before:  # numbers keep their names
             labels, places = "", max(0, 2 - floor(log10(abs(new - old))))
         return (
             f"{self.target} {old:.{places}f} → {new:.{places}f}{labels} without {words} ({proven})"
@@ -86,31 +86,31 @@ def counterfactual(
     The answer changes if it is another class, if a label is added or removed, or if a number moves
     by `change`, up or down.
 
-    All deletions of one token are tried, then all of two, of three, … for as long as
-    `max_evaluations` allows: one that is found there is proven to be smallest. Of equals, the one
-    that leaves the old answer least probable, or moves the number most, is taken. Beyond, tokens
-    are left out greedily, and put back where the changed answer does without; that is a small
-    deletion, not provenly the smallest. At least one token is always left.
+    It tries all deletions of one token, then of two, of three, … for as long as `max_evaluations`
+    allows. A deletion found in this way is proven to be smallest. Among equals, it takes the one
+    that makes the old answer least probable, or moves the number most. Beyond that limit, it
+    removes tokens greedily, and puts back those that the change does not need. This deletion is
+    small, but not proven to be the smallest. At least one token is always left.
 
     Args:
         model: as `explain` takes it.
-        text: the text, or a pair `(first, second)`, of which tokens of both may go.
+        text: the text, or a pair `(first, second)`; tokens of both may be removed.
         unit: `"word"` or `"token"`, as in `explain`.
         target: the class or label that must be added or removed, by default any; or the number that
             must move, by default the first.
-        change: how far the number must move, in its unit; by default one standard deviation of
-            the rows that the model learnt. Classes and labels have none.
+        change: how far the number must move, in its unit; by default one standard deviation over
+            the training rows. Classes and labels have none.
         max_removed: most tokens to leave out; by default all but one.
-        max_evaluations: about how many texts the model may be asked about.
+        max_evaluations: about how many texts the model may answer.
         batch_size: texts in each batch.
 
     Returns:
         The deletion; None if none was found.
 
     Raises:
-        TypeError: `text` is no string and no pair, or the model answers nothing that is explained.
+        TypeError: `text` is neither a string nor a pair, or this model cannot be explained.
         ValueError: an unknown unit or target, a number below 1, or a `change` that is not known or
-            means nothing for this model.
+            has no meaning for this model.
     """
     is_pair = is_list_like(text) and len(text) == 2
     if not all(isinstance(part, str) for part in (text if is_pair else [text])):
@@ -132,7 +132,7 @@ def counterfactual(
 
 
 class _Search:
-    """Looks for a small set of tokens without which the answer is another."""
+    """Looks for a small set of tokens whose removal changes the answer."""
 
     def __init__(
         self,
@@ -150,10 +150,10 @@ class _Search:
         self.place = place
         self.change = change
         self.full = answers([pieces.whole])[0]
-        self.changes(self.full[np.newaxis])  # says at once what means nothing
+        self.changes(self.full[np.newaxis])  # raises at once if an argument has no meaning
 
     def changes(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Whether answers are changed, and how much is left of the old one, of `(rows, names)`."""
+        """Whether answers `(rows, names)` are changed, and how much of the old one is left."""
         return self.answers.task.changes(self.full, rows, self.place, self.change)
 
     def run(self) -> Counterfactual | None:
@@ -185,7 +185,7 @@ class _Search:
         return min(pruned, key=len, default=None)
 
     def _pair(self, order: Sequence[int]) -> tuple[int, ...] | None:
-        """The best pair of the tokens that matter most alone, for a quarter of what is left."""
+        """The best pair of the top tokens; uses up to a quarter of the evaluations left."""
         few = next(m for m in range(len(order), 1, -1) if m == 2 or self._affords(4 * comb(m, 2)))
         return self._best(list(combinations(order[:few], 2)))
 
@@ -196,7 +196,7 @@ class _Search:
         return prefixes[changed[0]] if len(changed) else None
 
     def _one_by_one(self, order: Sequence[int]) -> tuple[int, ...] | None:
-        """Each time leaves out the token that now matters most."""
+        """Removes one token at a time, always the one that now matters most."""
         removed: tuple[int, ...] = (order[0],)
         while len(removed) < self.most and self._affords(len(order) - len(removed)):
             options = [(*removed, i) for i in order if i not in removed]
@@ -207,14 +207,14 @@ class _Search:
         return None
 
     def _leaving_one(self, order: Sequence[int]) -> list[tuple[int, ...]]:
-        """All tokens but one; where words stand in for each other, no smaller step shows much."""
+        """All tokens but one; smaller steps show little if words can replace each other."""
         found = self._best([tuple(i for i in order if i != kept) for kept in order])
         return [] if found is None else [found]
 
     def _prune(self, removed: tuple[int, ...]) -> tuple[int, ...]:
         """Puts tokens back, first many at once, at last one by one, while the answer stays changed.
 
-        Of those that remain, each is needed. As delta debugging does (Zeller & Hildebrandt 2002).
+        Each token that stays removed is needed. Like delta debugging (Zeller & Hildebrandt 2002).
         """
         size = len(removed) // 2
         while size:
@@ -228,7 +228,7 @@ class _Search:
         return removed
 
     def _best(self, options: Sequence[tuple[int, ...]]) -> tuple[int, ...] | None:
-        """Of those that change the answer, the one that leaves the least of the old answer."""
+        """Among the options that change the answer, the one that leaves least of the old answer."""
         if not options:
             return None
         is_changed, left = self._changes(options)

@@ -1,4 +1,4 @@
-"""`explain`: which words of a text, or of a pair of texts, made a model say what it says."""
+"""`explain`: which words of a text, or of a pair of texts, led to a model's answer."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from keras_seqzoo.names import suggest
 
 METHODS = ("occlusion", "shapley", "integrated_gradients")
 
-# More tokens than these are taken in as many groups of neighbours.
+# If there are more tokens, they form this many groups of neighbours.
 MOST_PLAYERS = {"occlusion": 1024, "shapley": 64}
 _POOLED_TOKENS = 4096
-# A gradient keeps what all layers made of its rows.
+# A gradient keeps the outputs of all layers for its rows in memory.
 _MOST_ROWS = 32
 
 
@@ -44,64 +44,65 @@ def explain(
 ) -> Explanations:
     """Finds how much each word of texts adds to an answer: to a probability, or to a number.
 
-    Both texts of a pair are explained together. Three methods. The first two leave words out and
-    ask the model again, and so take any model:
+    Both texts of a pair are explained together. There are three methods. The first two remove words
+    and let the model answer again, so they work with any model:
 
-    - `"occlusion"`: how far the answer falls where one word is left out (Zeiler & Fergus 2014,
+    - `"occlusion"`: how far the answer falls if one word is removed (Zeiler & Fergus 2014,
       Visualizing and Understanding Convolutional Networks, section 4; for words Li et al. 2016,
       Understanding Neural Networks through Representation Erasure, eq. 1). It needs one answer for
-      each word. Blind to words that stand in for each other: each seems to do nothing.
-    - `"shapley"`: the mean of what a word adds to every selection of the others, so that the
-      scores sum to `p(text) - p("")` exactly, of pairs to `p(a, b) - p("", "")`. Up to 8 tokens
-      from all selections (Shapley 1953); beyond from random orders (Castro et al. 2009,
+      each word. If words can replace each other, each seems to have no effect.
+    - `"shapley"`: the mean of what a word adds to every subset of the other words. The scores
+      sum to `p(text) - p("")` exactly, for pairs to `p(a, b) - p("", "")`. For up to 8 tokens, it
+      uses all subsets (Shapley 1953). For more, it draws random orders (Castro et al. 2009,
       Polynomial calculation of the Shapley value based on sampling; Štrumbelj & Kononenko 2014),
       each with its reverse, until the largest standard error is below `tolerance`, or `samples`
       orders are used up.
     - `"integrated_gradients"`: the gradient at the embeddings, integrated from zero (Sundararajan
       et al. 2017, Axiomatic Attribution for Deep Networks, eq. 1). The scores and `rest`, which
-      is the part of special tokens, sum to `p(text) - base`. Takes models of this package.
+      is the part of special tokens, sum to `p(text) - base`. It needs a model of this package.
 
-    What is left out takes the space on one side with it. Where the model says how much of a text
-    it reads (those of this package do), words beyond have the score 0, and leaving words out moves
-    no others up; for other models this is not measured. A text of more than 64 tokens (occlusion:
-    1,024) is taken in that many groups of neighbours, which share their score equally; no group
-    reaches over both texts of a pair. Scores for a number are in its unit.
+    A removed word takes the space on one side with it. Models of this package know how much of a
+    text they read: words beyond have the score 0, and removing words does not move others into
+    the part that is read. For other models this is not measured. A text of more than 64 tokens
+    (occlusion: 1,024) is split into that many groups of neighbours, whose tokens share the score
+    equally. No group has tokens of both texts of a pair. Scores for a number are in its unit.
 
-    A text's explanation does not depend on the texts beside it, nor on the batch size beyond
+    A text's explanation does not depend on the other texts, and the batch size changes it only by
     rounding.
 
     Args:
         model: a model of `build_model` that answers with classes, labels or numbers; a
             `SavedPredictor` of one; or any object with `classes` and `predict(texts,
-            batch_size=…, verbose=…)`, float `(rows, classes)`. It gets strings in a list, and of
-            pairs a list of `(first, second)`.
+            batch_size=…, verbose=…)`, which returns float `(rows, classes)`. It receives a list
+            of strings, or for pairs a list of `(first, second)`.
         texts: a string, a sequence of them, or a `TextTable`; or pairs: `(firsts, seconds)`, rows
             such as `[(first, second), …]`, or a table of them.
-        method: one of the three.
+        method: one of these three.
         target: the class, label or number to explain, or one for each text; by default the
             likeliest class or label, and the first number.
-        span: for a tagger and one text the piece to explain, as `predict` returned it or as
-            `(start, end)` in characters; by default the surest piece of the type `target`. For one
-            question and its context the answer; by default any answer there is then. Where words
-            are left out, a piece with one of its words is still the piece.
+        span: for a tagger and one text, the piece to explain, as `predict` returned it or as
+            `(start, end)` in characters; by default the most probable piece of the type `target`.
+            For one question and its context, the answer to explain; by default any answer. If
+            words are removed, a piece that still has one of its words counts as the same piece.
         unit: `"word"` for the words and signs of the text, the same for all models, or `"token"`
-            for what the model's preprocessor cuts it into.
+            for the tokens of the model's preprocessor.
         samples: most random orders of `"shapley"`, at least 4.
-        steps: points of the integral of `"integrated_gradients"` to begin with.
-        tolerance: when `"shapley"` stops, as a standard error; for `"integrated_gradients"` how
-            far the sum may miss. In probability; for numbers in standard deviations of the rows
-            that the model learnt, or in the number's unit where the task does not know them.
+        steps: first number of points of the integral of `"integrated_gradients"`.
+        tolerance: the standard error at which `"shapley"` stops; for `"integrated_gradients"` how
+            far the sum may miss. In probability; for numbers in standard deviations over the
+            training rows, or in the number's unit if the task does not know them.
         batch_size: texts in each batch; for `"integrated_gradients"` at most 32.
-        seed: of the random orders, with the text itself: the same seed gives the same scores.
+        seed: seed of the random orders, together with the text: the same seed gives the same
+            scores.
         progress: whether to draw a bar on stderr.
 
     Returns:
         `Explanations`, one for each text or pair, in their order.
 
     Raises:
-        TypeError: a text is no string, or the model answers nothing that can be explained.
+        TypeError: a text is not a string, or this model cannot be explained.
         ValueError: no texts, an unknown method, target, span or unit, a number out of its range, a
-            model without the tokens or gradients that were asked for, or pairs for a model of
+            model without the tokens or gradients that the arguments need, or pairs for a model of
             single texts or the other way round.
 
     Example:
@@ -202,7 +203,7 @@ def _shapley(
 
 
 def _over_tokens(pieces: Pieces, players: Sequence[np.ndarray], values: np.ndarray) -> np.ndarray:
-    """Spreads what groups have, `(players, names)`, over all tokens; 0 where nothing is read."""
+    """Spreads values of groups `(players, names)` over all tokens; 0 for tokens beyond the cut."""
     spread = np.zeros((len(pieces.spans), values.shape[1]))
     for player, value in zip(players, values, strict=True):
         spread[pieces.read[player]] = value / len(player)
@@ -278,16 +279,16 @@ def share_out(
 ) -> tuple[np.ndarray, float]:
     """Sums scores of a model's tokens into other spans of the same text.
 
-    A token that reaches over several of them is split by characters; characters that belong to
-    none, such as spaces, do not count.
+    The score of a token in several spans is split by characters. Characters that belong to no
+    span, such as spaces, do not count.
 
     Args:
-        token_scores: float `(tokens,)`.
+        token_scores: the score of each token, float `(tokens,)`.
         token_spans: the characters of each token, in any order; they may overlap.
-        spans: where to, in order, apart.
+        spans: the spans that receive the scores, in order, without overlap.
 
     Returns:
-        Scores, float64 `(len(spans),)`, and the sum of those of tokens that touch no span.
+        Scores, float64 `(len(spans),)`, and the sum of the scores of tokens that touch no span.
     """
     scores = np.zeros(len(spans))
     starts = np.array([start for start, _ in spans], int)
@@ -322,7 +323,7 @@ def _note(pieces: Pieces, players: int) -> str:
 
 
 def _pooled(pieces: Sequence[Pieces]) -> Iterator[list[Pieces]]:
-    """Takes texts together until they have enough tokens for large batches."""
+    """Groups texts until they have enough tokens for large batches."""
     chunk: list[Pieces] = []
     tokens = 0
     for p in pieces:

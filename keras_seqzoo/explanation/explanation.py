@@ -14,7 +14,7 @@ from keras_seqzoo.explanation.words import JOINT, Pieces
 if TYPE_CHECKING:
     from keras_seqzoo.explanation.counterfactual import Counterfactual
 
-# Fields that had other names in files of before.
+# Fields that had other names in older files.
 _RENAMED = {"classes": "names", "probabilities": "outputs", "class_scores": "all_scores"}
 
 
@@ -22,34 +22,35 @@ _RENAMED = {"classes": "names", "probabilities": "outputs", "class_scores": "all
 class Explanation:
     """How much each token of a text, or of a pair of texts, adds to an answer.
 
-    The two texts of a pair are one string here, the second on a line of its own. Numbers of an
-    answer are probabilities, or numbers in the user's unit where the model answers with such.
+    The two texts of a pair are one string here, the second on its own line. The numbers of an
+    answer are probabilities, or numbers in the user's unit if the model predicts numbers.
 
     Attributes:
-        text: the user's text, untouched; of a pair the first text, a line break, and the second.
-        spans: `(start, end)` of each token in the characters of `text`, in order, apart.
+        text: the user's text, unchanged; for a pair the first text, a line break, and the second.
+        spans: `(start, end)` of each token in the characters of `text`, in order, without overlap.
         scores: float64 `(tokens,)`, what each token adds to the number of `target`.
         target: the class, label or number that is explained.
         names: all classes, labels or numbers, in the order of the model's outputs.
         outputs: float64 `(names,)`, the model's answer to `text`.
-        base: the number of `target` without any token (occlusion and Shapley: empty text, or two;
-            integrated gradients: all embeddings zero).
+        base: the number of `target` without any token (occlusion and Shapley: one or two empty
+            texts; integrated gradients: all embeddings zero).
         method: `"occlusion"`, `"shapley"` or `"integrated_gradients"`.
-        errors: float64 `(tokens,)`, standard errors of the scores; None where they are exact.
-        all_scores: float64 `(tokens, names)`, the same for every name; None where the method
-            gives the target's alone.
-        convergence: pairs of effort (evaluations or steps so far) and the error then; () where the
-            method has nothing to converge.
-        rest: what integrated gradients give to special tokens, which are no part of the text.
-        cut_at: the character from which on the model reads nothing, of a pair nothing of the first
-            text; None if it reads all, or if this cannot be found out. Tokens from there on have
-            the score 0.
-        note: a sentence with more that a reader should know; "" if there is nothing more.
-        second_at: the character of `text` where the second text of a pair begins; None for one.
-        second_cut_at: what `cut_at` is for the first text, for the second, in `text`.
+        errors: float64 `(tokens,)`, standard errors of the scores; None if they are exact.
+        all_scores: float64 `(tokens, names)`, the scores for every name; None if the method
+            computes only those of the target.
+        convergence: pairs of effort (evaluations or steps so far) and the error then; () if the
+            method does not converge in steps.
+        rest: the score that integrated gradients give to special tokens, which are not part of
+            the text.
+        cut_at: the first character that the model does not read, for a pair in the first text;
+            None if it reads all, or if this is not known. Tokens from there on have the score 0.
+        note: one more sentence for the reader; "" if there is none.
+        second_at: the character of `text` where the second text of a pair starts; None without
+            one.
+        second_cut_at: like `cut_at`, for the second text of a pair, in characters of `text`.
         outcome: what the numbers are: `"probability"`, or another, such as `"number"`.
-        spread: the size of a large score: 1 of a probability, and of a number its standard
-            deviation over the training rows, where that is known.
+        spread: the size of a large score: 1 for a probability; for a number its standard
+            deviation over the training rows, if that is known.
     """
 
     text: str
@@ -96,17 +97,17 @@ class Explanation:
 
     @property
     def probability(self) -> float:
-        """The same, of answers that are probabilities."""
+        """The same, for answers that are probabilities."""
         return self.output
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The names, of answers that are classes or labels."""
+        """The names, for answers that are classes or labels."""
         return self.names
 
     @property
     def probabilities(self) -> np.ndarray:
-        """The outputs, of answers that are probabilities."""
+        """The outputs, for answers that are probabilities."""
         return self.outputs
 
     @property
@@ -134,7 +135,7 @@ class Explanation:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Explanation:
-        """Makes the explanation again from what `as_dict` returned, also after JSON.
+        """Makes an explanation from what `as_dict` returned, also after JSON.
 
         Raises:
             ValueError: a field is missing or unknown.
@@ -150,7 +151,7 @@ class Explanation:
             for name in arrays:
                 if made.get(name) is not None:
                     made[name] = np.asarray(made[name], np.float64)
-            if made.get("all_scores") is not None:  # no tokens leave no second dimension
+            if made.get("all_scores") is not None:  # without tokens, the second dimension is lost
                 made["all_scores"] = made["all_scores"].reshape(-1, len(made["names"]))
             if len(made["scores"]) != len(made["spans"]) or made["target"] not in made["names"]:
                 raise TypeError("one score a span, and a target that is a name")
@@ -162,7 +163,7 @@ class Explanation:
             ) from error
 
     def to_html(self) -> str:
-        """Returns the texts with their words highlighted, as a piece of HTML to put in a page."""
+        """Returns the texts with their words highlighted, as HTML to put in a page."""
         from keras_seqzoo.explanation.rendering import fragment
 
         return str(fragment(self))
@@ -171,7 +172,7 @@ class Explanation:
         return self.to_html()
 
     def __rich__(self) -> Any:
-        """The text for a terminal, in colours and with the scores of the words that count."""
+        """The text for a terminal, in colours and with the scores of the most important words."""
         from keras_seqzoo.explanation.rendering import terminal
 
         return terminal(self)

@@ -1,4 +1,4 @@
-"""`Explanations`: those of many texts, as tables, pages and figures."""
+"""`Explanations`: explanations of many texts, as tables, pages and figures."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Explanations(Sequence[Explanation]):
         return "\n\n".join(str(explanation) for explanation in self)
 
     def __rich__(self) -> Any:
-        """The texts for a terminal, in colours and with the scores of the words that count."""
+        """The texts for a terminal, in colours and with the scores of the most important words."""
         from rich.text import Text
 
         from keras_seqzoo.explanation.rendering import terminal
@@ -61,10 +61,10 @@ class Explanations(Sequence[Explanation]):
         return "".join(fragment(explanation) for explanation in self)
 
     def to_html(self, path: str | os.PathLike[str] | None = None) -> str:
-        """Makes a page of its own: all texts with their words highlighted, and the global view.
+        """Makes a complete page: all texts with their words highlighted, and the global view.
 
         Args:
-            path: where to write it, too; any file there is replaced, and its folder is made.
+            path: also write the page here; replaces an existing file, and makes the folder.
 
         Returns:
             The page. It loads nothing from the network.
@@ -89,10 +89,10 @@ class Explanations(Sequence[Explanation]):
 
     @classmethod
     def from_json(cls, text: str) -> Explanations:
-        """Makes the explanations again from what `to_json` returned.
+        """Makes the explanations from what `to_json` returned.
 
         Raises:
-            ValueError: it is something else.
+            ValueError: the text is something else.
         """
         return cls(Explanation.from_dict(values) for values in json.loads(text))
 
@@ -101,7 +101,7 @@ class Explanations(Sequence[Explanation]):
 
         Returns:
             `row` (number of the text or pair), `token`, `start` and `end` (its characters in
-            `Explanation.text`), `score`, `error` (missing where the score is exact), `target` and
+            `Explanation.text`), `score`, `error` (missing if the score is exact), `target` and
             `method`.
         """
         rows = [
@@ -124,19 +124,19 @@ class Explanations(Sequence[Explanation]):
     def global_view(self, k: int = 15, min_count: int | None = None) -> pd.DataFrame:
         """Finds the tokens that push each class or label, and those that move each number.
 
-        Removal finds the effect of a token on every one of them. Integrated gradients find it for
-        the target only, so only texts explained for a class count for it.
+        Removing words finds the effect of a token on each of them. Integrated gradients find it for
+        the target only, so a class counts only the texts explained for it.
 
         Args:
-            k: most tokens of each.
+            k: most tokens for each class, label or number.
             min_count: how often a token must occur; by default once, from 20 texts on twice, from
                 200 on five times.
 
         Returns:
             `class` (or label, or number), `token` (case folded), `mean_score` over its
             occurrences, and their `count`; a row for each token, by class, the strongest first.
-            Tokens that push away from a class or label are left out; those that lower a number are
-            not.
+            Leaves out tokens that push away from a class or label, but not those that lower a
+            number.
 
         Raises:
             ValueError: a number below 1.
@@ -179,7 +179,7 @@ class Explanations(Sequence[Explanation]):
             The matplotlib `Figure`.
 
         Raises:
-            ValueError: the method has nothing to converge.
+            ValueError: the method does not converge in steps.
         """
         from keras_seqzoo.explanation.rendering import convergence_figure
 

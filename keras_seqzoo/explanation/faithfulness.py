@@ -1,4 +1,4 @@
-"""`faithfulness`: whether the words that an explanation names are those that the model goes by."""
+"""`faithfulness`: whether the model depends on the words that an explanation names."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ def faithfulness(
 ) -> pd.DataFrame:
     """Measures how far the answer falls without the top tokens, and with them alone.
 
-    Comprehensiveness and sufficiency of DeYoung et al. 2020 (ERASER, section 4), beside the same
-    for as many random tokens. Texts without tokens are left out. Of each text, the given share of
-    the tokens that the model reads is taken, at least one. Falls of a number are in its unit.
+    Returns comprehensiveness and sufficiency (DeYoung et al. 2020, ERASER, section 4), and the same
+    for as many random tokens. It takes the given share of the tokens that the model reads in each
+    text, at least one. Texts without tokens are left out. Falls of a number are in its unit.
 
     Args:
         model: the model that was explained.
-        explanations: of one method.
+        explanations: explanations by one method.
         share: shares of the tokens, above 0 and at most 1.
-        seed: of the random tokens.
-        draws: random choices for each text, over which the mean is taken.
-        batch_size: texts a batch.
+        seed: seed of the random tokens.
+        draws: random choices for each text; the result is their mean.
+        batch_size: texts in each batch.
 
     Returns:
         A row for each share, with `method`, `share` and `texts` (how many), and means over the
         texts: `comprehensiveness`, the fall of the target's number if the top tokens are deleted
-        (the more the better); `comprehensiveness_random`, the same of random tokens, and
+        (the more the better); `comprehensiveness_random`, the same for random tokens, and
         `comprehensiveness_error`, the standard error of the difference of the two; `sufficiency`,
         the fall if only the top tokens are kept (the less the better), `sufficiency_random` and
         `sufficiency_error`.
 
     Raises:
-        TypeError: the model answers nothing that can be explained.
+        TypeError: this model cannot be explained.
         ValueError: a share out of its range, no text with a token, explanations of several
             methods or of a model with other names.
     """

@@ -2,9 +2,9 @@
 
 Source: Sundararajan, Taly and Yan (2017), Axiomatic Attribution for Deep Networks, equation 1.
 
-A model of a frozen graph takes ids alone, so the path from the baseline to the text cannot be fed
-to it. But the graph looks the ids up in a variable: here that table holds, for a while, the scaled
-vectors of the path, each in a row of its own, and the ids are the numbers of these rows.
+A model of a frozen graph takes only ids, so it cannot take the path from the baseline to the text.
+But the graph looks the ids up in a variable. For a while, this table holds the scaled vectors of
+the path, each in its own row, and the ids are the numbers of these rows.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ class GradientScores:
 
     Attributes:
         spans: `(start, end)` of each token in the characters of the text, as `Preprocessor.spans`;
-            of a pair in those of both, with `words.JOINT` between them.
+            for a pair in both texts, with `words.JOINT` between them.
         token_scores: float64 `(tokens,)`, what each token adds to the output of the target.
-        rest: what falls to a position that is no token of the text: the unknown token that stands
-            for a text without any. 0 elsewhere, as special tokens are part of the baseline.
-        base: output of the target where the vectors of all tokens are zero.
-        output: that of the target for the text.
-        convergence: pairs of steps and the completeness gap with these: by how much the scores and
-            the rest miss `output - base`. The last pair belongs to the scores.
+        rest: the score of the unknown token that replaces a text without tokens. Else 0, because
+            special tokens are part of the baseline.
+        base: output of the target if the vectors of all tokens are zero.
+        output: output of the target for the text.
+        convergence: pairs of steps and their completeness gap: by how much the scores and the
+            rest miss `output - base`. The last pair belongs to the scores.
     """
 
     spans: tuple[tuple[int, int], ...]
@@ -61,37 +61,37 @@ def integrated_gradients(
     tolerance: float = 0.01,
     batch_size: int = 32,
 ) -> list[GradientScores]:
-    r"""Shares out an output among the tokens of a text by integrated gradients.
+    r"""Divides an output among the tokens of a text by integrated gradients.
 
     With $x$ the token's vectors, $x_i$ the vector of token $i$ and $F$ the output of the
     target, token $i$ scores $\int_0^1 x_i \cdot \partial F(\alpha x) / \partial x_i \, d\alpha$:
-    the baseline is the zero vector for every token but start, end, padding and what
-    stands between the texts of a pair, which stay.
+    the baseline is the zero vector for every token, except the tokens for start, end, padding and
+    between the texts of a pair, which keep theirs.
 
-    The integral is taken over $u$ with $\alpha = u^3$, at Gauss-Legendre nodes. Where $F$ is smooth
-    along the path their error falls exponentially. The cube lays nodes close to the baseline, where
-    a layer normalisation of vectors that are almost zero (DeBERTa's) changes within a thousandth of
-    the path; without it 512 even nodes miss that. Steps are doubled up to 512, for the texts that
-    need it, until the gap to `output - base` is at most `tolerance`.
+    The integral is taken over $u$ with $\alpha = u^3$, at Gauss-Legendre nodes. If $F$ is smooth
+    along the path, their error falls exponentially. The cube puts nodes close to the baseline.
+    There, a layer normalisation of vectors that are almost zero (DeBERTa's) changes within a
+    thousandth of the path. Without the cube, 512 even nodes miss that. For the texts that need it,
+    the steps are doubled, up to 512, until the gap to `output - base` is at most `tolerance`.
 
-    While it runs the model's embedding is another: no other thread may use the model. Afterwards,
-    and after an error or an interrupt, it is what it was, bit for bit.
+    While it runs, the model has another embedding: no other thread may use the model. Afterwards,
+    also after an error or an interrupt, the embedding is the same as before, bit for bit.
 
     Args:
         model: a `TextPredictor`.
         texts: strings, or pairs `(first, second)` of them.
-        targets: for each text the class, label or number that is explained, by name or position.
-        steps: nodes to begin with.
-        tolerance: largest completeness gap to be content with, in probability; for numbers in
-            their standard deviation over the training rows.
+        targets: for each text the class, label or number to explain, by name or position.
+        steps: first number of nodes.
+        tolerance: largest accepted completeness gap, in probability; for numbers in their standard
+            deviation over the training rows.
         batch_size: most rows of a forward pass; a row is a text at a node.
 
     Returns:
         The scores, text by text.
 
     Raises:
-        ValueError: the model's embedding cannot be reached; as many targets as texts are needed;
-            a value out of its range.
+        ValueError: the model's embedding cannot be found, not as many targets as texts, or a value
+            out of its range.
     """
     check_whole(steps=steps, batch_size=batch_size)
     if not tolerance > 0:
@@ -186,7 +186,7 @@ def _items(model: TextPredictor, texts: list[Question], targets: np.ndarray) -> 
         length = int(mask.sum())
         mine = own[number * sides : (number + 1) * sides]
         spans = joined_spans(mine, (text,) if isinstance(text, str) else text)
-        # The second text begins where the first one and what stands between them end.
+        # The second text starts after the first one and the tokens between them.
         places = first + np.arange(len(spans))
         places[len(mine[0]) :] += preprocessor.separators * preprocessor.pair
         scaled = np.zeros(length, bool)
@@ -221,9 +221,9 @@ class _Path:
 
     @contextmanager
     def table_borrowed(self) -> Iterator[None]:
-        """Gives the embedding back as it was, whatever happens."""
+        """Restores the embedding at the end, also after an error."""
         table = self._lookup.table
-        # The variable is given other buffers meanwhile, and this one again at the end.
+        # The variable has other buffers in between, and this one again at the end.
         self._kept = tf.convert_to_tensor(table)
         self._vectors = self._kept.numpy()
         try:
@@ -232,7 +232,7 @@ class _Path:
             table.assign(self._kept)
 
     def check_rows(self) -> None:
-        """Raises where the vectors give other answers from other rows: ids mean more there."""
+        """Raises if answers depend on the row of a vector: ids then mean more than the vector."""
         first = list(range(min(len(self.items), self._batch_size)))
         moved = self.scores([(i, 1.0) for i in first])[0]
         if not np.all(np.abs(moved - self.outputs[first]) <= self._rounding[first]):
@@ -246,7 +246,7 @@ class _Path:
 
         Returns:
             Float64 `(rows,)`, the outputs there, and for each row float64 `(length,)`, the
-            gradient's products with the unscaled vectors, 0 at what is not scaled.
+            gradient's products with the unscaled vectors, 0 for tokens that are not scaled.
         """
         outputs = np.zeros(len(rows))
         products: list[np.ndarray] = [np.zeros(0)] * len(rows)
@@ -303,7 +303,7 @@ class _Path:
 
 
 class _Lookup:
-    """The table in which a model looks its tokens up, and gradients by what was found there."""
+    """The table in which a model looks up its tokens, and gradients by the vectors found there."""
 
     def __init__(self, model: TextPredictor):
         self._model = weakref.ref(model)
@@ -318,7 +318,7 @@ class _Lookup:
         self._sliced: list[Any] = []
         ids = tf.TensorSpec([None, None], tf.int32)
         numbers = tf.TensorSpec([None], tf.int32)
-        # Any batch and any length run through one trace.
+        # One trace serves any batch size and any length.
         self._run = tf.function(
             self._differentiate, input_signature=[dict.fromkeys(FEATURES, ids), numbers]
         )
@@ -364,7 +364,7 @@ class _Lookup:
 
 
 def _reads(where: np.ndarray, ids: np.ndarray) -> bool:
-    """Whether places in a table are those of the ids, once or several times over."""
+    """Whether places in a table are those of the ids, once or several times."""
     return where.size >= ids.size > 0 == where.size % ids.size and bool(
         (where.reshape(-1, ids.size) == ids.ravel()).all()
     )
@@ -384,7 +384,7 @@ def _lookup_of(model: TextPredictor) -> _Lookup:
 
 
 def _rounding(model: TextPredictor) -> float:
-    """By how much an answer may differ where the same vectors stand in other rows."""
+    """By how much an answer may differ if the same vectors are in other rows."""
     types = {model.compute_dtype, *(layer.compute_dtype for layer in model.encoder.layers)}
     return 3e-2 if types & {"float16", "bfloat16"} else 1e-3
 

@@ -1,4 +1,4 @@
-"""One piece of a text, such as one name of several, as what a model is asked about."""
+"""A model's answer reduced to one piece of a text, such as one name of several."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from keras_seqzoo.tasks.classify import task_of
 
 
 class OnePiece:
-    """A model that finds pieces, of which only what it says of some words is heard.
+    """A model that finds pieces, reduced to its answer about one piece.
 
-    Where words of the text are left out, the piece is what has one of its words, and its type.
+    If words of the text are removed, the piece is one that has one of its words, and its type.
 
     Args:
         model: a tagger or a model that answers from contexts, or an export of one.
         questions: the text, or the question and its context.
-        span: the piece, as `predict` returns it, or its first character and the one behind its
-            last; then the first piece of the answer that it touches is taken.
+        span: the piece, as `predict` returns it, or its start and end in characters; then the
+            first piece of the answer that it touches.
 
     Attributes:
         target: the piece's type.
@@ -59,7 +59,7 @@ class OnePiece:
         return getattr(self._model, name)
 
     def predict(self, texts: Any, **options: Any) -> Any:
-        """The model's answer, without all that is not the piece."""
+        """Returns the model's answer about the piece alone."""
         answers = self._model.predict(texts, **options)
         made = np.empty(len(answers), object)
         for place, row in enumerate(answers):

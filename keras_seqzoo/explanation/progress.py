@@ -10,26 +10,26 @@ from typing import Any
 
 @dataclass
 class Report:
-    """Moves a bar of rich, if there is one."""
+    """Moves a progress bar of rich, if there is one."""
 
     bar: Any = None
     questions: int = 0
 
     def asked(self, questions: int) -> None:
-        """The model answered so many texts more."""
+        """Adds texts that the model answered."""
         self.questions += questions
         if self.bar is not None:
             self.bar.update(self.bar.task_ids[0], questions=f"{self.questions:,}")
 
     def done(self, texts: int) -> None:
-        """So many texts are explained."""
+        """Adds texts that are explained."""
         if self.bar is not None:
             self.bar.update(self.bar.task_ids[0], completed=texts)
 
 
 @contextmanager
 def progress_bar(texts: int, wanted: bool) -> Iterator[Report]:
-    """Draws a bar on stderr while texts are explained, if it is wanted."""
+    """Draws a bar on stderr while texts are explained, if `wanted`."""
     if not wanted:
         yield Report()
         return

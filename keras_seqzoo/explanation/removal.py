@@ -1,4 +1,4 @@
-"""Asks a model about texts with some of their tokens left out."""
+"""A model's answers to texts with some of their tokens removed."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def cut_up(model: Any, questions: Sequence[Question], unit: str = "word") -> lis
     """Finds the tokens of texts.
 
     Args:
-        model: whose own tokens are taken for `unit="token"`, and which knows what it reads.
+        model: the model; its tokens are used for `unit="token"`, and it knows how much it reads.
         questions: texts, or pairs of them.
-        unit: `"word"`, as `word_spans` finds them, or `"token"`, as the model cuts the text.
+        unit: `"word"` for the words of `word_spans`, or `"token"` for the tokens of the model.
 
     Raises:
         ValueError: an unknown unit, tokens of a model that has no preprocessor, or pairs for a
@@ -78,13 +78,13 @@ def _joined(
 
 
 def joined_spans(spans: Sequence[Sequence[Span]], texts: Sequence[str]) -> list[Span]:
-    """Returns the spans of each text as those of the texts with `JOINT` between them."""
+    """Returns the spans of all texts as spans of the joined text, with `JOINT` between them."""
     placed = zip(bounds_of(texts), spans, strict=True)
     return [(begin + a, begin + b) for (begin, _), row in placed for a, b in row]
 
 
 def own_spans(preprocessor: Any, questions: Sequence[Question]) -> list[list[Span]]:
-    """Returns the spans of a model's tokens, a row a text: of a pair first one, then the other."""
+    """Returns the spans of a model's tokens, a list for each text; a pair has two, in order."""
     rows: list[list[Span]] = []
     for row in preprocessor.spans(list(questions)):
         between = [number for number, (start, _) in enumerate(row) if start < 0]
@@ -95,9 +95,9 @@ def own_spans(preprocessor: Any, questions: Sequence[Question]) -> list[list[Spa
 def _cuts(
     preprocessor: Any, texts: Sequence[str], own: Sequence[Sequence[Span]]
 ) -> list[int | None]:
-    """From which character on each text is not read, for it is beyond what the model takes.
+    """The character from which a text is not read because it is too long for the model.
 
-    A tokenizer that knows no emoji leaves them out, too, but that is no cut.
+    A tokenizer without emoji leaves them out, too, but that is no cut.
     """
     ends = [
         max((end for start, end in row if start < end), default=len(text))
@@ -118,16 +118,16 @@ class Answers:
     Args:
         model: one of this package, or another with `classes`, and a `predict` that takes texts or
             pairs and returns numbers.
-        batch_size: texts a batch.
+        batch_size: texts in each batch.
         report: called with the number of texts answered after every call of the model.
 
     Attributes:
-        task: the model's.
-        spread: what is much for each of its numbers: the task's `spread`, 1 where that is unknown.
-        evaluations: texts asked so far.
+        task: the model's task.
+        spread: the size of a large change of each number: the task's `spread`, or 1 if unknown.
+        evaluations: texts answered so far.
 
     Raises:
-        TypeError: the model answers nothing that has a name, or has no `predict`.
+        TypeError: the model's answers have no names, or it has no `predict`.
     """
 
     def __init__(
@@ -142,7 +142,7 @@ class Answers:
                 f"Received: {type(model).__name__}"
             )
         self.task = task
-        # What a constant number spreads says nothing of how exact a score should be.
+        # The spread of a constant number is 0, which is no measure for the error of a score.
         self.spread = tuple(s or 1.0 for s in task.spread or [1.0] * len(task.names))
         self.evaluations = 0
         self._model = model
@@ -154,14 +154,14 @@ class Answers:
         """Returns the task's numbers, float64 `(rows, names)`, in the order of the texts.
 
         Raises:
-            TypeError: the model answers with something else.
+            TypeError: the model returns something else.
         """
         keys: list[bytes] = []
         pending: dict[bytes, Question] = {}
         characters = 0
         for question in questions:
             texts = (question,) if isinstance(question, str) else question
-            # A digest, since the variants of a long text would fill the memory.
+            # A digest, because the variants of a long text would fill the memory.
             key = b"".join(
                 hashlib.blake2b(t.encode("utf-8", "surrogatepass"), digest_size=16).digest()
                 for t in texts

@@ -1,8 +1,8 @@
-"""Explanations to look at: highlighted HTML, a terminal's text, a page, a figure.
+"""Shows explanations: as highlighted HTML, as text for a terminal, as a page, as a figure.
 
 Blue is for the answer (or raises the number), orange against it: two hues that colour-blind readers
-tell apart. What they say stands there without colour, too: words for the answer have a straight
-line below them, words against it a wavy one, and those that count most a plus or minus sign.
+can distinguish. The page also shows this without colour: words for the answer have a straight line
+below them, words against it a wavy one, and the most important ones a plus or minus sign.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _BLUE, _ORANGE = (86, 180, 233), (230, 159, 0)
 _FAINT, _STRONG = 0.05, 0.25
 _MINUS = "\N{MINUS SIGN}"
-# Below this share of what is much nothing is strong, however small all the others are.
+# No score below this share of the spread looks strong, even if all others are smaller.
 _LEAST_SCALE = 0.02
 _BARS = 10
 
@@ -73,13 +73,13 @@ _NAMES = {
 
 
 def highlight(explanation: Explanation) -> Markup:
-    """Returns the user's text with each word coloured by its score, as an HTML `<div>` a text.
+    """Returns the user's text as HTML with words coloured by their scores, a `<div>` for each text.
 
-    Everything is styled in place, so it can stand in any page. Spaces and line breaks are kept,
+    All styles are inline, so it fits into any page. Spaces and line breaks are kept,
     long words wrap, and the direction of the text follows its first letter.
 
     Args:
-        explanation: of the text.
+        explanation: explanation of a text or pair.
     """
     blocks = []
     for number, stretches in enumerate(_stretches(explanation)):
@@ -99,8 +99,8 @@ def bars(explanation: Explanation, k: int = _BARS) -> Markup:
     """Returns the words with the largest scores as an HTML table of bars, the strongest first.
 
     Args:
-        explanation: of a text.
-        k: most words.
+        explanation: explanation of a text or pair.
+        k: most words to show.
     """
     strengths = _strengths(explanation)
     order = np.argsort(-np.abs(strengths), kind="stable")[:k]
@@ -126,7 +126,7 @@ def bars(explanation: Explanation, k: int = _BARS) -> Markup:
 
 
 def fragment(explanation: Explanation) -> Markup:
-    """Returns answer, highlighted text and bars of one explanation, to put in any page."""
+    """Returns the answer, highlighted text and bars of an explanation, to put in any page."""
     note = f"<div><small>{escape(explanation.note)}</small></div>" if explanation.note else ""
     return _BOX.format(
         target=Markup(_escape(explanation.target)),
@@ -140,7 +140,7 @@ def fragment(explanation: Explanation) -> Markup:
 
 
 def legend(outcome: str = "probability") -> Markup:
-    """Returns a line of HTML that tells what the colours, lines and signs mean.
+    """Returns a line of HTML that explains the colours, lines and signs.
 
     Args:
         outcome: what the explained numbers are, as `Task.outcome`.
@@ -156,7 +156,7 @@ def legend(outcome: str = "probability") -> Markup:
 
 
 def page(explanations: Explanations) -> str:
-    """Returns a page of its own, which loads nothing."""
+    """Returns a complete page, which loads nothing."""
     view = explanations.global_view() if len(explanations) > 1 else pd.DataFrame()
     outcome = explanations[0].outcome if len(explanations) else "probability"
     tables = [
@@ -179,7 +179,7 @@ def page(explanations: Explanations) -> str:
 
 
 def terminal(explanation: Explanation) -> Text:
-    """Returns the text for rich, with the scores of the words that count in brackets."""
+    """Returns the text for rich, with the scores of the most important words in brackets."""
     from rich.text import Text
 
     made = Text()
@@ -225,7 +225,7 @@ def convergence_figure(explanations: Sequence[Explanation], to: Any = None) -> A
             *zip(*curve, strict=True),
             color="#0072b2",
             alpha=max(0.15, 1 / len(curves)),
-            marker="o" if len(curve) == 1 else None,  # a line of one point is none
+            marker="o" if len(curve) == 1 else None,  # one point alone draws no line
         )
     last = statistics.median(curve[-1][1] for curve in curves)
     axes.axhline(last, color="#333333", linestyle=":", label=f"median at the end: {last:.4f}")
@@ -234,7 +234,7 @@ def convergence_figure(explanations: Sequence[Explanation], to: Any = None) -> A
         xlabel="texts asked of the model" if sampled else "steps of the integral",
         ylabel="largest standard error" if sampled else "miss of the sum",
     )
-    # Not even an error of 0 may break a logarithmic axis.
+    # A logarithmic axis cannot show an error of 0.
     if min(error for curve in curves for _, error in curve) > 0:
         axes.set_yscale("log")
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
@@ -259,7 +259,7 @@ def _strengths(explanation: Explanation) -> np.ndarray:
 
 
 def _stretches(explanation: Explanation) -> list[list[tuple[str, float, float | None]]]:
-    """Cuts each text into its tokens and what stands between: with strength and score."""
+    """Cuts each text into its tokens and the text between them, with strength and score."""
     text = explanation.text
     tokens = list(zip(explanation.spans, _strengths(explanation), explanation.scores, strict=True))
     texts = []
@@ -284,7 +284,7 @@ def _mark(token: str, strength: float, score: str = "") -> str:
     )
     sign = ""
     if abs(strength) >= _STRONG:
-        # Not copied with the text.
+        # The sign is not copied with the text.
         sign = (
             '<sup style="color:#111;font-size:.7em;line-height:0;user-select:none;'
             f'unicode-bidi:isolate">{"+" if strength > 0 else _MINUS}</sup>'
@@ -306,10 +306,10 @@ def _signed(score: float, decimals: int, error: float | None = None) -> str:
 
 
 def _escape(text: str) -> str:
-    # HTML knows no NUL.
+    # HTML has no NUL.
     return str(escape(without_surrogates(text).replace("\0", "\ufffd")))
 
 
 def _printable(text: str) -> str:
-    """Without what would steer the terminal."""
+    """Returns the text without control characters for the terminal."""
     return _CONTROLS.sub("\ufffd", text.replace("\r\n", "\n"))

@@ -1,4 +1,4 @@
-"""Shapley values of the words of texts: exact where they are few, else from random orders."""
+"""Shapley values of the words of texts: exact for few words, else from random orders."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ShapleyValues:
 
     Attributes:
         scores: float64 `(players, names)`; they sum to p(text) - p("").
-        errors: float64 `(players, names)`, standard errors; None where the values are exact.
+        errors: float64 `(players, names)`, standard errors; None if the values are exact.
         convergence: pairs of evaluations so far and the largest standard error for the target.
     """
 
@@ -41,17 +41,17 @@ def shapley_values(
     tolerances: Sequence[float],
     seed: int,
 ) -> list[ShapleyValues]:
-    """Computes the values of texts side by side, so that the model gets large batches.
+    """Computes the values of all texts together, so that the model gets large batches.
 
     Args:
-        answers: the model.
-        pieces: the texts.
-        players: of each text the tokens that are read, by their places, in groups that come and
-            go together.
-        targets: place of the name of each text whose error must fall below its tolerance.
+        answers: the model's answers.
+        pieces: the texts with their tokens.
+        players: for each text the places of the tokens that the model reads, in groups that are
+            kept or removed together.
+        targets: for each text the place of the name whose error must fall below the tolerance.
         samples: most random orders of a text.
-        tolerances: for each text the largest standard error at which it is done.
-        seed: of the orders, with the text.
+        tolerances: for each text the standard error at which it is done.
+        seed: seed of the orders, together with the text.
     """
     games = [
         _Game(p, groups, target, tolerance, _random(seed, p.text))
@@ -68,7 +68,7 @@ def shapley_values(
 
 @dataclass
 class _Game:
-    """A text, and what each of its players added so far."""
+    """A text, and what each of its players has added so far."""
 
     pieces: Pieces
     players: Sequence[np.ndarray]
@@ -81,7 +81,7 @@ class _Game:
     asked: set[bytes] = field(default_factory=set)
 
     def question(self, present: np.ndarray) -> Question:
-        """What is asked with these players, bool `(players,)`."""
+        """The text with only these players, bool `(players,)`."""
         self.asked.add(np.packbits(present).tobytes())
         mask = np.zeros(len(self.pieces.read), bool)
         for player in np.flatnonzero(present).tolist():
@@ -102,13 +102,13 @@ class _Game:
 
 
 def _random(seed: int, text: str) -> np.random.Generator:
-    # With the text in it, an explanation does not depend on the texts that it is made with.
+    # With the text in the seed, an explanation does not depend on the other texts.
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
     return np.random.default_rng([seed, int.from_bytes(digest[:8], "big")])
 
 
 def _play_all(answers: Answers, games: Sequence[_Game]) -> None:
-    """Values from all subsets of the players."""
+    """Computes values from all subsets of the players."""
     found = answers(
         game.question(subset) for game in games for subset in _subsets(len(game.players))
     )
@@ -132,7 +132,7 @@ def _play_all(answers: Answers, games: Sequence[_Game]) -> None:
 
 
 def _subsets(players: int) -> np.ndarray:
-    """All subsets, bool `(2**players, players)`; the bits of the row's number."""
+    """All subsets, bool `(2**players, players)`: the bits of the row's number."""
     return (np.arange(1 << players)[:, np.newaxis] >> np.arange(players)) & 1 == 1
 
 
@@ -159,7 +159,7 @@ def _play_round(answers: Answers, games: Sequence[_Game], pairs: int) -> None:
 
 
 def _prefixes(order: np.ndarray) -> Iterator[np.ndarray]:
-    """The players present while they come in this order, and then in its reverse."""
+    """Yields the players present while they are added in this order, then in its reverse."""
     for way in (order, order[::-1]):
         present = np.zeros(len(order), bool)
         yield present

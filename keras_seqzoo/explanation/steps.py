@@ -1,4 +1,4 @@
-"""Which steps of a window made a model forecast, or answer, what it does."""
+"""Which steps of a window led to a model's forecast or answer."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ class StepExplanation:
     """How far each value of a window moves an answer.
 
     Attributes:
-        values: float32 `(window, columns)`, what was read.
-        scores: float64 `(window, columns)`, by how much the answer falls where this value is
+        values: float32 `(window, columns)`, the values of the window.
+        scores: float64 `(window, columns)`, by how much the answer falls if this value is
             replaced; in the unit of `answer`.
         columns: names of the value columns.
-        target: what is explained: a column, the mean of whose forecast over the horizon it is; or
-            a class, whose probability it is.
-        answer: that of the whole window.
-        fill: what stood for a value.
-        times: of the steps, `(window,)`; None where they are not known.
+        target: what is explained: a column, by the mean of its forecast over the horizon; or a
+            class, by its probability.
+        answer: the answer to the whole window.
+        fill: what replaced a value.
+        times: times of the steps, `(window,)`; None if they are not known.
     """
 
     values: npt.NDArray[np.float32] = field(repr=False)
@@ -43,7 +43,7 @@ class StepExplanation:
     times: npt.NDArray[Any] | None = field(default=None, repr=False)
 
     def to_frame(self) -> pd.DataFrame:
-        """Returns a row a step and column, oldest first: `step` (0 is the last), value, score."""
+        """Returns a row per step and column, oldest first: `step` (0 is the last), value, score."""
         window, columns = self.values.shape
         steps = np.repeat(np.arange(1 - window, 1), columns)
         frame = pd.DataFrame(
@@ -75,17 +75,17 @@ def explain_steps(
     fill: str = "mean",
     batch_size: int = 256,
 ) -> list[StepExplanation]:
-    """Finds how far an answer falls where one value of a window is replaced (occlusion).
+    """Finds how far an answer falls if one value of a window is replaced (occlusion).
 
-    It asks the model once for each value, and so takes any model of windows. Blind to values that
-    stand in for each other: each seems to do nothing.
+    The model answers once for each value, so any model of windows works. If values can replace
+    each other, each seems to have no effect.
 
     Args:
         model: a model of `build_model` over windows, or a `SavedPredictor` of one.
         windows: a `SeriesTable`, or windows `(rows, window, columns)`.
-        target: a name of the task: a column whose forecast, or a class whose probability is
-            explained. By default the first column, or the class that the model answers.
-        fill: what stands for the value: the `"mean"` of its column in the window, or the column's
+        target: a name of the task: a column, to explain its forecast, or a class, to explain its
+            probability. By default the first column, or the class that the model answers.
+        fill: what replaces the value: the `"mean"` of its column in the window, or the column's
             `"last"` value.
         batch_size: windows in each batch.
 
@@ -149,7 +149,7 @@ def _columns(model: Any, values: npt.NDArray[Any]) -> Sequence[str]:
 
 
 def _replaced(row: npt.NDArray[np.float32], fill: str) -> Iterator[npt.NDArray[np.float32]]:
-    """Copies of a window with one value replaced in each, a part of them at a time."""
+    """Yields copies of a window with one value replaced in each, some copies at a time."""
     stands = np.nanmean(row, axis=0) if fill == "mean" else row[-1]
     most = max(1, 4_000_000 // row.size)
     for start in range(0, row.size, most):

@@ -1,7 +1,7 @@
-"""The words and signs of a text, as spans of its characters, and texts with some of them left out.
+"""The words and signs of a text, as spans of its characters, and texts with some of them removed.
 
-No model is asked here: what a word is follows from Unicode alone, so that explanations of
-different models can be laid side by side.
+Nothing here uses a model. What a word is depends only on Unicode, so that explanations of different
+models can be compared.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import numpy as np
 import regex
 
 Span = tuple[int, int]
-Question = str | tuple[str, str]  # what a model is asked about: a text, or a pair of texts
-JOINT = "\n"  # stands between the two texts of a pair, where they are shown as one string
+Question = str | tuple[str, str]  # input of a model: a text, or a pair of texts
+JOINT = "\n"  # between the two texts of a pair, if they are shown as one string
 
 # Scripts that put no space between words; U+30FC lengthens vowels in both kana.
 _UNSPACED = (
     r"[\p{Han}\p{Hiragana}\p{Katakana}\u30fc\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tai_Tham}]"
 )
 _LETTER = rf"[[\p{{L}}\p{{N}}]--{_UNSPACED}]"
-# Marks, joiners (Persian, Indic scripts) and soft hyphens go on with a word, but begin none.
+# Marks, joiners (Persian, Indic scripts) and soft hyphens continue a word, but start none.
 _RUN = rf"{_LETTER}(?:{_LETTER}|\p{{M}}|[\u200c\u200d\u00ad](?={_LETTER}))*"
 _TOKEN = regex.compile(
     rf"""(?V1)
@@ -43,16 +43,16 @@ def word_spans(text: str) -> list[Span]:
 
     A word is a run of letters, marks and digits, with apostrophes and hyphens inside (`don't`,
     `well-made`) and points and commas between digits (`1,000.5`). Scripts without spaces (Han,
-    kana, Thai, Lao, Khmer, Burmese) are taken sign by sign. Everything else that is seen is a
-    sign of its own: one extended grapheme cluster (Unicode Annex 29), so an emoji with its
-    modifiers or a flag is one. A tag of markup such as `<br />` is one, too. Spaces, control
-    and format characters belong to no word.
+    kana, Thai, Lao, Khmer, Burmese) are split into single signs. Everything else that is visible is
+    a sign: one extended grapheme cluster (Unicode Annex 29), so an emoji with its modifiers or a
+    flag is one sign. A markup tag such as `<br />` is one, too. Spaces, control and format
+    characters belong to no word.
 
     Args:
         text: any string.
 
     Returns:
-        `(start, end)` of each in the characters of `text`, in order, apart.
+        `(start, end)` of each in the characters of `text`, in order, without overlap.
 
     Example:
         >>> text = "Don't — 3.5 stars!"
@@ -63,20 +63,20 @@ def word_spans(text: str) -> list[Span]:
 
 
 def bounds_of(texts: Sequence[str]) -> tuple[Span, ...]:
-    """Where each text of one or two begins and ends where `JOINT` stands between them."""
+    """Start and end of each of one or two texts, with `JOINT` between them."""
     second = len(texts[0]) + len(JOINT)
     return ((0, len(texts[0])), (second, second + len(texts[-1])))[: len(texts)]
 
 
 @dataclass(frozen=True)
 class Pieces:
-    """A text or a pair of texts, and the tokens that can be left out.
+    """A text or a pair of texts, and the tokens that can be removed.
 
     Attributes:
         texts: the user's text, or the two of a pair.
-        spans: all tokens, in the characters of `text`, in order, apart.
-        cuts: for each text the character of `text` from which on the model reads nothing of it;
-            None where it reads all, or where nobody can know.
+        spans: all tokens, in the characters of `text`, in order, without overlap.
+        cuts: for each text the first character in `text` that the model does not read; None if it
+            reads all, or if this is not known.
     """
 
     texts: tuple[str, ...]
@@ -90,7 +90,7 @@ class Pieces:
 
     @property
     def bounds(self) -> tuple[Span, ...]:
-        """Where each text begins and ends in `text`."""
+        """Start and end of each text in `text`."""
         return bounds_of(self.texts)
 
     @cached_property
@@ -111,7 +111,7 @@ class Pieces:
 
     @cached_property
     def _sides(self) -> list[tuple[str, list[Span], slice]]:
-        """What is read of each text, its tokens there, and their places in `read`."""
+        """The part of each text that is read, its tokens there, and their places in `read`."""
         sides, at = [], 0
         for text, cut, (begin, end) in zip(self.texts, self.cuts, self.bounds, strict=True):
             spans = [self.spans[number] for number in self.read]
@@ -123,25 +123,26 @@ class Pieces:
 
     @property
     def whole(self) -> Question:
-        """What the model is asked about where nothing is left out."""
+        """The input of the model if nothing is removed."""
         return _question(self.texts)
 
     @property
     def empty(self) -> Question:
-        """The same where everything is."""
+        """The input of the model if everything is removed."""
         return _question([""] * len(self.texts))
 
     def keep(self, mask: Sequence[bool] | np.ndarray) -> Question:
-        """What is left with only some of the tokens that are read, `(read,)`.
+        """Returns the text with only some of the tokens that are read, `(read,)`.
 
-        What lies beyond them goes, too, so that no later word moves up to where it is read.
+        The text beyond them is removed, too, so that no later word moves into the part that is
+        read.
         """
         if np.all(mask):
             return self.whole
         return _question([kept_text(text, spans, mask[at]) for text, spans, at in self._sides])
 
     def without(self, removed: Iterable[int]) -> Question:
-        """What is left without some of the tokens that are read, by their places among them."""
+        """Returns the text without some of the tokens that are read, by their places among them."""
         mask = np.ones(len(self.read), bool)
         mask[list(removed)] = False
         return self.keep(mask)
@@ -150,7 +151,7 @@ class Pieces:
         """Places of tokens that are read, in groups: each alone, or neighbours in one text.
 
         Args:
-            most: as many groups where there are more tokens.
+            most: number of groups if there are more tokens.
         """
         groups: list[np.ndarray] = []
         for _, spans, at in self._sides:
@@ -180,13 +181,13 @@ def merge_overlapping(spans: Sequence[Span]) -> list[Span]:
 def kept_text(text: str, spans: Sequence[Span], keep: Sequence[bool] | np.ndarray) -> str:
     """Returns the text with only some of its tokens; "" if none is kept.
 
-    Of the space around a token that is left out, one side stays. Where words would grow together
-    that were apart (`good,bad` less its comma), a space comes between them.
+    The space on one side of a removed token stays. If separate words would become one (`good,bad`
+    without its comma), a space comes between them.
 
     Args:
         text: the text.
-        spans: its tokens, in order, apart.
-        keep: `(tokens,)`, whether each is kept.
+        spans: its tokens, in order, without overlap.
+        keep: `(tokens,)`, whether to keep each.
 
     Example:
         >>> kept_text("a very, very good film", word_spans("a very, very good film"),
@@ -198,14 +199,14 @@ def kept_text(text: str, spans: Sequence[Span], keep: Sequence[bool] | np.ndarra
         return ""
     if len(kept) == len(spans):
         return text
-    # gaps[i] stands before token i, the last one after all of them.
+    # gaps[i] is before token i, the last one after all of them.
     ends = [0, *(end for _, end in spans)]
     starts = [*(start for start, _ in spans), len(text)]
     gaps = [text[end:start] for end, start in zip(ends, starts, strict=True)]
     parts = [gaps[0] if kept[0] == 0 else "", text[slice(*spans[kept[0]])]]
     for before, after in pairwise(kept.tolist()):
         between = gaps[before + 1 : after + 1]
-        # The space before the next word; failing that, any.
+        # The space before the next word; if there is none, any.
         gap = between[-1] or next(filter(None, between), "")
         if not gap and after > before + 1 and _grow_together(text, spans[before], spans[after]):
             gap = " "
@@ -221,7 +222,7 @@ def without_surrogates(text: str) -> str:
 
 
 def _grow_together(text: str, first: Span, second: Span) -> bool:
-    """Whether two tokens that are no part of one word would read as one."""
+    """Whether two tokens of different words would become one word."""
     end, start = first[1], second[0]
     return bool(
         _IN_WORD.fullmatch(text[end - 1])
