@@ -1,1 +1,1 @@
-"""Evaluation: how good the answers are, as scikit-learn scores them."""
+"""Evaluation: how good the answers are, by the scores of scikit-learn."""

@@ -1,4 +1,4 @@
-"""Which model to take: what differs, what nothing beats, and what fits the limits."""
+"""Which model to take: tests of differences, the Pareto front, a choice within limits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LEVEL = 0.05
 
 
 def about_tests(results: Results) -> str:
-    """What the p values of a comparison are of."""
+    """Describes the test behind the p values of a comparison."""
     return (
         f"p: {results.paired_test} of two trained models on these test rows, corrected by Holm for "
         "all pairs. One training is no sample of trainings: what another would give is not tested."
@@ -27,24 +27,23 @@ def about_tests(results: Results) -> str:
 
 @dataclass(frozen=True)
 class Difference:
-    """Whether two trained models, the kept runs, differ in how good their answers are.
+    """Whether the kept runs of two models differ in how good their answers are.
 
-    It is about these two sets of weights on these test rows: another training of either may turn
-    out otherwise, which only the ranges over several seeds hint at.
+    The test is about these two sets of weights on these test rows. Another training of either
+    model may differ; only the ranges over several seeds hint at that.
 
     Attributes:
-        better: the one that stands higher in the table.
-        worse: the other.
+        better: the model that is higher in the table.
+        worse: the other model.
         difference: `metric` of the first less that of the second, of their kept runs.
-        p_value: of the task's paired test (of classes, the exact McNemar test; else
+        p_value: p value of the task's paired test (for classes, the exact McNemar test; else
             `metrics.statistics.paired_tests`), corrected for the number of all pairs of models
-            with answers
-            (Holm), whichever are looked at.
-        shown: whether `p_value` lies below 0.05.
+            with answers (Holm), whichever pairs you look at.
+        shown: whether `p_value` is below 0.05.
         ranges: lowest and highest `metric` over the runs of the first, and of the second.
         metric: the figure whose rows are compared, such as `"accuracy"`.
-        leader: the one whose answers are better over the rows.
-        beats: what is said of it where that is shown.
+        leader: the model whose answers are better over the rows.
+        beats: the words for its lead, if that is shown.
     """
 
     better: str
@@ -70,11 +69,11 @@ class Difference:
 
 @dataclass(frozen=True)
 class Recommendation:
-    """A model, and why.
+    """A recommended model, and the reason.
 
     Attributes:
         model: its label.
-        reason: in a sentence or two.
+        reason: the reason in one or two sentences.
     """
 
     model: str
@@ -88,14 +87,14 @@ def neighbours(results: Results) -> list[Difference]:
     """Tests each model of the table against the next one below it.
 
     Returns:
-        A `Difference` a pair, in the order of the table.
+        A `Difference` for each pair, in the order of the table.
     """
     ranked = [label for label in leaderboard(results).index if label in results.reports]
     return differences(results, list(pairwise(ranked)))
 
 
 def differences(results: Results, pairs: Sequence[tuple[str, str]]) -> list[Difference]:
-    """Tests pairs of models; a pair has the same p value whatever pairs are asked for with it."""
+    """Tests pairs of models; the p value of a pair does not depend on the other pairs given."""
     task = results.task
     kept = {label: results.report(label) for label in results.reports}
     scores = {k: r.task.row_scores(results.labels, r.outputs) for k, r in kept.items()}
@@ -122,10 +121,10 @@ def differences(results: Results, pairs: Sequence[tuple[str, str]]) -> list[Diff
 
 
 def unbeaten(results: Results) -> list[str]:
-    """Tells of each model that is not shown to beat what costs nothing, `Task.must_beat`.
+    """Lists the models that are not shown to beat the task's simplest baseline, `Task.must_beat`.
 
     Returns:
-        A sentence each, in the order of the table; none where nothing has to be beaten.
+        A sentence for each, in the order of the table; none if the task has no such baseline.
     """
     if not (free := results.task.must_beat):
         return []
@@ -148,15 +147,15 @@ def unbeaten(results: Results) -> list[str]:
 
 
 def pareto_front(table: pd.DataFrame, cost: str, metric: Metric) -> list[str]:
-    """The models that no other beats in cost and metric at once.
+    """The models that no other model beats in both cost and metric.
 
     Args:
-        table: as `leaderboard` makes it.
-        cost: a column, of which less is better.
-        metric: of the task.
+        table: a table from `leaderboard`.
+        cost: a column in which less is better.
+        metric: a metric of the task.
 
     Returns:
-        Labels, by rising cost. Models of which one of the two is unknown are left out.
+        Labels, by rising cost. Models without a known cost or metric are left out.
     """
     sign = 1 if metric.lower_is_better else -1
     known = table[[cost, metric.name]].dropna().astype(float)
@@ -181,10 +180,10 @@ def recommend(
 
     Args:
         results: the comparison.
-        max_latency_ms: limit of the 95th percentile of the time of one text or window.
-        max_size_mb: limit of what is served, on disk.
-        max_memory_mb: limit of the most memory held.
-        metric: one of the task's; its first if None.
+        max_latency_ms: limit on the 95th percentile of the time for one text or window.
+        max_size_mb: limit on the size of the export on disk.
+        max_memory_mb: limit on the peak memory.
+        metric: a metric of the task; its first if None.
 
     Raises:
         ValueError: an unknown metric, a limit that is not above 0, or no model within the limits.
@@ -245,7 +244,8 @@ def _raise_none_fits(table: pd.DataFrame, given: Mapping[str, tuple[str, float, 
 def _cheaper(results: Results, fitting: pd.DataFrame, best: str) -> str:
     """Names the fastest model not shown to be worse, if it is at least twice as fast.
 
-    One that answers all rows alike is no choice, however few test rows there are to show it.
+    It never names a model that gives all rows the same answer, even if few test rows show no
+    difference.
     """
     times = fitting["p95_ms"].astype(float)
     others = [

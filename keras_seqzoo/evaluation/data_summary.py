@@ -1,4 +1,4 @@
-"""`summarise`: what is to be known of training, validation and test rows before figures are."""
+"""`summarise`: what to know about training, validation and test rows before any figures."""
 
 from __future__ import annotations
 
@@ -37,26 +37,26 @@ _OF_SERIES = {"rows": int, "series": int, "first": str, "last": str, "left_out":
 
 @dataclass(frozen=True)
 class DataSummary:
-    """Sizes of the parts of a split, and what is wrong with them. Made by `summarise`.
+    """Sizes of the parts of a split, and problems with them. Made by `summarise`.
 
-    Two texts are the same where they differ in case or surrounding space only; two pairs where both
-    their texts are.
+    Two texts are the same if they differ only in case or surrounding space. Two pairs are the same
+    if both their texts are.
 
     Attributes:
-        parts: a row a part, of `train`, `valid` and `test` those that were given. Columns:
-            `rows`; `empty`, rows with a text of nothing but space; `duplicates`, rows whose text
-            an earlier row of the part has; `conflicts`, texts that occur with different labels;
-            `words_median`, `words_p95`, `words_max`, words being what space separates, of pairs
-            those of both texts; `characters_median`, `characters_max`. Of series `rows`, windows;
-            `series`; `first` and `last`, times that are read or asked about; `left_out`, windows.
-        class_counts: rows of each class, or with each label: a row a class, a column a part; no
-            rows where the labels are numbers, or there are none.
-        numbers: where the labels are numbers, and of series, a row a part and number: columns
+        parts: a row for each given part of `train`, `valid` and `test`. Columns: `rows`; `empty`,
+            rows with a text of only space; `duplicates`, rows whose text an earlier row of the
+            part has; `conflicts`, texts that occur with different labels; `words_median`,
+            `words_p95`, `words_max`, numbers of words, separated by space, for pairs in both
+            texts; `characters_median`, `characters_max`. For series: `rows`, the windows;
+            `series`; `first` and `last`, times of the inputs and answers; `left_out`, windows.
+        class_counts: rows of each class, or with each label: a row for each class, a column for
+            each part; no rows if the labels are numbers, or if there are no labels.
+        numbers: if the labels are numbers, and for series, a row for each part and number: columns
             `part`, `name`, `min`, `median`, `max`, `mean`, `std`.
-        shared: number of texts that two parts share, such as `{"train and test": 3}`; pairs that
-            share none are left out, and so are empty texts.
-        shared_examples: up to five of these texts; those of a pair with a bar between.
-        warnings: what a reader of the figures should know, a sentence each.
+        shared: number of texts that two parts share, such as `{"train and test": 3}`; leaves out
+            parts that share none, and empty texts.
+        shared_examples: up to five of these texts; a bar separates the texts of a pair.
+        warnings: what a reader of the figures should know, in sentences.
     """
 
     parts: pd.DataFrame = field(repr=False)
@@ -100,16 +100,16 @@ def summarise(
     """Counts rows, lengths, classes, duplicates and texts that parts of a split share.
 
     Args:
-        train: training rows; None, or a table without rows, where there are none.
-        valid: validation rows, likewise, with the target of `train`.
-        test: test rows, likewise.
+        train: training rows; None, or a table without rows, if there are none.
+        valid: validation rows, or None; with the target of `train`.
+        test: test rows, or None; with the target of `train`.
 
     Returns:
         A `DataSummary`.
 
     Raises:
         TypeError: a part is no `TextTable` or `SeriesTable`; a stream cannot be summarised.
-        ValueError: no part has rows, or they are not alike: classes, labels, numbers, pairs.
+        ValueError: no part has rows, or they differ in classes, labels, numbers or pairs.
     """
     given = {"train": train, "valid": valid, "test": test}
     tables: dict[str, Any] = {}
@@ -207,7 +207,7 @@ def _figures(part: str, table: TextTable) -> list[list[Any]]:
 
 
 def _part(table: TextTable, ids: np.ndarray) -> dict[str, float]:
-    texts = table.texts.reshape(len(table), -1)  # a column a side
+    texts = table.texts.reshape(len(table), -1)  # a column for each side of a pair
     each = np.array([[len(text.split()) for text in row] for row in texts])
     words = each.sum(axis=1)
     characters = np.array([sum(map(len, row)) for row in texts])

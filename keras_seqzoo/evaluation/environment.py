@@ -1,4 +1,4 @@
-"""What figures were measured on."""
+"""The environment in which figures were measured."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
-# TensorFlow goes by several names, one a variant.
+# TensorFlow has several package names, one for each variant.
 _TENSORFLOW = ("tensorflow", "tensorflow-cpu", "tensorflow-intel", "tensorflow-macos", "tf-nightly")
 
 
 def environment() -> dict[str, str]:
     """Returns versions and processors, such as `{"Python": "3.11.9", "TensorFlow": "2.20.0"}`.
 
-    It imports neither TensorFlow nor Keras; what is not installed is "not installed".
+    It imports neither TensorFlow nor Keras. A missing package is "not installed".
     """
     from keras_seqzoo.version import __version__
 
@@ -37,7 +37,7 @@ def _version(*names: str) -> str:
 
 
 def _processors() -> int:
-    """The processors that this process may use."""
+    """Number of processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

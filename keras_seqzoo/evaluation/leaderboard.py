@@ -1,4 +1,4 @@
-"""The leaderboard: a row a model, best first."""
+"""The leaderboard: a row for each model, best first."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ def leaderboard(results: Results) -> pd.DataFrame:
         results: the models and their answers.
 
     Returns:
-        A row a model, the best by the first of the task's `metrics` first, models without answers
-        last; the index is the label. Metrics are means over the runs (seeds). Of those that have
-        an interval, such as `macro_f1`, `macro_f1_low` and `_high` are the 95 % interval of a
+        A row for each model, the best by the first of the task's `metrics` first, models without
+        answers last; the index is the label. Metrics are means over the runs (seeds). For those
+        with an interval, such as `macro_f1`, `macro_f1_low` and `_high` are the 95 % interval of a
         bootstrap over the test rows, `macro_f1_min` and `_max` the lowest and highest run. Then the
-        costs (see `Costs`), the number of `runs`, `texts_cut`, and what is `missing`. What was not
-        measured is NaN.
+        costs (see `Costs`), the number of `runs`, `texts_cut`, and what is `missing`. Values that
+        were not measured are NaN.
     """
     rows = pd.DataFrame([_row(results, entry) for entry in results.entries]).set_index("model")
     first = results.task.metric()
-    # A stable sort: equals stay in the order in which they were asked for.
+    # A stable sort: equals keep their order in the call.
     return rows.sort_values(first.name, ascending=first.lower_is_better, kind="stable")
 
 

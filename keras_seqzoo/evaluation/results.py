@@ -1,6 +1,6 @@
-"""What is known of models after their test: answers, costs, and what became of each.
+"""Results of models after their test: answers, costs, and what is missing.
 
-Plain data, made by `compare` and `evaluate` and read by tables and pages. No TensorFlow.
+Plain data. `compare` and `evaluate` make it; tables and pages read it. No TensorFlow.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 
 def architecture(description: str, of_numbers: bool = False) -> str:
-    """A card's line without the card's size, such as "2 x 128": what was trained may differ.
+    """A card's line without the card's size, such as "2 x 128": the trained size may differ.
 
     Args:
-        description: of the card, which is about texts.
-        of_numbers: whether the model reads numbers, of which no vectors are made.
+        description: the description on the card, which is about texts.
+        of_numbers: whether the model reads numbers, which need no embedding.
     """
     line = re.sub(r" \d+ x \d+", "", description)
     return line.removeprefix("Embedding → ") if of_numbers else line
@@ -41,15 +41,15 @@ class Run:
     """One training of a model, and its answers on the test rows.
 
     Attributes:
-        seed: of the weights and of the order of the rows; None where it is not known.
-        outputs: the model's answers to the test rows, float `(rows, names)`: of classes
+        seed: seed of the weights and of the order of the rows; None if it is not known.
+        outputs: the model's answers to the test rows, float `(rows, names)`; for classes,
             probabilities.
-        valid_loss: loss of the trained model on the validation rows; None where it is not known.
+        valid_loss: loss of the trained model on the validation rows; None if it is not known.
         history: figures by epoch, as `fit` names them: `loss`, `val_accuracy`, …
-        seconds: of `fit`, validation included; None where nothing was trained.
+        seconds: time of `fit`, validation included; None if nothing was trained.
         stopped: why the training ended before its last epoch, in a few words; "" if it did not.
-        task: of this model, where it has learnt something of its answers, such as thresholds; None
-            where it is that of the comparison.
+        task: the task of this model, if it has learnt from its answers, such as thresholds; None
+            if it is the task of the comparison.
     """
 
     seed: int | None
@@ -62,23 +62,23 @@ class Run:
 
 
 def own_task(model: Any, train: TextTable | SeriesTable) -> Task | None:
-    """The task of a trained model where it has learnt of its answers; None where it has not."""
+    """The task of a trained model if the task has learnt from the model's answers, else None."""
     return model.task if model.task != task_for(train) else None
 
 
 @dataclass(frozen=True)
 class Costs:
-    """What a model costs. None where it was not measured.
+    """The costs of a model. None if not measured.
 
     Attributes:
         parameters: number of weights.
         training_s: seconds of `fit`, mean over the runs.
-        examples_per_s: training examples a second, validation and pauses included.
-        size_mb: what is served, on disk, in MB of 1,000,000 bytes.
-        p50_ms: median time of one text or window, in milliseconds.
+        examples_per_s: training examples per second, validation and pauses included.
+        size_mb: size of the export on disk, in MB of 1,000,000 bytes.
+        p50_ms: median time for one text or window, in milliseconds.
         p95_ms: 95th percentile of the same.
-        texts_per_s: texts or windows a second in batches of 32.
-        memory_mb: most memory that the process held while it trained and answered, in MB.
+        texts_per_s: texts or windows per second in batches of 32.
+        memory_mb: peak memory of the process while it trained and answered, in MB.
     """
 
     parameters: int | None = None
@@ -97,17 +97,17 @@ class Entry:
 
     Attributes:
         label: its name in the table.
-        description: the architecture, in a line.
-        is_baseline: whether it stands there for comparison alone.
-        options: what was given beside the name, and how it was trained.
-        runs: the trainings that ended well, by seed; empty where none did.
-        costs: what it costs.
-        missing: what is missing and why, in a sentence; "" where all is there.
-        texts_cut: test texts longer than the model reads; None where it was not counted.
-        sequence_length: most tokens read of a text; None where there is no limit.
+        description: the architecture, in one line.
+        is_baseline: whether it is a baseline.
+        options: the given options, and the settings of its training.
+        runs: the trainings that succeeded, by seed; empty if none did.
+        costs: its costs.
+        missing: what is missing and why, in a sentence; "" if nothing is.
+        texts_cut: number of test texts longer than the model reads; None if not counted.
+        sequence_length: most tokens to read from a text; None if there is no limit.
         mistakes: the worst answers of the kept run (`Task.worst`), as pairs of a test row and the
-            explanation of the answer (None where there is none), the worst first.
-        searched: the trials of a search, a dict of options and `val_loss` each; () without one.
+            explanation of the answer (None if there is none), the worst first.
+        searched: the trials of a search, each a dict of options and `val_loss`; () without one.
     """
 
     label: str
@@ -133,19 +133,19 @@ class Results:
     """All models of a comparison, or the one model of an evaluation.
 
     Attributes:
-        title: what was compared, such as `"reviews.csv"`.
-        task: what is answered.
-        texts: the test texts `(rows,)`, of pairs `(rows, 2)`; empty where they are not kept, and
-            of series.
+        title: name of the data, such as `"reviews.csv"`.
+        task: the task of the models.
+        texts: the test texts `(rows,)`, for pairs `(rows, 2)`; empty if they are not kept, and
+            for series.
         labels: the right answers, as `TextTable.labels`.
-        entries: the models, in the order in which they were asked for, baselines last.
-        row_numbers: int `(rows,)`, where each test row stands in its source; None: in order.
-        data: what was found in the data; None where only test rows were at hand.
-        environment: what it ran on, such as `{"TensorFlow": "2.21.0"}`.
-        commands: what to type to get the same, a command each; Python or shell.
+        entries: the models in the order of the call, baselines last.
+        row_numbers: int `(rows,)`, the place of each test row in its source; None: in order.
+        data: the summary of the data; None if only test rows were given.
+        environment: versions and processors, such as `{"TensorFlow": "2.21.0"}`.
+        commands: the commands that repeat it, in Python or shell.
         settings: how the comparison was made, such as `{"seeds": "0, 1, 2"}`.
-        seconds: of the whole; None where it was not measured.
-        series: the test windows; None of texts, or where they are not known.
+        seconds: time of the whole; None if not measured.
+        series: the test windows; None for texts, or if they are not known.
     """
 
     title: str
@@ -163,26 +163,26 @@ class Results:
 
     @property
     def blocks(self) -> np.ndarray | None:
-        """Blocks of test rows that depend on each other `(rows,)`; None where each stands alone."""
+        """Blocks of dependent test rows `(rows,)`; None if all rows are independent."""
         return None if self.series is None else self.series.blocks
 
     @property
     def paired_test(self) -> str:
-        """The test of differences, by name."""
+        """The name of the test of differences."""
         if self.series is None:
             return self.task.paired_test
         return "paired permutation test by blocks of neighbouring windows"
 
     @property
     def noun(self) -> str:
-        """What a test row is."""
+        """The word for a test row."""
         if self.series is not None or self.task.name == "forecast":
             return "window"
         is_pair = len(self.texts) and not isinstance(self.texts[0], str)
         return "pair" if is_pair else "text"
 
     def place(self, row: int) -> str:
-        """Where a test row stands in its source, counted from 1, in words; of series its time."""
+        """The place of a test row in its source, counted from 1, in words; for series its time."""
         if self.series is None:
             return f"row {row + 1 if self.row_numbers is None else self.row_numbers[row]}"
         time = str(pd.Timestamp(self.series.times[row])).removesuffix(" 00:00:00")
@@ -190,7 +190,7 @@ class Results:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of classes or labels, in label order; `()` where there are none."""
+        """Names of classes or labels, in label order; `()` if there are none."""
         return self.task.classes
 
     @cached_property
@@ -211,8 +211,8 @@ class Results:
         return self.reports[label][list(entry.runs).index(entry.kept)]
 
     def intervals(self, label: str) -> dict[str, tuple[float, float]]:
-        """95 % intervals of figures of a model, of the means over its runs; see `Task`."""
-        if label not in self._intervals:  # the draws take long, and a page asks often
+        """95 % intervals of a model's figures, for the means over its runs; see `Task`."""
+        if label not in self._intervals:  # the draws take long, and a page needs them often
             reports = self.reports[label]
             self._intervals[label] = self.task.intervals(
                 self.labels,

@@ -1,4 +1,4 @@
-"""How well a model answers, as its task scores it."""
+"""How well a model answers, by the scores of its task."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from keras_seqzoo.tasks.classify import Classify
 
 @dataclass(frozen=True)
 class Scores:
-    """How well a model answers. `print` them, or take `to_dict` or `to_frame`.
+    """How well a model answers. `print` them, or use `to_dict` or `to_frame`.
 
     Its figures and tables are attributes, too: `report.accuracy`, `report.per_class` and
-    `report.confusion` of a classifier, `report.per_label` of several labels, `report.mae` and
-    `report.per_number` of numbers. The file of each task in `tasks` tells what they are.
+    `report.confusion` for a classifier, `report.per_label` for several labels, `report.mae` and
+    `report.per_number` for numbers. The file of each task in `tasks` says what they are.
 
     Attributes:
-        task: of the model.
-        labels: the truth, as `TextTable.labels`.
-        outputs: what the model's `predict` returns, float64.
-        figures: by name.
+        task: the task of the model.
+        labels: the right answers, as `TextTable.labels`.
+        outputs: the model's answers, as `predict` returns them, float64.
+        figures: figures by name.
         tables: frames by name.
-        texts: object array `(rows,)`, of pairs `(rows, 2)`; None where they are not known, or
-            were streamed.
+        texts: object array `(rows,)`, for pairs `(rows, 2)`; None if they are not known, or were
+            streamed.
     """
 
     task: Task = field(repr=False)
@@ -50,11 +50,12 @@ class Scores:
         """Scores predictions.
 
         Args:
-            labels: the truth as a table encodes it, at least one row: for classes int `(rows,)`.
-            outputs: as the model's `predict` returns them: for classes probabilities, float
+            labels: the right answers as a table encodes them, at least one row: for classes int
+                `(rows,)`.
+            outputs: the answers of the model's `predict`: for classes probabilities, float
                 `(rows, classes)`, rows that sum to 1.
-            task: what is answered; or class names in label order.
-            texts: of the rows, for `to_html`.
+            task: the task of the model; or class names in label order.
+            texts: the texts of the rows, for `to_html`.
 
         Raises:
             ValueError: no rows, or shapes that do not fit.
@@ -89,7 +90,7 @@ class Scores:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of classes or labels, in label order; `()` where there are none."""
+        """Names of classes or labels, in label order; `()` if there are none."""
         return self.task.classes
 
     @property
@@ -99,14 +100,14 @@ class Scores:
 
     @property
     def table(self) -> Any:
-        """What was evaluated; None where only the answers are known."""
+        """The evaluated table; None if only the answers are known."""
         return None
 
     @property
     def intervals(self) -> dict[str, tuple[float, float]]:
-        """95 % intervals of figures, `(low, high)` by name; of some figures there is none.
+        """95 % intervals of figures, `(low, high)` by name; some figures have none.
 
-        They are those of `Task.intervals`, and drawn anew each time.
+        They are from `Task.intervals`, which draws them again each time.
         """
         if not any(metric.interval for metric in self.task.metrics):
             return {}
@@ -116,13 +117,13 @@ class Scores:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What makes the figures say less than they seem to, a sentence each; often none."""
+        """Reasons to trust the figures less, in sentences; often none."""
         return tuple(self.task.warnings(self))
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the figures as a dict of plain numbers, ready for JSON.
 
-        What cannot be told, such as the ROC-AUC of a label that no row has, is None.
+        A figure that cannot be computed, such as the ROC-AUC of a label that no row has, is None.
         """
         tables = {name: _plain(table) for name, table in self.tables.items()}
         figures = {k: None if np.isnan(v) else v for k, v in self.figures.items()}
@@ -130,7 +131,7 @@ class Scores:
         return {"rows": len(self.labels), **figures, **tables, **classes}
 
     def to_frame(self) -> pd.DataFrame:
-        """Returns the first of the tables, such as a row a class, and averages under it."""
+        """Returns the first of the tables, such as a row for each class, with averages below."""
         first = next(iter(self.tables.values()))
         averages = self.task.averages(self)
         return (
@@ -169,7 +170,7 @@ class Scores:
 
 
 def _plain(table: pd.DataFrame) -> Any:
-    """A square of numbers, a row a name, or rows."""
+    """A table as lists if it is a square of numbers, else as a dict by name or a list of rows."""
     if table.columns.equals(table.index):
         return table.to_numpy().tolist()
     plain = table.astype(object).where(table.notna(), None)

@@ -1,4 +1,4 @@
-"""`suspects`: doubtful labels, and texts nearly the same; `most_uncertain`: what to label next."""
+"""`suspects`: doubtful labels and near-duplicate texts; `most_uncertain`: texts to label next."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from keras_seqzoo.checks import check_whole
 from keras_seqzoo.data.splitting import check_seed
 from keras_seqzoo.data.table import TextTable
 
-_CELLS = 20_000_000  # similarities that are held at a time
+_CELLS = 20_000_000  # similarities in memory at once
 _SHOWN = 10
 
 
 @dataclass(frozen=True, eq=False)
 class Suspects:
-    """What is likely wrong with the rows of a table. Rows are numbered from 0.
+    """Likely problems of the rows of a table. Rows are numbered from 0.
 
     Attributes:
-        labels: rows whose label is doubted, the worst first. Columns: `row`, `text`, `label`,
+        labels: rows with a doubtful label, the worst first. Columns: `row`, `text`, `label`,
             `likely` (the class that is likelier), `of_label` and `of_likely` (their
-            probabilities, of a model that has not learnt the row).
-        duplicates: pairs of rows whose texts are nearly the same, the most alike first; of each row
-            the first like it. Columns: `row`, `like` (the earlier row), `similarity` (0 to 1),
-            `text`, `text_like`, and with labels `label` and `label_like`.
-        leaks: the same of rows of the other table: `row` is one of that, `like` one of this.
-        rows: of the table.
-        accuracy: of the model that was asked, on the labels as they are; None without labels.
-        unchecked: the kind of the labels where they are no classes, and so were not looked at.
+            probabilities, from a model that has not learnt the row).
+        duplicates: pairs of rows whose texts are nearly the same, the most similar first; for each
+            row the first similar one. Columns: `row`, `like` (the earlier row), `similarity` (0
+            to 1), `text`, `text_like`, and with labels `label` and `label_like`.
+        leaks: the same for rows of the other table: `row` is a row there, `like` a row here.
+        rows: number of rows of the table.
+        accuracy: accuracy of the judging model on the given labels; None without labels.
+        unchecked: the kind of the labels if they are not classes, and so were not checked.
     """
 
     labels: pd.DataFrame
@@ -94,30 +94,30 @@ def suspects(
 ) -> Suspects:
     """Finds labels that are doubtful, texts that are nearly the same, and leaks.
 
-    A label is doubtful if a model that did not learn the row finds another class likelier; the
+    A label is doubtful if a model that did not learn the row finds another class likelier. The
     worst has the lowest probability of its label (self-confidence, Kuan and Mueller 2022,
     Model-Agnostic Label Quality Scoring to Detect Real-World Label Errors). The model errs, too:
-    read the first rows, and stop where they are right. Confident learning's means of each class
-    (Northcutt et al. 2021) found fewer of the flipped labels in benchmarks/wrong_labels.py.
+    read the first rows, and stop when the labels are right. Confident learning's means of each
+    class (Northcutt et al. 2021) found fewer of the flipped labels in benchmarks/wrong_labels.py.
 
-    Texts are alike by the cosine of their TF-IDF over words and pairs of words, lower-cased.
+    The similarity of texts is the cosine of their TF-IDF over lower-cased words and word pairs.
 
     Args:
         table: the rows, of texts or pairs; labels are checked if each row has one class.
         model: the model that judges the labels: an object whose `predict(texts)` returns
-            probabilities `(rows, classes)`, which has not learnt these rows; by default a TF-IDF
+            probabilities `(rows, classes)`, which has not learnt these rows; by default TF-IDF
             with logistic regression, by cross-validation.
         test: other rows, which must not hold texts of the table.
         folds: folds of the cross-validation; at most the rows of the rarest class.
-        similarity: similarity from which texts count as nearly the same, above 0 to 1.
+        similarity: least similarity of texts that are nearly the same, above 0 and at most 1.
         seed: random seed of the folds.
 
     Returns:
         `Suspects`.
 
     Raises:
-        ValueError: a model for labels that are no classes, a class with one row, or a value out of
-            its range.
+        ValueError: a model for labels that are not classes, a class with one row, or a value out
+            of its range.
 
     Example:
         >>> table = TextTable.from_texts(["a fine film", "poor", "A fine film"])
@@ -137,7 +137,7 @@ def suspects(
     vectorizer = TfidfVectorizer(
         ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\w+|[^\w\s]"
     )
-    vectors = vectorizer.fit_transform(["_", *texts])[1:]  # one word at least, for empty texts
+    vectors = vectorizer.fit_transform(["_", *texts])[1:]  # at least one word, for empty texts
     duplicates = _pairs(_alike(vectors, vectors, similarity, True), texts, texts, names, names)
     found, others, theirs = [], [], names
     if test is not None:
@@ -156,7 +156,7 @@ def doubted(
 
     Args:
         labels: positions of classes, int `(rows,)`.
-        probabilities: of a model that has not learnt the rows, `(rows, classes)`.
+        probabilities: answers of a model that has not learnt the rows, `(rows, classes)`.
     """
     labels, probabilities = np.asarray(labels), np.asarray(probabilities, np.float64)
     best = probabilities.argmax(axis=1)
@@ -166,15 +166,15 @@ def doubted(
 
 
 def most_uncertain(model: Any, texts: Any, k: int = 10) -> pd.DataFrame:
-    """The texts that a classifier is least sure of: labelling these helps it most.
+    """The texts that a classifier is least sure about: labels for these help it most.
 
-    Margin sampling (Scheffer, Decomain and Wrobel 2001): those whose two likeliest classes are
-    closest to each other.
+    Margin sampling (Scheffer, Decomain and Wrobel 2001): texts whose two likeliest classes have
+    the closest probabilities.
 
     Args:
         model: a classifier, with `classes` and `predict`.
         texts: strings, or pairs, or a table; labels are ignored.
-        k: how many.
+        k: number of texts.
 
     Returns:
         Columns `row` (from 0), `text`, `label` (the likeliest class), `probability`, `margin`; the
@@ -210,7 +210,7 @@ def most_uncertain(model: Any, texts: Any, k: int = 10) -> pd.DataFrame:
 def _labels(
     table: TextTable, texts: list[str], model: Any, folds: int, seed: int
 ) -> tuple[pd.DataFrame, float | None]:
-    """Suspect labels and the accuracy; no rows and None where there are no labels."""
+    """Suspect labels and the accuracy; no rows and None if there are no labels."""
     columns = ["row", "text", "label", "likely", "of_label", "of_likely"]
     if table.labels is None or table.target is None:
         return pd.DataFrame(columns=columns), None
@@ -262,7 +262,7 @@ def _labels(
 
 
 def _alike(rows: Any, others: Any, similarity: float, same: bool) -> list[tuple[int, int, float]]:
-    """Of each row the first other that is like it, before it if both are of the same table."""
+    """For each row the first similar other row, which is earlier if both are of the same table."""
     found = []
     size = max(1, _CELLS // max(others.shape[0], 1))
     for start in range(0, rows.shape[0], size):
