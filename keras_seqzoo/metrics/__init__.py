@@ -1,1 +1,1 @@
-"""What answers are worth: figures, their intervals, and tests of differences. No TensorFlow."""
+"""How good answers are: figures, their intervals, and tests of differences. No TensorFlow."""

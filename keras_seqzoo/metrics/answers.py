@@ -1,4 +1,4 @@
-"""How well answers are found, as SQuAD's official script tells it (evaluate-v2.0.py)."""
+"""How well answers are found, by the measures of SQuAD's official script (evaluate-v2.0.py)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ARTICLES = re.compile(r"\b(a|an|the)\b")
 
 
 def normalised(answer: str) -> str:
-    """Without case, ASCII punctuation, English articles, and more than one space between words.
+    """Returns an answer in lower case, without ASCII punctuation, English articles and extra space.
 
     Example:
         >>> normalised("The  U.S. army")
@@ -22,12 +22,12 @@ def normalised(answer: str) -> str:
 
 
 def exact_match(true: str, said: str) -> float:
-    """1 where two answers are normalised to the same, else 0."""
+    """1 if two answers are equal once normalised, else 0."""
     return float(normalised(true) == normalised(said))
 
 
 def f1(true: str, said: str) -> float:
-    """F1 of the normalised words of two answers; where one has none, 1 if both have none."""
+    """F1 of the normalised words of two answers; 1 if neither has words, 0 if only one has none."""
     words, others = normalised(true).split(), normalised(said).split()
     if not words or not others:
         return float(words == others)
@@ -36,12 +36,12 @@ def f1(true: str, said: str) -> float:
 
 
 def scores(true: Sequence[str], said: str) -> tuple[float, float]:
-    """Exact match and F1 with the right answer that is nearest.
+    """Exact match and F1 with the nearest right answer.
 
     Args:
-        true: all right answers; none where there is no answer. One that has no word once it is
+        true: all right answers; empty if there is no answer. An answer without words once
             normalised does not count.
-        said: "" for no answer.
+        said: the model's answer; "" for no answer.
     """
     kept = [answer for answer in true if normalised(answer)] or [""]
     return max(exact_match(a, said) for a in kept), max(f1(a, said) for a in kept)

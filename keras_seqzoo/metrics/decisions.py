@@ -1,8 +1,8 @@
 """Thresholds that keep a promise: an error, a precision or a recall on rows not yet seen.
 
-What is found on validation rows is the better for having been looked for there, and a threshold
-that just reaches a wanted figure on them misses it on new rows as often as not. Those found here
-hold, of all draws of validation rows, in a wanted share. No TensorFlow.
+A threshold chosen on validation rows looks better there than it is. One that just reaches a wanted
+figure on them misses it on new rows about half of the time. The promises here hold for a wanted
+share of all draws of validation rows. No TensorFlow.
 """
 
 from __future__ import annotations
@@ -21,36 +21,37 @@ from scipy.stats import beta, binom
 from keras_seqzoo.checks import check_between
 from keras_seqzoo.names import shown_names
 
-_STEP = 1.02  # from one number of rows that is tried to the next
+_STEP = 1.02  # factor from one tried number of rows to the next
 _FEW = 200  # rows that are added one by one
 
 
 def error_threshold(scores: Any, wrong: Any, error: float, level: float) -> float | None:
-    """The lowest threshold from which on the error is promised.
+    """The lowest threshold for which the error can be promised.
 
-    Each threshold is tested: had it the error `error`, would so few of the rows from it on be
-    wrong? The lowest that passes is taken, and since there are many, each must pass at a stricter
-    level than 1 - `level`: the one at which rows of just that error pass anywhere, the surest
-    first, with a probability of 1 - `level`. That probability is computed, not bounded, from the
-    distribution of the walk of errors. Sources: Angelopoulos et al. (2021), Learn then Test
-    (thresholds as tests); Pocock (1977), Group sequential methods (one level for all looks);
-    Geifman and El-Yaniv (2017), Selective Classification for Deep Neural Networks, whose bound
-    divides by the number of tests. It holds where rows are drawn alike, and surer answers err no
-    more often.
+    Each threshold is tested: if its error were `error`, would so few rows from it on be
+    wrong? The result is the lowest threshold that passes. Because there are many, each must pass at
+    a stricter level than 1 - `level`. At this level, rows with exactly that error pass at any
+    threshold, from the surest row on, with a probability of 1 - `level`. That probability is
+    computed, not bounded, from the distribution of the walk of errors. The promise holds if all
+    rows come from the same distribution, and surer answers are not wrong more often.
+
+    The sources are Angelopoulos et al. (2021), Learn then Test (thresholds as tests); Pocock
+    (1977), Group sequential methods (one level for all looks); and Geifman and El-Yaniv (2017),
+    Selective Classification for Deep Neural Networks, whose bound divides by the number of tests.
 
     Args:
         scores: how sure each answer is `(rows,)`.
-        wrong: bool `(rows,)`.
-        error: above 0 and below 1.
-        level: in which share of all draws of rows the promise shall hold, above 0 and below 1.
+        wrong: whether each answer is wrong, bool `(rows,)`.
+        error: the error to promise, above 0 and below 1.
+        level: share of all draws of rows in which the promise must hold, above 0 and below 1.
 
     Returns:
-        A threshold half-way to the next lower score; None where none passes.
+        A threshold half-way to the next lower score; None if none passes.
     """
     scores = np.asarray(scores, np.float32)
     order = np.argsort(-scores, kind="stable")
     ordered, errors = scores[order], np.cumsum(np.asarray(wrong, bool)[order])
-    # Of equal scores all are answered or none, and fewer rows than these show nothing.
+    # Rows with equal scores are answered together, and fewer rows than these show nothing.
     looks = np.flatnonzero(np.append(ordered[:-1] > ordered[1:], True)[: len(ordered)]) + 1
     looks = looks[looks * math.log1p(-error) <= math.log(1 - level)]
     if not len(looks):
@@ -65,16 +66,16 @@ def error_threshold(scores: Any, wrong: Any, error: float, level: float) -> floa
 def recall_threshold(scores: Any, recall: float, level: float) -> float | None:
     """The highest threshold that a wanted share of rows reaches.
 
-    A tolerance limit without a distribution (Wilks 1941): the share of all rows below the n-th
-    lowest of some has a beta distribution, whatever the scores.
+    A distribution-free tolerance limit (Wilks 1941): the share of all rows below the n-th lowest
+    of a sample has a beta distribution, whatever the scores.
 
     Args:
-        scores: of the rows that are to be found `(rows,)`.
-        recall: above 0 and below 1.
+        scores: scores of the rows to find `(rows,)`.
+        recall: the recall to promise, above 0 and below 1.
         level: as in `error_threshold`.
 
     Returns:
-        A threshold half-way to the next lower score; None where there are too few rows.
+        A threshold half-way to the next lower score; None if there are too few rows.
     """
     ordered = -np.sort(-np.asarray(scores, np.float32))
     rows = len(ordered)
@@ -84,10 +85,10 @@ def recall_threshold(scores: Any, recall: float, level: float) -> float | None:
 
 
 def least_error(scores: Any, wrong: Any, level: float) -> float | None:
-    """The least error of two digits that `error_threshold` promises; None if none below 1."""
+    """The least error, with two digits, that `error_threshold` promises; None if none below 1."""
     rows = np.arange(1, len(scores) + 1)
     errors = np.cumsum(np.asarray(wrong, bool)[np.argsort(-np.asarray(scores), kind="stable")])
-    # As if one threshold were tested, and as if each one were in its own right.
+    # As if only one threshold were tested, and as if each had its own test.
     low, high = (
         float(np.nanmin(beta.ppf(1 - tail, errors + 1, rows - errors), initial=1.0))
         for tail in (1 - level, (1 - level) / max(len(rows), 1))
@@ -107,15 +108,15 @@ def least_error(scores: Any, wrong: Any, level: float) -> float | None:
 
 
 def most_recall(rows: int, level: float) -> float:
-    """The highest recall of three digits that `recall_threshold` promises of so many rows."""
+    """The highest recall, with three digits, that `recall_threshold` promises for so many rows."""
     return math.floor(1000 * (1 - level) ** (1 / rows) + 1e-9) / 1000 if rows else 0.0
 
 
 def threshold_of_all(scores: Any, wrong: Any, error: float, level: float) -> float:
-    """As `error_threshold`, of answers of all classes.
+    """Like `error_threshold`, for answers of all classes.
 
     Raises:
-        ValueError: no threshold promises the error; tells the nearest.
+        ValueError: no threshold promises the error; names the nearest possible error.
     """
     found = error_threshold(scores, wrong, error, level)
     if found is None:
@@ -137,19 +138,19 @@ def named_thresholds(
     recall: Mapping[str, float],
     level: float,
 ) -> list[float]:
-    """The threshold of each class or label that keeps what is wanted of it; 0 where nothing is.
+    """The threshold of each class or label that keeps its wanted figure; 0 without one.
 
     Args:
-        names: of the classes or labels.
-        truth: which each row has `(rows, names)`.
+        names: names of the classes or labels.
+        truth: which classes or labels each row has `(rows, names)`.
         outputs: probabilities `(rows, names)`.
-        precision: by name, above 0 and below 1.
-        recall: by name, the same.
+        precision: wanted precision by name, above 0 and below 1.
+        recall: wanted recall by name, above 0 and below 1.
         level: as in `error_threshold`.
 
     Raises:
-        ValueError: an unknown name, one with both, a value out of its range, or one that no
-            threshold promises; tells the nearest.
+        ValueError: an unknown name, a name with both, a value out of its range, or one that no
+            threshold promises; names the nearest possible value.
     """
     found = [0.0] * len(names)
     for what, wanted in (("precision", precision), ("recall", recall)):
@@ -202,14 +203,14 @@ def check_kept(
     precision: Mapping[str, float],
     recall: Mapping[str, float],
 ) -> None:
-    """Raises where classes that compete for rows take from each other what was wanted.
+    """Raises if classes that compete for rows miss the wanted figures.
 
     Args:
-        names: of the classes.
-        truth: which each row is `(rows, classes)`.
-        given: which is said of it.
-        precision: wanted, by name.
-        recall: wanted, by name.
+        names: names of the classes.
+        truth: whether each row has each class, bool `(rows, classes)`.
+        given: whether each row was given each class, bool `(rows, classes)`.
+        precision: wanted precision by name.
+        recall: wanted recall by name.
     """
     for what, wanted, of in (("precision", precision, given), ("recall", recall, truth)):
         for name, value in wanted.items():
@@ -229,13 +230,13 @@ def coverage_curve(scores: Any, wrong: Any, shares: Sequence[float]) -> pd.DataF
 
     Args:
         scores: how sure each answer is `(rows,)`, at least one.
-        wrong: bool `(rows,)`.
-        shares: of the rows that are answered.
+        wrong: whether each answer is wrong, bool `(rows,)`.
+        shares: shares of the rows to answer.
 
     Returns:
-        A row a share, the index `coverage`: `threshold`, the lowest score answered; `rows`, one at
-        least; `wrong`, how many of them; and `error`, the share of these. Of equal scores, those
-        in the data first.
+        A row for each share, with the index `coverage`: `threshold`, the lowest score answered;
+        `rows`, at least one; `wrong`, how many of them are wrong; and `error`, the share of these.
+        Equal scores keep their order in the data.
     """
     scores = np.asarray(scores, np.float64)
     order = np.argsort(-scores, kind="stable")
@@ -246,7 +247,7 @@ def coverage_curve(scores: Any, wrong: Any, shares: Sequence[float]) -> pd.DataF
 
 
 def _between(ordered: npt.NDArray[np.float32], rows: int) -> float:
-    """A threshold that the first rows reach, and no other: half-way where there is room."""
+    """A threshold that only the first rows reach: half-way to the next score if possible."""
     upper = ordered[rows - 1]
     lower = ordered[rows] if rows < len(ordered) else np.float32(0)
     middle = np.float32((float(upper) + float(lower)) / 2)
@@ -255,7 +256,7 @@ def _between(ordered: npt.NDArray[np.float32], rows: int) -> float:
 
 @functools.lru_cache(64)
 def _strictness(looks: tuple[int, ...], error: float, level: float) -> float:
-    """At which level each look is tested so that all together err as often as is allowed."""
+    """The level of the test at each look, so that all together err as often as allowed."""
     sizes = np.diff(looks, prepend=0)
     further = [binom.pmf(np.arange(size + 1), size, error) for size in sizes]
     low, high = (1 - level) / len(looks), 1 - level
@@ -271,17 +272,17 @@ def _strictness(looks: tuple[int, ...], error: float, level: float) -> float:
 def _passing_anywhere(
     looks: npt.NDArray[Any], further: Sequence[npt.NDArray[Any]], error: float, strictness: float
 ) -> float:
-    """How probably rows of that error pass a test at any of the looks.
+    """The probability that rows with that error pass a test at any of the looks.
 
     Args:
-        looks: numbers of rows.
-        further: of each look the probabilities of 0, 1, … errors in the rows since the one before.
-        error: of the rows.
+        looks: numbers of rows at which the test looks.
+        further: for each look the probabilities of 0, 1, … errors in the rows since the last look.
+        error: error of the rows.
         strictness: level of each test.
     """
     most = binom.ppf(strictness, looks, error).astype(int)  # errors with which a look passes
     most -= binom.cdf(most, looks, error) > strictness
-    left, passed = np.ones(1), 0.0  # probabilities of errors so far, where no look has passed
+    left, passed = np.ones(1), 0.0  # probabilities of errors so far, if no look has passed
     for added, limit in zip(further, most, strict=True):
         joined = np.convolve if len(added) < _FEW else convolve  # by Fourier transform
         left = np.maximum(joined(left, added)[: max(most[-1], 0) + 1], 0)

@@ -1,4 +1,4 @@
-"""How far forecasts are from what came: MAE, RMSE and MASE, step by step. No TensorFlow."""
+"""How far forecasts are from the true values: MAE, RMSE and MASE, by step. No TensorFlow."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def naive_scale(series: Iterable[npt.NDArray[Any]], season: int = 1) -> npt.NDAr
     """The mean absolute error of the naive forecast in the training part, by which MASE divides.
 
     The naive forecast of a step is the value `season` steps before it (Hyndman and Koehler 2006,
-    Another look at measures of forecast accuracy, eq. 4). Of several series it is the mean over
-    the steps of all.
+    Another look at measures of forecast accuracy, eq. 4). For several series it is
+    the mean over the steps of all.
 
     Args:
         series: `(steps, columns)` each, such as `train.covered.values()`; NaN is left out.
@@ -27,7 +27,7 @@ def naive_scale(series: Iterable[npt.NDArray[Any]], season: int = 1) -> npt.NDAr
         float64 `(columns,)`, above 0.
 
     Raises:
-        ValueError: `season` below 1, or a column that never changes so, or is too short.
+        ValueError: `season` below 1, or a column that is too short or never changes over a season.
     """
     check_whole(season=season)
     changes = np.concatenate([np.abs(s[season:] - s[:-season]) for s in series])
@@ -47,14 +47,14 @@ def forecast_errors(
 ) -> pd.DataFrame:
     """MAE, RMSE and MASE of each column, by step of the horizon and over all steps.
 
-    MASE below 1 is better than the naive forecast was, one step ahead, in the training part.
+    A MASE below 1 is better than the naive forecast, one step ahead, in the training part.
 
     Args:
-        truth: float `(rows, horizon, columns)`, the values that came; at least one row.
+        truth: float `(rows, horizon, columns)`, the true values; at least one row.
         forecasts: the same shape.
-        scale: `(columns,)`, see `naive_scale`; or whatever shape goes with `(rows, 1, columns)`,
-            such as that of each row's own series.
-        columns: their names.
+        scale: `(columns,)`, see `naive_scale`; or any shape that broadcasts with
+            `(rows, 1, columns)`, such as the scale of each row's own series.
+        columns: names of the columns.
 
     Returns:
         Columns `mae`, `rmse` and `mase`; a row for each `(column, step)`, steps from 1 on and

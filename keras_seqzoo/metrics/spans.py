@@ -1,4 +1,4 @@
-"""How well spans of texts are found: exactly, at least in part, and what is taken for what.
+"""How well spans of texts are found: exactly, in part, and with which type.
 
 A span is `(start, end, type)`; those of a text do not overlap.
 """
@@ -16,7 +16,7 @@ NOTHING = "nothing"
 
 
 def matches(true: Sequence[Any], said: Sequence[Any]) -> tuple[int, int, int]:
-    """Spans of a text that are found exactly; true ones that one of their type touches; reverse."""
+    """Counts of exact spans, true ones that one said of their type touches, and the reverse."""
 
     def touched(ones: Sequence[Any], others: Sequence[Any]) -> int:
         return sum(any(o[2] == s[2] and o[0] < s[1] and s[0] < o[1] for o in others) for s in ones)
@@ -25,15 +25,15 @@ def matches(true: Sequence[Any], said: Sequence[Any]) -> tuple[int, int, int]:
 
 
 def counts_by_row(true: Sequence[Any], said: Sequence[Any]) -> npt.NDArray[np.float64]:
-    """For each text: spans, those said, and what `matches` counts; float64 `(rows, 5)`."""
+    """For each text: true spans, spans said, and the counts of `matches`; float64 `(rows, 5)`."""
     rows = [(len(t), len(s), *matches(t, s)) for t, s in zip(true, said, strict=True)]
     return np.array(rows, np.float64).reshape(-1, 5)
 
 
 def scores(counts: npt.NDArray[Any]) -> dict[str, Any]:
-    """Precision, recall and F1 of sums of `counts_by_row`, `(…, 5)`; 0 where there is nothing.
+    """Precision, recall and F1 of sums of `counts_by_row`, `(…, 5)`; 0 if there are no spans.
 
-    `partial_f1` counts a span as found that one of its type touches.
+    `partial_f1` counts a span as found if one of its type touches it.
     """
     true, said, exact, true_touched, said_touched = np.moveaxis(np.asarray(counts, float), -1, 0)
 
@@ -50,7 +50,7 @@ def scores(counts: npt.NDArray[Any]) -> dict[str, Any]:
 
 
 def by_type(true: Sequence[Any], said: Sequence[Any], names: Sequence[str]) -> pd.DataFrame:
-    """These scores of each type, and its number of true spans."""
+    """The `scores` of each type, and its number of true spans."""
     rows = []
     for name in names:
         of_type = ([[s for s in row if s[2] == name] for row in rows] for rows in (true, said))
@@ -60,9 +60,9 @@ def by_type(true: Sequence[Any], said: Sequence[Any], names: Sequence[str]) -> p
 
 
 def confusion(true: Sequence[Any], said: Sequence[Any], names: Sequence[str]) -> pd.DataFrame:
-    """Counts of what spans of each type are taken for; the last row and column are for nothing.
+    """Counts of the types said for spans of each type; the last row and column are for no span.
 
-    A true span stands beside the span said that it shares the most characters with.
+    A true span is paired with the span said that shares the most characters with it.
     """
     labels = [*names, NOTHING]
     table = np.zeros((len(labels), len(labels)), np.int64)

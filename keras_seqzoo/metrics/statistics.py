@@ -1,6 +1,6 @@
-"""Calibration, intervals and tests of differences: what scikit-learn does not have ready.
+"""Calibration, intervals and tests of differences that scikit-learn does not have.
 
-Every figure here is of test rows that are already answered. No TensorFlow.
+Every figure here is about test rows with answers. No TensorFlow.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from scipy.stats import binomtest, norm, t
 
 from keras_seqzoo.checks import check_whole
 
-_CELLS = 4_000_000  # of resampled rows in memory at once
-_BLOCKS = 16  # of neighbouring windows
-_FEW_BLOCKS = 5  # below, draws of them tell nothing
+_CELLS = 4_000_000  # resampled cells in memory at once
+_BLOCKS = 16  # blocks of neighbouring windows
+_FEW_BLOCKS = 5  # draws of fewer blocks show nothing
 
 
 def calibration_bins(labels: Any, probabilities: Any, bins: int = 15) -> pd.DataFrame:
@@ -31,8 +31,8 @@ def calibration_bins(labels: Any, probabilities: Any, bins: int = 15) -> pd.Data
         bins: number of bins of equal width between 0 and 1.
 
     Returns:
-        A row a bin: `low` and `high` (a bin holds its upper edge), `rows`, and the means
-        `confidence` and `accuracy` of these rows, NaN where a bin is empty.
+        A row for each bin: `low` and `high` (a bin includes its upper edge), `rows`, and the means
+        `confidence` and `accuracy` of these rows, NaN if a bin is empty.
 
     Raises:
         ValueError: no rows, shapes that do not fit, or fewer than one bin.
@@ -92,23 +92,23 @@ def intervals(
     """Draws test rows with replacement to see how far chance moves a model's figures.
 
     The percentile bootstrap (Efron and Tibshirani 1993, An Introduction to the Bootstrap, ch. 13)
-    of the mean over the runs. The same seed draws the same rows for all runs and all models, of
-    one test set.
+    of the mean over the runs. For one test set, the same seed draws the same rows for all runs and
+    all models.
 
     Args:
         labels: int `(rows,)`, the right answers, at least one.
         predictions: the answers of one or more runs, int `(rows,)` each.
-        num_classes: labels and predictions are from 0 to below this number.
+        num_classes: number of classes; labels and predictions are from 0 to below it.
         samples: number of draws.
         level: share of the draws between the two ends, above 0 and below 1.
-        seed: of the draws.
+        seed: seed of the draws.
         blocks: as in `bootstrap`.
 
     Returns:
         `(low, high)` of `"accuracy"` and `"macro_f1"`. As in scikit-learn, a class that is
-        neither true nor predicted in a draw does not count in its macro-F1. Where all answers are
-        right, or all wrong, the draws are alike and tell nothing: then that of the accuracy is a
-        Wilson interval, and that of macro-F1 is NaN.
+        neither true nor predicted in a draw does not count in its macro-F1. If all answers are
+        right, or all wrong, all draws are the same and show nothing. Then the interval of the
+        accuracy is a Wilson interval, and that of macro-F1 is NaN.
 
     Raises:
         ValueError: no rows, no runs, shapes that do not fit, or a number out of range.
@@ -163,21 +163,21 @@ def bootstrap(
 ) -> dict[str, tuple[float, float]]:
     """Percentile intervals of figures that are computed for many draws of rows at once.
 
-    As `intervals`, whose draws these are. `scipy.stats.bootstrap` would call Python once a draw,
+    It makes the draws of `intervals`. `scipy.stats.bootstrap` would call Python once for each draw,
     or gather every row of every draw.
 
     Args:
-        figures: of weights `(samples, rows)`, how often each row was drawn, the figures by name,
-            each `(samples,)`.
+        figures: function from weights `(samples, rows)`, how often each row was drawn, to the
+            figures by name, each `(samples,)`.
         rows: number of rows, at least one.
         samples: number of draws.
         level: share of the draws between the two ends.
-        seed: of the draws.
-        blocks: of rows that depend on each other, int `(rows,)`, as `blocks_in_time` numbers them:
-            these are drawn whole (Künsch 1989, The Jackknife and the Bootstrap for General
-            Stationary Observations). Since they are few, further quantiles of the draws are taken
+        seed: seed of the draws.
+        blocks: blocks of dependent rows, int `(rows,)`, as `blocks_in_time` numbers them. They
+            are drawn whole (Künsch 1989, The Jackknife and the Bootstrap for General Stationary
+            Observations). Because they are few, the interval takes quantiles further out
             (Hesterberg 2015, What Teachers Should Know about the Bootstrap, the expanded
-            percentile interval); of fewer than five blocks the ends are NaN.
+            percentile interval). With fewer than five blocks the ends are NaN.
     """
     rng = np.random.default_rng(seed)
     count = rows if blocks is None else int(np.max(blocks)) + 1
@@ -202,22 +202,22 @@ def bootstrap(
 def blocks_in_time(times: Any, horizon: int) -> npt.NDArray[np.intp]:
     """Numbers blocks of windows that are close in time, of all series together.
 
-    The answers to neighbours are about the same steps, so that neighbours are right and wrong
-    together, which a test or an interval of single windows takes for more than was seen. Sums over
-    a few long blocks are nearly independent, whatever the dependence within: about 16 of them, each
-    at least twice as long as the horizon (Canay, Romano and Shaikh 2017, Randomization Tests Under
-    an Approximate Symmetry Assumption, on time series).
+    The answers to neighbours are about the same steps, so neighbours are right and wrong together.
+    A test or an interval of single windows would count this as more evidence than it is. Sums over
+    a few long blocks are nearly independent, whatever the dependence within. There are about 16
+    blocks, each at least twice as long as the horizon (Canay, Romano and Shaikh 2017, Randomization
+    Tests Under an Approximate Symmetry Assumption, on time series).
 
     Args:
-        times: of the windows `(rows,)`, in any order.
-        horizon: steps that a window is asked about.
+        times: times of the windows `(rows,)`, in any order.
+        horizon: number of steps that the answer to a window is about.
 
     Returns:
         int `(rows,)`, from 0 on.
     """
     distinct, places = np.unique(np.asarray(times), return_inverse=True)
     length = max(2 * horizon, -(-len(distinct) // _BLOCKS))
-    # A short one at the end would count as much as the others.
+    # A short block at the end would count as much as the others.
     return np.minimum(places // length, max(len(distinct) // length - 1, 0))
 
 
@@ -229,30 +229,30 @@ def _draw(rng: np.random.Generator, rows: int, samples: int) -> npt.NDArray[np.f
 
 
 def _macro_f1(hits: np.ndarray, true_and_predicted: np.ndarray) -> np.ndarray:
-    """Macro-F1 from counts `(samples, classes)`: right, and the sum of true and predicted."""
+    """Macro-F1 from counts `(samples, classes)`: right ones, and the sum of true and predicted."""
     occurs = true_and_predicted > 0
     f1 = np.divide(2 * hits, true_and_predicted, out=np.zeros_like(hits), where=occurs)
     return f1.sum(axis=1) / occurs.sum(axis=1)
 
 
 def mcnemar(right_a: Any, right_b: Any) -> float:
-    """Returns how likely a difference between two models is by chance alone.
+    """Returns how likely such a difference between two models is by chance alone.
 
     McNemar's test (1947, Note on the sampling error of the difference between correlated
-    proportions) in its exact form, two-sided: of the rows that only one of the models got right,
-    each is as likely to be the one's as the other's. Dietterich (1998, Approximate Statistical
-    Tests for Comparing Supervised Classification Learning Algorithms) recommends it where each
+    proportions) in its exact form, two-sided: if only one of the models got a row right,
+    it is as likely to be either of them. Dietterich (1998, Approximate Statistical
+    Tests for Comparing Supervised Classification Learning Algorithms) recommends it if each
     model is trained once.
 
     Args:
-        right_a: bool `(rows,)`, where the one model is right.
-        right_b: bool `(rows,)`, where the other is, of the same rows.
+        right_a: bool `(rows,)`, whether the first model is right.
+        right_b: bool `(rows,)`, whether the second model is right, for the same rows.
 
     Returns:
-        The p value; 1.0 where the models are right in the same rows.
+        The p value; 1.0 if the models are right in the same rows.
 
     Raises:
-        ValueError: not two arrays of one length.
+        ValueError: not two arrays of the same length.
     """
     right_a, right_b = np.asarray(right_a), np.asarray(right_b)
     if right_a.dtype != bool or right_b.dtype != bool or right_a.shape != right_b.shape:
@@ -271,23 +271,23 @@ def paired_tests(
 ) -> np.ndarray:
     """Returns how likely each difference between two models is by chance alone.
 
-    The test of signs that are as likely the other way (Fisher 1935, The Design of Experiments,
-    §21), two-sided: were the models alike, each row's difference could as well have gone the other
-    way. Where rows are right or wrong that is McNemar's test, which is exact; else signs are
-    drawn, and p is (1 + draws that differ as much) / (1 + draws), as in
-    `scipy.stats.permutation_test`, which would draw them anew for each pair of models.
+    The sign-flip permutation test (Fisher 1935, The Design of Experiments, §21), two-sided: if the
+    models were equally good, each row's difference could just as well have the other sign. If rows
+    are right or wrong, this is McNemar's test, which is exact. Else signs are drawn, and p is
+    (1 + draws that differ as much) / (1 + draws), as in `scipy.stats.permutation_test`, which would
+    draw them again for each pair of models.
 
     Args:
-        differences: float `(rows,)` for each pair of models, the score of a row's answer by the
-            one less that by the other.
+        differences: float `(rows,)` for each pair of models, the score of the first model's
+            answer to a row less that of the second's.
         samples: number of draws.
-        seed: of the draws.
-        blocks: of rows that depend on each other, int `(rows,)`, as `blocks_in_time` numbers them:
-            the sign of a block's sum is turned, not of each row (see there). Of q blocks p is not
+        seed: seed of the draws.
+        blocks: blocks of dependent rows, int `(rows,)`, as `blocks_in_time` numbers them. The
+            sign of a block's sum is flipped, not of each row (see there). With q blocks, p is not
             below 2 / 2^q.
 
     Returns:
-        The p values `(pairs,)`; 1.0 where the models are equally good in all rows.
+        The p values `(pairs,)`; 1.0 if the models are equally good in all rows.
     """
     rows = [np.asarray(row, np.float64) for row in differences]
     if blocks is not None:
@@ -296,7 +296,7 @@ def paired_tests(
     drawn = np.isnan(found)
     if drawn.any():
         table = np.stack(rows, axis=1)[:, drawn]
-        least = np.abs(table.sum(axis=0)) * (1 - 1e-9)  # what differs by rounding is as much
+        least = np.abs(table.sum(axis=0)) * (1 - 1e-9)  # a difference by rounding counts as equal
         rng = np.random.default_rng(seed)
         block = max(1, _CELLS // len(table))
         as_much = np.zeros(table.shape[1])
@@ -309,15 +309,15 @@ def paired_tests(
 
 
 def _of_signs(row: npt.NDArray[np.float64]) -> float:
-    """The p value of differences that are -1, 0 or 1; NaN of others."""
+    """The p value of differences that are -1, 0 or 1; NaN for others."""
     return mcnemar(row > 0, row < 0) if np.isin(row, (-1, 0, 1)).all() else np.nan
 
 
 def holm(p_values: Any) -> np.ndarray:
     """Returns p values corrected for the number of tests, in the same order.
 
-    Holm (1979, A simple sequentially rejective multiple test procedure): with these below 0.05,
-    the chance that even one of the differences found is none stays below 0.05.
+    Holm (1979, A simple sequentially rejective multiple test procedure): if you
+    accept those below 0.05, the chance of even one false difference stays below 0.05.
 
     Args:
         p_values: float `(tests,)`, from 0 to 1.
@@ -338,18 +338,18 @@ def holm(p_values: Any) -> np.ndarray:
 
 
 def accuracy_by_length(labels: Any, predicted: Any, lengths: Any, bins: int = 5) -> pd.DataFrame:
-    """Tells whether long texts are answered worse than short ones.
+    """Shows whether long texts are answered worse than short ones.
 
     Args:
         labels: int `(rows,)`, the right answers, at least one.
-        predicted: int `(rows,)`, the model's.
-        lengths: `(rows,)`, of the texts, in whatever unit.
-        bins: groups of about the same number of rows; fewer where many texts are equally long,
-            for these stay together.
+        predicted: int `(rows,)`, the model's answers.
+        lengths: `(rows,)`, the lengths of the texts, in any unit.
+        bins: groups of about the same number of rows; fewer if many texts are equally long,
+            because these stay together.
 
     Returns:
-        A row a group, short texts first: `low` and `high`, the smallest and largest length in
-        it, `rows`, `accuracy`, and its 95 % Wilson interval `low_ci` to `high_ci`.
+        A row for each group, short texts first: `low` and `high`, the smallest and largest length
+        in it, `rows`, `accuracy`, and its 95 % Wilson interval `low_ci` to `high_ci`.
 
     Raises:
         ValueError: no rows, arrays that differ in length, or fewer than one bin.
@@ -380,16 +380,16 @@ def accuracy_by_length(labels: Any, predicted: Any, lengths: Any, bins: int = 5)
 
 
 def mean_by_length(values: Any, lengths: Any, bins: int = 5) -> pd.DataFrame:
-    """Tells whether a figure of each row is another for long texts than for short ones.
+    """Shows whether a figure of each row differs between long texts and short ones.
 
     Args:
-        values: float `(rows,)`, at least one.
+        values: the figure of each row, float `(rows,)`, at least one.
         lengths: `(rows,)`, as in `accuracy_by_length`.
-        bins: likewise.
+        bins: as in `accuracy_by_length`.
 
     Returns:
-        A row a group, short texts first: `low`, `high`, `rows`, `mean`, and its 95 % t interval
-        `low_ci` to `high_ci`, NaN for a single row.
+        A row for each group, short texts first: `low`, `high`, `rows`, `mean`, and its 95 % t
+        interval `low_ci` to `high_ci`, NaN for a single row.
     """
     frame = pd.DataFrame({"length": np.asarray(lengths), "value": np.asarray(values, float)})
     groups = frame.groupby(_length_groups(frame["length"].to_numpy(), bins))
@@ -414,11 +414,11 @@ def _length_groups(lengths: npt.NDArray[Any], bins: int) -> npt.NDArray[np.intp]
 
 
 def best_temperature(labels: Any, probabilities: Any) -> float:
-    """By what the scores of a classifier are divided best: the temperature of least log loss.
+    """The temperature with the least log loss, by which to divide the scores of a classifier.
 
-    Guo et al. (2017), On Calibration of Modern Neural Networks, section 4.2. So that a few rows,
-    all of them right, do not make a model certain, the logarithm of the temperature is taken to be
-    normal around 0 with a standard deviation of 1 before any row is seen.
+    Guo et al. (2017), On Calibration of Modern Neural Networks, section 4.2. The logarithm of the
+    temperature has a normal prior around 0 with a standard deviation of 1, so that a few rows, all
+    of them right, do not make a model certain.
 
     Args:
         labels: positions of classes `(rows,)`, or shares of them `(rows, classes)`.
@@ -437,17 +437,17 @@ def best_temperature(labels: Any, probabilities: Any) -> float:
 
 
 def best_mixture(labels: Any, alone: Any, added: Any) -> tuple[float, float]:
-    """How much the scores of a second classifier count beside those of a first: of least log loss.
+    """The weight of a second classifier's scores when added to a first's, with the least log loss.
 
     Stacking (Wolpert 1992, Stacked Generalization) with one weight for all classes. As in
-    `best_temperature` few rows decide little: that temperature has the same prior, and the share
-    over it, by which the second's scores are multiplied in all, is normal around 0 with a standard
-    deviation of 1.
+    `best_temperature`, few rows decide little. The temperature has the same prior. The share
+    divided by it, which multiplies the second's scores in all, has a normal prior around 0 with a
+    standard deviation of 1.
 
     Args:
         labels: as in `best_temperature`.
         alone: probabilities `(rows, classes)` of the first, at temperature 1.
-        added: the same where the second's scores are added to the first's.
+        added: the same if the second's scores are added to the first's.
 
     Returns:
         The temperature, 0.1 to 20, and the share, 0 to 20 times the temperature, of
@@ -468,7 +468,7 @@ def best_mixture(labels: Any, alone: Any, added: Any) -> tuple[float, float]:
 
 
 def calibrated_loss(labels: Any, probabilities: Any) -> float:
-    """The log loss that a classifier has at its `best_temperature`, in nats a row."""
+    """The log loss of a classifier at its `best_temperature`, in nats per row."""
     logs = _logs(probabilities)
     scaled = logs / best_temperature(labels, probabilities)
     return _nats(_shares(labels, logs.shape[1]), scaled) / len(logs)
