@@ -1,1 +1,1 @@
-"""Models in MLflow: `log` logs one, and `served` is the code that travels with it."""
+"""Models in MLflow: `log` logs a model, and `served` is the code that is logged with it."""

@@ -1,4 +1,4 @@
-"""`log_model`: an exported model as an MLflow model, and the figures of its test as metrics."""
+"""`log_model`: logs an exported model as an MLflow model, and its test figures as metrics."""
 
 from __future__ import annotations
 
@@ -26,29 +26,30 @@ def log_model(
     report: Any = None,
     **options: Any,
 ) -> Any:
-    """Logs a model to MLflow, as one that takes a frame and gives a frame.
+    """Logs a model to MLflow, as a model that takes a frame and returns a frame.
 
-    `mlflow.pyfunc.load_model(info.model_uri).predict(frame)` needs TensorFlow, TensorFlow Text
-    where the model has its operations, and pandas: not this package. The frame has the columns
-    `text`, of pairs also `text_pair`, or of series `values`, a window `(steps, columns)` as lists;
-    the answers have the columns of the model's own `predict(as_frame=True)`, vectors and texts
-    those of its `serving_default`. Signature, input example and requirements are logged, too.
+    `mlflow.pyfunc.load_model(info.model_uri).predict(frame)` does not need this package. It needs
+    TensorFlow, pandas, and TensorFlow Text if the model has its operations. The frame has the
+    column `text`, for pairs also `text_pair`, or for series `values`, a window `(steps, columns)`
+    as lists. The answers have the columns of the model's own `predict(as_frame=True)`; vectors and
+    texts have those of its `serving_default`. Signature, input example and requirements are
+    logged, too.
 
     Args:
         model: a model of `build_model`, which is exported first, or the folder of an export.
-        name: of the model in MLflow.
-        report: what `evaluate` returned, or figures by name: they are logged as metrics of the run
+        name: name of the model in MLflow.
+        report: the result of `evaluate`, or figures by name: they are logged as metrics of the run
             and of the model, with their 95 % intervals as `<name>_low` and `<name>_high`.
-        **options: of `mlflow.pyfunc.log_model`, such as `registered_model_name`.
+        **options: options of `mlflow.pyfunc.log_model`, such as `registered_model_name`.
 
     Returns:
-        MLflow's `ModelInfo`. Where no run is active, one is made and ended.
+        MLflow's `ModelInfo`. If no run is active, one is started and ended.
 
     Raises:
-        FileNotFoundError: no export there.
+        FileNotFoundError: the folder has no export.
         ModuleNotFoundError: MLflow is missing.
-        TypeError: no report.
-        ValueError: the export is in another format, or none of this package.
+        TypeError: `report` is not a report.
+        ValueError: the export is in another format, or not of this package.
     """
     if find_spec("mlflow") is None:
         raise ModuleNotFoundError(

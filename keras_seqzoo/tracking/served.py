@@ -1,6 +1,6 @@
-"""A SavedModel of keras_seqzoo as MLflow asks it: a frame in, a frame out.
+"""A SavedModel of keras_seqzoo in the form of MLflow: a frame in, a frame out.
 
-This file is logged with the model, and needs TensorFlow and pandas alone.
+This file is logged with the model, and needs only TensorFlow, MLflow and pandas.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-_ROWS = 256  # a call
+_ROWS = 256  # rows in each call
 _SPAN = ("label", "text", "start", "end", "probability")
-_PREFIXES = {"probabilities": "p", "values": "value"}  # of columns, one a name
+_PREFIXES = {"probabilities": "p", "values": "value"}  # of columns, one for each name
 _ANSWER = ("answer", "start", "end", "probability", "no_answer")
 
 
 class ServedModel(mlflow.pyfunc.PythonModel):
-    """Answers rows by a SavedModel's `serving_default`.
+    """Answers rows with a SavedModel's `serving_default`.
 
-    The columns are the model's inputs: `text`, of pairs `text_pair`, too; or `values`, a window
+    The columns are the model's inputs: `text`, for pairs also `text_pair`; or `values`, a window
     (steps, columns) as lists in each cell.
     """
 
@@ -32,7 +32,7 @@ class ServedModel(mlflow.pyfunc.PythonModel):
         self.load(Path(context.artifacts["saved_model"]))
 
     def load(self, path: Path) -> None:
-        """Loads the SavedModel of a folder."""
+        """Loads the SavedModel in a folder."""
         card = json.loads((path / "assets.extra" / "model_card.json").read_text("utf-8"))
         if card["serving"]["tensorflow_text_ops"]:
             import tensorflow_text  # noqa: F401 - operations of the graph
