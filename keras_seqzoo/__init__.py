@@ -3,25 +3,25 @@
 In the order in which data passes through:
 
 1. `data`: `read_table` → labelled texts, split; `read_series` → windows of numbers in time;
-   `data.inputs`: what a row is asked about, `data.targets`: what it should be answered.
-2. `hub`: modules of TF Hub and checkpoints, found and opened.
+   `data.inputs`: the inputs of a row, `data.targets`: the right answers.
+2. `hub`: finds and opens modules of TF Hub and checkpoints.
 3. `preprocessing`: text → ids, one graph for training, `predict` and serving.
 4. `batches`: `make_dataset` → batches of ids, bucketed by length.
-5. `decoding`, `layers`: what models are made of; `training`: schedules, optimizers, `distribution`
+5. `decoding`, `layers`: parts of models; `training`: schedules, optimizers, `distribution`
    over devices and workers, `Recovery`.
-6. `encoders`: ids → vectors, one file a family.
-7. `tasks`: vectors → answers, one file a task; `metrics`: what answers are worth.
+6. `encoders`: ids → vectors, one file for each family.
+7. `tasks`: vectors → answers, one file for each task; `metrics`: how good the answers are.
 8. `zoo`: `list_models`, `model_card`, `build_model` = an encoder and a task; `estimator`:
    `TextEstimator`, the same for scikit-learn.
 9. `serving`: `export_model` → a versioned SavedModel that takes text, and passed the `audit`;
-   `ServingClient` asks a server, `config` writes TensorFlow Serving's files, and `server` is a
-   local one for development; `push_to_hub` and `from_hub` share models.
-10. `tracking`: `log_model` → a model of MLflow.
-11. `explanation`: `explain` → which words made the answer; `counterfactual`.
+   `ServingClient` sends requests to a server, `config` writes TensorFlow Serving's files, and
+   `server` is a local one for development; `push_to_hub` and `from_hub` share models.
+10. `tracking`: `log_model` → a model in MLflow.
+11. `explanation`: `explain` → which words led to the answer; `counterfactual`.
 12. `distillation`: `distill` → a small model that has learnt the answers of a large one.
-13. `evaluation`: scores, leaderboard and choice; `summarise` → what is wrong with the data.
-14. `pages`: all that as one HTML file; `reports`: `evaluate` and its page; `decide`.
-15. `comparison`: `compare` → several models trained and measured alike, and which to take.
+13. `evaluation`: scores, leaderboard and choice; `summarise` → problems of the data.
+14. `pages`: all these as one HTML file; `reports`: `evaluate` and its page; `decide`.
+15. `comparison`: `compare` → several models trained and measured in the same way, and the best.
 16. `cli`: the same functions as the `keras-seqzoo` command.
 
 No layer imports from one further down the list (`lint-imports`, part of `make lint`).
@@ -159,7 +159,7 @@ def __dir__() -> list[str]:
     return __all__
 
 
-# Modules of classes that a `.keras` file may name, beside the tasks.
+# Modules of classes that a `.keras` file may name, besides those of the tasks.
 _CLASSES = (
     "hub.backbone",
     "hub.encoder",
@@ -191,7 +191,7 @@ _CLASSES = (
 
 
 def _register_classes(keras: Any) -> None:
-    """Makes our layers known to `keras.models.load_model`, which looks them up by name."""
+    """Makes the package's layers known to `keras.models.load_model`, which finds them by name."""
     if keras.config.backend() == "tensorflow":
         for task in list_tasks():
             importlib.import_module(f"{__name__}.tasks.{task}")
@@ -199,5 +199,5 @@ def _register_classes(keras: Any) -> None:
             importlib.import_module(f"{__name__}.{module}")
 
 
-# Not before somebody imports Keras, and never if nobody does: listing models stays cheap.
+# Runs only if something imports Keras, so that listing models stays cheap.
 register_post_import_hook(_register_classes, "keras")

@@ -1,4 +1,4 @@
-"""Checks of arguments, shared by everything that takes them."""
+"""Checks of arguments that many functions share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def check_whole(**values: Any) -> None:
     """Raises unless every value is an int of at least 1.
 
     Raises:
-        ValueError: naming the first value that is not.
+        ValueError: names the first value that is not.
     """
     _check_least(1, values)
 
@@ -25,7 +25,7 @@ def check_not_negative(**values: Any) -> None:
     """Raises unless every value is an int of at least 0.
 
     Raises:
-        ValueError: naming the first value that is not.
+        ValueError: names the first value that is not.
     """
     _check_least(0, values)
 
@@ -42,7 +42,7 @@ def check_rate(**values: Any) -> None:
     """Raises unless every value is a number in [0, 1).
 
     Raises:
-        ValueError: naming the first value that is not.
+        ValueError: names the first value that is not.
     """
     for name, value in values.items():
         if not isinstance(value, (int, float)) or not 0 <= value < 1:
@@ -55,7 +55,7 @@ def check_between(**values: Any) -> None:
     """Raises unless every value is a number above 0 and below 1.
 
     Raises:
-        ValueError: naming the first value that is not.
+        ValueError: names the first value that is not.
     """
     for name, value in values.items():
         if not isinstance(value, (int, float)) or not 0 < value < 1:
@@ -68,7 +68,7 @@ def check_positive(**values: Any) -> None:
     """Raises unless every value is a number above 0.
 
     Raises:
-        ValueError: naming the first value that is not.
+        ValueError: names the first value that is not.
     """
     for name, value in values.items():
         if not isinstance(value, (int, float)) or isinstance(value, bool) or not value > 0:
@@ -76,10 +76,10 @@ def check_positive(**values: Any) -> None:
 
 
 def check_flag(**values: Any) -> None:
-    """Raises unless every value is `True` or `False`: the string `"false"` would be true.
+    """Raises unless every value is `True` or `False`, because the string `"false"` would be true.
 
     Raises:
-        ValueError: naming the first value that is not.
+        ValueError: names the first value that is not.
     """
     for name, value in values.items():
         if not isinstance(value, bool):
@@ -106,7 +106,7 @@ def check_dtype(dtype: Any) -> Any:
 
 
 def warn(message: str) -> None:
-    """Issues a UserWarning at the line outside the package that called into it."""
+    """Issues a UserWarning at the line outside the package that called it."""
     frame, level = inspect.currentframe(), 1
     while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         frame, level = frame.f_back, level + 1

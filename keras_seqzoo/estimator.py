@@ -35,27 +35,27 @@ def _classifies(estimator: TextEstimator) -> bool:
 class TextEstimator(BaseEstimator):
     """A classifier or regressor of texts for scikit-learn: pipelines, cross-validation, searches.
 
-    `fit` builds the model, sets rows aside to validate on, and trains by `fit_settings`: with early
-    stopping, and probabilities that are calibrated. A fitted estimator can be pickled.
+    `fit` builds the model, sets rows aside for validation, and trains with `fit_settings`: it stops
+    early, and calibrates probabilities. A fitted estimator can be pickled.
 
     Args:
         model: a name of `list_models`, or any other model that `build_model` takes.
-        task: `"classify"`, or `"regress"` for numbers. scikit-learn asks before `fit` which of the
-            two an estimator is, so that `y` cannot tell.
-        epochs: most passes over the rows. Default: as `fit_settings` counts them.
-        batch_size: rows in each step. Default: as `fit_settings` counts them.
-        learning_rate: above 0. Default: the model's own.
-        valid: share of the rows to validate on, or a number of rows as an integer; of classes at
-            least one row each. 0: all rows are for training, and nothing is calibrated.
+        task: `"classify"`, or `"regress"` for numbers. scikit-learn needs to know this
+            before `fit`, so `y` cannot decide it.
+        epochs: most passes over the rows. Default: from `fit_settings`.
+        batch_size: rows in each step. Default: from `fit_settings`.
+        learning_rate: learning rate, above 0. Default: the model's own.
+        valid: share of the rows for validation, or their number as an integer; at least one row
+            of each class. 0: all rows are for training, and nothing is calibrated.
         seed: random seed of the split, weights and order; `None`: no seed, so that each `fit`
             differs.
         verbose: as in `keras.Model.fit`.
-        **options: of `build_model`, such as `units=128`. They are parameters like the others:
-            `GridSearchCV(estimator, {"units": [32, 64]})`.
+        **options: options of `build_model`, such as `units=128`. They are parameters like the
+            others: `GridSearchCV(estimator, {"units": [32, 64]})`.
 
     Attributes:
         model_: the trained model, for `evaluate`, `explain`, `export_model` or `model_.save`.
-        classes_: the classes in order, of the dtype of `y` `(classes,)`; not of numbers.
+        classes_: the classes in order `(classes,)`, with the dtype of `y`; only for classes.
         history_: figures by epoch, as Keras's `History.history`.
 
     Example:
@@ -92,7 +92,7 @@ class TextEstimator(BaseEstimator):
         self._options = options
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The parameters by name, the model's options among them."""
+        """The parameters by name, including the model's options."""
         return {**super().get_params(deep), **self._options}
 
     def set_params(self, **params: Any) -> TextEstimator:
@@ -111,7 +111,7 @@ class TextEstimator(BaseEstimator):
             y: classes `(rows,)`, strings, whole numbers or booleans; or numbers, float `(rows,)` or
                 `(rows, numbers)`.
             sample_weight: weight of each row in the loss, at least 0, `(rows,)`. A row of weight 0
-                takes no part; to calibrate, all others count alike.
+                is not used; in calibration, all others count equally.
 
         Returns:
             The estimator.
@@ -140,7 +140,7 @@ class TextEstimator(BaseEstimator):
         else:
             table = TextTable.from_texts(texts, _numbers(y), target="number")
         weights = _weights(sample_weight, len(table))
-        if weights is not None:  # else rows of no weight would choose the epoch
+        if weights is not None:  # else rows without weight would choose the epoch
             counted = weights > 0
             table, weights = table.take(counted), weights[counted]
         parts = self._split(table)
@@ -169,12 +169,12 @@ class TextEstimator(BaseEstimator):
         self.model_, self.history_ = model, history.history
         if _classifies(self):
             self.classes_ = classes
-        elif hasattr(self, "classes_"):  # of an earlier fit
+        elif hasattr(self, "classes_"):  # from an earlier fit
             del self.classes_
         return self
 
     def _split(self, table: TextTable) -> list[npt.NDArray[np.intp]]:
-        """Positions of the rows to learn and to validate on."""
+        """Positions of the rows for training and for validation."""
         size = rows_in(len(table), "valid", self.valid)
         if size and isinstance(self.valid, float):
             size = max(size, len(table.classes))
@@ -189,7 +189,7 @@ class TextEstimator(BaseEstimator):
         return list(target.draw(table.labels, [len(table) - size, size, 0], self.seed or 0)[:2])
 
     def predict(self, X: Any) -> npt.NDArray[Any]:  # noqa: N803
-        """The likeliest class of each text, of `classes_` `(rows,)`; or its numbers, as `y` was.
+        """The likeliest class of each text `(rows,)`; or its numbers, in the shape of `y`.
 
         Args:
             X: texts, as `fit` takes them.
@@ -223,7 +223,7 @@ class TextEstimator(BaseEstimator):
             return np.asarray(self.model_.predict(texts, batch_size=256, verbose=0), np.float64)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:  # noqa: N803
-        """The accuracy of `predict`; of numbers R²."""
+        """The accuracy of `predict`; for numbers R²."""
         figure = accuracy_score if _classifies(self) else r2_score
         return float(figure(y, self.predict(X), sample_weight=sample_weight))
 
@@ -256,7 +256,7 @@ class TextEstimator(BaseEstimator):
 
             with _keras_file() as path:
                 path.write_bytes(state["model_"])
-                # Who unpickles runs the pickle's programs anyway.
+                # To unpickle runs the pickle's programs anyway.
                 self.model_ = load_keras_file(path, trust=True)
 
 
@@ -268,7 +268,7 @@ def _keras_file() -> Iterator[Path]:
 
 @contextmanager
 def _seeded(seed: int | None) -> Iterator[None]:
-    """Seeds Keras, and leaves the user's own random numbers of Python and NumPy as they were."""
+    """Seeds Keras, and restores the state of the user's random numbers of Python and NumPy."""
     import_tensorflow()
     import keras
 
@@ -283,7 +283,7 @@ def _seeded(seed: int | None) -> Iterator[None]:
 
 
 def _texts(X: Any) -> npt.NDArray[np.object_]:  # noqa: N803
-    """Texts `(rows,)`, or pairs of them `(rows, 2)`, none missing."""
+    """Texts `(rows,)`, or pairs of them `(rows, 2)`; none is missing."""
     texts = np.asarray(X, dtype=object)
     shape = texts.shape
     if len(shape) not in (1, 2) or (len(shape) == 2 and shape[1] not in (1, 2)):
@@ -302,7 +302,7 @@ def _texts(X: Any) -> npt.NDArray[np.object_]:  # noqa: N803
 
 
 def _classes(y: Any) -> tuple[npt.NDArray[Any], npt.NDArray[np.intp]]:
-    """The classes in order, and the place of each row's."""
+    """The classes in order, and the position of each row's class."""
     values = np.asarray(y)
     if values.ndim == 2 and values.shape[1] == 1:
         values = column_or_1d(values, warn=True)

@@ -1,3 +1,3 @@
-"""The names of what encoders read: int32 `(batch, length)` each, as preprocessors make them."""
+"""The names of the features that preprocessors make for encoders: int32 `(batch, length)` each."""
 
 FEATURES = ("token_ids", "padding_mask", "segment_ids")

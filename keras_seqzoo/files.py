@@ -1,4 +1,4 @@
-"""Files and folders that are written whole or not at all, with the rights that the umask leaves."""
+"""Files and folders that are written whole or not at all, with the permissions of the umask."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from pathlib import Path
 
 @contextmanager
 def whole(path: str | os.PathLike[str], *, durable: bool = False) -> Iterator[Path]:
-    """Gives a path to write to, which takes the place of `path` when that went well.
+    """Yields a temporary path to write to, which replaces `path` if the writing succeeds.
 
-    The file, or folder, is made by who writes it, so that it has the rights that the user's umask
-    leaves. It lies beside its place and has the same suffix.
+    The caller makes the file or folder, so that it has the permissions of the user's umask. The
+    temporary path is in the same folder and has the same suffix.
 
     Args:
-        path: of a file, which is replaced where it exists; or of a folder that does not exist.
-        durable: whether it must be on the disk before it takes its place, so that it is whole
-            after a power cut too.
+        path: path of a file, which is replaced if it exists; or of a folder that does not exist.
+        durable: whether to wait until the data is on the disk before it replaces `path`, so that
+            the file is whole even after a power cut.
 
     Raises:
         OSError: it cannot be written; nothing is left behind.
@@ -39,12 +39,12 @@ def whole(path: str | os.PathLike[str], *, durable: bool = False) -> Iterator[Pa
 
 
 def settle(path: Path, *, durable: bool) -> None:
-    """Gives the folders within a folder its own rights, and has the system write what is unwritten.
+    """Gives the folders in a folder its own permissions, and can write unwritten data to the disk.
 
     TensorFlow makes folders that a group cannot write to, whatever the umask.
 
     Args:
-        path: of a file or folder.
+        path: path of a file or folder.
         durable: whether to wait until all is on the disk.
     """
     entries = [*path.rglob("*"), path] if path.is_dir() else [path]
@@ -60,17 +60,17 @@ def settle(path: Path, *, durable: bool) -> None:
 
 
 def check_page_path(path: str | os.PathLike[str]) -> None:
-    """Raises where a file cannot be written, before time is spent on what is to be in it.
+    """Raises if a file cannot be written, before its contents cost time.
 
     Raises:
-        OSError: a folder is there, or nothing can be written to its folder.
+        OSError: the path is a folder, or its folder cannot be written to.
     """
     wanted = Path(path).absolute()
     if wanted.is_dir():
         raise IsADirectoryError(
             f"A page is a file. Name one in the folder, such as page.html. Received: {path}"
         )
-    # What does not exist is made, in the nearest folder that does.
+    # Missing folders are made later, in the nearest folder that exists.
     at = next(place for place in (wanted, *wanted.parents) if place.exists())
     if not os.access(at, os.W_OK) or (at != wanted and not at.is_dir()):
         raise PermissionError(
@@ -80,7 +80,7 @@ def check_page_path(path: str | os.PathLike[str]) -> None:
 
 
 def check_exists(path: str | os.PathLike[str]) -> None:
-    """Raises where there is no file.
+    """Raises if a file does not exist.
 
     Raises:
         FileNotFoundError: no such file.

@@ -1,4 +1,4 @@
-"""Options told once: checks, `--help`, `list NAME` and the documents' tables are made of these.
+"""Options, defined once: checks, `--help`, `list NAME` and tables in the documents use them.
 
 The options of an encoder or a task are the fields of a frozen dataclass, each an `option`.
 """
@@ -15,14 +15,14 @@ from keras_seqzoo.checks import check_flag
 
 @dataclass(frozen=True)
 class Option:
-    """What is known of an option.
+    """The description of an option.
 
     Attributes:
         name: the keyword.
         types: names of the types that its values may have, such as `{"int", "None"}`.
-        default: its value where it is not given.
-        help: what it means, in a line.
-        told: the default in words, where the value itself does not tell it.
+        default: its value if it is not given.
+        help: what it means, in one line.
+        told: the default in words, if the value itself does not show it.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Option:
 
     @property
     def shown(self) -> str:
-        """The default as a table shows it; empty where there is none."""
+        """The default as a table shows it; empty if there is none."""
         if self.told or self.default in (None, inspect.Parameter.empty, MISSING):
             return self.told
         is_number = isinstance(self.default, (int, float)) and not isinstance(self.default, bool)
@@ -44,9 +44,9 @@ def option(default: Any, help: str, told: str = "") -> Any:
     """Makes a field of a dataclass of options.
 
     Args:
-        default: the value where the option is not given.
-        help: what it means, in a line.
-        told: the default in words, where the value itself does not tell it.
+        default: the value if the option is not given.
+        help: what it means, in one line.
+        told: the default in words, if the value itself does not show it.
     """
     return field(default=default, metadata={"help": help, "told": told})
 
@@ -54,7 +54,7 @@ def option(default: Any, help: str, told: str = "") -> Any:
 def options_of(source: Callable[..., Any]) -> dict[str, Option]:
     """Returns the options of a dataclass by name, or the arguments of a function.
 
-    The types of an argument without an annotation are that of its default.
+    An argument without an annotation has the type of its default.
     """
     if isinstance(source, type) and is_dataclass(source):
         return {
@@ -71,10 +71,10 @@ def options_of(source: Callable[..., Any]) -> dict[str, Option]:
 
 
 def check_flags(options: Mapping[str, Option], given: Mapping[str, Any]) -> None:
-    """Refuses what would pass for true, such as `"false"`, for an option that is a flag.
+    """Refuses values of a flag that would count as true, such as `"false"`.
 
     Raises:
-        ValueError: naming the first such option.
+        ValueError: names the first such option.
     """
     for name, value in given.items():
         kinds = options[name].types if name in options else frozenset()
@@ -83,8 +83,8 @@ def check_flags(options: Mapping[str, Option], given: Mapping[str, Any]) -> None
             continue
         if kinds <= {"bool", "None"}:
             check_flag(**{name: value})
-        # Where lists do too, as for `calibrate`, a string would be one of letters; an option that
-        # takes strings reads them itself.
+        # If lists are allowed too, as for `calibrate`, a string would be a list of letters. An
+        # option that takes strings checks them itself.
         elif isinstance(value, (str, int, float)) and "str" not in kinds:
             raise ValueError(
                 f"`{name}` must be True or False, or hold its values in a list. "
@@ -93,7 +93,7 @@ def check_flags(options: Mapping[str, Option], given: Mapping[str, Any]) -> None
 
 
 def markdown_table(options: Iterable[Option]) -> str:
-    """Returns the table of a document, a row an option."""
+    """Returns a table for a document, with a row for each option."""
     rows = ["| option | default | |", "|---|---|---|"]
     for o in options:
         shown = f"`{o.shown}`" if o.shown[:1] in ('"', "T", "F") and not o.told else o.shown

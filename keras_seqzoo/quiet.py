@@ -1,4 +1,4 @@
-"""TensorFlow without the lines it prints of its build, of missing GPUs and of its own ways."""
+"""TensorFlow without the lines that it prints about its build, missing GPUs and itself."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# C++ prints them before any of its log levels counts.
+# C++ prints them before any of its log levels takes effect.
 _NOTICES = [
     b"absl::InitializeLog",
     b" port.cc:",
@@ -22,10 +22,10 @@ if not os.path.exists("/dev/nvidiactl"):  # noqa: PTH110 - without a driver, CUD
 
 
 def import_tensorflow() -> None:
-    """Imports TensorFlow and has it look for devices; what it says of that is left out.
+    """Imports TensorFlow, lets it look for devices, and hides its messages about that.
 
-    All else that reaches stderr meanwhile is printed after it. With TF_CPP_MIN_LOG_LEVEL=0 in the
-    environment nothing is held back.
+    Other output to stderr in this time is printed afterwards. With TF_CPP_MIN_LOG_LEVEL=0 in the
+    environment nothing is hidden.
     """
     if "tensorflow" in sys.modules or os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0":
         return
@@ -37,7 +37,7 @@ def import_tensorflow() -> None:
 
 @contextmanager
 def logging_from(level: int) -> Iterator[None]:
-    """TensorFlow's logger says nothing below a level of `logging`, whatever its own level is."""
+    """TensorFlow's logger prints nothing below a level of `logging`, whatever its own level is."""
 
     def is_told(record: logging.LogRecord) -> bool:
         return record.levelno >= level

@@ -1,6 +1,6 @@
-"""The zoo: models by name, and `build_model`, the one way to a model.
+"""The zoo: models by name, and `build_model`, which builds every model.
 
-Nothing heavy is imported here: naming, listing and describing models costs no TensorFlow.
+This module imports nothing heavy: naming, listing and describing models needs no TensorFlow.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def list_models(pattern: str = "*") -> list[str]:
         pattern: shell-style pattern, such as `"bi*"`.
 
     Returns:
-        The names that match; an empty list where none does.
+        The names that match; an empty list if none does.
     """
     return sorted(name for name in MODELS if fnmatchcase(name, pattern))
 
@@ -54,10 +54,10 @@ def model_card(name: str) -> ModelCard:
 
 
 def find_model(name: str) -> Registered:
-    """Returns the encoder of whatever `build_model` takes: a model, a handle, a preset or a folder.
+    """Returns the encoder for a name that `build_model` takes: a model, handle, preset or folder.
 
     Raises:
-        ValueError: there is no such name.
+        ValueError: no such name.
     """
     if name not in MODELS:
         for matches, builder in SOURCES:
@@ -89,20 +89,20 @@ def build_model(
             or a local folder with a SavedModel of TF Hub's text-encoder API or a checkpoint of
             KerasHub or transformers. The model there is loaded, and a SavedModel is a program: name
             only sources that you trust.
-        data: the training data, from which the vocabulary and the classes are taken: a
-            `TextTable`, a `TextStream`, or a sequence or `tf.data.Dataset` of strings together with
-            `classes`. May be left out if `vocabulary` and `classes` are given.
+        data: the training data, which set the vocabulary and the classes: a `TextTable`, a
+            `TextStream`, or a sequence or `tf.data.Dataset` of strings together with `classes`.
+            May be left out if `vocabulary` and `classes` are given.
         classes: class names in label order. Defaults to `data.classes`.
-        task: what the model is for; one of `list_tasks()`. By default what the target of `data` is
-            for, `"classify"` where it has none.
-        inputs: what the model reads: `"text"`, or `"pair"` for pairs of texts. Defaults to what
-            `data` has.
+        task: the task of the model, one of `list_tasks()`. By default the task for the target of
+            `data`, or `"classify"` if it has none.
+        inputs: what the model reads: `"text"`, or `"pair"` for pairs of texts. Defaults to the
+            inputs of `data`.
         weights: `"pretrained"` (default) takes the card's pretrained weights, downloading them if
             they are not cached; the recurrent models have none and always start from scratch.
             `None` always starts from scratch. A handle, preset or folder takes those instead. The
             path of a `.keras` file that this package wrote starts from that model's encoder and
             vocabulary, with a new head.
-        sequence_length: most tokens to read from each text; the rest is cut. Defaults to the
+        sequence_length: most tokens to read from each text; the rest is cut off. Defaults to the
             encoder's own (512 for the recurrent ones).
         **options: options of the encoder (`units`, `dropout`, …) and of the task's head.
 
@@ -110,8 +110,7 @@ def build_model(
         A compiled `keras_seqzoo.tasks.model.TextModel`, which may be compiled again.
 
     Raises:
-        ConnectionError: pretrained weights that cannot be downloaded; random ones are never used
-            instead.
+        ConnectionError: pretrained weights cannot be downloaded; random ones never replace them.
         FileNotFoundError: no such folder.
         TypeError: data of another kind.
         ValueError: an unknown name, task or option, or a value out of its range.
@@ -173,32 +172,32 @@ def build_model(
     if isinstance(parts.source, str):
         built.source = public_source(parts.source)
     elif parts.source is not None:
-        built.source = parts.source.source  # of the file's model
+        built.source = parts.source.source  # the source of the file's model
     return built
 
 
 def check_options(name: str, options: Mapping[str, Any], task: str = "classify") -> None:
-    """Raises a ValueError where `build_model(name, **options)` would, for names and flags.
+    """Raises a ValueError if `build_model(name, **options)` would, for names and flags.
 
-    Other values are checked when the model is built.
+    `build_model` checks other values.
     """
     found = find_model(name)
     check_flags(found.options, options)
-    if options.keys() <= found.options.keys():  # nothing heavy need be imported to see that
+    if options.keys() <= found.options.keys():  # this check imports nothing heavy
         return
     _check_backend()
     _share_options(found, task, options)
 
 
 def head_options(task: str) -> dict[str, Option]:
-    """Returns the options of a task's head; its module is imported."""
+    """Returns the options of a task's head; imports its module."""
     return options_of(task_module(task).OPTIONS)
 
 
 def _share_options(
     found: Registered, task: str, options: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The options of the task's head, and those of the encoder."""
+    """Splits options into those of the task's head and those of the encoder."""
     of_head, of_encoder = head_options(task), found.options
     unknown = {k: v for k, v in options.items() if k not in of_head and k not in of_encoder}
     if unknown:
@@ -210,7 +209,7 @@ def _share_options(
             f"{found.card.name!r} has no such option{told}"
             f"Received: {', '.join(f'{k}={v!r}' for k, v in unknown.items())}"
         )
-    # An option of both, such as the dropout, is meant for both.
+    # An option of both, such as the dropout, applies to both.
     head = {k: v for k, v in options.items() if k in of_head}
     encoder = {k: v for k, v in options.items() if k in of_encoder}
     check_flags(of_encoder, encoder)
