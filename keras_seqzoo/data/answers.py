@@ -1,7 +1,7 @@
-"""Questions about contexts, and where in them the answers stand: files and frames to positions.
+"""Questions about contexts, and the positions of their answers: read from files and frames.
 
-An answer is `(start, end, text)`: its first character, the one behind its last, and what stands
-there. A question may have several right answers, or none.
+An answer is `(start, end, text)`: the position of its first character, the position after its last,
+and its text. A question may have several right answers, or none.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ class Row(NamedTuple):
     """A question as it was written.
 
     Attributes:
-        where: it stands, such as `"row 3"`.
+        where: its place in the source, such as `"row 3"`.
         question: the question.
-        context: what it is about.
-        answers: each a text and where it begins, None where that is not told.
+        context: the text that the question is about.
+        answers: the text of each answer and its start, which is None if the source has none.
     """
 
     where: str
@@ -59,25 +59,25 @@ def read_answers(
 
     Args:
         source: a path, a pattern or a DataFrame. A `.json` file is SQuAD's (1.1 or 2.0), or rows
-            as lines or as an array, as `.jsonl` is; any other has columns.
+            as lines or as an array, like `.jsonl`; any other file has columns.
         text: the two columns of questions and contexts; `question` and `context` by default.
-        label: the column of the answers, or that and the one of their starts; by default `answer`
-            or `answers`, and `start` or `answer_start` where there is one. An answer is a text,
-            empty where the context has none, or a list of texts of which each is right, with a list
-            of starts; or as SQuAD has them, `{"text": …, "answer_start": …}`, one or several.
+        label: the column of the answers, or that and the column of their starts; by default
+            `answer` or `answers`, and `start` or `answer_start` if there is one. An answer is a
+            text, empty if the context has none; or a list of texts, each of them right, with a list
+            of starts; or one or several `{"text": …, "answer_start": …}`, as in SQuAD.
         encoding: codec of a text file.
-        drop: whether answers that are not found are left out, and rows without a question or a
-            context; else they are errors.
-        options: for `pandas.read_csv`, such as `sep`.
+        drop: whether to leave out answers that are not found, and rows without a question or a
+            context; otherwise they are errors.
+        options: options of `pandas.read_csv`, such as `sep`.
 
     Returns:
-        A frame of `text`, `text_pair` and `label`, the latter as `written` writes them.
+        A frame of `text`, `text_pair` and `label`; `label` is in the form that `written` writes.
 
     Raises:
         ValueError: another layout, a missing column, or an answer that is not found.
 
     Warns:
-        UserWarning: answers that stand elsewhere than they are said to, or were left out.
+        UserWarning: answers were found at another place than their start, or were left out.
     """
     if isinstance(source, pd.DataFrame):
         return _frame_of(_rows_of(source, text, label, "DataFrame"), "DataFrame", drop)
@@ -87,7 +87,7 @@ def read_answers(
 
 
 def answer_frame(texts: Any, labels: Any) -> pd.DataFrame:
-    """As `read_answers`, of pairs of a question and a context, and the answers to each."""
+    """Does the same as `read_answers`, for pairs of a question and a context, and their answers."""
     columns = text_columns(texts)
     if tuple(columns) != INPUTS["pair"].columns:
         raise ValueError(
@@ -108,15 +108,15 @@ def answer_frame(texts: Any, labels: Any) -> pd.DataFrame:
 
 
 def written(answers: Sequence[Placed]) -> str:
-    """The answers of a row as a table keeps them, `'[[3, 8, "seven"]]'`, and `'[]'` for none."""
+    """Returns the answers of a row as text: `'[[3, 8, "seven"]]'`, and `'[]'` for none."""
     return json.dumps(answers)
 
 
 def read_written(label: str | bytes) -> list[Placed]:
-    """What `written` wrote.
+    """Reads the text that `written` wrote.
 
     Raises:
-        ValueError: something else.
+        ValueError: any other text.
     """
     try:
         read = json.loads(label)
@@ -138,20 +138,20 @@ def read_written(label: str | bytes) -> list[Placed]:
 def place(context: str, answer: str, start: int | None) -> tuple[Placed, str]:
     """Finds an answer in its context.
 
-    It is taken from where it is said to stand, if it does; else from where it stands once. What
-    differs from the context in white space alone is as the context has it.
+    The given start counts if the answer is there; otherwise the answer must occur exactly once. If
+    it differs from the context only in white space, the context's spelling is used.
 
     Args:
         context: the text.
-        answer: not empty.
-        start: its first character, as is said.
+        answer: the answer, not empty.
+        start: the position of its first character according to the source.
 
     Returns:
-        The answer without the spaces at its ends, and what had to be done: `""`, `"moved"` or
+        The answer without the spaces at its ends, and what was changed: `""`, `"moved"` or
         `"spaces"`.
 
     Raises:
-        ValueError: it is not there, or several times, or part of a character.
+        ValueError: it is not in the context, or occurs several times, or splits a character.
     """
     if start is not None and context.startswith(answer, start):
         (begin, end), done = (start, start + len(answer)), ""
@@ -162,7 +162,7 @@ def place(context: str, answer: str, start: int | None) -> tuple[Placed, str]:
 
 
 def _searched(context: str, answer: str, start: int | None) -> tuple[tuple[int, int], str]:
-    # Two words may have become one and the reverse, as in "service !".
+    # Two words may have become one, or one may have become two, as in "service !".
     loose = re.compile(r"\s*".join(re.escape(sign) for sign in answer if not sign.isspace()))
     if start is not None:
         inside = context[start:]
@@ -182,7 +182,7 @@ def _searched(context: str, answer: str, start: int | None) -> tuple[tuple[int, 
 
 
 def _whole_words(context: str, spans: Sequence[tuple[int, int]]) -> Sequence[tuple[int, int]]:
-    """Those that neither begin nor end within a word; all where every one does."""
+    """Returns the spans that do not start or end within a word; all of them if each one does."""
 
     def parts(at: int) -> bool:
         return context[max(at - 1, 0) : at + 1].isalnum() and 0 < at < len(context)
@@ -198,10 +198,10 @@ def _frame_of(rows: Iterable[Row], source: str, drop: bool) -> pd.DataFrame:
         label: str | None = None
         if all(isinstance(text, str) for text in asked):
             found = list(_placed(row, trouble))
-            # A question all of whose answers are wrong is not one without an answer.
+            # A question with only wrong answers is not a question without an answer.
             label = written([*dict.fromkeys(found)]) if found or not row.answers else None
         elif None not in asked:
-            label = "[]"  # the table says what is wrong with such a text
+            label = "[]"  # the table reports what is wrong with such a text
         for name, value in zip(columns, [*asked, label], strict=True):
             columns[name].append(value)
     _tell(trouble, source, drop)
@@ -258,7 +258,7 @@ def _answers_of(answers: Any, starts: Any) -> list[tuple[Any, Any]]:
     """The answers of a row, each with its start.
 
     Raises:
-        ValueError: something else than `read_answers` takes.
+        ValueError: a form that `read_answers` does not take.
     """
     if isinstance(answers, Mapping):
         texts = answers.get("text", answers.get("answer"))
@@ -288,7 +288,7 @@ def _answers_of(answers: Any, starts: Any) -> list[tuple[Any, Any]]:
 
 
 def _start(value: Any) -> int | None:
-    """A start as a number; None for a missing one, and -1, which some write for none."""
+    """Returns a start as a number; None for a missing one, and for -1, which some files use."""
     if _is_empty(value):
         return None
     try:
@@ -311,7 +311,7 @@ def _is_list(value: Any) -> bool:
 def _rows(
     path: Path, text: Any, label: Any, encoding: str | None, options: Mapping[str, Any]
 ) -> Iterator[Row]:
-    """The rows of a file."""
+    """Yields the rows of a file."""
     kind = file_format(path)
     if kind == "parquet":
         return _rows_of(pd.read_parquet(path, **options), text, label, str(path))
@@ -335,7 +335,7 @@ def _rows_of(frame: pd.DataFrame, text: Any, label: Any, where: str) -> Iterator
 
 
 def _columns(columns: Sequence[Any], text: Any, label: Any, where: str) -> list[Any]:
-    """The columns of questions, contexts and answers, and that of starts if there is one."""
+    """Finds the columns of questions, contexts and answers, and of starts if there is one."""
     asked = TEXTS if text == "text" and "text" not in columns else text
     if not _is_list(asked) or len(asked) != 2:
         raise ValueError(
@@ -359,7 +359,7 @@ def _columns(columns: Sequence[Any], text: Any, label: Any, where: str) -> list[
 
 
 def _json_rows(path: Path, encoding: str, text: Any, label: Any) -> Iterator[Row]:
-    """The questions of SQuAD's file, or the rows of another."""
+    """Yields the questions of SQuAD's file, or the rows of another file."""
     content = path.read_text(encoding).strip()
     whole = _whole(content)
     if isinstance(whole, Mapping) and "data" in whole:
@@ -388,7 +388,7 @@ def _json_rows(path: Path, encoding: str, text: Any, label: Any) -> Iterator[Row
 
 
 def squad_pairs(path: str, encoding: str | None = None) -> list[tuple[Any, Any]] | None:
-    """The questions of a file of SQuAD's with their contexts; None of another file."""
+    """Returns the questions of a SQuAD file with their contexts; None for another file."""
     files, _ = find_files(path)
     content = _whole(files[0].read_text(choose_encoding(files[0], encoding, {})))
     if len(files) > 1 or not isinstance(content, Mapping) or "data" not in content:
@@ -397,7 +397,7 @@ def squad_pairs(path: str, encoding: str | None = None) -> list[tuple[Any, Any]]
 
 
 def _whole(content: str) -> Any:
-    """JSON, or None of what is none, such as lines of it."""
+    """Parses JSON; returns None for anything else, such as lines of JSON."""
     try:
         return json.loads(content)
     except ValueError:

@@ -25,8 +25,8 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-# Latin-1 has only control characters at 0x80-0x9f; cp1252 has curly quotes, dashes and the euro
-# there, and five holes.
+# At 0x80-0x9f, latin-1 has only control characters; cp1252 has curly quotes, dashes and the euro
+# sign there, and five unused bytes.
 _C1_BYTES = frozenset(range(0x80, 0xA0))
 _CP1252_HOLES = frozenset({0x81, 0x8D, 0x8F, 0x90, 0x9D})
 _NOT_C1 = bytes(sorted(set(range(256)) - _C1_BYTES))
@@ -35,15 +35,15 @@ _NOT_C1 = bytes(sorted(set(range(256)) - _C1_BYTES))
 def choose_encoding(path: Path, encoding: str | None, options: Mapping[str, Any]) -> str:
     """Finds the text encoding of a whole file and checks that all of it decodes.
 
-    Without `encoding`: a byte order mark decides; else UTF-8 where every byte of the file is
-    valid UTF-8; else cp1252 where the bytes 0x80-0x9f that occur all have a meaning in it and at
-    least one occurs; else latin-1. The file is read in blocks, through gzip, bz2 or xz; other
-    compressions are not looked into and taken as UTF-8.
+    Without `encoding`: a byte order mark decides; else UTF-8 if every byte of the file is valid
+    UTF-8; else cp1252 if at least one of the bytes 0x80-0x9f occurs and cp1252 defines all that
+    occur; else latin-1. The file is read in blocks, through gzip, bz2 or xz. Files in other
+    compressions are not opened and count as UTF-8.
 
     Args:
         path: a text file, at least one byte long.
         encoding: a Python codec name, or `None` to detect.
-        options: the user's pandas options; `compression` and `encoding_errors` matter here.
+        options: the user's pandas options; `compression` and `encoding_errors` are used here.
 
     Returns:
         The codec name for pandas.
@@ -93,7 +93,7 @@ def choose_encoding(path: Path, encoding: str | None, options: Mapping[str, Any]
 
 
 def first_lines(path: Path, encoding: str | None, options: Mapping[str, Any]) -> list[str]:
-    """Returns the first 20 whole lines that are not empty, for messages; [] of a `.zst` file."""
+    """Returns the first 20 whole lines that are not empty, for messages; [] for a `.zst` file."""
     compression = _compression(path, options)
     if compression is not None and compression not in _OPENERS:
         return []
@@ -103,7 +103,7 @@ def first_lines(path: Path, encoding: str | None, options: Mapping[str, Any]) ->
 
 
 def byte_order_mark(start: bytes) -> str | None:
-    """Returns the codec that the first bytes of a text name by a byte order mark, if they do."""
+    """Returns the codec that a byte order mark at the start of a text names, if there is one."""
     return next((name for mark, name in _BYTE_ORDER_MARKS if start.startswith(mark)), None)
 
 

@@ -1,4 +1,4 @@
-"""What a row is asked about: one text, or a pair of texts."""
+"""The input of a row: one text, or a pair of texts."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Input:
     """One kind of input.
 
     Attributes:
-        name: in `INPUTS`, and of one of them in messages.
-        columns: of a table's frame that hold it.
-        noun: several of them, in messages.
+        name: its name in `INPUTS`, also used in messages for one such input.
+        columns: the columns of a table's frame that hold it.
+        noun: the plural, used in messages.
     """
 
     name: str
@@ -32,14 +32,14 @@ class Input:
     noun: str
 
     def texts(self, frame: pd.DataFrame) -> npt.NDArray[np.object_]:
-        """Returns the texts of a table's frame: str `(rows,)`, or `(rows, 2)` of pairs."""
+        """Returns the texts of a table's frame: str `(rows,)`, or `(rows, 2)` for pairs."""
         columns = [frame[name].to_numpy(dtype=object, copy=True) for name in self.columns]
         return columns[0] if len(columns) == 1 else np.stack(columns, axis=1)
 
     def ids(self, frame: pd.DataFrame) -> npt.NDArray[np.uint64]:
-        """Numbers rows so that those are equal which differ in case or surrounding space only.
+        """Numbers rows: equal if they differ only in case or surrounding space.
 
-        Two pairs are equal where both their texts are, in the same order.
+        Two pairs are equal if both their texts are, in the same order.
         """
         ids = np.zeros(len(frame), np.uint64)
         for name in self.columns:
@@ -54,19 +54,19 @@ INPUTS = {
 
 
 def text_columns(texts: Any) -> dict[str, pd.Series]:
-    """Sorts what a user passes as texts into the columns of an `Input`.
+    """Sorts the texts that a user passes into the columns of an `Input`.
 
     Args:
         texts: strings; or pairs: a tuple `(firsts, seconds)` of two sequences, or rows of two
             strings each, `(rows, 2)`.
 
     Returns:
-        Columns of objects, not yet checked, by name: those of `INPUTS["text"]` or of
+        Columns of objects by name, not yet checked: those of `INPUTS["text"]` or of
         `INPUTS["pair"]`.
 
     Raises:
         TypeError: a single string.
-        ValueError: pairs of which some lack a side.
+        ValueError: some pairs lack a side.
     """
     if isinstance(texts, str | bytes):
         raise TypeError(

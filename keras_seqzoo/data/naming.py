@@ -1,8 +1,8 @@
-"""Labels as they are written to names: their order and counts.
+"""Names classes and labels, and finds their order and counts.
 
 A label that is a string names its class by its exact text: "01", "1" and "1.0" are three classes.
-Whole numbers of a typed column (1.0 among them, which pandas makes of 1 beside a missing value)
-and booleans are named as Python writes them.
+Whole numbers of a typed column and booleans are named as Python writes them. 1.0 counts as a whole
+number, because pandas turns 1 into it in a column with a missing value.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ _WHOLE = re.compile(r"0|-?[1-9][0-9]*")
 
 
 class Naming:
-    """Names in order, and the values in the data that stand for each.
+    """Names in order, and the values in the data for each name.
 
     Attributes:
         names: names of classes or labels.
-        counts: int64 `(names,)`, how often each was there.
+        counts: int64 `(names,)`, how often each occurs.
     """
 
     def __init__(
@@ -64,16 +64,16 @@ class Naming:
     ) -> Naming:
         """Reads all values, a block at a time, and names them.
 
-        Where all names are whole numbers, written plainly, they are sorted as numbers; else as
+        If all names are whole numbers, written plainly, they are sorted as numbers; otherwise as
         strings.
 
         Args:
-            values: in blocks, none missing.
+            values: the values in blocks, none missing.
             given: names in order, instead of sorting those in the data.
             untyped: whether strings that all look like numbers are numbers, as in CSV; then they
                 must be whole.
             where: the table's source, for messages.
-            noun: `"classes"`, of which there are at least two, or `"labels"`.
+            noun: `"classes"`, which must be at least two, or `"labels"`.
 
         Raises:
             ValueError: values of several or unsuitable types, too few names, or values outside
@@ -114,7 +114,7 @@ class Naming:
         return cls(tuple(ordered), positions, found)
 
     def encode(self, values: pd.Series) -> npt.NDArray[np.int32]:
-        """Maps values, all of them learnt from, to int32 positions `(values,)`."""
+        """Maps values, all of which `learn` has read, to int32 positions `(values,)`."""
         codes, distinct = pd.factorize(values)
         try:
             positions = [self._positions[value] for value in distinct]
@@ -130,16 +130,16 @@ def label_numbers(labels: Any, names: Sequence[str]) -> npt.NDArray[np.int32]:
     """Turns labels as a user writes them into positions in the class names.
 
     Strings are names of classes, and booleans are the classes `"False"` and `"True"`. Whole numbers
-    (2.0 is one) are positions. Where class names are whole numbers too, such as 1 to 5 stars, they
-    may be meant as names, as those in a table are: labels that can be read in one of the two
-    ways only are read so, and those that can be read in both are refused.
+    (2.0 is one) are positions. If class names are whole numbers too, such as 1 to 5 stars, numbers
+    may also be names, as in a table. Labels that fit only one of the two readings are read that
+    way; labels that fit both are an error.
 
     Args:
         labels: `(rows,)` or `(rows, 1)`, of any array type.
         names: class names in label order.
 
     Raises:
-        ValueError: a label that is missing, no class, or may mean two.
+        ValueError: a label is missing, is not a class, or could mean two classes.
     """
     values = np.asarray(labels)
     if values.ndim == 2 and values.shape[1] == 1:
@@ -178,7 +178,7 @@ def label_numbers(labels: Any, names: Sequence[str]) -> npt.NDArray[np.int32]:
 
 
 def _numbered(given: Sequence[Any], places: Mapping[str, int]) -> list[int]:
-    """Positions that numbers stand for, be they positions or names."""
+    """Returns the positions of classes that are given as numbers: as positions or names."""
     numbers = [_whole_number(value) for value in given]
     if None in numbers:
         raise ValueError(
@@ -204,7 +204,7 @@ def _numbered(given: Sequence[Any], places: Mapping[str, int]) -> list[int]:
 
 
 def checked_names(given: Sequence[str]) -> tuple[str, ...]:
-    """Returns the names that a user gives; raises ValueError where they are none."""
+    """Returns the names that a user gives; raises ValueError if they are not valid names."""
     names = () if isinstance(given, str) else tuple(given)
     if not names or len(set(names)) < len(names) or not all(isinstance(n, str) for n in names):
         raise ValueError(
@@ -243,11 +243,11 @@ def _names(values: Iterable[Hashable], kind: str, untyped: bool, where: str) -> 
 
 
 def fractions(values: Sequence[Any] | npt.NDArray[Any], untyped: bool) -> list[Any]:
-    """Returns those of the values that are not whole, where all are numbers.
+    """Returns the values that are not whole, if all values are numbers.
 
     Args:
         values: distinct labels.
-        untyped: whether strings count as the numbers that they look like.
+        untyped: whether strings count as the numbers they look like.
     """
     for value in values:
         is_text = isinstance(value, str)
@@ -259,10 +259,10 @@ def fractions(values: Sequence[Any] | npt.NDArray[Any], untyped: bool) -> list[A
 
 def _whole_number(value: Any) -> int | None:
     try:
-        return int(str(value))  # exact; float would make one of two long identifiers
+        return int(str(value))  # exact; as floats, two long identifiers could become equal
     except ValueError:
         number = float(value)
-        # Beyond 2**53 two whole numbers may have become one float.
+        # Beyond 2**53, two whole numbers may have become the same float.
         return int(number) if number.is_integer() and abs(number) < 2**53 else None
 
 

@@ -1,4 +1,4 @@
-"""Tables that come as the parts of a split, such as files of their own to train and to test on."""
+"""Tables that come as the parts of a split, such as separate files for training and test."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from keras_seqzoo.data.splitting import count_in_several
 
 
 class TableParts(dict[str, Any]):
-    """Tables of one target by the names of their parts, such as "train" and "test".
+    """Tables with one target, by the names of their parts, such as "train" and "test".
 
-    Made by `read_table`, of a mapping, a `DatasetDict` or a folder. A part of any other name is
-    there to be asked for alone.
+    `read_table` makes it from a mapping, a `DatasetDict` or a folder. A part of any other name is
+    kept, but only used if you ask for it.
     """
 
     def split(self, valid: float = 0.1, test: float = 0.1, seed: int = 0) -> tuple[Any, Any, Any]:
-        """Returns the tables to train, to validate and to test on.
+        """Returns the tables for training, validation and test.
 
         Args:
-            valid: fraction or number of the training rows to validate on, where no part is named
-                "validation", "valid", "val" or "dev".
-            test: the same to test on, where there is no part "test" with labels.
-            seed: of what is drawn.
+            valid: fraction or number of the training rows to use for validation, if no part is
+                named "validation", "valid", "val" or "dev".
+            test: the same for the test, if there is no part "test" with labels.
+            seed: seed of the draw.
 
         Returns:
             `(train, valid, test)`, each with the target of the training rows.
 
         Raises:
-            ValueError: no part "train", or what `TextTable.split` says.
+            ValueError: no part "train", or an error of `TextTable.split`.
 
         Warns:
             UserWarning: texts occur in more than one of the parts.
@@ -62,16 +62,16 @@ class TableParts(dict[str, Any]):
         return drawn[0], given.get("valid", drawn[1]), given.get("test", drawn[2])
 
     def drop_duplicates(self) -> TableParts:
-        """Keeps each text once, where case and surrounding space do not count.
+        """Keeps each text once; case and surrounding space do not count.
 
-        A test row stays rather than a validation row, and that rather than a training row. Parts of
-        other names stay as they are.
+        If parts share a text, the test row is kept first, then the validation row, then the
+        training row. Parts of other names do not change.
 
         Raises:
             ValueError: the parts are streams.
 
         Warns:
-            UserWarning: as `TextTable.drop_duplicates`.
+            UserWarning: see `TextTable.drop_duplicates`.
         """
         order = ("test", "valid", "train")
         kept, seen = dict(self), np.zeros(0, np.uint64)

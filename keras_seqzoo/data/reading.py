@@ -1,7 +1,7 @@
-"""Files to pandas frames, a block of rows at a time.
+"""Reads files to pandas frames, a block of rows at a time.
 
-Nothing here knows about labels or splits: `keras_seqzoo.data.rows` checks the rows,
-`keras_seqzoo.data.targets` learns what they are labelled with.
+This module knows nothing about labels or splits: `keras_seqzoo.data.rows` checks the rows,
+`keras_seqzoo.data.targets` learns the target from their labels.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ def file_format(path: Path) -> str:
 
 
 def encoding_of(path: Path, encoding: str | None, options: Mapping[str, Any]) -> str | None:
-    """Returns the codec of a text file, as `choose_encoding` does; None of other files."""
+    """Returns the codec of a text file, like `choose_encoding`; None for other files."""
     if file_format(path) in ("parquet", "excel"):
         return None
     return choose_encoding(path, encoding, options)
 
 
 def is_known(path: Path) -> bool:
-    """Returns whether a file's suffix says how it is read."""
+    """Returns whether a file's suffix determines its format."""
     return data_suffix(path) in (*_FORMATS, ".csv", ".tsv", ".tab")
 
 
@@ -72,18 +72,18 @@ def pick_column(
     where: str,
     hint: Callable[[], str] = str,
 ) -> Hashable:
-    """Finds the column that a name or an integer position stands for.
+    """Finds the column for a name or an integer position.
 
     Args:
         columns: the column names of the file or frame, in order.
-        wanted: a name, or a position counted from 0 (from the end where negative).
+        wanted: a name, or a position counted from 0 (from the end if negative).
         role: `"text"` or `"label"`, the argument that `wanted` came from.
         where: the file or frame, for messages.
-        hint: says what looks wrong with the file, or "".
+        hint: a message about what looks wrong with the file, or "".
 
     Raises:
-        ValueError: no such column, or more than one of that name. Lists the columns and says what
-            looks wrong with the header.
+        ValueError: no such column, or more than one of that name. The message lists the columns
+            and says what looks wrong with the header.
     """
     if isinstance(wanted, int) and not isinstance(wanted, bool):
         if not -len(columns) <= wanted < len(columns):
@@ -128,19 +128,19 @@ def shorten(values: Sequence[object], most: int = 12) -> str:
 
 
 def text_lines(file: BinaryIO, name: str, encoding: str | None = None) -> Iterator[str]:
-    r"""Reads a text a line, each as soon as it has come.
+    r"""Reads one text from each line, each as soon as it arrives.
 
     Args:
-        file: of bytes, such as `sys.stdin.buffer` or `path.open("rb")`.
-        name: of the file, for messages.
+        file: a binary file, such as `sys.stdin.buffer` or `path.open("rb")`.
+        name: name of the file, for messages.
         encoding: codec of the text. By default a byte order mark decides; without one it is UTF-8.
 
     Yields:
-        The lines, empty ones too, without their line ends (`\n` or `\r\n`).
+        The lines, including empty ones, without their line ends (`\n` or `\r\n`).
 
     Raises:
-        ValueError: the codec is unknown, or bytes do not decode. A line that holds NUL, as UTF-16
-            without a mark does, counts as such.
+        ValueError: the codec is unknown, or bytes do not decode. A line with NUL, as in UTF-16
+            without a mark, counts as undecodable.
     """
     first = file.readline()
     codec = encoding or byte_order_mark(first) or "utf-8"
@@ -186,15 +186,16 @@ def read_frames(
 
     Args:
         path: the file; its suffix decides the format.
-        pick: from all the column names to those needed. A parquet file is asked for no others.
+        pick: returns the needed column names out of all of them. Only these are read from a
+            parquet file.
         encoding: codec of a text file.
         options: the user's options for `pandas.read_csv`, `read_json`, `read_parquet` or
             `read_excel`; those of a streamed parquet file go to
             `pyarrow.parquet.ParquetFile.iter_batches`.
-        stream: whether memory must stay constant; a workbook is read whole all the same.
+        stream: whether memory must stay constant; a workbook is read whole anyway.
 
     Yields:
-        All column names of the file, and a frame with at least the needed ones.
+        All column names of the file, and a frame with at least the needed columns.
 
     Raises:
         ValueError: the file does not parse.
@@ -221,7 +222,7 @@ def read_frames(
             frame = next(frames)
         except StopIteration:
             return
-        except ValueError as error:  # every parser error of pandas and pyarrow is one
+        except ValueError as error:  # all parser errors of pandas and pyarrow are ValueErrors
             if kind == "csv":
                 fix = layout_hint(path, encoding, options) or (
                     "If quotes are part of the text pass quoting='none'; else check sep=, or leave "
@@ -248,8 +249,8 @@ def _csv_frames(
         settings.update(na_values=[""], keep_default_na=False)
     dtype = options.get("dtype")
     if dtype is None or isinstance(dtype, Mapping):
-        # Left to itself pandas guesses the types of each block anew: a label would be 1 in one
-        # and "1" in the next, and a review "007" would become 7. It guesses at categories too.
+        # By default, pandas guesses the types for each block: a label would be 1 in one block and
+        # "1" in the next, and a review "007" would become 7. It guesses at categories, too.
         named = {
             name: "str" if kind == "category" else kind for name, kind in (dtype or {}).items()
         }
@@ -257,8 +258,8 @@ def _csv_frames(
     elif dtype == "category":
         settings["dtype"] = "str"
     if csv.field_size_limit() < _LARGEST_FIELD:
-        # The python engine's limit of 128 KiB is below a long review. It belongs to the process,
-        # so it is never lowered again: another thread may be in the middle of such a field.
+        # The python engine's limit of 128 KiB is less than a long review. The limit belongs to the
+        # process, so never lower it again: another thread may be reading such a field.
         csv.field_size_limit(_LARGEST_FIELD)
     with pd.read_csv(path, encoding=encoding, chunksize=READ_ROWS, **settings) as reader:
         for number, frame in enumerate(reader):
@@ -268,13 +269,13 @@ def _csv_frames(
 
 
 def separator(path: Path, options: Mapping[str, Any]) -> str:
-    """Returns what separates the fields of a CSV file: the user's option, or by suffix."""
+    """Returns the separator of the fields of a CSV file: the user's option, or by suffix."""
     by_suffix = "\t" if data_suffix(path) in (".tsv", ".tab") else ","
     return options.get("sep", options.get("delimiter", by_suffix))
 
 
 def layout_hint(path: Path, encoding: str | None, options: Mapping[str, Any]) -> str:
-    """Says what looks wrong with how the fields of a CSV file are told apart, or ""."""
+    """Describes what looks wrong with how the fields of a CSV file are separated, or returns ""."""
     lines = first_lines(path, encoding, options)
     used = str(separator(path, options))
     if not lines or _separates(used, lines):
@@ -297,7 +298,7 @@ def _separates(mark: str, lines: Sequence[str]) -> bool:
 
 
 def declares_type(options: Mapping[str, Any], column: Hashable) -> bool:
-    """Returns whether the user's options say what type a CSV column has."""
+    """Returns whether the user's options give the type of a CSV column."""
     dtype = options.get("dtype")
     typed = column in dtype if isinstance(dtype, Mapping) else dtype is not None
     return typed or column in options.get("converters", ())
@@ -306,8 +307,8 @@ def declares_type(options: Mapping[str, Any], column: Hashable) -> bool:
 def _check_header(frame: pd.DataFrame, options: Mapping[str, Any]) -> None:
     if len(frame) and frame.iloc[0].tolist() == list(frame.columns):
         raise ValueError("the first row repeats the names given: pass header=0 to replace a header")
-    # Where the first row has more fields than the header, pandas quietly takes the first ones as
-    # the index, and every column holds its neighbour's values.
+    # If the first row has more fields than the header, pandas silently uses the first ones as the
+    # index, and every column holds the values of its neighbour.
     shifted = 0 if isinstance(frame.index, pd.RangeIndex) else frame.index.nlevels
     if shifted and "index_col" not in options:
         raise ValueError(
@@ -338,7 +339,7 @@ def _excel_frames(path: Path, options: Mapping[str, Any]) -> Iterator[pd.DataFra
             "Excel files are read with openpyxl, which is not installed. Run pip install "
             f"'keras-seqzoo[excel]', or save the sheet as CSV. Received: {str(path)!r}"
         ) from error
-    except Exception as error:  # whatever it stumbles over
+    except Exception as error:  # any error of the parser
         raise ValueError(f"{type(error).__name__}: {error}") from error
     if not isinstance(frame, pd.DataFrame):
         raise ValueError("a table is one sheet: name it with sheet_name=…")

@@ -25,7 +25,7 @@ from keras_seqzoo.data.reading import (
     shorten,
 )
 
-# Backed by pyarrow where it is installed: a text takes its bytes, not a Python object.
+# Uses pyarrow if it is installed: then a text costs only its bytes, not a Python object.
 TEXT_DTYPE = pd.StringDtype(na_value=np.nan)
 _SHOWN_ROWS = 5
 
@@ -36,18 +36,18 @@ Column = str | int
 Texts = Column | list[Column] | tuple[Column | list[Column], ...]
 """The column of a text; a list of columns that are joined; or a pair of either, a tuple."""
 
-_BETWEEN = "\n"  # columns that make one text
+_BETWEEN = "\n"  # between columns that are joined to one text
 
 
 class Block(NamedTuple):
     """Some checked rows; the index counts the rows of the source from 1.
 
     Attributes:
-        file: number of the file that they come from.
+        file: number of the file that the rows come from.
         whole: the rows with all columns that were read.
         texts: the columns of an `Input`, str.
         labels: the label columns with the values as they were read, by their names in the source;
-            none without labels.
+            no columns without labels.
     """
 
     file: int
@@ -60,23 +60,23 @@ class Block(NamedTuple):
 class Rows:
     """The checked rows of a frame or of files; can be iterated any number of times.
 
-    Iterating gives blocks in the order of the rows. A fault is raised where it is found,
-    missing values after the last row, when all of them have been counted.
+    Iterating yields blocks in the order of the rows. An error is raised where the fault is found;
+    for missing values, after the last row, so that all of them are counted.
 
     Attributes:
-        name: what the user passed, for messages.
-        text: the column of the texts, or a list of columns that are joined; of pairs two of these,
-            a tuple.
+        name: the source that the user passed, for messages.
+        text: the column of the texts, or a list of columns to join; for pairs, a tuple of two of
+            these.
         label: label column, several, or `None` for rows without labels.
-        drop_missing: leave rows without text or label out; otherwise they are an error.
-        no_label_is_empty: whether an empty label field of a CSV file says that the row has no
-            label, instead of missing.
+        drop_missing: whether to leave out rows without text or label; otherwise they are an error.
+        no_label_is_empty: whether an empty label field of a CSV file means that the row has no
+            label, instead of a missing one.
         frame: the rows, or `None` to read `files`.
         files, encodings: the files in order, and the codec of each.
         options: the user's options for the pandas reader.
         stream: whether memory must stay constant.
-        whole: whether these are all the rows, of which there must be one, or one file of several.
-        every_column: whether a parquet file is read with the columns that are not needed, too.
+        whole: whether these are all the rows, at least one; False for one file of several.
+        every_column: whether to read all columns of a parquet file, not only the needed ones.
     """
 
     name: str
@@ -123,16 +123,16 @@ class Rows:
 
     @property
     def inputs(self) -> Input:
-        """What the rows are asked about."""
+        """The input of a model: a text or a pair."""
         return INPUTS["text" if len(self.sides) == 1 else "pair"]
 
     @property
     def encoding(self) -> str | None:
-        """The codecs of the files, joined by ", "; None where they have none."""
+        """The codecs of the files, joined by ", "; None if they have none."""
         return ", ".join(sorted({name for name in self.encodings if name})) or None
 
     def is_untyped(self, column: Column) -> bool:
-        """Returns whether the column comes as written in CSV, where "2" may be a number."""
+        """Returns whether the column has the strings of a CSV file, where "2" may be a number."""
         return (
             self.frame is None
             and file_format(self.files[0]) == "csv"
@@ -140,7 +140,7 @@ class Rows:
         )
 
     def file(self, number: int) -> Rows:
-        """The rows of one of the files; they are taken as checked."""
+        """Returns the rows of one of the files; they count as checked."""
         files, encodings = self.files[number : number + 1], self.encodings[number : number + 1]
         return replace(self, name=str(files[0]), files=files, encodings=encodings, whole=False)
 
@@ -219,7 +219,7 @@ class Rows:
             wanted = list if self.every_column else pick
             for columns, frame in read_frames(path, wanted, encoding, self.options, self.stream):
                 shared = columns if shared is None else shared
-                # JSON lines may leave keys out, so that two files rarely have the same columns.
+                # JSON lines may leave out keys, so two files rarely have the same columns.
                 if columns != shared and file_format(path) != "json":
                     raise ValueError(
                         f"All files of a table must have the same columns in the same order. "
@@ -253,7 +253,7 @@ class Rows:
         return texts + labels
 
     def _joined(self, block: pd.DataFrame, likely: str) -> pd.DataFrame:
-        """Puts one column in the place of those that make a text; it is missing where all are."""
+        """Joins the columns of a text to one; the text is missing if all of them are."""
         columns, start = [], 0
         for names in self.sides:
             side = block.iloc[:, start : start + len(names)].apply(_without_categories)
@@ -310,7 +310,7 @@ def _without_categories(values: pd.Series) -> pd.Series:
 
 
 def _all_numbers(texts: pd.Series) -> bool:
-    # Nearly every column shows within a few rows that it is not one of numbers.
+    # In nearly every column, the first few rows show that it does not hold numbers.
     return all(
         bool(pd.to_numeric(part, errors="coerce").notna().all()) for part in (texts[:32], texts)
     )
@@ -330,7 +330,7 @@ def _likely_text_column(frame: pd.DataFrame, picked: Sequence[Hashable]) -> str:
 
 
 class _Tally:
-    """What one pass over the rows has found."""
+    """The findings of one pass over the rows."""
 
     def __init__(self) -> None:
         self.rows = 0
@@ -340,7 +340,7 @@ class _Tally:
         self.merged = 0
 
     def without_missing(self, block: pd.DataFrame) -> pd.DataFrame:
-        """Counts and numbers the rows of a block, and returns those that are complete."""
+        """Counts and numbers the rows of a block, and returns the complete ones."""
         block = block.set_axis(range(self.rows + 1, self.rows + len(block) + 1))
         absent = block.isna().any(axis=1).to_numpy()
         found = np.flatnonzero(absent)
@@ -351,7 +351,7 @@ class _Tally:
         return block[~absent] if len(found) else block
 
     def look_at(self, texts: pd.Series, place: int) -> None:
-        """Looks for texts that are numbers, and for texts that hold the rows after them."""
+        """Looks for texts that are numbers, and for texts that contain the rows after them."""
         if place not in self.with_words and not _all_numbers(texts):
             self.with_words.add(place)
         with_tabs = texts[texts.str.contains("\t", regex=False)]

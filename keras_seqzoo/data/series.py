@@ -1,7 +1,7 @@
-"""Numeric sequences: `read_series` reads columns of numbers in time, and cuts them to windows.
+"""Numeric sequences: `read_series` reads columns of numbers in time and cuts them into windows.
 
 A window is `window` steps of a series; its answer lies in the `horizon` steps that follow. Windows
-are made when they are asked for: a table holds the steps once, and where each window begins.
+are made on request: a table holds the steps once, and the start of each window.
 """
 
 from __future__ import annotations
@@ -57,44 +57,46 @@ def read_series(
 ) -> SeriesTable:
     """Reads series of numbers from a file or a DataFrame, and cuts them into windows.
 
-    Times are dates and times as pandas reads them, those with a zone in UTC; or whole numbers that
-    count. They must rise by one step, which is found: so many months, weekdays, days, hours, …
+    Times are dates and times as pandas reads them (those with a time zone are converted to UTC), or
+    whole numbers that count. They must rise by one step, which is detected: a number of months,
+    weekdays, days, hours, …
 
-    An empty field, "NA", "NaN", "null" or "None" is a missing value. In a window the last known
-    value stands for up to `carry` of them in a row. Values to predict are never filled in: windows
-    with a missing value among those, or with a longer gap, are left out and counted.
+    An empty field, "NA", "NaN", "null" or "None" is a missing value. In a window, the last known
+    value replaces up to `carry` missing ones in a row. Values to predict are never filled in:
+    windows with a missing value among those, or with a longer gap, are left out and counted.
 
     Args:
         source: a file, a pattern of several, an open file or a DataFrame, as `read_table` takes
             them.
-        time: time column, by name or position; of a DataFrame also the name of its index.
+        time: time column, by name or position; for a DataFrame also the name of its index.
         value: one or more columns of numbers, by name or position.
-        window: steps that a model reads.
-        horizon: steps after them that it predicts.
+        window: number of steps that a model reads.
+        horizon: number of steps after them that it predicts.
         key: column that names the series, if a file has several; their rows may be mixed.
         target: `"future"`, the values of all columns in the horizon; or `"direction"`, whether
             the first column's value at the end of the horizon is above that at the end of the
             window: class `"up"`, else (also if it is the same) `"down"`. None predicts nothing:
-            windows reach to the end of the series, to be forecast from.
-        gaps: what to do if times are missing: `"error"`; `"fill"`, which takes them as missing
-            values; or `"join"`, which takes each row as the step after the one before, as days of
-            trade.
-        carry: see above.
-        time_format: as in `pandas.to_datetime`, such as `"%d.%m.%Y"`. By default that of the first
-            time is found, and all others must have it too.
+            windows reach to the end of the series, to forecast from there.
+        gaps: what to do if times are missing: `"error"`; `"fill"`, which treats them as missing
+            values; or `"join"`, which treats each row as the step after the row before, as for
+            trading days.
+        carry: most missing values in a row that the last known value replaces.
+        time_format: as in `pandas.to_datetime`, such as `"%d.%m.%Y"`. By default the format of the
+            first time is detected, and all others must have it, too.
         encoding: codec of a text file. By default detected from the whole file.
-        **read_options: for `pandas.read_csv`, `read_excel` and so on, as in `read_table`.
+        **read_options: options of `pandas.read_csv`, `read_excel` and so on, as in `read_table`.
+            `decimal` and `thousands` say how numbers are written.
             `decimal` and `thousands` say how numbers are written.
 
     Returns:
-        A `SeriesTable`, windows in the order of the series and of time.
+        A `SeriesTable`, with windows in the order of the series and of time.
 
     Raises:
         FileNotFoundError: no such file.
-        TypeError: `source` is none of these.
+        TypeError: `source` is of another type.
         ValueError: an unsuitable argument; a file that does not decode or parse, or lacks a column;
             times that do not parse, are not in order, occur twice or leave gaps; values that are
-            no finite numbers; a series that never changes or is shorter than one window and its
+            not finite numbers; a series that never changes or is shorter than one window and its
             horizon.
 
     Example:
@@ -150,7 +152,7 @@ def read_series(
 
 @dataclass(frozen=True, eq=False)
 class _Series:
-    """The steps of one series: `known` has no gaps that are short, `values` as they were read."""
+    """The steps of one series: `known` has short gaps filled, `values` are as they were read."""
 
     key: str
     times: npt.NDArray[Any]
@@ -160,16 +162,17 @@ class _Series:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SeriesTable:
-    """Windows of one or more series, and what to predict for each. Read one with `read_series`.
+    """Windows of one or more series, with the values to predict. Read one with `read_series`.
 
     Attributes:
         source: the path or other source of the series, for messages.
         inputs: the input `"series"` with the names of the value columns.
         target: `Future`, or `OneOf` `("down", "up")`; None if there is nothing to predict.
-        window: steps of a window.
-        horizon: steps to predict.
-        step: the time between two steps; under `gaps="join"` the most frequent.
-        left_out: windows that lack a value; of a training part, those between it and the others.
+        window: number of steps of a window.
+        horizon: number of steps to predict.
+        step: the time between two steps; with `gaps="join"` the most frequent.
+        left_out: number of windows left out because a value is missing; in a training part, those
+            between it and the other parts.
     """
 
     source: str
@@ -200,12 +203,12 @@ class SeriesTable:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Class names in label order; `()` where values are asked."""
+        """Class names in label order; `()` if the target is values."""
         return self.target.names if isinstance(self.target, OneOf) else ()
 
     @property
     def class_counts(self) -> dict[str, int]:
-        """Windows of each class, by name and in order; `{}` where values are asked."""
+        """Windows of each class, by name and in order; `{}` if the target is values."""
         if not isinstance(self.target, OneOf):
             return {}
         counts = self.target.counts(self.labels)
@@ -213,7 +216,7 @@ class SeriesTable:
 
     @property
     def questions(self) -> SeriesTable:
-        """What a model's `predict` takes: the table."""
+        """Returns what a model's `predict` takes: the table."""
         return self
 
     @property
@@ -223,34 +226,34 @@ class SeriesTable:
 
     @property
     def times(self) -> npt.NDArray[Any]:
-        """The last time of each window `(rows,)`, at which it is asked."""
+        """The last time of each window `(rows,)`, from which the model predicts."""
         return self._gather("times", [self.window - 1])[:, 0]
 
     @property
     def keys(self) -> npt.NDArray[np.object_]:
-        """The key of each window's series `(rows,)`, `""` where there is one series."""
+        """The key of each window's series `(rows,)`, `""` if there is only one series."""
         return np.array([s.key for s in self._series], object)[self._rows[:, 0]]
 
     def windows(self, indices: Any = None) -> npt.NDArray[np.float32]:
         """Gathers windows: float32 `(rows, window, columns)`.
 
         Args:
-            indices: positions or a mask, as `take` has them; by default all.
+            indices: positions or a mask, as in `take`; by default all.
         """
         table = self if indices is None else self.take(indices)
         return table._gather("known", range(self.window)).astype(np.float32)
 
     def steps(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-        """All series end to end, float32 `(steps, columns)`, and where in it windows start."""
+        """All series end to end, float32 `(steps, columns)`, and the start of each window in it."""
         ends = np.cumsum([0, *(len(series.known) for series in self._series)])
         every = np.concatenate([series.known for series in self._series]).astype(np.float32)
         return every, ends[self._rows[:, 0]] + self._rows[:, 1]
 
     @property
     def labels(self) -> Any:
-        """What is asked: float32 `(rows, horizon, columns)`, or int32 `(rows,)` of a direction.
+        """The answers: float32 `(rows, horizon, columns)`, or int32 `(rows,)` for a direction.
 
-        None where nothing is.
+        None if there is nothing to predict.
         """
         if self.target is None:
             return None
@@ -268,7 +271,7 @@ class SeriesTable:
     def label_times(self) -> npt.NDArray[Any]:
         """The times in the horizon of each window, `(rows, horizon)`.
 
-        Beyond the end of a series they are a step apart from each other.
+        Beyond the end of a series, they are spaced by one step.
         """
         ends = range(self.window, self.window + self.horizon)
         if self.target is not None:
@@ -280,28 +283,28 @@ class SeriesTable:
         return replace(self, _series=after)._gather("times", ends)
 
     def _after(self, times: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """The times in a horizon after the last of these."""
+        """Returns the times in a horizon after the last of these times."""
         places = np.arange(1, self.horizon + 1)
         last = pd.Series(times[-1:]).iloc[0]
         return self.step.after(last, places).to_numpy(times.dtype)
 
     def renamed(self, columns: Sequence[str]) -> SeriesTable:
-        """The table with other names for its columns, in the same order."""
+        """Returns the table with other names for its columns, in the same order."""
         target = self.target
         if isinstance(target, Future):
             target = Future(tuple(columns), self.horizon)
         return replace(self, inputs=replace(self.inputs, columns=tuple(columns)), target=target)
 
     def last_windows(self) -> SeriesTable:
-        """The last window of each series."""
+        """Returns the last window of each series."""
         _, at = np.unique(self._rows[::-1, 0], return_index=True)
         return self.take(np.sort(len(self) - 1 - at))
 
     @cached_property
     def covered(self) -> dict[str, npt.NDArray[np.float64]]:
-        """The series by key, `(steps, columns)`, from their start to the last step asked about.
+        """The series by key, `(steps, columns)`, from their start to the last step to predict.
 
-        Steps of which no window is in this table are NaN, as are missing values.
+        Steps that no window of this table covers are NaN, and so are missing values.
         """
         found = {}
         for number, series in enumerate(self._series):
@@ -327,13 +330,13 @@ class SeriesTable:
         return found
 
     def chunks(self, rows: int = 4096) -> Iterator[tuple[SeriesTable, npt.NDArray[Any]]]:
-        """Yields parts of the table and what is asked about them, so many rows at a time."""
+        """Yields parts of the table and their answers, `rows` at a time."""
         for start in range(0, len(self), rows):
             part = self.take(np.arange(start, min(start + rows, len(self))))
             yield part, part.labels
 
     def take(self, indices: Any) -> SeriesTable:
-        """Returns the windows at these positions, or where a boolean mask `(rows,)` is true.
+        """Returns the windows at these positions, or those for which a mask `(rows,)` is true.
 
         Raises:
             ValueError: neither positions nor a mask as long as the table.
@@ -346,10 +349,10 @@ class SeriesTable:
     ) -> tuple[SeriesTable, SeriesTable, SeriesTable]:
         """Splits each series in the order of time: first training, then validation, then test.
 
-        The windows of a later part read earlier steps, as they will in use, but no step that is
-        asked about in one part is asked about, or read, in an earlier one: a window of an earlier
-        part ends, horizon included, before the first step asked about in the later part. So up to
-        `horizon - 1` windows between two parts are left out.
+        The windows of a later part read earlier steps, as in real use. But no step to predict in
+        one part is predicted or read in an earlier part: a window of an earlier part ends, horizon
+        included, before the first step to predict in the later part. So up to `horizon - 1` windows
+        between two parts are left out.
 
         Args:
             valid: fraction below 1 of each series' windows, or a number of them; 0 for none.
@@ -390,7 +393,7 @@ class SeriesTable:
         return replace(parts[0], left_out=between), parts[1], parts[2]
 
     def fingerprint(self) -> str:
-        """Returns 16 hex digits that stand for the windows, their order and what is asked."""
+        """Returns 16 hex digits that identify the windows, their order and the answers."""
         digest = sha256(repr((self.inputs, self.target, self.window, self.horizon)).encode())
         for array in (
             self._rows,
@@ -401,7 +404,7 @@ class SeriesTable:
         return digest.hexdigest()[:16]
 
     def to_arrays(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Returns the whole table, as values ready for JSON and arrays by name."""
+        """Returns the whole table, as values for JSON and arrays by name."""
         told = {
             "source": self.source,
             "columns": list(self.inputs.columns),
@@ -423,7 +426,7 @@ class SeriesTable:
     def from_arrays(
         cls, told: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]
     ) -> SeriesTable:
-        """Makes the table of what `to_arrays` returned.
+        """Makes the table from the result of `to_arrays`.
 
         Raises:
             KeyError: something is missing.
@@ -461,7 +464,7 @@ class SeriesTable:
         return cls(source, inputs, target, window, horizon, step, left_out, series, rows)
 
     def _gather(self, what: str, offsets: Sequence[int]) -> npt.NDArray[Any]:
-        """Steps at these offsets from each window's start: `(rows, offsets[, columns])`."""
+        """Gathers steps at these offsets from each window's start: `(rows, offsets[, columns])`."""
         arrays = [getattr(series, what) for series in self._series]
         found = np.empty((len(self), len(offsets), *arrays[0].shape[1:]), arrays[0].dtype)
         at = self._rows[:, 1, None] + np.asarray(offsets)
@@ -480,7 +483,7 @@ def _windows(
     step: Step,
     target: str | None,
 ) -> SeriesTable:
-    """The table of all windows that lack nothing."""
+    """The table of all windows without missing values."""
     rows, left_out = [], 0
     for number, one in enumerate(series):
         asked = one.values if target == "future" else one.values[:, :1]
@@ -515,7 +518,7 @@ def _any_missing(values: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
 
 
 def _sums(flags: npt.NDArray[np.bool_], length: int) -> npt.NDArray[np.int64]:
-    """How many of each run of so many flags are set."""
+    """Counts the set flags in each run of `length` flags."""
     sums = np.concatenate([[0], np.cumsum(flags)])
     return np.asarray(sums[length:] - sums[:-length], np.int64)
 
@@ -523,7 +526,7 @@ def _sums(flags: npt.NDArray[np.bool_], length: int) -> npt.NDArray[np.int64]:
 def _read(
     source: Any, roles: Sequence[tuple[str, Any]], encoding: str | None, options: dict[str, Any]
 ) -> tuple[str, pd.DataFrame, list[Hashable]]:
-    """The name of the source, its columns in the order of the roles, and their names."""
+    """Returns the source's name, its columns in the order of the roles, and their names."""
 
     def pick(columns: Sequence[Hashable], where: str, hint: Any = str) -> list[Hashable]:
         picked = [pick_column(columns, wanted, role, where, hint) for role, wanted in roles]
@@ -573,7 +576,7 @@ def _by_key(frame: pd.DataFrame, column: Hashable, name: str) -> Iterator[tuple[
 
 
 def _times(values: pd.Series, where: str, time_format: str | None) -> pd.Series:
-    """Datetimes or whole numbers, checked to rise; the index still counts the rows."""
+    """Returns datetimes or whole numbers, checked to rise; the index still counts the rows."""
     if values.dtype.kind in "iu" or (
         time_format is None
         and values.dtype.kind not in "mM"
@@ -627,7 +630,7 @@ def _times(values: pd.Series, where: str, time_format: str | None) -> pd.Series:
 def _numbers(
     values: pd.Series, where: str, marks: dict[str, str | None]
 ) -> npt.NDArray[np.float64]:
-    """Float64 `(rows,)`, NaN where one is missing."""
+    """Returns float64 `(rows,)`, NaN for a missing value."""
     texts = values.dtype.kind not in "iufb"
     absent = values.isna()
     numbers = values
@@ -654,7 +657,7 @@ def _numbers(
 def _on_grid(
     times: pd.Series, numbers: npt.NDArray[np.float64], step: Step, where: str, *, fill: bool
 ) -> tuple[pd.Series, npt.NDArray[np.float64]]:
-    """The steps of a series, one after the other; with `fill`, those left out as NaN."""
+    """The steps of a series, one after the other; with `fill`, missing steps are NaN."""
     places = step.places(times)
     uneven = np.flatnonzero(np.diff(places) != 1)
     if not len(uneven):
@@ -691,7 +694,7 @@ def _check_changes(numbers: npt.NDArray[np.float64], names: Sequence[str], where
 def _carried(numbers: npt.NDArray[np.float64], carry: int) -> npt.NDArray[np.float64]:
     if carry == 0 or not np.isnan(numbers).any():
         return numbers
-    # A gap longer than `carry` is not carried at all, not even its first steps.
+    # A gap longer than `carry` is not filled at all, not even its first steps.
     frame = pd.DataFrame(numbers)
     absent = frame.isna()
     lengths = absent.apply(lambda gaps: gaps.groupby((~gaps).cumsum()).transform("sum"))
@@ -699,7 +702,7 @@ def _carried(numbers: npt.NDArray[np.float64], carry: int) -> npt.NDArray[np.flo
 
 
 def _shown(time: Any) -> str:
-    """A time as it is read best."""
+    """Formats a time for messages."""
     if isinstance(time, (np.datetime64, pd.Timestamp)):
         return str(pd.Timestamp(time)).removesuffix(" 00:00:00")
     return str(time)

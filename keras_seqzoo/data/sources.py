@@ -1,7 +1,8 @@
-"""What a user names as a table, as files that are there to stay or as a pandas frame.
+"""Finds the files of a source that a user names, or makes a pandas frame of it.
 
-What can be read once only (a pipe, an open file), and what is no single file (an archive, a folder
-of texts), is first copied to a file, which is deleted when nothing holds its path any more.
+A source that can be read only once (a pipe, an open file), or that is not a single file (an
+archive, a folder of texts), is first copied to a file. The copy is deleted when nothing holds its
+path any more.
 """
 
 from __future__ import annotations
@@ -42,15 +43,15 @@ PARTS = {
 
 CLASSES = "keras_seqzoo.classes"
 
-_UNLABELLED = "unsup"  # of the IMDB reviews, beside its classes
+_UNLABELLED = "unsup"  # folder of the IMDB reviews that is not a class
 
 
 class _Copy(type(Path())):  # type: ignore[misc]
-    """The path of a file in a folder of its own, which goes when the path does."""
+    """The path of a file in a folder of its own, which is deleted together with the path."""
 
 
 def name_of(source: Any) -> str:
-    """What a source is called in messages."""
+    """Returns the name of a source for messages."""
     if isinstance(source, str | os.PathLike):
         return "stdin" if source == "-" else os.fspath(source)
     name = getattr(source, "name", None) if hasattr(source, "read") else None
@@ -58,12 +59,12 @@ def name_of(source: Any) -> str:
 
 
 def as_frame(source: Any) -> pd.DataFrame | None:
-    """Makes a pandas frame of a table that another library holds; None of what is no such table.
+    """Makes a pandas frame from a table of another library; None if the source is no such table.
 
-    That is what has `to_pandas` (polars, pyarrow, Hugging Face's datasets, …), or gives itself as
-    Arrow's stream (DuckDB, …), or becomes one of them by `collect` (polars' lazy frames). The
-    classes that a dataset of Hugging Face numbers are named, and missing where the number is -1;
-    their order is in the frame's `attrs[CLASSES]`, by column.
+    Such a table has `to_pandas` (polars, pyarrow, Hugging Face's datasets, …), or is an Arrow
+    stream (DuckDB, …), or becomes one of these by `collect` (polars' lazy frames). Numbered classes
+    of a Hugging Face dataset become names, and missing values if the number is -1; their order is
+    in the frame's `attrs[CLASSES]`, by column.
     """
     if isinstance(source, pd.DataFrame):
         return source
@@ -95,14 +96,14 @@ def _named(number: Any, names: list[str]) -> Any:
 def find_files(
     source: str | os.PathLike[str] | IO[Any], encoding: str | None = None
 ) -> tuple[list[Path], bool]:
-    """Finds the files a source stands for, in sorted order.
+    """Finds the files of a source, in sorted order.
 
     Args:
         source: a path, or a pattern such as `"logs/part-*.csv"`; `"-"` is standard input. A file
-            whose own name holds `*`, `?` or `[` is taken as that file. Or an open file, of bytes
-            or text. Of a `.zip` file, the one table in it. Of a folder with a sub-folder a class,
-            a table of the columns `file`, `text` and `label`, a row for each `.txt` file below; of
-            one with `.txt` files alone, the same without labels.
+            whose own name contains `*`, `?` or `[` is taken as that file. It can be an open file,
+            of bytes or text. For a `.zip` file, the one table in it. For a folder with a sub-folder
+            for each class, a table of the columns `file`, `text` and `label`, with a row for each
+            `.txt` file below; for a folder with only `.txt` files, the same without labels.
         encoding: codec of the files in a folder. By default detected.
 
     Returns:
@@ -110,12 +111,12 @@ def find_files(
 
     Raises:
         FileNotFoundError: no such file, or nothing matches the pattern.
-        TypeError: `source` is none of this.
+        TypeError: `source` is of another type.
         ValueError: a folder without texts, a terminal, an archive without one table, or an empty
             file.
 
     Warns:
-        UserWarning: a folder of texts without labels is left out.
+        UserWarning: a folder of texts without labels was left out.
     """
     if hasattr(source, "read"):
         return _checked([_spooled(source, name_of(source))]), False
@@ -127,7 +128,7 @@ def find_files(
     path = Path(source).expanduser()
     is_pattern = bool(set("*?[") & set(str(path))) and not path.exists()
     if is_pattern:
-        # Unlike Path.glob this leaves out hidden files, such as Spark's ".part-0.csv.crc".
+        # Unlike Path.glob, this skips hidden files, such as Spark's ".part-0.csv.crc".
         found = sorted(map(Path, glob.glob(str(path), recursive=True)))  # noqa: PTH207
         files = [file for file in found if file.is_file()]
         if not files:
@@ -176,7 +177,7 @@ def _copy(name: str) -> Path:
 
 
 def _spooled(file: Any, name: str) -> Path:
-    """A copy of what is still to be read of an open file, its suffix told by its first bytes."""
+    """Copies the unread rest of an open file; its first bytes decide the suffix of the copy."""
     if hasattr(file, "isatty") and file.isatty():
         raise ValueError(f"A table comes from a file or a pipe. Received: {name}, a terminal")
     blocks = _blocks(file, name)
@@ -185,7 +186,7 @@ def _spooled(file: Any, name: str) -> Path:
     if start.startswith(b"PAR1"):
         suffix = ".parquet"
     elif start.startswith(b"PK\3\4"):
-        suffix = ".zip"  # which a workbook is, too
+        suffix = ".zip"  # or a workbook, which is a zip file, too
     elif not suffix:
         suffix = ".jsonl" if start.lstrip().startswith(b'{"') else ".csv"
     if start.startswith(b"\x1f\x8b"):
@@ -209,7 +210,7 @@ def _blocks(file: Any, name: str) -> Iterator[bytes]:
 
 
 def _unzipped(path: Path) -> Path:
-    """A copy of the one table in an archive; of a workbook, which is an archive, the whole."""
+    """Copies the one table in an archive; for a workbook, which is an archive, the whole file."""
     try:
         with ZipFile(path) as archive:
             names = [
@@ -241,7 +242,7 @@ def _unzipped(path: Path) -> Path:
 
 
 def folder_parts(path: Path) -> dict[str, Path]:
-    """The sub-folders named as parts of a split that hold a folder a class; {} without any."""
+    """Returns sub-folders named as parts of a split that hold folders of classes; {} if none."""
     folders = _folders(path)
     parts = {f.name: f for f in folders if f.name in PARTS and any(f.glob("*/*.txt"))}
     if parts:
@@ -270,7 +271,7 @@ def _tell_left_out(folders: list[Path]) -> None:
 
 
 def _folder_table(path: Path, encoding: str | None) -> Path:
-    """A table of the texts in a folder with a folder a class, or with texts alone."""
+    """Makes a table of the texts in a folder with a folder for each class, or with only texts."""
     found = {folder: sorted(_texts_in(folder)) for folder in _folders(path)}
     labelled = {f: files for f, files in found.items() if files and f.name != _UNLABELLED}
     if labelled:
@@ -300,7 +301,7 @@ def _folder_table(path: Path, encoding: str | None) -> Path:
 
 
 def _content(file: Path, encoding: str | None) -> str | None:
-    """The text of a file; None of an empty one, as of an empty field."""
+    """Returns the text of a file; None for an empty file, as for an empty field."""
     if not file.stat().st_size:
         return None
     return file.read_text(choose_encoding(file, encoding, {}))

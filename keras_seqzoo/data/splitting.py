@@ -1,4 +1,4 @@
-"""Which rows go to training, validation and test, and which of them hold the same text."""
+"""Assigns rows to training, validation and test, and finds rows that hold the same text."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def check_seed(seed: int) -> None:
 
 
 def rows_in(rows: int, name: str, size: float) -> int:
-    """Returns the rows that a fraction or a number of rows stands for, out of `rows`.
+    """Returns the number of rows that a fraction or a number of rows means, out of `rows`.
 
     Raises:
-        ValueError: neither a fraction from 0 to below 1 nor a number of rows. It names `name`.
+        ValueError: neither a fraction from 0 to below 1 nor a number of rows. Names `name`.
     """
     is_count = isinstance(size, int | np.integer) and not isinstance(size, bool)
     if is_count and size >= 0:
@@ -39,7 +39,7 @@ def rows_in(rows: int, name: str, size: float) -> int:
 
 
 def positions(indices: Any, rows: int) -> npt.NDArray[np.intp]:
-    """Returns row positions that are given as such, or by a mask.
+    """Returns row positions that are given as positions or as a mask.
 
     Args:
         indices: positions, or one boolean for each row.
@@ -76,8 +76,8 @@ def stratified_parts(
         seed: seed of scikit-learn's `train_test_split`.
 
     Returns:
-        Row positions of the three parts, in random order; all rows in order where there is one
-        part only.
+        Row positions of the three parts, in random order; if there is only one part, all rows in
+        order.
 
     Raises:
         ValueError: a class has too few rows for these sizes.
@@ -102,20 +102,20 @@ def spread_parts(
 ) -> list[npt.NDArray[np.intp]]:
     """Draws the rows of each part at random, evenly over rows that are sorted by stratum.
 
-    Each part gets its share of every run of like rows, to within a row or two, however rare they
-    are: systematic sampling, which takes strata of any number and size.
+    Each part gets its share of every run of similar rows, to within a row or two, even if they are
+    rare. This is systematic sampling, which works for strata of any number and size.
 
     Args:
         sizes: rows in each part; their sum is all rows.
-        strata: int `(rows,)`; rows with close numbers are like each other.
-        seed: of the draw.
+        strata: int `(rows,)`; rows with close numbers are similar.
+        seed: seed of the draw.
 
     Returns:
         Row positions of each part, in random order.
     """
     random = np.random.default_rng(seed)
     order = np.lexsort((random.random(len(strata)), strata))
-    # The rows of a part lie one in each of equal stretches of the order.
+    # Each part has one row in each of equal stretches of the order.
     places = [(np.arange(size) + random.random(size)) / size for size in sizes]
     part_of = np.repeat(np.arange(len(sizes)), sizes)[np.argsort(np.concatenate(places))]
     return [random.permutation(order[part_of == part]) for part in range(len(sizes))]
@@ -156,9 +156,9 @@ def _check_pairs(strata: npt.NDArray[np.int32], classes: tuple[str, ...]) -> Non
 
 
 def text_ids(texts: pd.Series) -> npt.NDArray[np.uint64]:
-    """Numbers texts so that those which differ in case or surrounding space only are equal.
+    """Numbers texts: equal if they differ only in case or surrounding space.
 
-    The numbers are 64-bit hashes, so that only they, not the folded texts, are in memory at once.
+    The numbers are 64-bit hashes, so memory holds only these, not all the folded texts at once.
     """
     ids = np.zeros(len(texts), np.uint64)
     for start in range(0, len(texts), READ_ROWS):

@@ -1,4 +1,4 @@
-"""The steps of a time column: how far apart its times are, and where one is missing."""
+"""The steps of a time column: how far apart its times are, and where a time is missing."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _NAMES = (
 
 @dataclass(frozen=True)
 class Step:
-    """What lies between a time and the next one.
+    """The step from one time to the next.
 
     Attributes:
-        unit: `"month"` (times of one day of the month, or month ends), `"weekday"` (Monday to
-            Friday), `"time"` (microseconds) or `"number"` (of a column that counts).
-        size: how many of them.
+        unit: `"month"` (times on the same day of the month, or month ends), `"weekday"` (Monday to
+            Friday), `"time"` (microseconds) or `"number"` (for a column that counts).
+        size: number of these units.
     """
 
     unit: str
@@ -36,7 +36,7 @@ class Step:
 
     @classmethod
     def of(cls, times: pd.Series) -> Step:
-        """Finds the step that is most frequent in sorted times, at least two.
+        """Finds the most frequent step of sorted times, at least two.
 
         Args:
             times: datetimes without a time zone, or whole numbers.
@@ -46,12 +46,12 @@ class Step:
         return cls(unit, int(steps[np.argmax(counts)]))
 
     def places(self, times: pd.Series) -> npt.NDArray[np.float64]:
-        """Numbers of steps since the first of the times, which are whole on the grid."""
+        """Returns the numbers of steps since the first of the times; on the grid they are whole."""
         numbers = _numbers(times, self.unit)
         return (numbers - numbers[0]) / self.size
 
     def after(self, first: Any, places: npt.NDArray[np.int64]) -> pd.Series:
-        """The times that lie whole numbers of steps after the first one."""
+        """Returns the times that lie these numbers of steps after the first one."""
         if self.unit == "number":
             return pd.Series(first + places * self.size)
         if self.unit == "time":
@@ -67,7 +67,7 @@ class Step:
 
     @property
     def seasons(self) -> tuple[int, ...]:
-        """Steps in the periods of the calendar: hours, days, weeks and years, where they fit."""
+        """Steps in the periods of the calendar: hours, days, weeks and years, if they fit."""
         if self.unit == "number":
             return ()
         if self.unit == "month":
@@ -119,20 +119,21 @@ def _numbers(times: pd.Series, unit: str) -> npt.NDArray[np.int64]:
 def season_of(
     series: Sequence[npt.NDArray[np.float64]], calendar: Sequence[int]
 ) -> tuple[int, str]:
-    """Finds after how many steps a series repeats itself.
+    """Finds the number of steps after which a series repeats itself.
 
-    At that period, and where the series is long enough at twice of it too, the autocorrelation is
+    At that period, and at twice the period if the series is long enough, the autocorrelation is
     positive and above that of the half period between, each by more than chance gives
-    (2 / √steps); the straight trend is taken out before. Of several, the one where it is highest.
-    Periods of the calendar come first. Any other up to a third of the series must be such in the
-    changes from step to step too, by 4 / √steps: a random walk shows waves, its changes do not.
+    (2 / √steps); a linear trend is removed first. Of several, the one with the highest
+    autocorrelation is chosen. Periods of the calendar come first. Any other period, up to a third
+    of the series, must also pass this in the changes from step to step, by 4 / √steps: a random
+    walk shows waves, its changes do not.
 
     Args:
-        series: `(steps,)` each, the same thing measured in one place or several.
+        series: each `(steps,)`, the same quantity measured in one place or several.
         calendar: periods to try first, such as `Step.seasons`.
 
     Returns:
-        The period in steps and what told it: `"calendar"`, `"autocorrelation"`, or 1 and
+        The period in steps and how it was found: `"calendar"`, `"autocorrelation"`, or 1 and
         `"none"`.
     """
     longest = max(map(len, series), default=0)
@@ -150,7 +151,7 @@ def season_of(
         and _repeats(levels, m, 2 * chance)
         and _repeats(changes, m, 4 * chance)
     ]
-    # Multiples of a season are seasons too: the shortest of those that are about as high.
+    # Multiples of a season are seasons, too: take the shortest of those that are about as high.
     close = [m for m in peaks if levels[m] >= 0.9 * np.max(levels[peaks])]
     return (close[0], "autocorrelation") if close else (1, "none")
 
@@ -166,7 +167,7 @@ def _repeats(correlation: npt.NDArray[np.float64], period: int, least: float) ->
 def _autocorrelation(
     series: Sequence[npt.NDArray[np.float64]], lags: int
 ) -> npt.NDArray[np.float64]:
-    """The mean over series of one length, up to and with a lag; missing values are the mean."""
+    """The mean over series of one length, at lags up to `lags`; missing values are the mean."""
     products = np.zeros(lags + 1)
     for values in series:
         steps = np.arange(len(values))

@@ -18,12 +18,12 @@ from keras_seqzoo.data.rows import Block, Rows
 from keras_seqzoo.data.splitting import check_seed
 from keras_seqzoo.data.targets import Asked, Learnt, OneOf, Target, learn_target
 
-# Rows that share one random generator. Another value would split every stream differently.
+# Rows that share one random generator. Another value would change the split of every stream.
 _DRAW_ROWS = 16_384
 
 
 class StreamFile(NamedTuple):
-    """A file of a stream: what reads it from the start, and its number of rows."""
+    """A file of a stream: a function that reads it from the start, and its number of rows."""
 
     frames: Callable[[], Iterator[pd.DataFrame]]
     rows: int
@@ -91,9 +91,9 @@ class TextStream:
             files: those to read; all by default.
 
         Yields:
-            `(texts, labels)`: an object array of str `(rows,)`, or `(rows, 2)` of pairs; and what
-            `target` encodes, int32 `(rows,)` of classes, float32 `(rows, names)` of others, or
-            `None` without labels.
+            `(texts, labels)`: an object array of str `(rows,)`, or `(rows, 2)` for pairs; and the
+            answers that `target` encodes, int32 `(rows,)` for classes, float32 `(rows, names)` for
+            others, or `None` without labels.
 
         Raises:
             ValueError: `rows` is not a positive integer, or the files have changed.
@@ -112,7 +112,7 @@ class TextStream:
     def blocks(self) -> Iterator[tuple[pd.DataFrame, npt.NDArray[np.object_]]]:
         """Reads the rows in order with all of their columns, as pandas gives them, and their texts.
 
-        The texts are as those of `chunks`.
+        The texts are the same as those of `chunks`.
 
         Raises:
             ValueError: the stream is part of a split, or the files have changed.
@@ -138,7 +138,7 @@ class TextStream:
             without rows has no weight.
 
         Raises:
-            ValueError: the rows have no labels, or others than classes.
+            ValueError: the rows have no labels, or labels that are not classes.
         """
         return balanced_weights(self.target, self.class_counts)
 
@@ -147,9 +147,9 @@ class TextStream:
     ) -> tuple[TextStream, TextStream, TextStream]:
         """Splits the rows at random into training, validation and test streams.
 
-        Where a row goes depends on `seed` and its position alone. The fractions and the share of
-        each class are therefore met on average only, closely where there are many rows; for an
-        exact, stratified split read the file as a table.
+        The part of a row depends only on `seed` and the row's position. So the fractions and the
+        share of each class are met only on average, closely if there are many rows. For an exact,
+        stratified split, read the file as a table.
 
         Args:
             valid: fraction of the rows; 0 makes that stream empty.
@@ -193,7 +193,7 @@ class TextStream:
         return train, validation, held_out
 
     def fingerprint(self) -> str:
-        """Reads all rows and returns 16 hex digits that stand for texts, labels and target.
+        """Reads all rows and returns 16 hex digits that identify texts, labels and target.
 
         A `TextTable` of the same rows has the same fingerprint.
         """
@@ -244,7 +244,7 @@ def _file_frames(rows: Rows, learnt: Learnt | None, expected: int) -> Iterator[p
 
 
 def encoded_frame(texts: pd.DataFrame, labels: pd.DataFrame, learnt: Learnt | None) -> pd.DataFrame:
-    """Puts the encoded answers beside the texts, as a table's frame has them."""
+    """Puts the encoded answers after the texts, as in a table's frame."""
     if learnt is None:
         return texts
     encoded = learnt.encode(labels).reshape(len(texts), -1)
@@ -253,17 +253,17 @@ def encoded_frame(texts: pd.DataFrame, labels: pd.DataFrame, learnt: Learnt | No
 
 
 def classes_of(target: Target | None) -> tuple[str, ...]:
-    """Returns the names that an answer is chosen from; () for numbers and without labels."""
+    """Returns the names of classes or labels; () for numbers and without labels."""
     return () if target is None else target.classes
 
 
 def describe_rows(rows: int, inputs: Input) -> str:
-    """Says how many rows there are, and of pairs that they are."""
+    """Describes the number of rows, and whether they are pairs."""
     return f"{rows:,} {'rows' if inputs.name == 'text' else inputs.noun}"
 
 
 class _Parts:
-    """Assigns the rows of a stream to three parts, by one random number a row.
+    """Assigns the rows of a stream to three parts, by one random number for each row.
 
     Attributes:
         sizes: int64 `(files, 3)`, rows of each file in each part.
@@ -274,7 +274,7 @@ class _Parts:
     ) -> None:
         self._whole = whole
         self._bounds = bounds
-        # The depth keeps the parts of a part from repeating the draw that made it.
+        # With the depth, a split of a part does not repeat the draw that made the part.
         self._key = (seed, depth)
         self._starts = np.cumsum([0, *(file.rows for file in whole.files)])
         self.sizes = np.zeros((len(whole.files), 3), np.int64)
@@ -343,8 +343,8 @@ def _regroup(frames: Iterable[pd.DataFrame], rows: int) -> Iterator[pd.DataFrame
 def balanced_weights(target: Target | None, class_counts: Mapping[str, int]) -> dict[int, float]:
     """Returns `rows / (num_classes * class_rows)` by label, for the classes that have rows.
 
-    The formula of `sklearn.utils.class_weight.compute_class_weight("balanced", ...)`, from counts
-    alone.
+    The formula of `sklearn.utils.class_weight.compute_class_weight("balanced", ...)`, from the
+    counts only.
 
     Raises:
         ValueError: there are no classes.
@@ -364,11 +364,11 @@ def balanced_weights(target: Target | None, class_counts: Mapping[str, int]) -> 
 
 
 def fingerprint(frames: Iterable[pd.DataFrame], target: Target | None) -> str:
-    """Returns 16 hex digits that stand for the target and the rows in their order."""
+    """Returns 16 hex digits that identify the target and the rows in their order."""
     story: tuple[Any, ...] = classes_of(target)
     if target is not None and not isinstance(target, OneOf):
         story = (target.kind, target.names)
     digest = sha256(repr(story).encode())
-    for frame in _regroup(frames, READ_ROWS):  # hashing makes Python objects of all the texts
+    for frame in _regroup(frames, READ_ROWS):  # hashing turns all the texts into Python objects
         digest.update(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes())
     return digest.hexdigest()[:16]

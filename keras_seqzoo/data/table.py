@@ -1,4 +1,4 @@
-"""Tables of labelled texts: `read_table` reads one, whatever it comes from, and checks it."""
+"""Tables of labelled texts: `read_table` reads one from many kinds of source, and checks it."""
 
 from __future__ import annotations
 
@@ -86,23 +86,24 @@ def read_table(
 ) -> TextTable | TableParts:
     """Reads labelled texts, or pairs of texts, from files, a folder or a DataFrame.
 
-    In CSV and Excel an empty field is missing, and "NA", "null" or "None" are text.
+    In CSV and Excel an empty field is missing; "NA", "null" and "None" are text.
 
-    Every row has one class, or any of some labels, or numbers:
+    Every row has one class, or any number of labels, or numbers:
 
     - Classes are strings, whole numbers, booleans or a pandas categorical. The name of a string's
       class is its exact text, and all labels of text files are strings: "01", "1" and "1.0" are
       three classes (a number of a DataFrame, Parquet or JSON file, such as 1 or 1.0, is class
-      "1"). Classes are sorted by name; where all names are whole numbers written plainly, as
-      numbers.
-    - Labels are columns of 0 and 1 (or booleans), named as they are; or one column of lists, or
-      of strings with a separator between, named and sorted as classes. An empty list or string
-      says that the row has none.
+      "1"). Classes are sorted by name, or as numbers if all names are whole numbers written
+      plainly.
+    - Labels are columns of 0 and 1 (or booleans), named after the columns; or one column of lists,
+      or of strings with a separator, named and sorted as classes. An empty list or string means
+      that the row has no label.
     - Tagged pieces of a text (`target="tags"`) are spans `(start, end, type)` of characters, or
       tags of its words; see `data.tags.read_tagged` for the layouts of files.
     - Answers to questions (`target="answer"`) are parts of contexts: SQuAD's JSON, or columns of
-      questions, contexts, answers and where these start; see `data.answers.read_answers`.
-    - Numbers are a column or several. They are inferred where those in the first 16,384 rows have
+      questions, contexts, answers and their starts; see `data.answers.read_answers`.
+    - Numbers are one column or several. They are inferred if those in the first 16,384 rows have
+      fractions, or if there are several columns that hold more than 0 and 1.
       fractions, or where several columns are not of 0 and 1.
 
     Args:
@@ -113,12 +114,12 @@ def read_table(
               CSV), a `.zip` file with one of these in it, or a pattern such as
               `"logs/part-*.csv"`, which is streamed;
             - an open file, or `"-"` for standard input; it is copied to a temporary file;
-            - a folder with a sub-folder for each class, of `.txt` files (one text in each, at any
-              depth; an empty one is missing), or with `.txt` files alone, without labels
+            - a folder with a sub-folder of `.txt` files for each class (one text in each file, at
+              any depth; an empty one is missing), or with only `.txt` files, without labels
               (`label=None`). The folder `unsup` of the IMDB reviews is not a class and is left out;
-            - a DataFrame of pandas, polars (a LazyFrame, too), pyarrow, DuckDB or whatever else has
-              `to_pandas` or Arrow's stream, or a `Dataset` of Hugging Face, whose numbered classes
-              have their names and order, and are missing where the number is -1;
+            - a DataFrame of pandas, polars (a LazyFrame, too), pyarrow, DuckDB or anything else
+              with `to_pandas` or Arrow's stream; or a `Dataset` of Hugging Face, whose numbered
+              classes keep their names and order, and are missing if the number is -1;
             - the parts of a split: a mapping such as `{"train": "train.csv", "test": "test.csv"}`,
               a `DatasetDict`, or a folder of such folders named `train`, `test` or `validation`
               (or `valid`, `val`, `dev`).
@@ -129,40 +130,40 @@ def read_table(
             `None` for rows without labels.
         target: `"class"`, `"labels"`, `"number"`, `"tags"` or `"answer"`, if the
             default is not right: `"number"` for whole numbers that are not names, such as ratings;
-            `"tags"` of files other than `.conll` and the like; `"answer"` always. The target of
-            another table, such as `train.target`, to read a part of it.
+            `"tags"` for files other than `.conll` and the like; `"answer"` always. To read a part
+            of another table, its target, such as `train.target`.
         label_sep: the separator between the labels in a column of strings; `","` by default.
         classes: names of classes or labels in order, such as `train.classes` for a test file. By
-            default those in the data. Where the labels are 0, 1, … and these names are not
-            numbers, the labels are positions in them.
-        na: `"error"`, or `"drop"` to leave rows without text or label out, and answers that are
+            default those in the data. If the labels are 0, 1, … and these names are not numbers,
+            the labels are positions in the names.
+        na: `"error"`, or `"drop"` to leave out rows without text or label, and answers that are
             not in their context.
         encoding: codec of a text file. By default detected from the whole file.
-        stream: read the rows again from the file at every use, in constant memory. Then the result
-            is a `TextStream`; for type checkers, use `stream_table`.
+        stream: whether to read the rows from the file again at every use, in constant memory. Then
+            the result is a `TextStream`; for type checkers, use `stream_table`.
         **read_options: for `pandas.read_csv`, `read_json`, `read_parquet` or `read_excel`: `sep`,
-            `quoting` (`"none"` where quotes are text, or a constant of `csv`), `names`,
+            `quoting` (`"none"` if quotes are text, or a constant of `csv`), `names`,
             `sheet_name`, … (`names` means
             there is no header, unless `header` is given; `na_values` or `keep_default_na` replaces
             the rule above). A streamed parquet file passes them to
             `pyarrow.parquet.ParquetFile.iter_batches`.
 
     Returns:
-        A `TextTable`; a `TextStream` with `stream=True` or of a pattern. Of the parts of a split
-        `TableParts`, a dict of them by name, whose `split` returns the three tables: the target is
-        that of the training rows, and a part without any label is read without labels.
+        A `TextTable`; a `TextStream` with `stream=True` or for a pattern. For the parts of a split,
+        `TableParts`, a dict of tables by name, whose `split` returns the three tables: the target
+        is that of the training rows, and a part with no labels at all is read without labels.
 
     Raises:
         FileNotFoundError: no such file.
         ImportError: an Excel file, and openpyxl is not installed.
-        TypeError: `source` is none of these.
+        TypeError: `source` is of another type.
         ValueError: an unsuitable argument, or a file that does not decode, does not parse, lacks
             a column or a value, has no rows, or has unsuitable texts or labels.
 
     Warns:
         UserWarning: the file is not UTF-8, its quotes seem to hide rows, the labels do not look
             like classes, numbers were inferred in a single column, or a folder, a sheet or the
-            labels of a part are left out.
+            labels of a part were left out.
 
     Example:
         >>> frame = pd.DataFrame({"review": ["fine", "poor"], "sentiment": ["pos", "neg"]})
@@ -266,7 +267,7 @@ def _read_parts(
     classes: Sequence[str] | None,
     options: dict[str, Any],
 ) -> TableParts:
-    """Reads each part, with the target of the training rows; one without any label without it."""
+    """Reads each part with the target of the training rows; a part with no labels, without it."""
     if not parts:
         raise ValueError(
             "There must be a part, such as {'train': 'train.csv', 'test': 'test.csv'}. Received: {}"
@@ -294,7 +295,7 @@ def _texts(frame: pd.DataFrame) -> tuple[str, ...]:
 
 
 def _table(rows: Rows, asked: Asked) -> TextTable:
-    # The other columns of a block are not kept while the next is read.
+    # The other columns of a block are not kept while the next block is read.
     blocks = [(block.texts, block.labels) for block in rows]
     texts = pd.concat([texts for texts, _ in blocks])
     learnt = None
@@ -320,10 +321,10 @@ class TextTable:
         inputs: the input of a model: a text or a pair.
         target: the target to learn; `None` without labels.
         classes: names of classes or labels, in order; `()` for numbers and without labels.
-        encoding: codec the file was decoded with; `None` where there was none to decode.
+        encoding: codec the file was decoded with; `None` if nothing was decoded.
         source: the path or other source of the rows, for messages.
         row_numbers: int `(rows,)`, the position of each row in the source: counted from 1, without
-            the header, rows that were left out included. `take` and `split` keep them.
+            the header, including rows that were left out. `take` and `split` keep them.
     """
 
     def __init__(
@@ -352,15 +353,15 @@ class TextTable:
         classes: Sequence[str] | None = None,
         target: str | Target | None = None,
     ) -> TextTable:
-        """Makes a table from texts and, if there are any, their labels.
+        """Makes a table from texts and their labels, if they have any.
 
         Args:
             texts: strings; or pairs of them, as a tuple `(firsts, seconds)` or as rows of two.
                 Empty strings are kept.
             labels: one label for each text, as `read_table` takes them; lists of labels; or
-                numbers, 0 and 1 among them, `(rows, names)`.
-            classes: names of classes or labels in order, as in `read_table`; those of columns
-                are `"0"`, `"1"`, … by default.
+                numbers (which may be 0 and 1), `(rows, names)`.
+            classes: names of classes or labels in order, as in `read_table`; for columns, `"0"`,
+                `"1"`, … by default.
             target: as in `read_table`.
 
         Raises:
@@ -409,10 +410,10 @@ class TextTable:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """A pandas frame: `text` (str), `text_pair` (str) of pairs, then `target.columns`.
+        """A pandas frame: `text` (str), for pairs `text_pair` (str), then `target.columns`.
 
-        These are `label` (int32) of classes, and `label_0`, … (float32) of labels and numbers. It
-        shares its memory with the table until it is written to.
+        These are `label` (int32) for classes, and `label_0`, … (float32) for labels and numbers.
+        The frame shares its memory with the table until you write to it.
         """
         return self._frame.copy(deep=False)
 
@@ -427,8 +428,8 @@ class TextTable:
     def labels(self) -> npt.NDArray[Any] | None:
         """Labels as a read-only array, or `None`.
 
-        Of classes int32 `(rows,)`, positions in `classes`; of labels float32 `(rows, names)`, 0 and
-        1; of numbers float32 `(rows, names)`.
+        For classes, int32 `(rows,)`, positions in `classes`; for labels, float32 `(rows, names)` of
+        0 and 1; for numbers, float32 `(rows, names)`.
         """
         if self.target is None:
             return None
@@ -452,7 +453,7 @@ class TextTable:
             without rows has no weight.
 
         Raises:
-            ValueError: the rows have no labels, or others than classes.
+            ValueError: the rows have no labels, or labels that are not classes.
         """
         return balanced_weights(self.target, self.class_counts)
 
@@ -461,7 +462,7 @@ class TextTable:
         return fingerprint([self._frame], self.target)
 
     def take(self, indices: Sequence[int] | npt.NDArray[Any]) -> TextTable:
-        """Returns the rows at these positions, or where a boolean mask `(rows,)` is true.
+        """Returns the rows at these positions, or those for which a mask `(rows,)` is true.
 
         Raises:
             ValueError: neither positions nor a mask as long as the table.
@@ -479,17 +480,17 @@ class TextTable:
 
     @property
     def questions(self) -> npt.NDArray[np.object_]:
-        """What a model's `predict` takes: the texts."""
+        """Returns what a model's `predict` takes: the texts."""
         return self.texts
 
     def ids(self) -> npt.NDArray[np.uint64]:
-        """Numbers rows `(rows,)`: those are equal that differ in case or outer space only."""
+        """Numbers rows `(rows,)`: equal if they differ only in case or surrounding space."""
         return self.inputs.ids(self._frame)
 
     def drop_duplicates(self) -> TextTable:
-        """Keeps the first row of each text, where case and surrounding space do not count.
+        """Keeps the first row of each text; case and surrounding space do not count.
 
-        Of pairs, the first row of each two texts in their order.
+        For pairs, keeps the first row of each two texts in their order.
 
         Warns:
             UserWarning: some texts occur with different labels.
@@ -510,8 +511,8 @@ class TextTable:
     ) -> tuple[TextTable, TextTable, TextTable]:
         """Splits the rows into training, validation and test tables with the same class shares.
 
-        Of labels, all parts have like shares of each combination, as far as its rows allow; of
-        numbers, of small and large ones.
+        For labels, all parts have similar shares of each combination, as far as its rows allow; for
+        numbers, similar shares of small and large ones.
 
         Args:
             valid: fraction below 1, or number of rows as an integer; 0 makes that table empty.

@@ -1,6 +1,7 @@
 """Texts with tagged pieces, such as named entities: files and frames to spans of characters.
 
-A span is `(start, end, type)`: the first character, the one behind the last, and what it is.
+A span is `(start, end, type)`: the position of its first character, the position after its last,
+and its type.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ Span = tuple[int, int, str]
 SUFFIXES = (".conll", ".conll2003", ".bio", ".bioes", ".iob", ".iob2")
 """Suffixes of files of columns, which are read as such whatever the target."""
 
-# What models do not tag apart: neighbours in a word (see `preprocessing.placed.split_words`).
+# Models cannot tag these separately: neighbours in a word (see `preprocessing.placed.split_words`).
 _WITHIN_WORD = regex.compile(r"(?V1)[[\p{L}\p{N}]--[\p{Han}\p{Hiragana}\p{Katakana}]]{2}")
-_SHOWN = 5  # rows that a warning names
+_SHOWN = 5  # most rows that a warning names
 _OUTSIDE = "O"
 _LETTERS = {"B": "B", "I": "I", "E": "E", "S": "S", "L": "E", "U": "S"}  # BILOU's last two
 _PREFIXED = re.compile(r"([A-Z])-(.*)", re.DOTALL)
@@ -50,20 +51,21 @@ def read_tagged(
 
     Args:
         source: a path, a pattern or a DataFrame. A `.json` or `.jsonl` file holds texts and spans
-            as `_spans_of` takes them, as lines or as an array; a `.parquet`, `.csv` or `.tsv` file
-            columns of them (in CSV as JSON); any other a word a line with its tag, sentences apart
-            by blank lines.
-        text: column of the texts, or of lists of words; of lines by position, the first by default.
-        label: column of the spans, or of lists of tags; of lines by position, the last by default.
+            as `_spans_of` takes them, as lines or as an array. A `.parquet`, `.csv` or `.tsv` file
+            has columns of them (in CSV as JSON). Any other file has a word with its tag on each
+            line, and blank lines between sentences.
+        text: column of the texts, or of lists of words; for lines by position, the first by
+            default.
+        label: column of the spans, or of lists of tags; for lines by position, the last by default.
         encoding: codec of a text file.
-        drop: not used: no fault of spans is left out.
-        options: further ones of a reader, of which there are none.
+        drop: not used: faulty spans are always an error.
+        options: must be empty: these readers have no further options.
 
     Returns:
-        A frame of `text` and `label`, the latter lists of spans in order.
+        A frame of `text` and `label`; each label is a list of spans in order.
 
     Raises:
-        ValueError: faults of a scheme, spans that are none of the text, and whatever else is wrong.
+        ValueError: faults of a scheme, spans that do not fit the text, or other faults.
     """
     if options:
         raise ValueError(
@@ -77,7 +79,7 @@ def read_tagged(
 
 
 def tagged_frame(texts: Any, labels: Any) -> pd.DataFrame:
-    """As `read_tagged`, of texts, or lists of words, and their spans or tags."""
+    """Does the same as `read_tagged`, for texts or lists of words, and their spans or tags."""
     texts, labels = list(texts), list(labels)
     if len(texts) != len(labels):
         raise ValueError(
@@ -88,7 +90,7 @@ def tagged_frame(texts: Any, labels: Any) -> pd.DataFrame:
     return _frame_of(rows, "texts")
 
 
-Row = tuple[str, Any, Any]  # where it stands; a text or words; spans or tags
+Row = tuple[str, Any, Any]  # its place in the source; a text or words; spans or tags
 
 
 def _frame_of(rows: Iterable[Row], source: Any) -> pd.DataFrame:
@@ -118,10 +120,10 @@ def _frame_of(rows: Iterable[Row], source: Any) -> pd.DataFrame:
 
 
 def joined(words: Sequence[Any]) -> str:
-    """The text of words: with single spaces between.
+    """Joins words to a text, with single spaces between.
 
     Raises:
-        ValueError: a word that is none.
+        ValueError: a value that is not a word.
     """
     wrong = [word for word in words if not isinstance(word, str) or not word]
     if wrong:
@@ -132,14 +134,14 @@ def joined(words: Sequence[Any]) -> str:
 
 
 def _spans_of(text: Any, label: Any, scheme: _Scheme) -> list[Span] | None:
-    """The spans of a row, in order.
+    """Returns the spans of a row, in order.
 
     Args:
         text: a text, or words.
         label: spans, each `(start, end, type)` or a dict of `start`, `end` and `label` (or
-            `labels`, a list of one; or all that in its `value`), or a dict with these in
-            `entities`; of words also tags. None where it is missing.
-        scheme: of the tags.
+            `labels`, a list of one; or all of these in its `value`), or a dict with these in
+            `entities`; for words, tags are possible, too. None if it is missing.
+        scheme: the scheme of the tags.
     """
     if isinstance(label, Mapping):
         label = next((label[name] for name in _SPANS if name in label), label)
@@ -160,7 +162,7 @@ def _spans_of(text: Any, label: Any, scheme: _Scheme) -> list[Span] | None:
         )
     text = joined(text) if _is_list(text) else text
     if not isinstance(text, str):
-        return [] if label else None  # the table says what is wrong with such a text
+        return [] if label else None  # the table reports what is wrong with such a text
     if label and all(isinstance(tag, str) for tag in label):
         raise ValueError(
             "Tags go with words, and spans with a text. Pass the words as a list, or spans as "
@@ -170,7 +172,7 @@ def _spans_of(text: Any, label: Any, scheme: _Scheme) -> list[Span] | None:
 
 
 def _span(one: Any, text: str) -> Iterator[Span]:
-    """The span that a list or dict tells; none of what Label Studio tells of other things."""
+    """Yields the span in a list or dict; nothing for other annotations of Label Studio."""
     if isinstance(one, Mapping) and "result" in one:  # an annotation of Label Studio
         for found in one["result"]:
             yield from _span(found, text)
@@ -200,7 +202,7 @@ def _span(one: Any, text: str) -> Iterator[Span]:
 
 
 def _of_code_units(text: str, start: int, end: int, said: str) -> tuple[int, int]:
-    """Characters of a span counted as JavaScript does, by 16 bits."""
+    """Converts a span that counts 16-bit units, like JavaScript, to characters."""
     units = text.encode("utf-16-le")
     before = units[: 2 * start].decode("utf-16-le", "replace")
     if units[2 * start : 2 * end] != said.encode("utf-16-le"):
@@ -213,7 +215,7 @@ def _of_code_units(text: str, start: int, end: int, said: str) -> tuple[int, int
 
 @lru_cache(maxsize=4)
 def _bounds(text: str) -> frozenset[int]:
-    """Where characters as readers see them begin and end."""
+    """Returns where characters as readers see them start and end."""
     return frozenset({0, *(cluster.end() for cluster in regex.finditer(r"\X", text))})
 
 
@@ -221,8 +223,8 @@ def checked_spans(text: str, spans: Sequence[Span]) -> list[Span]:
     """Returns spans in order, without the spaces at their ends.
 
     Raises:
-        ValueError: one that is empty, reversed, beyond the text, inside a character as readers see
-            them (Unicode's extended grapheme cluster), or over another.
+        ValueError: a span that is empty, reversed, beyond the text, inside a character as readers
+            see it (Unicode's extended grapheme cluster), or overlaps another.
     """
     found: list[Span] = []
     for start, end, kind in sorted(spans):
@@ -255,12 +257,12 @@ def checked_spans(text: str, spans: Sequence[Span]) -> list[Span]:
 
 
 class _Scheme:
-    """How tags name spans: found in all of them.
+    """The scheme by which tags name spans, detected from all of them.
 
-    - BIO: `B-` begins a span, `I-` goes on.
-    - The older BIO (IOB1): `I-` begins one, and `B-` where it touches one of its type.
-    - BIOES, or BILOU: `E-` (`L-`) ends a span of several words, `S-` (`U-`) is one alone.
-    - IO: `I-` alone, or the types as they are; like tags that touch are one span.
+    - BIO: `B-` begins a span, `I-` continues it.
+    - The older BIO (IOB1): `I-` begins a span, `B-` begins one that touches one of the same type.
+    - BIOES, or BILOU: `E-` (`L-`) ends a span of several words, `S-` (`U-`) is a single-word span.
+    - IO: only `I-`, or only the types; equal tags that touch are one span.
     """
 
     def __init__(self, rows: Sequence[Sequence[str]]) -> None:
@@ -271,7 +273,7 @@ class _Scheme:
         self.is_checked = self.ends or ("B" in letters and not _is_older(rows))
 
     def parts(self, tag: str) -> tuple[str, str]:
-        """The letter and the type of a tag."""
+        """Returns the letter and the type of a tag."""
         if tag == _OUTSIDE:
             return _OUTSIDE, ""
         if self.plain:
@@ -282,14 +284,14 @@ class _Scheme:
         return _LETTERS[match[1]], match[2]
 
     def fault(self, letter: str, kind: str, before: tuple[str, str]) -> bool:
-        """Whether a tag may not stand behind the one before it, of BIO and BIOES."""
+        """Whether BIO or BIOES forbids a tag after the one before it."""
         inside = before[0] in ("B", "I")
         goes_on = inside and before[1] == kind and letter in ("I", "E")
         left_open = self.ends and inside and not goes_on
         return left_open or (letter in ("I", "E") and not goes_on)
 
     def spans(self, words: Sequence[Any], tags: Sequence[str]) -> list[Span]:
-        """The spans of words in the text that they make, with a space between each two."""
+        """Returns the spans of words in their text, which has a space between each two words."""
         if len(words) != len(tags):
             raise ValueError(
                 "Every word must have one tag. Complete the tags, or leave the row out. "
@@ -314,10 +316,10 @@ class _Scheme:
 
 
 class TagFaultError(ValueError):
-    """A tag that its scheme does not have there.
+    """A tag that its scheme does not allow at its place.
 
     Attributes:
-        place: of its word in the row, from 0; that behind the last word where a span is not ended.
+        place: number of its word in the row, from 0; if a span is not ended, the number of words.
     """
 
     def __init__(self, place: int, tag: str, before: str) -> None:
@@ -338,7 +340,7 @@ def _is_list(value: Any) -> bool:
 
 
 def _rows(path: Path, text: Any, label: Any, encoding: str | None) -> Iterator[Row]:
-    """The rows of a file."""
+    """Yields the rows of a file."""
     kind = file_format(path)
     if kind == "parquet":
         return _rows_of(pd.read_parquet(path), text, label, str(path))
@@ -370,7 +372,7 @@ def _rows_of(frame: pd.DataFrame, text: Any, label: Any, where: str) -> Iterator
 
 
 def _column(columns: Sequence[Any], wanted: Any, role: str, where: str) -> Any:
-    """The column that is asked for, or the one of a usual name where the default is not there."""
+    """Returns the wanted column, or one of a usual name if there is no column of the default."""
     usual = (*_WORDS, "data") if role == "text" else (*_TAGS, *_SPANS)
     found = [name for name in usual if name in columns]
     if wanted == role and role not in columns and found:
@@ -379,7 +381,7 @@ def _column(columns: Sequence[Any], wanted: Any, role: str, where: str) -> Any:
 
 
 def _json_rows(path: Path, encoding: str, text: Any, label: Any) -> Iterator[Row]:
-    """The rows of JSON lines, or of an array: objects, or spaCy's `[text, {"entities": …}]`."""
+    """Yields rows of JSON lines or an array: objects, or spaCy's `[text, {"entities": …}]`."""
     content = path.read_text(encoding).strip()
     try:
         # A line may be spaCy's pair, which is an array, too.
@@ -420,13 +422,13 @@ def _json_rows(path: Path, encoding: str, text: Any, label: Any) -> Iterator[Row
 
 
 def _lines(path: Path, encoding: str, text: Any, label: Any) -> Iterator[Row]:
-    """The sentences of a file of a word a line.
+    """Yields the sentences of a file with a word on each line.
 
-    Faults of its tags are told by line, so the scheme is found here, too.
+    Messages name faulty tags by line, so the scheme is detected here, too.
     """
     columns = (0 if text == "text" else text, -1 if label == "label" else label)
     try:
-        columns = (int(columns[0]), int(columns[1]))  # a command gives them as text
+        columns = (int(columns[0]), int(columns[1]))  # on the command line they are text
     except ValueError:
         raise ValueError(
             "Columns of words and tags have no names. Pass text= and label= as positions from 0, "
@@ -493,10 +495,10 @@ def _is_older(rows: Sequence[Sequence[str]]) -> bool:
 
 
 def span_lists(spans: Any) -> list[list[Span]]:
-    """Checks lists of spans, a list a row, whose texts are not at hand.
+    """Checks lists of spans, one list for each row, without the texts.
 
     Raises:
-        ValueError: something else.
+        ValueError: any other value.
     """
     found = []
     for row in spans:

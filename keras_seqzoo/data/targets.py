@@ -1,7 +1,7 @@
-"""What a row should be answered: one class, any labels, numbers, tagged pieces, or a piece.
+"""The answer of a row: one class, any labels, numbers, tagged pieces, or a piece of the text.
 
-A target has names and says how answers are held: as positions of classes `(rows,)`, or as numbers
-with a column a name `(rows, names)`. `learn_target` finds it in label columns.
+A target has names. It defines how answers are stored: as positions of classes `(rows,)`, or as
+numbers `(rows, names)`, with a column for each name. `learn_target` finds it from label columns.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ _NUMBERS = ("integer", "floating", "mixed-integer-float", "decimal", "string")
 
 @dataclass(frozen=True)
 class Target(ABC):
-    """What each row should be answered.
+    """The kind of answer of each row.
 
     Attributes:
-        names: of the classes, of the labels or of the numbers, in order.
+        names: names of the classes, labels or numbers, in order.
     """
 
     names: tuple[str, ...]
@@ -42,10 +42,10 @@ class Target(ABC):
     kind: ClassVar[str]
     noun: ClassVar[str]
     dtype: ClassVar[str] = "float32"
-    # Where texts and answers come together: a frame of `text` (and `text_pair`) and `label` of what
-    # `read_table` was given, and of texts and labels.
+    # Make a frame of `text` (and `text_pair`) and `label`: the first from the source that
+    # `read_table` was given, the second from texts and labels.
     read: ClassVar[Callable[..., pd.DataFrame] | None] = None
-    texts: ClassVar[tuple[str, ...]] = ("text",)  # the usual names of its columns of texts
+    texts: ClassVar[tuple[str, ...]] = ("text",)  # the usual names of its text columns
     pair_up: ClassVar[Callable[..., pd.DataFrame] | None] = None
 
     def __post_init__(self) -> None:
@@ -53,7 +53,7 @@ class Target(ABC):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The names among which an answer chooses; `()` for numbers."""
+        """The names of classes or labels; `()` for numbers."""
         return self.names
 
     @property
@@ -77,8 +77,8 @@ class Target(ABC):
         """Encodes labels as a user writes them.
 
         Args:
-            labels: of classes as `data.naming.label_numbers` takes them. Of labels lists of names,
-                or 0 and 1, `(rows, names)`. Of numbers `(rows,)` or `(rows, names)`.
+            labels: for classes, values that `data.naming.label_numbers` takes. For labels, lists of
+                names, or 0 and 1, `(rows, names)`. For numbers, `(rows,)` or `(rows, names)`.
 
         Raises:
             ValueError: they do not fit the target.
@@ -92,25 +92,25 @@ class Target(ABC):
 
     @abstractmethod
     def fits(self, encoded: npt.NDArray[Any]) -> bool:
-        """Returns whether an array, of any file, holds encoded answers of this target."""
+        """Returns whether an array, from any file, holds encoded answers of this target."""
 
     def counts(self, encoded: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
         """Counts the rows of each of `classes`: int64 `(classes,)`."""
         return encoded.sum(axis=0).astype(np.int64)
 
     def strata(self, encoded: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
-        """Numbers rows `(rows,)`: those with like answers have close numbers."""
+        """Numbers rows `(rows,)`: similar answers have close numbers."""
         return answer_numbers(encoded)
 
     def draw(
         self, encoded: npt.NDArray[Any], sizes: Sequence[int], seed: int
     ) -> list[npt.NDArray[np.intp]]:
-        """Draws the rows of the parts of a split at random, each with like shares of answers.
+        """Draws the rows of the parts of a split at random, with similar shares of answers in each.
 
         Args:
             encoded: all answers.
             sizes: rows in each part; their sum is all rows.
-            seed: of the draw.
+            seed: seed of the draw.
 
         Returns:
             Row positions of each part, in random order.
@@ -118,21 +118,21 @@ class Target(ABC):
         return spread_parts(sizes, self.strata(encoded), seed)
 
     def as_dict(self) -> dict[str, Any]:
-        """Returns plain lists and strings, of which `target_from_dict` makes the target again."""
+        """Returns plain lists and strings; `target_from_dict` makes the target from them."""
         return {"kind": self.kind, "names": list(self.names)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Target:
-        """Makes the target of what `as_dict` returned."""
+        """Makes the target from the result of `as_dict`."""
         return cls(values.get("names", ()))
 
 
 @dataclass(frozen=True)
 class OneOf(Target):
-    """One class a row: int32 `(rows,)`, its position in `names`.
+    """One class for each row: int32 `(rows,)`, its position in `names`.
 
     Attributes:
-        horizon: steps behind a window after which its direction is asked; None where rows are no
+        horizon: steps after a window at which its direction is predicted; None if rows are not
             windows.
     """
 
@@ -171,12 +171,12 @@ class OneOf(Target):
         return label_numbers(labels, self.names)
 
     def as_dict(self) -> dict[str, Any]:
-        """The horizon, too, where there is one."""
+        """Adds the horizon, if there is one."""
         return super().as_dict() | ({} if self.horizon is None else {"horizon": self.horizon})
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> OneOf:
-        """Makes the target of what `as_dict` returned."""
+        """Makes the target from the result of `as_dict`."""
         return cls(values.get("names", ()), values.get("horizon"))
 
     def labels(self, frame: pd.DataFrame) -> npt.NDArray[np.int32]:
@@ -205,7 +205,7 @@ class OneOf(Target):
 
 @dataclass(frozen=True)
 class AnyOf(Target):
-    """Any of some labels a row, or none: float32 `(rows, names)` of 0 and 1."""
+    """Any number of labels for each row, or none: float32 `(rows, names)` of 0 and 1."""
 
     kind = "labels"
     noun = "labels"
@@ -214,7 +214,7 @@ class AnyOf(Target):
     def learn(
         cls, blocks: Iterable[pd.DataFrame], asked: Asked, untyped: bool, where: str
     ) -> Learnt:
-        """Names the labels: columns of 0 and 1 by their names, those in lists as classes are."""
+        """Names the labels: columns of 0 and 1 by their names, labels in lists as for classes."""
         if asked.in_columns:
             return cls._learn_columns(blocks, asked, where)
 
@@ -273,30 +273,31 @@ class AnyOf(Target):
         return Learnt(cls(names), counts, encode)
 
     def fits(self, encoded: npt.NDArray[Any]) -> bool:
-        """Returns whether these are 0 and 1, a column a label."""
+        """Returns whether these are 0 and 1, with a column for each label."""
         return _is_matrix(encoded, self.names) and bool(np.isin(encoded, (0, 1)).all())
 
 
 @dataclass(frozen=True)
 class Number(Target):
-    """One or several numbers a row: float32 `(rows, names)`."""
+    """One or several numbers for each row: float32 `(rows, names)`."""
 
     kind = "number"
     noun = "numbers"
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """None: an answer chooses from no names."""
+        """Always `()`: numbers have no classes."""
         return ()
 
     @classmethod
     def learn(
         cls, blocks: Iterable[pd.DataFrame], asked: Asked, untyped: bool, where: str
     ) -> Learnt:
-        """Reads the numbers; they are named as their columns are.
+        """Reads the numbers and names them after their columns.
 
         Raises:
-            ValueError: what is no finite number, or one and the same in all rows of a whole table.
+            ValueError: a value that is not a finite number, or the same number in all rows of a
+                whole table.
         """
         first, blocks = _peek(blocks)
         names = asked.names or tuple(map(str, first.columns))
@@ -324,15 +325,15 @@ class Number(Target):
         return Learnt(cls(names), np.zeros(0, np.int64), encode)
 
     def fits(self, encoded: npt.NDArray[Any]) -> bool:
-        """Returns whether these are finite numbers, a column a name."""
+        """Returns whether these are finite numbers, with a column for each name."""
         return _is_matrix(encoded, self.names) and bool(np.isfinite(encoded).all())
 
     def counts(self, encoded: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-        """There are no classes to count rows of."""
+        """Returns no counts: numbers have no classes."""
         return np.zeros(0, np.int64)
 
     def strata(self, encoded: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
-        """Numbers rows `(rows,)` by size; of several numbers by the sum of their ranks."""
+        """Numbers rows `(rows,)` by size; several numbers, by the sum of their ranks."""
         ranks = [np.unique(column, return_inverse=True)[1] for column in encoded.T]
         return np.sum(ranks, axis=0, dtype=np.intp)
 
@@ -342,8 +343,8 @@ class Future(Target):
     """The next steps of a series: float32 `(rows, horizon, names)`.
 
     Attributes:
-        names: of the value columns.
-        horizon: steps.
+        names: names of the value columns.
+        horizon: number of steps.
     """
 
     horizon: int = 1
@@ -353,14 +354,14 @@ class Future(Target):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """None: an answer chooses from no names."""
+        """Always `()`: values have no classes."""
         return ()
 
     @classmethod
     def learn(
         cls, blocks: Iterable[pd.DataFrame], asked: Asked, untyped: bool, where: str
     ) -> Learnt:
-        """Refuses: rows of a table have no future.
+        """Raises an error: rows of a table have no future.
 
         Raises:
             ValueError: always.
@@ -372,7 +373,7 @@ class Future(Target):
         )
 
     def encode(self, labels: Any) -> npt.NDArray[np.float32]:
-        """Checks what came after windows.
+        """Checks the values that follow the windows.
 
         Raises:
             ValueError: another shape than `(rows, horizon, names)`, or values that are not finite.
@@ -393,25 +394,26 @@ class Future(Target):
         return encoded.shape[1:] == shape and bool(np.isfinite(encoded).all())
 
     def counts(self, encoded: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-        """There are no classes to count rows of."""
+        """Returns no counts: values have no classes."""
         return np.zeros(0, np.int64)
 
     def as_dict(self) -> dict[str, Any]:
-        """The horizon, too."""
+        """Adds the horizon."""
         return {**super().as_dict(), "horizon": self.horizon}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Future:
-        """Makes the target of what `as_dict` returned."""
+        """Makes the target from the result of `as_dict`."""
         return cls(tuple(values.get("names", ())), int(values.get("horizon", 1)))
 
 
 @dataclass(frozen=True)
 class Tags(Target):
-    """Pieces of a text, each of a type: int32 `(rows, most, 3)`.
+    """Pieces of a text, each with a type: int32 `(rows, most, 3)`.
 
-    A piece is its first character, the one behind its last, and the place of its type in `names`;
-    behind the last piece of a row stand -1s. A table's frame holds them as text, `"0 5 2;9 12 0"`.
+    A piece is the position of its first character, the position after its last, and the place of
+    its type in `names`. After the last piece of a row come -1s. A table's frame holds pieces as
+    text, `"0 5 2;9 12 0"`.
     """
 
     kind = "tags"
@@ -430,10 +432,10 @@ class Tags(Target):
     def learn(
         cls, blocks: Iterable[pd.DataFrame], asked: Asked, untyped: bool, where: str
     ) -> Learnt:
-        """Names the types that there are, sorted.
+        """Names the types in the data, sorted.
 
         Raises:
-            ValueError: no piece in any row, or a type outside the names that are asked for.
+            ValueError: no piece in any row, or a type that is not in the given names.
         """
         found = Counter(kind for block in blocks for row in block.iloc[:, 0] for *_, kind in row)
         if asked.names is None and not found:
@@ -458,10 +460,10 @@ class Tags(Target):
         return Learnt(target, np.array([found[n] for n in target.names], np.int64), encode)
 
     def encode(self, labels: Any) -> npt.NDArray[np.int32]:
-        """Encodes a list of spans `(start, end, type)` a row; what is encoded stays as it is.
+        """Encodes one list of spans `(start, end, type)` for each row; keeps encoded arrays.
 
         Raises:
-            ValueError: something else, or an unknown type.
+            ValueError: any other value, or an unknown type.
         """
         if isinstance(labels, np.ndarray) and labels.dtype.kind == "i" and self.fits(labels):
             return labels.astype(np.int32)
@@ -481,7 +483,7 @@ class Tags(Target):
         return encoded
 
     def spans(self, encoded: npt.NDArray[Any]) -> list[list[tuple[int, int, str]]]:
-        """The pieces of each row, `(start, end, type)` in order."""
+        """Returns the pieces of each row, `(start, end, type)` in order."""
         return [
             [(int(s), int(e), self.names[kind]) for s, e, kind in row if kind >= 0]
             for row in encoded
@@ -498,19 +500,19 @@ class Tags(Target):
         return np.bincount(kinds[kinds >= 0], minlength=len(self.names)).astype(np.int64)
 
     def strata(self, encoded: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
-        """Numbers rows by which types they have."""
+        """Numbers rows by the types that they have."""
         return answer_numbers((encoded[:, :, 2, None] == np.arange(len(self.names))).any(axis=1))
 
 
 @dataclass(frozen=True)
 class Answers(Target):
-    """Where in a context the answers to a question stand: str `(rows,)`, JSON of all of them.
+    """The places of the answers to a question in its context: str `(rows,)`, JSON of all of them.
 
-    An answer is its first character, the one behind its last, and its text; each of several is
-    right, and a context may have none, `[]`.
+    An answer is the position of its first character, the position after its last, and its text. If
+    there are several, each is right; a context may have none, `[]`.
 
     Attributes:
-        names: two, of rows with an answer and of those without.
+        names: two names: of rows with an answer, and of those without.
     """
 
     names: tuple[str, ...] = ("answer", "no answer")
@@ -532,7 +534,7 @@ class Answers(Target):
     def learn(
         cls, blocks: Iterable[pd.DataFrame], asked: Asked, untyped: bool, where: str
     ) -> Learnt:
-        """Counts rows with an answer, and those without."""
+        """Counts rows with an answer, and rows without."""
         target = cls()
         labels = [label for block in blocks for label in block.iloc[:, 0]]
 
@@ -545,7 +547,7 @@ class Answers(Target):
         """Checks answers as a table encodes them.
 
         Raises:
-            ValueError: something else.
+            ValueError: any other value.
         """
         encoded = np.array([*np.asarray(labels, object), None], object)[:-1]
         self.spans(encoded)
@@ -556,7 +558,7 @@ class Answers(Target):
         return frame["label"].to_numpy(dtype=object, copy=True)
 
     def spans(self, encoded: Any) -> list[list[tuple[int, int, str]]]:
-        """The answers of each row, `(start, end, text)`, the first of which is learnt."""
+        """Returns the answers of each row, `(start, end, text)`; a model learns the first."""
         return [read_written(label) for label in encoded]
 
     def fits(self, encoded: npt.NDArray[Any]) -> bool:
@@ -568,7 +570,7 @@ class Answers(Target):
         return encoded.ndim == 1
 
     def counts(self, encoded: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-        """Counts the rows with an answer, and those without: int64 `(2,)`."""
+        """Counts rows with an answer, and rows without: int64 `(2,)`."""
         return np.bincount(self.strata(encoded), minlength=2).astype(np.int64)
 
     def strata(self, encoded: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
@@ -587,10 +589,10 @@ TARGETS: dict[str, type[Target]] = {
 
 
 def target_from_dict(values: Mapping[str, Any]) -> Target:
-    """Makes the target that `as_dict` was called on.
+    """Makes the target whose `as_dict` returned these values.
 
     Raises:
-        ValueError: no such kind, or names that are none.
+        ValueError: an unknown kind, or names that are not valid.
     """
     kind = values.get("kind")
     if kind not in TARGETS:
@@ -602,14 +604,14 @@ def target_from_dict(values: Mapping[str, Any]) -> Target:
 
 @dataclass(frozen=True)
 class Asked:
-    """What a user says of the target.
+    """The user's arguments about the target.
 
     Attributes:
-        kind: a key of `TARGETS`; None: as the labels look.
-        names: in order; None: those in the data.
-        separator: what stands between the labels of a row; None: they are lists, or at commas.
+        kind: a key of `TARGETS`; None: it depends on the labels.
+        names: names in order; None: those in the data.
+        separator: the separator between the labels of a row; None: a comma, if they are not lists.
         is_part: whether the rows are part of a larger table, whose target is known.
-        in_columns: whether there is a list of label columns, be it of one.
+        in_columns: whether there is a list of label columns, even a list of one.
     """
 
     kind: str | None = None
@@ -625,7 +627,7 @@ def ask(
     """Checks the arguments `target`, `classes`, `label_sep` and `label` of `read_table`.
 
     Raises:
-        ValueError: one is none, or they contradict each other.
+        ValueError: an argument is invalid, or they contradict each other.
     """
     kind = target.kind if isinstance(target, Target) else target
     if kind is not None and kind not in TARGETS:
@@ -665,12 +667,12 @@ def ask(
 
 @dataclass(frozen=True)
 class Learnt:
-    """A target, and how label columns become its encoded answers.
+    """A target, and how to encode label columns as its answers.
 
     Attributes:
-        target: what was learnt.
+        target: the target that was learnt.
         counts: int64 `(classes,)`, rows of each class or label.
-        encode: from label columns as they were read to encoded answers.
+        encode: turns label columns as they were read into encoded answers.
     """
 
     target: Target
@@ -679,23 +681,23 @@ class Learnt:
 
 
 def learn_target(blocks: Iterable[pd.DataFrame], asked: Asked, untyped: bool, where: str) -> Learnt:
-    """Learns from all rows, a block at a time, what they should be answered.
+    """Learns the target from all rows, a block at a time.
 
-    Where the user does not say what kind it is, the first block does: several columns of 0 and 1,
-    or lists, are labels; several columns of other numbers, or one with fractions, are numbers; all
-    else is classes.
+    If the user does not name its kind, the first block decides: several columns of 0 and 1, or
+    lists, are labels; several columns of other numbers, or one column with fractions, are numbers;
+    all else is classes.
 
     Args:
         blocks: the label columns, none missing, their index counting rows from 1.
-        asked: what the user says of the target.
+        asked: the user's arguments about the target.
         untyped: whether strings that all look like numbers are numbers, as in CSV.
         where: the table's source, for messages.
 
     Raises:
-        ValueError: labels that are none of this, or not what was asked for.
+        ValueError: labels of another kind, or not of the kind that the user asked for.
 
     Warns:
-        UserWarning: numbers are inferred in a single column, or as `Naming.learn`.
+        UserWarning: numbers were inferred in a single column; also see `Naming.learn`.
     """
     first, blocks = _peek(blocks)
     kind = asked.kind or _infer(first, asked, untyped, where)
@@ -703,14 +705,14 @@ def learn_target(blocks: Iterable[pd.DataFrame], asked: Asked, untyped: bool, wh
 
 
 def label_columns(labels: Any, asked: Asked) -> tuple[pd.DataFrame, Asked]:
-    """Makes label columns, as a file would have them, of what a user passes as labels.
+    """Makes label columns, as a file would have them, from the labels that a user passes.
 
     Args:
-        labels: one label a row; lists; or numbers, 0 and 1 among them, `(rows, names)`.
-        asked: what the user says of the target.
+        labels: one label for each row; lists; or numbers (which may be 0 and 1), `(rows, names)`.
+        asked: the user's arguments about the target.
 
     Returns:
-        The columns, their index counting rows from 1, and `asked` with what they tell.
+        The columns, their index counting rows from 1, and `asked` with what the labels show.
 
     Raises:
         ValueError: lists of 0 and 1 that may be flags or names, or more dimensions than two.
@@ -743,7 +745,7 @@ def label_columns(labels: Any, asked: Asked) -> tuple[pd.DataFrame, Asked]:
 
 
 def answer_numbers(encoded: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
-    """Numbers encoded answers `(rows,)`: equal ones have one number."""
+    """Numbers encoded answers `(rows,)`: equal answers have the same number."""
     if encoded.dtype == object:
         return pd.factorize(encoded)[0].astype(np.intp)
     return np.unique(encoded, axis=0, return_inverse=True)[1].reshape(-1)
@@ -754,7 +756,7 @@ def _counted(columns: pd.DataFrame) -> pd.DataFrame:
 
 
 def _are_flags(labels: Any) -> bool:
-    """Whether lists of 0 and 1 say of each label whether a row has it."""
+    """Whether lists of 0 and 1 mark, for each label, if a row has it."""
     rows = labels if isinstance(labels, list | tuple) else []
     if not rows or not all(isinstance(row, list | tuple) for row in rows):
         return False
@@ -806,7 +808,7 @@ def _is_list(value: Any) -> bool:
 
 
 def _lists(block: pd.DataFrame, asked: Asked, where: str) -> list[list[Any]]:
-    """The labels of each row, each once."""
+    """Returns the labels of each row, without repetitions."""
     values = block.iloc[:, 0]
     are_lists = [_is_list(value) for value in values]
     found = f"Received: {where!r} with labels such as {shorten(values.tolist(), 3)}"
@@ -848,7 +850,7 @@ def _lists(block: pd.DataFrame, asked: Asked, where: str) -> list[list[Any]]:
 
 
 def _flags(values: pd.Series) -> npt.NDArray[np.float32] | None:
-    """0 and 1 of a column that holds nothing else, as numbers, booleans or text."""
+    """Returns 0 and 1 of a column that holds nothing else, as numbers, booleans or text."""
     try:
         codes, distinct = pd.factorize(values)
     except TypeError:  # lists
@@ -867,7 +869,7 @@ def _no_flags(values: pd.Series, where: str) -> ValueError:
 
 
 def _parsed(values: pd.Series) -> npt.NDArray[np.float32] | None:
-    """Numbers of a column, NaN for what is none; None for columns of other types."""
+    """Returns numbers of a column, NaN for other values; None for columns of other types."""
     if infer_dtype(values) not in _NUMBERS:
         return None
     with np.errstate(over="ignore"):

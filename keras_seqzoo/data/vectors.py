@@ -1,8 +1,8 @@
-"""Vectors of words that were learnt elsewhere: GloVe, word2vec, fastText and others.
+"""Reads word vectors that were trained elsewhere: GloVe, word2vec, fastText and others.
 
-Files of text and of word2vec's binary layout are read word by word, and only the rows that are
-wanted are kept; gensim, an extra, reads fastText's `.bin`. Its own files are pickles, which may run
-any code: the user loads those, and passes what was loaded.
+Text files and files in word2vec's binary layout are read word by word, and only the wanted rows are
+kept. gensim, an extra, reads fastText's `.bin`. gensim's own files are pickles, which can run any
+code: the user must load those, and pass the result.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 Row = tuple[str, Any]  # a word and its vector
 
-_FASTTEXT = struct.pack("<i", 793712314)  # how a .bin of fastText begins
+_FASTTEXT = struct.pack("<i", 793712314)  # the first bytes of fastText's .bin
 _RULE = "`vectors` must be a file of words, each with as many numbers as the others. "
 
 
@@ -29,7 +29,7 @@ class WordVectors(NamedTuple):
     """Vectors of words.
 
     Attributes:
-        words: without repetitions, in the order of the source, which is that of their frequency.
+        words: without repetitions, in the order of the source, which is by frequency.
         rows: float32 `(words, width)`.
     """
 
@@ -40,24 +40,24 @@ class WordVectors(NamedTuple):
 def read_vectors(
     source: Any, wanted: Iterable[str], further: int, form: Callable[[list[str]], list[str]]
 ) -> WordVectors:
-    """Reads the vectors of some words, and of the commonest others.
+    """Reads the vectors of some words, and of the most frequent other words.
 
     Args:
-        source: a path: of text (GloVe; word2vec and fastText `.vec` with their first line of
-            counts; also `.gz`), of word2vec's binary layout, of fastText's (`.bin`, whose parts of
-            words give one to every word that is wanted); or gensim's `KeyedVectors`; a mapping of
-            words to vectors; or `(words, array)`, the array `(words, width)` or the path of a
-            `.npy` file.
+        source: a path: of a text file (GloVe; word2vec and fastText `.vec` with their first line of
+            counts; also `.gz`), of a file in word2vec's binary layout, or of fastText's `.bin`,
+            whose parts of words give a vector to every wanted word; or gensim's `KeyedVectors`; a
+            mapping of words to vectors; or `(words, array)`, the array `(words, width)` or the path
+            of a `.npy` file.
         wanted: words to look for.
         further: how many more words to keep, the first of the source.
-        form: words as a model's texts are split into them; "" for what no text has. The first word
-            of a form is kept.
+        form: returns a word as a model splits it from its texts; "" if no text can contain it. The
+            first word of a form is kept.
 
     Raises:
         FileNotFoundError: no such file.
         ImportError: gensim is needed and not installed.
         TypeError: a source that is none of these.
-        ValueError: a file that is malformed or cut off, or none of the words that are wanted.
+        ValueError: a file that is malformed or cut off, or has none of the wanted words.
     """
     wanted = set(wanted)
     rows, by_parts = _open(source)
@@ -107,7 +107,7 @@ def _in_blocks(rows: Iterator[Row], size: int = 8192) -> Iterator[tuple[list[str
 
 
 def _open(source: Any) -> tuple[Iterator[Row], Callable[[str], Any] | None]:
-    """The rows of a source, and what makes a vector of a word that it lacks, where it can."""
+    """Returns the rows of a source, and a function for vectors of missing words, if it has one."""
     if isinstance(source, str | os.PathLike):
         path = Path(source)
         if not path.is_file():
@@ -151,7 +151,7 @@ def _fasttext(path: Path) -> Any:
         ) from error
     try:
         return load_facebook_vectors(str(path))
-    except Exception as error:  # whatever it stumbles over
+    except Exception as error:  # any error of gensim
         raise ValueError(
             f"{_RULE}This one of fastText cannot be read; fetch it again. "
             f"Received: {path}: {type(error).__name__}: {error}"
@@ -181,7 +181,7 @@ def _lines_of(path: Path) -> Iterator[Row]:
 
 
 def _text_rows(path: Path, lines: Iterable[bytes]) -> Iterator[Row]:
-    """A word and its numbers a line; a word may hold spaces."""
+    """Yields the word and its numbers on each line; a word may contain spaces."""
     width = said = 0
     for number, line in enumerate(lines, 1):
         fields = line.rstrip().split(b" ")
@@ -209,7 +209,7 @@ def _text_rows(path: Path, lines: Iterable[bytes]) -> Iterator[Row]:
 
 
 def _binary_rows(path: Path) -> Iterator[Row]:
-    """The binary layout of word2vec: counts, then words with their float32 numbers."""
+    """Yields rows of word2vec's binary layout: counts, then words with their float32 numbers."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         at = data.find(b"\n", 0, 64) + 1
         try:
