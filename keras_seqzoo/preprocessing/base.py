@@ -15,30 +15,31 @@ import tensorflow as tf
 from keras_seqzoo.preprocessing.spans import Span, aligned
 
 _BETWEEN = (-1, -1)
-SEPARATOR = -1  # stands between the ids of two texts until `pack` puts the encoder's own there
+SEPARATOR = -1  # between the ids of two texts, until `pack` puts the encoder's own there
 
 
 class Preprocessor(keras.layers.Layer):
     """Turns strings into the integer features that an encoder reads.
 
-    The two steps are apart, so that `make_dataset` can tokenise once, keep the ids, and then
+    The two steps are separate, so that `make_dataset` can tokenize once, keep the ids, and then
     shuffle, bucket and pack them in every epoch. Both are TensorFlow graph code without Python
     ops: the same graph runs in `fit`, in `predict` and inside the exported SavedModel.
 
     Args:
-        sequence_length: most tokens that the encoder reads of a text, or of the two texts of a
+        sequence_length: most tokens that the encoder reads from a text, or from the two texts of a
             pair, special tokens included.
         pair: whether a row is a pair of texts.
 
     Attributes:
-        pad_id: fills rows up under the mask.
-        unknown_id: stands for a word outside the vocabulary, and alone in a row without tokens.
-        start_id: the special token before every text; None where there is none.
-        end_id: the special token after every text; None where there is none.
-        separators: how many tokens stand between the texts of a pair: `end_id`, or `pad_id` where
-            there is none.
-        unit: what the tokens are called.
-        joint: what stands between a text and the tokens that are added to it.
+        pad_id: the id for padding, under the mask.
+        unknown_id: the id for a word outside the vocabulary, and the only id of a row without
+            tokens.
+        start_id: the special token before every text; None if there is none.
+        end_id: the special token after every text; None if there is none.
+        separators: number of tokens between the texts of a pair: `end_id`, or `pad_id` if there is
+            no end token.
+        unit: the name for the tokens in messages, such as "words".
+        joint: the string between a text and the tokens that are added to it.
     """
 
     pad_id: int = 0
@@ -56,21 +57,21 @@ class Preprocessor(keras.layers.Layer):
         self.built = True
 
     def __call__(self, inputs: Any) -> dict[str, tf.Tensor]:
-        """Tokenises and packs what `as_inputs` takes: int32 features `(batch, length)`."""
+        """Tokenizes and packs input that `as_inputs` takes: int32 features `(batch, length)`."""
         return self.pack(self.encode(inputs))
 
     def as_inputs(self, inputs: Any) -> tf.Tensor:
         """Converts texts to strings `(batch,)`, and pairs to `(batch, 2)`.
 
         Args:
-            inputs: as `as_strings` takes them; for pairs, as `as_pairs` does.
+            inputs: texts as `as_strings` takes them; pairs as `as_pairs` takes them.
         """
         return as_pairs(inputs) if self.pair else as_strings(inputs)
 
     def encode(self, inputs: Any) -> tf.RaggedTensor:
-        """What `as_inputs` takes to int32 ids, ragged `(batch, None)`.
+        """Turns input that `as_inputs` takes into int32 ids, ragged `(batch, None)`.
 
-        Those of a pair are the ids of both texts, with `SEPARATOR` between them.
+        For a pair, these are the ids of both texts, with `SEPARATOR` between them.
         """
         if not self.pair:
             return self.tokenize(inputs)
@@ -85,7 +86,7 @@ class Preprocessor(keras.layers.Layer):
         raise NotImplementedError
 
     def check_vocabulary(self) -> None:
-        """Raises a ValueError where `load_assets` has not brought the vocabulary yet."""
+        """Raises a ValueError if `load_assets` has not loaded the vocabulary yet."""
         if not self.vocabulary:
             raise ValueError(
                 "A model that is made from a config has no vocabulary, which is saved beside it. "
@@ -99,17 +100,17 @@ class Preprocessor(keras.layers.Layer):
         return ()
 
     def tokenize(self, texts: Any) -> tf.RaggedTensor:
-        """Strings `(batch,)` to int32 ids, ragged `(batch, None)`, without special tokens.
+        """Turns strings `(batch,)` into int32 ids, ragged `(batch, None)`, without special tokens.
 
-        Any bytes are taken: empty text gives an empty row, invalid UTF-8 never fails.
+        Accepts any bytes: empty text gives an empty row, invalid UTF-8 never fails.
         """
         raise NotImplementedError
 
     def detokenize(self, tokens: tf.RaggedTensor) -> tf.Tensor:
-        """Int32 ids, ragged `(batch, None)`, to strings `(batch,)`, special tokens left out.
+        """Turns int32 ids, ragged `(batch, None)`, into strings `(batch,)`, without special tokens.
 
         Raises:
-            NotImplementedError: the tokens do not tell how a text was written.
+            NotImplementedError: the tokens do not show how a text was written.
         """
         raise NotImplementedError(
             "These tokens do not keep the spelling of a text, so they cannot be turned into one. "
@@ -117,19 +118,19 @@ class Preprocessor(keras.layers.Layer):
         )
 
     def spans(self, texts: Any) -> list[list[Span]]:
-        """Says which characters of a text each of its tokens stands for.
+        """Finds the characters of a text for each of its tokens.
 
         Args:
             texts: as `as_inputs` takes them.
 
         Returns:
-            For each text, for each token of `truncate(encode(texts))`, the first character and
-            the one behind the last, as indices of the Python string. Neither goes back from one
-            token to the next. Tokens that are parts of one character have the same span, and a
-            token that stands for nothing in the text an empty one. Of a pair, the tokens between
-            the texts have the span (-1, -1).
+            For each text, for each token of `truncate(encode(texts))`, the position of the first
+            character and the position after the last, as indices of the Python string. Neither goes
+            back from one token to the next. Tokens that are parts of one character have the same
+            span. A token that matches nothing in the text has an empty span. In a pair, the tokens
+            between the texts have the span (-1, -1).
         """
-        # A lone surrogate has become "?", so that characters keep their places.
+        # A lone surrogate has become "?", so that characters keep their positions.
         strings = [t.decode("utf-8", "replace") for t in self.as_inputs(texts).numpy().ravel()]
         found = self.uncut_spans(strings)
         if self.pair:
@@ -145,10 +146,10 @@ class Preprocessor(keras.layers.Layer):
         ]
 
     def uncut_spans(self, texts: Sequence[str]) -> list[list[Span]]:
-        """Spans of all tokens of `tokenize(texts)`, of texts that have a UTF-8 form.
+        """Finds spans of all tokens of `tokenize(texts)`, for texts that have a UTF-8 form.
 
-        The pieces of the vocabulary are looked for in the text; a subclass that knows where its
-        tokens stand says so instead.
+        By default, it searches the text for the pieces of the vocabulary. A subclass that knows
+        the positions of its tokens overrides it.
         """
         vocabulary = dict(enumerate(self.vocabulary))
         spans = []
@@ -160,10 +161,10 @@ class Preprocessor(keras.layers.Layer):
         return spans
 
     def check_length(self) -> int:
-        """Returns the least `sequence_length`: that of one token a text beside the special ones.
+        """Returns the least `sequence_length`: one token for each text plus the special tokens.
 
         Raises:
-            ValueError: this one is less.
+            ValueError: `sequence_length` is less.
         """
         least = 1 + (self.start_id is not None) + (self.end_id is not None)
         least += (1 + self.separators) * self.pair
@@ -175,16 +176,16 @@ class Preprocessor(keras.layers.Layer):
         return least
 
     def truncate(self, tokens: tf.RaggedTensor) -> tf.RaggedTensor:
-        """Cuts the ids that `pack` would not read, so that they need not be kept.
+        """Drops the ids that `pack` would not read, so that they need not be kept.
 
-        Of a pair, the longer text is cut until both are equally long, and then both are.
+        In a pair, the longer text is cut until both are equally long, and then both are.
         """
         if self.pair:
             return tf.ragged.boolean_mask(tokens, self._is_read(tokens))
         return tokens[:, : self.sequence_length - self.check_length() + 1]
 
     def _is_read(self, tokens: tf.RaggedTensor) -> tf.RaggedTensor:
-        """Which ids of pairs there is room for."""
+        """Marks the ids of pairs for which there is room."""
         room = self.sequence_length - self.check_length() + 2
         is_between = tokens.flat_values == SEPARATOR
         row = tokens.value_rowids()
@@ -206,15 +207,15 @@ class Preprocessor(keras.layers.Layer):
         return tokens.with_flat_values(is_read | is_between)
 
     def pack(self, tokens: tf.RaggedTensor, multiple: int = 1) -> dict[str, tf.Tensor]:
-        """Ragged ids to the features an encoder reads, padded on the right.
+        """Turns ragged ids into the features that an encoder reads, padded on the right.
 
         A text without a single token, special ones included, becomes one unknown token: every
         row has at least one real position, which masks, means and the cuDNN kernels need.
 
         Args:
             tokens: int32 ids, ragged `(batch, None)`, as `encode` makes them.
-            multiple: the padded length is rounded up to a multiple of this (so that few
-                different lengths occur), though never beyond `sequence_length`.
+            multiple: the padded length is rounded up to a multiple of this, so that few different
+                lengths occur, but never beyond `sequence_length`.
 
         Returns:
             `token_ids`, `padding_mask` (1 for real tokens) and `segment_ids` (1 for the second
@@ -244,25 +245,25 @@ class Preprocessor(keras.layers.Layer):
         return {"token_ids": ids, "padding_mask": mask, "segment_ids": segments}
 
     def fingerprint(self) -> str:
-        """A digest of everything that decides the ids: equal digests give equal ids."""
+        """Returns a digest of everything that affects the ids: equal digests mean equal ids."""
         config = {k: v for k, v in self.get_config().items() if k not in ("name", "dtype")}
         content = json.dumps([type(self).__name__, config, self.vocabulary], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments of the constructor; vocabularies are saved as assets instead."""
-        pair = {"pair": True} if self.pair else {}  # so that the digests of others stay
+        pair = {"pair": True} if self.pair else {}  # so that the digests of others do not change
         return {"name": self.name, "sequence_length": self.sequence_length, **pair}
 
 
 def with_a_token(features: Mapping[str, tf.Tensor], unknown_id: int) -> dict[str, tf.Tensor]:
-    """Gives rows in which no position is real one unknown token, as `Preprocessor.pack` does.
+    """Gives rows without a real position one unknown token, as `Preprocessor.pack` does.
 
-    Features that a client has made may lack one, and a mean over none is no number.
+    Features made by a client may have such rows, and a mean over no positions is not a number.
 
     Args:
         features: int32 `(batch, length)`, the length may be 0.
-        unknown_id: stands for a word outside the vocabulary.
+        unknown_id: the id for a word outside the vocabulary.
 
     Returns:
         The features, at least one position long.
@@ -277,16 +278,16 @@ def with_a_token(features: Mapping[str, tf.Tensor], unknown_id: int) -> dict[str
 
 
 def is_text(x: Any) -> bool:
-    """Whether an input is texts, or can only be meant as such: then `as_strings` takes or explains.
+    """Whether an input is texts, or can only be meant as texts: then `as_strings` takes or rejects.
 
-    All others are for Keras: features, and whatever makes batches.
+    All other inputs are for Keras: features, and anything that makes batches.
     """
     if tf.is_tensor(x):
         return bool(x.dtype == tf.string)
     if isinstance(x, Mapping) or keras.utils.is_keras_tensor(x):
         return False
     if isinstance(x, (list, tuple)) and len(x) and getattr(x[0], "shape", ()) != ():
-        return not is_number(x[0])  # a list of arrays of numbers is one an input
+        return not is_number(x[0])  # a list of arrays of numbers has one for each input
     is_array = any(hasattr(x, name) for name in ("dtype", "dtypes", "tolist"))
     return is_array or x is None or isinstance(x, (str, bytes, Number, Collection))
 
@@ -305,7 +306,7 @@ def as_pairs(pairs: Any) -> tf.Tensor:
             columns or a tensor `(batch, 2)`.
 
     Raises:
-        TypeError: something else, or a text that is no string.
+        TypeError: any other value, or a text that is not a string.
         ValueError: columns that differ in length.
     """
     rule = (
@@ -379,7 +380,7 @@ def as_strings(texts: Any) -> tf.Tensor:
 
 
 def _of_array(texts: Any) -> tf.Tensor:
-    """Strings of an object array or a string tensor, as a tensor `(batch,)`."""
+    """Converts an object array or a string tensor to strings `(batch,)`."""
     rank = texts.shape.rank if tf.is_tensor(texts) else texts.ndim
     if rank == 0 and not tf.is_tensor(texts):
         return as_strings(texts.item())
@@ -393,5 +394,5 @@ def _of_array(texts: Any) -> tf.Tensor:
         )
     if not tf.is_tensor(texts):
         return as_strings(texts.tolist())
-    # Of a tensor whose rank is known later; ops of TensorFlow Text end the process on another one.
+    # For a tensor whose rank is known later; ops of TensorFlow Text crash on any other rank.
     return texts if rank == 1 else tf.ensure_shape(texts, [None])

@@ -19,8 +19,8 @@ from keras_seqzoo.preprocessing.spans import Span, spans_of_bytes, trimmed
 
 END = "<|endoftext|>"
 
-# The classes of GPT-2's expression. `\s` is Unicode's White_Space. RE2 knows Unicode 15.0; what
-# 15.1 and 16.0 added is listed, so that every code point is classed as in `tokenizers` 0.23.
+# The character classes of GPT-2's expression. `\s` is Unicode's White_Space. RE2 knows Unicode
+# 15.0; additions of 15.1 and 16.0 are listed, so that classes are those of `tokenizers` 0.23.
 _SPACE = r"\t-\r\x{85}\p{Z}"
 _LETTER = (
     r"\p{L}\x{1c89}-\x{1c8a}\x{a7cb}-\x{a7cd}\x{a7da}-\x{a7dc}\x{105c0}-\x{105f3}\x{10d4a}-\x{10d65}"
@@ -33,9 +33,9 @@ _NUMBER = (
     r"\x{16d70}-\x{16d79}\x{1ccf0}-\x{1ccf9}\x{1e5f1}-\x{1e5fa}"
 )
 
-# GPT-2 splits by `'s|…|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`. RE2 cannot look
-# ahead, so the texts are first cut before every space that has something else after it: a word
-# always begins there. Inside the pieces `\s+` alone does what the look-ahead did.
+# GPT-2 splits by `'s|…|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`. RE2 has no
+# look-ahead, so texts are first cut before every space that something else follows: a word always
+# begins there. Inside the pieces, `\s+` does the same as the look-ahead.
 _CUT = rf"[{_SPACE}][^{_SPACE}]"
 _WORD = (
     rf"'s|'t|'re|'ve|'m|'ll|'d| ?[{_LETTER}]+| ?[{_NUMBER}]+"
@@ -48,26 +48,26 @@ _MARK = b"\xff"  # a byte that UTF-8 does not use
 class BytePairPreprocessor(Preprocessor):
     """GPT-2's byte-level byte-pair encoding, and RoBERTa's, which adds special tokens.
 
-    The ids are those of Hugging Face's `tokenizers`, text by text; the tests say on which texts
-    that was seen. A special token that a user writes out is read as text. Bytes that are not UTF-8
-    are read as `bytes.decode(errors="replace")` reads them.
+    The ids are those of Hugging Face's `tokenizers` for each text; the tests show which texts were
+    compared. A special token that a user writes out is read as text. Bytes that are not UTF-8
+    are read as by `bytes.decode(errors="replace")`.
 
-    GPT-2 has neither special nor padding tokens: `<|endoftext|>` (id 0 where the vocabulary lacks
-    it) fills the rows under the mask, and stands as the one token of a text that has none.
+    GPT-2 has neither special nor padding tokens. `<|endoftext|>` (id 0 if the vocabulary lacks it)
+    is the padding under the mask, and the only token of a text that has none.
 
     Args:
         sequence_length: most tokens that the encoder reads.
         vocabulary: ids of the tokens, written as in GPT-2's `vocab.json` (a space is "Ġ"). None
-            where `load_assets` will bring it.
+            if `load_assets` will load it.
         merges: the merges in the order learnt, such as "Ġ t".
         start_token: the token before every text, such as RoBERTa's "<s>"; none if None.
         end_token: the token after every text, such as RoBERTa's "</s>"; none if None.
-        pad_token: the token that fills rows; `<|endoftext|>` if None.
+        pad_token: the token for padding; `<|endoftext|>` if None.
 
     Raises:
-        TypeError: a path: `read_byte_pairs` reads files.
+        TypeError: a path: use `read_byte_pairs` to read files.
         ValueError: a special token that is not in the vocabulary; only one of `vocabulary` and
-            `merges`; ids that are not 0, 1, 2, …; a byte without token; a merge of unknown
+            `merges`; ids that are not 0, 1, 2, …; a byte without a token; a merge of unknown
             tokens, or listed twice.
 
     Example:
@@ -93,7 +93,7 @@ class BytePairPreprocessor(Preprocessor):
         self.start_token = start_token
         self.end_token = end_token
         self.pad_token = pad_token
-        # Plain tuple attributes would be wrapped and watched by Keras's tracker, item by item.
+        # Keras's tracker would wrap and watch plain tuple attributes, item by item.
         object.__setattr__(self, "_tokens", ())
         object.__setattr__(self, "_merges", ())
         if (vocabulary is None) != (merges is None):
@@ -122,7 +122,7 @@ class BytePairPreprocessor(Preprocessor):
 
     @tf.autograph.experimental.do_not_convert  # it has no Python control flow to convert
     def tokenize(self, texts: Any) -> tf.RaggedTensor:
-        """Strings `(batch,)` to int32 ids, ragged `(batch, None)`, without special tokens."""
+        """Returns int32 ids of strings `(batch,)`, ragged `(batch, None)`; no special tokens."""
         self.check_vocabulary()
         texts = as_strings(texts)
         with tf.device("CPU:0"):
@@ -142,7 +142,7 @@ class BytePairPreprocessor(Preprocessor):
             return tf.RaggedTensor.from_row_splits(rows.values, splits, validate=False)
 
     def uncut_spans(self, texts: Sequence[str]) -> list[list[Span]]:
-        """Spans of all tokens of texts, without the space that a word's first token brings.
+        """Finds spans of all tokens of texts, without the space in a word's first token.
 
         Every sign of a token is one byte of the text.
         """
@@ -155,21 +155,21 @@ class BytePairPreprocessor(Preprocessor):
 
     @tf.autograph.experimental.do_not_convert
     def detokenize(self, tokens: tf.RaggedTensor) -> tf.Tensor:
-        """Int32 ids, ragged `(batch, None)`, to strings `(batch,)`, special tokens left out.
+        """Turns int32 ids, ragged `(batch, None)`, into strings `(batch,)`, without special tokens.
 
-        What was cut amid a character ends in bytes that are not UTF-8.
+        A text cut within a character ends in bytes that are not UTF-8.
         """
         with tf.device("CPU:0"):
-            # A table of strings is gathered on CPU alone.
+            # A table of strings can be gathered only on the CPU.
             return tf.strings.reduce_join(tf.gather(self._spelt, tokens), axis=-1)
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the arguments of the constructor but vocabulary and merges, which are assets."""
+        """Returns the constructor's arguments except vocabulary and merges, which are assets."""
         names = ("start_token", "end_token", "pad_token")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
     def fingerprint(self) -> str:
-        """A digest of everything that decides the ids: equal digests give equal ids."""
+        """Returns a digest of everything that affects the ids: equal digests mean equal ids."""
         content = json.dumps([super().fingerprint(), self._merges])
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
@@ -226,7 +226,7 @@ class BytePairPreprocessor(Preprocessor):
         self.start_id, self.end_id = (
             None if token is None else ids[token] for token in (self.start_token, self.end_token)
         )
-        # RoBERTa, whose texts have a first and a last token, has two between those of a pair.
+        # RoBERTa, whose texts have a first and a last token, has two between the texts of a pair.
         self.separators = 1 if None in (self.start_id, self.end_id) else 2
 
         never, mark = len(pairs), len(tokens)
@@ -238,7 +238,7 @@ class BytePairPreprocessor(Preprocessor):
         used = np.full(mark, never, np.int32)  # the lowest rank of a merge that uses the token
         np.minimum.at(used, left, ranks[:-1])
         np.minimum.at(used, right, ranks[:-1])
-        # By rank: the lowest rank among the merges that use what this one makes.
+        # By rank: the lowest rank among the merges that use the token that this merge makes.
         follow = np.append(used[merged], never + 1)
         byte_ids = np.array([ids[sign] for sign in signs])
         byte_ids[0xFF] = mark
@@ -262,17 +262,17 @@ class BytePairPreprocessor(Preprocessor):
         """Merges the bytes of words, each closed by a mark.
 
         The reference merges the pair of lowest rank in a word, the leftmost if there are several,
-        and again. Here a round merges many pairs at once, those that no other merge can reach:
+        and repeats. Here a round merges many pairs at once, those that no other merge can reach:
         a pair whose neighbours rank higher, and whose own rank lies below `bound`, the lowest
         rank of a pair that the merges of its word can newly form. A learnt list names a token's
-        parts before it, so the lowest pair of a word lies below its bound; in a list in another
-        order it may not, and then it is merged alone.
+        parts before the token, so the lowest pair of a word lies below its bound. In a list with
+        another order it may not, and then only this pair is merged.
 
         Args:
             data: int32 bytes `(n,)`.
 
         Returns:
-            int32 `(n,)`: the id of a token where its first byte is, -1 elsewhere.
+            int32 `(n,)`: the id of a token at its first byte, -1 elsewhere.
         """
         never, mark = len(self._merges), len(self._tokens)
 
@@ -325,14 +325,14 @@ class BytePairPreprocessor(Preprocessor):
 
 
 def byte_signs() -> list[str]:
-    """The signs by which GPT-2 writes the 256 bytes: printable ones as they are, others shifted."""
+    """Returns GPT-2's signs for the 256 bytes: printable ones as they are, others shifted."""
     plain = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
     shifted = iter(range(0x100, 0x200))
     return [chr(byte) if byte in plain else chr(next(shifted)) for byte in range(256)]
 
 
 def read_byte_pairs(vocabulary: Any, merges: Any) -> tuple[Mapping[str, int], Sequence[str]]:
-    """Reads a `vocab.json` and a `merges.txt`; what is no path is left as it is.
+    """Reads a `vocab.json` and a `merges.txt`; returns values that are not paths unchanged.
 
     Raises:
         FileNotFoundError: no such file.
@@ -350,7 +350,7 @@ def read_byte_pairs(vocabulary: Any, merges: Any) -> tuple[Mapping[str, int], Se
 
 
 def read_merges(path: Path) -> list[str]:
-    """Reads a `merges.txt`: a merge a line, in the order learnt."""
+    """Reads a `merges.txt`: one merge on each line, in the order learnt."""
     lines = path.read_text(encoding="utf-8").split("\n")
     return [line for line in lines if line and not line.startswith("#version")]
 
@@ -365,8 +365,8 @@ def learn_byte_pairs(
 
     Args:
         chunks: the training texts, some thousands at a time.
-        vocabulary_size: most tokens, the 256 bytes and the special ones included.
-        min_count: a pair seen less often is not merged.
+        vocabulary_size: most tokens, including the 256 bytes and the special ones.
+        min_count: pairs seen less often are not merged.
         special_tokens: the first tokens of the vocabulary.
 
     Returns:

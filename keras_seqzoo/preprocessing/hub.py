@@ -1,4 +1,4 @@
-"""The preprocessors of TF Hub's encoders: rebuilt to be fast where that gives the same ids."""
+"""The preprocessors of TF Hub's encoders: rebuilt to be fast if that gives the same ids."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from keras_seqzoo.preprocessing.wordpiece import (
 
 _LOWER_CASE = "do_lower_case/.ATTRIBUTES/VARIABLE_VALUE"
 
-# What tokenizers of BERT's kind are known to differ in.
+# Texts for which tokenizers of BERT's kind are known to differ.
 PROBES = (
     "The quick brown fox, it's 3.14 times unaffable!", "Ünïcödé naïve Café ÀÉÎ ß \u0131 \u0130",
     "ALL CAPS and camelCase iPhone", "日本語 中文字符 한국어", "snake_case e-mail@example.com #tag",
@@ -40,8 +40,8 @@ PROBES = (
 class HubPreprocessor(ClsSepPreprocessor):
     """The `tokenize` of a TF Hub preprocessor, its own graph, with BERT's packing.
 
-    For preprocessors that `WordPiecePreprocessor` cannot stand in for. The graph travels in the
-    config, as `HubEncoder`'s does, and is refused in Keras's safe mode for the same reason.
+    It is for preprocessors that `WordPiecePreprocessor` cannot replace. The config holds the graph,
+    as for `HubEncoder`, and Keras's safe mode rejects it for the same reason.
 
     Args:
         sequence_length: most tokens that the encoder reads, the special ones included.
@@ -49,7 +49,7 @@ class HubPreprocessor(ClsSepPreprocessor):
         **kwargs: arguments of `keras.layers.Layer`.
 
     Raises:
-        TypeError: a string that neither `pack_module` made nor a trusted file brought.
+        TypeError: a string that is neither from `pack_module` nor from a trusted file.
         ValueError: a damaged SavedModel, or not a preprocessor.
     """
 
@@ -68,7 +68,7 @@ class HubPreprocessor(ClsSepPreprocessor):
 
     @property
     def vocabulary(self) -> tuple[str, ...]:
-        """The tokens in the order of their ids; empty where the module does not list them."""
+        """The tokens in the order of their ids; empty if the module does not list them."""
         return self._pieces
 
     @property
@@ -77,11 +77,11 @@ class HubPreprocessor(ClsSepPreprocessor):
         return (self._module,)
 
     def tokenize(self, texts: Any) -> tf.RaggedTensor:
-        """Strings `(batch,)` to int32 ids, ragged `(batch, None)`, without special tokens."""
+        """Returns int32 ids of strings `(batch,)`, ragged `(batch, None)`; no special tokens."""
         return _flat(self._module.tokenize(as_strings(texts)))
 
     def uncut_spans(self, texts: Sequence[str]) -> list[list[Span]]:
-        """Spans of all tokens of texts; the module tells which of them make up a word."""
+        """Finds spans of all tokens of texts; the module says which tokens make up a word."""
         tokens = self._module.tokenize(as_strings(texts))
         if tokens.shape.rank < 3:
             return super().uncut_spans(texts)
@@ -95,20 +95,20 @@ class HubPreprocessor(ClsSepPreprocessor):
         return spans
 
     def fingerprint(self) -> str:
-        """A digest of everything that decides the ids: equal digests give equal ids."""
+        """Returns a digest of everything that affects the ids: equal digests mean equal ids."""
         content = f"{type(self).__name__} {self.sequence_length} {self.archive}"
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the arguments of the constructor, the graph in place of the folder."""
+        """Returns the arguments of the constructor, with the graph instead of the folder."""
         return {**super().get_config(), "archive": self.archive}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> HubPreprocessor:
-        """Makes the layer again.
+        """Makes the layer from the result of `get_config`.
 
         Raises:
-            ValueError: the graph came in a file that is not trusted.
+            ValueError: the graph is from a file that is not trusted.
         """
         return cls(**{**config, "archive": trusted(config["archive"], config["name"])})
 
@@ -116,9 +116,9 @@ class HubPreprocessor(ClsSepPreprocessor):
 def hub_preprocessor(name: str | Path, sequence_length: int) -> ClsSepPreprocessor:
     """Makes the preprocessor of a TF Hub module.
 
-    Where its vocabulary lies among its assets and TensorFlow Text's fast tokenizer gives the same
-    ids for texts that are known to be hard, that one is used (about eight times as fast), else
-    the module's own graph.
+    If its vocabulary is among its assets, and TensorFlow Text's fast tokenizer gives the same ids
+    for texts that are known to be hard, the fast tokenizer is used (about eight times as fast).
+    Otherwise the module's own graph is used.
 
     Args:
         name: a handle, or the folder of a preprocessor's SavedModel.
@@ -142,14 +142,14 @@ def hub_preprocessor(name: str | Path, sequence_length: int) -> ClsSepPreprocess
 
 
 def preprocessor_of_encoder(folder: Path, sequence_length: int) -> WordPiecePreprocessor | None:
-    """Rebuilds the preprocessor from the vocabulary that an encoder carries.
+    """Rebuilds the preprocessor from the vocabulary in an encoder.
 
     Args:
         folder: the encoder's SavedModel.
         sequence_length: most tokens that the encoder reads.
 
     Returns:
-        None where the encoder carries no vocabulary.
+        The preprocessor, or None if the encoder has no vocabulary.
     """
     vocabulary = _vocabulary_of(folder)
     if not vocabulary:
@@ -170,8 +170,8 @@ def load_preprocessor(folder: Path, name: object) -> Any:
     """Loads a preprocessor's SavedModel.
 
     Args:
-        folder: where it lies.
-        name: what the user called it, for the message.
+        folder: the folder of the SavedModel.
+        name: the name that the user passed, for the message.
 
     Raises:
         ValueError: the module has no `tokenize`, or does not pack texts.
@@ -194,6 +194,6 @@ def _vocabulary_of(folder: Path) -> tuple[str, ...]:
 
 
 def _flat(tokens: tf.RaggedTensor) -> tf.RaggedTensor:
-    """Words of pieces to pieces."""
+    """Flattens words of pieces to pieces."""
     flat = tokens.merge_dims(1, -1) if tokens.shape.rank > 2 else tokens
     return tf.cast(flat, tf.int32)

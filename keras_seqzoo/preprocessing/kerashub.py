@@ -1,4 +1,4 @@
-"""From a KerasHub tokenizer to the preprocessor of this package that gives the right ids."""
+"""Makes this package's preprocessor with the right ids from a KerasHub tokenizer."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from keras_seqzoo.preprocessing.bytepair import BytePairPreprocessor
 from keras_seqzoo.preprocessing.sentencepiece import SentencePiecePreprocessor
 from keras_seqzoo.preprocessing.wordpiece import WordPiecePreprocessor
 
-# Those that split a text by GPT-2's expression. Others (Llama 3, Qwen, BLOOM, …) have their own.
+# Tokenizers that use GPT-2's expression. Others (Llama 3, Qwen, BLOOM, …) have their own.
 _LIKE_GPT2 = ("GPT2Tokenizer", "RobertaTokenizer", "OPTTokenizer", "GPTNeoXTokenizer")
 
 
 def preprocessor_of_tokenizer(tokenizer: Any, length: int, causal: bool) -> Preprocessor:
-    """Makes the preprocessor of a KerasHub tokenizer's vocabulary.
+    """Makes the preprocessor from a KerasHub tokenizer's vocabulary.
 
     KerasHub's own tokenizers are not used: called on strings, its byte pairs split by Llama 3's
     expression, and its WordPiece loses accented words.
@@ -22,7 +22,7 @@ def preprocessor_of_tokenizer(tokenizer: Any, length: int, causal: bool) -> Prep
     Args:
         tokenizer: a `keras_hub.tokenizers.Tokenizer`.
         length: most tokens that the encoder reads.
-        causal: whether the encoder is a causal language model: such read no end token.
+        causal: whether the encoder is a causal language model: these read no end token.
 
     Raises:
         ValueError: a tokenizer of another kind.
@@ -39,7 +39,7 @@ def preprocessor_of_tokenizer(tokenizer: Any, length: int, causal: bool) -> Prep
     if kind in _LIKE_GPT2:
         # GPT-2 and GPT-NeoX were trained on texts without a start token.
         start = None if causal and kind != "OPTTokenizer" else start
-        # It keeps the head line of a `merges.txt`.
+        # The tokenizer keeps the head line of a `merges.txt`.
         merges = [m for m in tokenizer.merges if m and not m.startswith("#version")]
         return BytePairPreprocessor(length, dict(tokenizer.vocabulary), merges, start, end, pad)
     if isinstance(tokenizer, keras_hub.tokenizers.SentencePieceTokenizer):

@@ -1,4 +1,4 @@
-"""The mask token: which one a vocabulary has, and texts in which it stands."""
+"""The mask token of a vocabulary, and texts that contain it."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ TOKENS = ("[MASK]", "<mask>")
 
 
 class MaskToken(NamedTuple):
-    """A token that stands for hidden ones: how it is written, and its id."""
+    """The token that replaces hidden tokens: its text and its id."""
 
     text: str
     id: int
 
 
 def mask_of(preprocessor: Preprocessor) -> MaskToken:
-    """The mask token of a preprocessor's vocabulary.
+    """Returns the mask token of a preprocessor's vocabulary.
 
     Raises:
-        ValueError: it has none.
+        ValueError: it has no mask token.
     """
     known = {token: i for i, token in enumerate(preprocessor.vocabulary)}
     offset = getattr(preprocessor, "offset", 0)
     found = [MaskToken(text, known[text] + offset) for text in TOKENS if text in known]
     if not found and getattr(preprocessor, "mask_id", None) is not None:
-        # Beside the pieces, as DeBERTa-v3's and XLM-RoBERTa's are.
+        # Not one of the pieces, as in DeBERTa-v3 and XLM-RoBERTa.
         found = [MaskToken(TOKENS[bool(offset)], preprocessor.mask_id)]
     if not found:
         raise ValueError(
@@ -46,7 +46,7 @@ def mask_of(preprocessor: Preprocessor) -> MaskToken:
 
 
 def texts_of_tokens(preprocessor: Preprocessor) -> list[str]:
-    """What each id stands for in a text, with the space that it begins with, if any.
+    """Returns the text of each id, with the space that it begins with, if any.
 
     A word piece within a word begins with `##`, as in its vocabulary.
     """
@@ -61,14 +61,14 @@ def texts_of_tokens(preprocessor: Preprocessor) -> list[str]:
 
 
 def special_ids(preprocessor: Preprocessor, mask: MaskToken) -> npt.NDArray[np.int32]:
-    """Ids that stand for no text: the mask, what begins, ends and fills rows, and the unknown."""
+    """Returns ids without text: mask, start, end, padding and unknown."""
     given = (preprocessor.pad_id, preprocessor.unknown_id, preprocessor.start_id,
              preprocessor.end_id, mask.id)  # fmt: skip
     return np.unique([i for i in given if i is not None]).astype(np.int32)
 
 
 def tokenize_masked(preprocessor: Preprocessor, texts: Any, mask: MaskToken) -> tf.RaggedTensor:
-    """Strings `(batch,)` with masks written in them to ids, ragged `(batch, None)`.
+    """Turns strings `(batch,)` with written masks into ids, ragged `(batch, None)`.
 
     Spaces before a mask belong to it: the token in its place brings its own.
     """
@@ -77,7 +77,7 @@ def tokenize_masked(preprocessor: Preprocessor, texts: Any, mask: MaskToken) -> 
     parts = tf.strings.split(texts, mask.text)
     tokens = preprocessor.tokenize(parts.flat_values)
     splits = tf.cast(parts.row_splits, tf.int64)
-    # Every text has a part at least; no mask follows the last one.
+    # Every text has at least one part; no mask follows the last part.
     is_inner = tf.tensor_scatter_nd_update(
         tf.ones([tf.size(parts.flat_values)], tf.int64),
         splits[1:, None] - 1,

@@ -1,4 +1,4 @@
-"""Words of a text with where they stand, over the tokens of any preprocessor."""
+"""Words of a text with their positions, over the tokens of any preprocessor."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from keras_seqzoo.data.tags import joined
 from keras_seqzoo.preprocessing.base import SEPARATOR, Preprocessor, as_pairs, as_strings
 from keras_seqzoo.preprocessing.spans import Span
 
-# What a character is to the words of a text. Extending ones belong to the one before them, as in
-# Unicode's extended grapheme clusters; those that only format a text do not end a word.
+# The role of a character in the words of a text. Extending ones belong to the one before them, as
+# in Unicode's extended grapheme clusters; those that only format a text do not end a word.
 _SPACE, _WORD, _SIGN, _FLAG, _EXTENDS, _FORMATS = range(6)
 _CLASSES = (
     (_SPACE, r"[\p{Z}\p{Cc}]"),
@@ -30,8 +30,8 @@ _CLASSES = (
 _JOINER = 0x200D
 _PAGE = 256
 
-# A row of tokens tells of each word where it stands, its letters and its ids; the number of a kind
-# stands in the highest bits of each.
+# A row of tokens holds the position of each word, its letters and its ids; the highest bits of each
+# number say which kind it is.
 _BITS = 28
 _ID, _START, _END, _LETTER = range(4)
 
@@ -42,11 +42,11 @@ class Words(NamedTuple):
     """The words of some texts, all in one row.
 
     Attributes:
-        rows: int64 `(words,)`, the text of each.
-        starts: int32, the first character.
-        ends: int32, the one behind the last.
+        rows: int64 `(words,)`, the text of each word.
+        starts: int32, the position of the first character.
+        ends: int32, the position after the last character.
         letters: int32 code points, ragged `(words, None)`.
-        follows_space: bool, whether a space or the like stands before it.
+        follows_space: bool, whether white space comes before the word.
     """
 
     rows: tf.Tensor
@@ -58,7 +58,7 @@ class Words(NamedTuple):
 
 @lru_cache(maxsize=1)
 def _pages() -> tuple[np.ndarray, np.ndarray]:
-    """Classes of all code points: for each 256 of them a page, and the pages `(pages, 256)`."""
+    """Classes of all code points: the page of each 256 of them, and the pages `(pages, 256)`."""
     size = 0x110000
     text = "".join(map(chr, [*range(0xD800), *[0xE000] * 0x800, *range(0xE000, size)]))
     kinds = np.full(size, _SIGN, np.int32)
@@ -72,12 +72,12 @@ def _pages() -> tuple[np.ndarray, np.ndarray]:
 def split_words(texts: tf.Tensor) -> Words:
     """Splits texts into words, in a graph of TensorFlow's own ops.
 
-    Words are runs of letters, digits and their marks; every other sign, every Chinese or Japanese
-    character and every emoji with what belongs to it is one alone. None begins or ends within a
-    character as readers see it.
+    Words are runs of letters, digits and their marks. Every other sign, every Chinese or Japanese
+    character and every emoji (with all its code points) is a word of its own. No word begins or
+    ends within a character as readers see it.
 
     Args:
-        texts: strings `(batch,)`. Bytes that are no UTF-8 are read as U+FFFD.
+        texts: strings `(batch,)`. Bytes that are not UTF-8 are read as U+FFFD.
     """
     codes = tf.strings.unicode_decode(texts, "UTF-8", errors="replace")
     flat, row = codes.flat_values, codes.value_rowids()
@@ -99,7 +99,7 @@ def split_words(texts: tf.Tensor) -> Words:
     begins = (base_kind != _SPACE) & ~goes_on & ~is_glued
     number = tf.where(base_kind == _SPACE, 0, tf.cumsum(tf.cast(begins, tf.int32)))
 
-    # Of every character the word that it is in, counted from 0; -1 for none.
+    # For every character, the word that it is in, counted from 0; -1 for none.
     owner = tf.cumsum(tf.cast(is_base, tf.int32)) - 1
     word = tf.gather(number, owner) - 1
     first = tf.boolean_mask(base, begins)
@@ -126,14 +126,14 @@ def split_words(texts: tf.Tensor) -> Words:
 
 @keras.saving.register_keras_serializable("keras_seqzoo")
 class PlacedPreprocessor(Preprocessor):
-    """The tokens of each word of a text, and where the word stands in it.
+    """The tokens of each word of a text, and the position of the word in the text.
 
-    Every word is tokenised by itself, so that its tokens are known to be its own, and one that
-    the tokenizer drops is an unknown token. Texts are not cut: the model reads long ones in
+    Every word is tokenized by itself, so that its tokens belong only to it. A word that the
+    tokenizer drops becomes an unknown token. Texts are not cut: the model reads long ones in
     excerpts of `sequence_length`.
 
     Args:
-        tokens: makes ids of words.
+        tokens: the preprocessor that makes ids of words.
         letters: how many letters of a word are among the features; 0 for none.
         **kwargs: arguments of `keras.layers.Layer`.
     """
@@ -151,12 +151,12 @@ class PlacedPreprocessor(Preprocessor):
 
     @property
     def resources(self) -> Sequence[Any]:
-        """Those of the tokens."""
+        """The resources of the tokens' preprocessor."""
         return self.tokens.resources
 
     @property
     def special(self) -> tuple[int | None, int | None, int]:
-        """The ids that an encoder reads before and after a text, and in place of none."""
+        """The ids that an encoder reads before and after a text, and the id for padding."""
         return self.tokens.start_id, self.tokens.end_id, self.tokens.pad_id
 
     def as_inputs(self, inputs: Any) -> tf.Tensor:
@@ -167,7 +167,7 @@ class PlacedPreprocessor(Preprocessor):
         return as_strings(inputs)
 
     def encode(self, inputs: Any) -> tf.RaggedTensor:
-        """Texts to int32 tokens of words with their places, ragged `(batch, None)`."""
+        """Turns texts into int32 tokens of words with positions, ragged `(batch, None)`."""
         return self.tokenize(inputs)
 
     def tokenize(self, texts: Any) -> tf.RaggedTensor:
@@ -175,7 +175,7 @@ class PlacedPreprocessor(Preprocessor):
         strings = PlacedPreprocessor.as_inputs(self, texts)
         words = split_words(strings)
         spelt = tf.strings.unicode_encode(words.letters, "UTF-8")
-        # Byte pairs tell a word after a space from one that goes on.
+        # In byte pairs, a word after a space differs from one without a space.
         joints = tf.where(words.follows_space & (words.starts > 0), " ", "")
         ids = self.tokens.tokenize(joints + spelt)
         is_dropped = tf.cast(ids.row_lengths() == 0, tf.int64)
@@ -200,20 +200,20 @@ class PlacedPreprocessor(Preprocessor):
         return tokens
 
     def check_length(self) -> int:
-        """As that of the tokens."""
+        """Returns the least length of the tokens' preprocessor."""
         return self.tokens.check_length()
 
     def pack(self, tokens: tf.RaggedTensor, multiple: int = 1) -> dict[str, tf.Tensor]:
-        """Tokens to features, padded on the right, without special tokens.
+        """Turns tokens into features, padded on the right, without special tokens.
 
         Args:
             tokens: ragged `(batch, None)`, as `encode` makes them.
             multiple: the padded length is rounded up to a multiple of this.
 
         Returns:
-            Those of every preprocessor, int32 `(batch, length)`; `starts` and `ends`, where the
-            word of a token stands if it is its first token, else -1; and with letters `letters`,
-            `(batch, length, letters)`, those of that word, 0 elsewhere.
+            The features of every preprocessor, int32 `(batch, length)`; `starts` and `ends`, the
+            position of a token's word if it is the word's first token, else -1; and with letters
+            `letters`, `(batch, length, letters)`, the letters of that word, 0 elsewhere.
         """
         flat = tokens.flat_values
         kind, value = flat // 2**_BITS, flat % 2**_BITS
@@ -266,7 +266,7 @@ class PlacedPreprocessor(Preprocessor):
         return features
 
     def fingerprint(self) -> str:
-        """A digest of everything that decides the ids."""
+        """Returns a digest of everything that affects the ids."""
         return f"{self.tokens.fingerprint()}{self.letters:x}"
 
     def get_config(self) -> dict[str, Any]:
@@ -276,20 +276,20 @@ class PlacedPreprocessor(Preprocessor):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> PlacedPreprocessor:
-        """Makes the layer again."""
+        """Makes the layer from the result of `get_config`."""
         tokens = keras.saving.deserialize_keras_object(config["tokens"])
         return cls(**{**config, "tokens": tokens})
 
 
 @keras.saving.register_keras_serializable("keras_seqzoo")
 class AskedPreprocessor(PlacedPreprocessor):
-    """The tokens of questions, and those of the contexts that they are about, with their places.
+    """The tokens of questions, and the tokens of their contexts with positions.
 
-    Contexts are not cut; of a question as many tokens are read as leave half of the encoder's
-    length to the context, 64 at most.
+    Contexts are not cut. A question is cut so that half of the encoder's length is left for the
+    context, and to at most 64 tokens.
 
     Args:
-        tokens: makes ids of words.
+        tokens: the preprocessor that makes ids of words.
         **kwargs: arguments of `PlacedPreprocessor`.
     """
 
@@ -299,7 +299,7 @@ class AskedPreprocessor(PlacedPreprocessor):
 
     @property
     def room(self) -> int:
-        """Tokens of a question and its context that are read at once, beside special ones."""
+        """Tokens of a question and its context that fit at once, without special tokens."""
         special = (self.tokens.start_id is not None) + self.tokens.separators + 1
         return self.sequence_length - special
 
@@ -308,9 +308,9 @@ class AskedPreprocessor(PlacedPreprocessor):
         return as_pairs(inputs)
 
     def encode(self, inputs: Any) -> tf.RaggedTensor:
-        """Questions and contexts to int32, ragged `(batch, None)`.
+        """Turns questions and contexts into int32, ragged `(batch, None)`.
 
-        These are the ids of a question, `SEPARATOR`, and what `PlacedPreprocessor` makes of its
+        These are the ids of a question, `SEPARATOR`, and the result of `PlacedPreprocessor` for its
         context.
         """
         pairs = self.as_inputs(inputs)
@@ -320,20 +320,20 @@ class AskedPreprocessor(PlacedPreprocessor):
         return tf.concat([question[:, : min(64, self.room // 2)], between, context], axis=1)
 
     def pack(self, tokens: tf.RaggedTensor, multiple: int = 1) -> dict[str, tf.Tensor]:
-        """Tokens to features.
+        """Turns tokens into features.
 
         Args:
             tokens: ragged `(batch, None)`, as `encode` makes them.
             multiple: the padded lengths are rounded up to a multiple of this.
 
         Returns:
-            Of the contexts those of `PlacedPreprocessor`, and `question_ids`, int32
-            `(batch, length of the longest question)`, with -1 behind their ends.
+            The features of `PlacedPreprocessor` for the contexts, and `question_ids`, int32
+            `(batch, length of the longest question)`, with -1 after their ends.
         """
         row, rows = tokens.value_rowids(), tokens.nrows()
         is_between = tokens.flat_values == SEPARATOR
         seen = tf.cumsum(tf.cast(is_between, row.dtype))
-        is_question = (seen == row) & ~is_between  # one in every row before it
+        is_question = (seen == row) & ~is_between  # there is one in every row before it
 
         def part(chosen: tf.Tensor) -> tf.RaggedTensor:
             return tf.RaggedTensor.from_value_rowids(
@@ -351,7 +351,7 @@ class AskedPreprocessor(PlacedPreprocessor):
         return {**context, "question_ids": tf.ensure_shape(question_ids, [None, None])}
 
     def uncut_spans(self, texts: Sequence[str]) -> list[list[Span]]:
-        """Spans of all words of texts."""
+        """Finds spans of all words of texts."""
         words = split_words(as_strings(texts))
         places = tf.RaggedTensor.from_value_rowids(
             tf.stack([words.starts, words.ends], axis=1), words.rows, nrows=len(texts)
@@ -362,19 +362,19 @@ class AskedPreprocessor(PlacedPreprocessor):
 def cut_out(
     texts: tf.Tensor, rows: tf.Tensor, starts: tf.Tensor, ends: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """What stands in texts from one character to another, and which bytes that are.
+    """Cuts pieces between two characters out of texts, and finds their bytes.
 
-    Bytes are counted in the texts as they are, characters as U+FFFD stands for bytes that are no
-    UTF-8.
+    Bytes are counted in the texts as they are. Characters are counted with U+FFFD in place of bytes
+    that are not UTF-8.
 
     Args:
         texts: strings `(batch,)`.
         rows: int64 `(pieces,)`, the text of each piece.
-        starts: int32 `(pieces,)`, its first character.
-        ends: the one behind its last.
+        starts: int32 `(pieces,)`, the position of its first character.
+        ends: int32 `(pieces,)`, the position after its last character.
 
     Returns:
-        UTF-8 strings, and int32 first bytes and those behind the last, `(pieces,)` each.
+        UTF-8 strings, and int32 positions of the first byte and after the last, `(pieces,)` each.
     """
     _, offsets = tf.strings.unicode_decode_with_offsets(texts, "UTF-8", errors="replace")
     sizes = tf.cast(tf.strings.length(texts), tf.int64)
@@ -395,7 +395,7 @@ def _tagged(values: Any, kind: int) -> tf.RaggedTensor:
 
 
 def _folded(letters: tf.RaggedTensor) -> tf.RaggedTensor:
-    """Code points to numbers from 1: Latin ones as they are, others by their remainder."""
+    """Maps code points to numbers from 1: Latin ones unchanged, others to their remainder."""
     codes = letters.flat_values
     few = LETTERS // 2
     return letters.with_flat_values(1 + tf.where(codes < few, codes, few + codes % (few - 1)))

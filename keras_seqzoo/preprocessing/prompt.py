@@ -1,4 +1,4 @@
-"""A text inside a prompt: what stands before it and after it, read as one string."""
+"""A text inside a prompt, which is read as one string."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from keras_seqzoo.preprocessing.spans import Span
 
 @keras.saving.register_keras_serializable("keras_seqzoo")
 class PromptPreprocessor(Preprocessor):
-    """Puts a text into a prompt and tokenises the whole, so that its ids are those of one string.
+    """Puts a text into a prompt and tokenizes the whole, so that its ids are those of one string.
 
-    Of a prompt that is too long the end of the text is cut, never what stands around it.
+    If a prompt is too long, the end of the text is cut, never the parts before and after it.
 
     Args:
         sequence_length: most tokens of a prompt.
         tokens: the preprocessor of the language model.
-        before: what stands before the text.
-        after: what stands after it.
-        after_tokens: how many tokens `after` is.
+        before: the part of the prompt before the text.
+        after: the part of the prompt after the text.
+        after_tokens: number of tokens of `after`.
 
     Example:
         >>> from keras_seqzoo.preprocessing.words import WordPreprocessor
@@ -50,17 +50,17 @@ class PromptPreprocessor(Preprocessor):
 
     @property
     def unit(self) -> str:  # type: ignore[override]
-        """What the tokens are called."""
+        """The name for the tokens in messages."""
         return self.tokens.unit
 
     @property
     def pad_id(self) -> int:  # type: ignore[override]
-        """The language model's."""
+        """The padding id of the language model."""
         return self.tokens.pad_id
 
     @property
     def unknown_id(self) -> int:  # type: ignore[override]
-        """The language model's."""
+        """The unknown id of the language model."""
         return self.tokens.unknown_id
 
     @property
@@ -74,11 +74,11 @@ class PromptPreprocessor(Preprocessor):
         return self.tokens.resources
 
     def tokenize(self, texts: Any) -> tf.RaggedTensor:
-        """Strings `(batch,)` to the int32 ids of their prompts, ragged `(batch, None)`."""
+        """Turns strings `(batch,)` into int32 ids of their prompts, ragged `(batch, None)`."""
         return self.tokens.tokenize(self.before + as_strings(texts) + self.after)
 
     def uncut_spans(self, texts: Sequence[str]) -> list[list[Span]]:
-        """Spans of all tokens of the texts' prompts; outside of the text they are empty."""
+        """Finds spans of all tokens of the texts' prompts; outside the text they are empty."""
         prompts = self.tokens.uncut_spans([self.before + text + self.after for text in texts])
         return [
             [(self._inside(text, start), self._inside(text, end)) for start, end in spans]
@@ -86,19 +86,19 @@ class PromptPreprocessor(Preprocessor):
         ]
 
     def truncate(self, tokens: tf.RaggedTensor) -> tf.RaggedTensor:
-        """Cuts the end of a text that is too long; what stands after it is kept."""
+        """Cuts the end of a text that is too long; the part after the text is kept."""
         kept = self.sequence_length - self.after_tokens
         if not self.after_tokens:
             return tokens[:, :kept]
         return tf.concat([tokens[:, :kept], tokens[:, kept:][:, -self.after_tokens :]], axis=1)
 
     def fingerprint(self) -> str:
-        """A digest of everything that decides the ids: equal digests give equal ids."""
+        """Returns a digest of everything that affects the ids: equal digests mean equal ids."""
         content = repr([self.sequence_length, self.before, self.after, self.tokens.fingerprint()])
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the arguments of the constructor, the tokens' preprocessor serialised."""
+        """Returns the arguments of the constructor, with the tokens' preprocessor serialised."""
         names = ("before", "after", "after_tokens")
         return {
             **super().get_config(),
@@ -108,10 +108,10 @@ class PromptPreprocessor(Preprocessor):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> PromptPreprocessor:
-        """Makes the layer again from what `get_config` returned."""
+        """Makes the layer from the result of `get_config`."""
         tokens = keras.saving.deserialize_keras_object(config["tokens"])
         return cls(**{**config, "tokens": tokens})
 
     def _inside(self, text: str, place: int) -> int:
-        """From a place in the prompt to one in the text."""
+        """Converts a position in the prompt to one in the text."""
         return min(max(place - len(self.before), 0), len(text))

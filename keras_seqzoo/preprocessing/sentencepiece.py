@@ -20,24 +20,25 @@ _SPACE = "\u2581"  # how SentencePiece writes a space
 
 @keras.saving.register_keras_serializable("keras_seqzoo")
 class SentencePiecePreprocessor(Preprocessor):
-    """SentencePiece by the op of TensorFlow Text, and a start and an end token.
+    """SentencePiece, run by the op of TensorFlow Text, with a start and an end token.
 
     The op is SentencePiece itself (the C++ library), so the ids are its own. TensorFlow Serving
-    has it. A special token that a user writes out is read as SentencePiece reads it.
+    has the op. A special token that a user writes out is read as SentencePiece reads it.
 
     Args:
         sequence_length: most tokens that the encoder reads, special ones included.
-        proto: the serialised SentencePiece model: what a `.model` or `.spm` file holds. None where
-            `load_assets` will bring it.
+        proto: the serialised SentencePiece model, the content of a `.model` or `.spm` file. None if
+            `load_assets` will load it.
         start_id: the id before every text; none if None.
         end_id: the id after every text; none if None.
-        pad_id: the id that fills rows.
-        offset: what the encoder's ids have over SentencePiece's: 1 for XLM-RoBERTa.
-        unknown_id: the id of what has no piece; SentencePiece's own, by default.
-        mask_id: the id of a mask token that is none of the pieces, as DeBERTa-v3 has; none if None.
+        pad_id: the id for padding.
+        offset: the difference of the encoder's ids from SentencePiece's: 1 for XLM-RoBERTa.
+        unknown_id: the id for text without a piece; SentencePiece's own, by default.
+        mask_id: the id of a mask token that is not one of the pieces, as in DeBERTa-v3; none if
+            None.
 
     Raises:
-        TypeError: a path in place of the bytes.
+        TypeError: a path instead of the bytes.
         ValueError: not a SentencePiece model.
     """
 
@@ -73,7 +74,7 @@ class SentencePiecePreprocessor(Preprocessor):
         return self._pieces
 
     def tokenize(self, texts: Any) -> tf.RaggedTensor:
-        """Strings `(batch,)` to int32 ids, ragged `(batch, None)`, without special tokens."""
+        """Returns int32 ids of strings `(batch,)`, ragged `(batch, None)`; no special tokens."""
         self.check_vocabulary()
         texts = tf.strings.unicode_transcode(as_strings(texts), "UTF-8", "UTF-8", errors="replace")
         ids = self._split(texts)
@@ -82,9 +83,9 @@ class SentencePiecePreprocessor(Preprocessor):
         return ids.with_values(values)
 
     def uncut_spans(self, texts: Sequence[str]) -> list[list[Span]]:
-        """Spans of all pieces of texts, from SentencePiece's own offsets.
+        """Finds spans of all pieces of texts, from SentencePiece's own offsets.
 
-        The mark of a word's beginning that it adds before a text stands for nothing in it.
+        The mark for the start of a word that it adds before a text matches nothing in the text.
         """
         spans = []
         rows = zip(texts, *(value.to_list() for value in self._place(texts)), strict=True)
@@ -99,21 +100,21 @@ class SentencePiecePreprocessor(Preprocessor):
         return spans
 
     def detokenize(self, tokens: tf.RaggedTensor) -> tf.Tensor:
-        """Int32 ids, ragged `(batch, None)`, to strings `(batch,)`, special tokens left out."""
+        """Returns strings `(batch,)` of int32 ids, ragged `(batch, None)`; no special tokens."""
         silent = [i for i in (self.start_id, self.end_id, self.pad_id) if i is not None]
         is_text = tf.reduce_all(tokens.values[:, None] != tf.constant([silent]), axis=-1)
         kept = tf.ragged.boolean_mask(tokens, tokens.with_values(is_text))
         return self._join(kept - self.offset)
 
     def fingerprint(self) -> str:
-        """A digest of everything that decides the ids: equal digests give equal ids."""
+        """Returns a digest of everything that affects the ids: equal digests mean equal ids."""
         return hashlib.sha256(super().fingerprint().encode() + self._proto).hexdigest()[:16]
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the arguments of the constructor but the model, which is an asset."""
+        """Returns the arguments of the constructor except the model, which is an asset."""
         names = ("start_id", "end_id", "pad_id", "offset")
         config = {name: getattr(self, name) for name in names}
-        if self.mask_id is not None:  # so that the digests of others stay
+        if self.mask_id is not None:  # so that the digests of others do not change
             config["mask_id"] = self.mask_id
         return {**super().get_config(), **config, "unknown_id": self._unknown}
 
@@ -122,7 +123,7 @@ class SentencePiecePreprocessor(Preprocessor):
         (Path(dir_path) / "spiece.model").write_bytes(self._proto)
 
     def load_assets(self, dir_path: str) -> None:
-        """Reads what `save_assets` wrote (Keras calls this in `load_model`)."""
+        """Reads the file that `save_assets` wrote (Keras calls this in `load_model`)."""
         self._set_proto((Path(dir_path) / "spiece.model").read_bytes())
 
     def _set_proto(self, proto: bytes) -> None:
@@ -141,7 +142,7 @@ class SentencePiecePreprocessor(Preprocessor):
                 "This is not a SentencePiece model. Take the .model or .spm file of the encoder. "
                 f"Received: {len(proto)} bytes, which gave {error}"
             ) from error
-        # Plain attributes would be wrapped and watched by Keras's tracker.
+        # Keras's tracker would wrap and watch plain attributes.
         object.__setattr__(self, "_proto", proto)
         object.__setattr__(
             self, "_pieces", tuple(model.IdToPiece(i) for i in range(model.GetPieceSize()))
@@ -151,8 +152,8 @@ class SentencePiecePreprocessor(Preprocessor):
         self.unknown_id = self._unknown_piece + self.offset if given is None else given
         kept = []
 
-        # The op that holds the model is part of the graph. Made outside of one, the model would be
-        # lost with TensorFlow's cache of kernels, which `tf.random.set_seed` clears.
+        # The op that holds the model is part of the graph. Outside a graph, the model would be lost
+        # with TensorFlow's cache of kernels, which `tf.random.set_seed` clears.
         def tokenizer() -> Any:
             with tf.device("CPU:0"):
                 kept.append(tensorflow_text.SentencepieceTokenizer(proto, out_type=tf.int32))
@@ -173,8 +174,8 @@ def learn_sentence_pieces(chunks: Iterable[Sequence[str]], vocabulary_size: int)
 
     Args:
         chunks: the training texts, some thousands at a time.
-        vocabulary_size: most pieces, the special ones `[PAD]` 0, `[CLS]` 1, `[SEP]` 2, `[UNK]` 3
-            and `[MASK]` 4 (DeBERTa-v3's) included. Few texts give fewer.
+        vocabulary_size: most pieces, including the special ones `[PAD]` 0, `[CLS]` 1, `[SEP]` 2,
+            `[UNK]` 3 and `[MASK]` 4 (DeBERTa-v3's). Few texts give fewer pieces.
 
     Returns:
         The serialised model.

@@ -1,4 +1,4 @@
-"""Where tokens stand in the user's text: from bytes to characters, and by likeness."""
+"""Positions of tokens in the user's text: from bytes to characters, and by similarity."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 Span = tuple[int, int]
 
-# Words that a tokenizer of another kind may have left out before the one that is looked for.
+# Words that a tokenizer of another kind may have left out before the next piece.
 _WORDS_AHEAD = 4
 _CJK = (
     (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x2CEAF), (0x2F800, 0x2FA1F),
@@ -21,9 +21,9 @@ def spans_of_bytes(text: str, starts: Iterable[int], ends: Iterable[int]) -> lis
     """Turns spans of UTF-8 bytes into spans of the characters that they touch.
 
     Args:
-        text: without lone surrogates, which have no UTF-8 form.
-        starts: first bytes.
-        ends: bytes behind the last; where not beyond the start, the span is empty.
+        text: a text without lone surrogates, which have no UTF-8 form.
+        starts: positions of first bytes.
+        ends: positions after the last bytes; if not beyond the start, the span is empty.
     """
     codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
     sizes = 1 + (codes > 0x7F).astype(int) + (codes > 0x7FF) + (codes > 0xFFFF)
@@ -35,7 +35,7 @@ def spans_of_bytes(text: str, starts: Iterable[int], ends: Iterable[int]) -> lis
 
 
 def trimmed(text: str, span: Span) -> Span:
-    """Leaves out the spaces around what a span covers; one of spaces alone stays as it is."""
+    """Removes the spaces at the ends of a span; a span of only spaces does not change."""
     inside = text[span[0] : span[1]]
     if not inside.strip():
         return span
@@ -43,25 +43,25 @@ def trimmed(text: str, span: Span) -> Span:
 
 
 def widened(text: str, span: Span) -> Span:
-    """Gives a token that is part of a character, such as "1" of "½", the whole character."""
+    """Widens a token that is part of a character, such as "1" of "½", to the whole character."""
     start, end = span
     return (start, end) if end > start else (start, min(start + 1, len(text)))
 
 
 def aligned(text: str, pieces: Sequence[str | None], inner: Sequence[bool]) -> list[Span]:
-    """Finds the pieces of any tokenizer in a text by likeness, in one pass from left to right.
+    """Finds the pieces of any tokenizer in a text by similarity, in one pass from left to right.
 
-    Case, accents, spaces and control characters are looked past. A piece that stands for an
-    unknown word takes the next word whole, and so does one that is not found; what is not found
-    inside a word shares the span before it.
+    Case, accents, spaces and control characters are ignored. A piece for an unknown word takes the
+    whole next word, and so does a piece that is not found. A piece that is not found inside a word
+    shares the span before it.
 
     Args:
         text: the text.
-        pieces: what each token spells; None where that is unknown.
-        inner: whether a token goes on with the word of the token before it.
+        pieces: the spelling of each token; None if it is unknown.
+        inner: whether a token continues the word of the token before it.
 
     Returns:
-        As many spans as pieces, none beginning or ending before the one before it.
+        As many spans as pieces. No span begins or ends before the one before it.
     """
     signs, sources, words = _folded(text)
     spans: list[Span] = []
@@ -77,7 +77,7 @@ def aligned(text: str, pieces: Sequence[str | None], inner: Sequence[bool]) -> l
         else:
             start, at = at, _next_word(words, at, len(signs))
             span = (sources[start], sources[at - 1] + 1)
-        # Signs of one character, such as the two of "ﬁ", may fall to two tokens.
+        # Signs of one character, such as the two of "ﬁ", may belong to two tokens.
         spans.append((max(span[0], spans[-1][0]), max(span[1], spans[-1][1])) if spans else span)
     return spans
 
@@ -93,9 +93,9 @@ def _find(signs: str, words: Sequence[int], form: str, at: int, goes_on: bool) -
 
 
 def _folded(text: str) -> tuple[str, list[int], list[int]]:
-    """The signs of a text without case and accents, where each comes from, and where words begin.
+    """The signs of a text without case and accents, their positions, and where words begin.
 
-    Words are BERT's: between spaces, with every punctuation mark and CJK character alone.
+    Words are BERT's: separated by spaces, with every punctuation mark and CJK character on its own.
     """
     signs: list[str] = []
     sources: list[int] = []

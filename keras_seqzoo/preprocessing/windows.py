@@ -1,4 +1,4 @@
-"""Windows of numbers: missing values carried forward, then brought to one scale."""
+"""Windows of numbers: missing values are carried forward, then all values are scaled."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from keras_seqzoo.data.series import SeriesTable
 from keras_seqzoo.preprocessing.base import Preprocessor
 
 SCALES = ("window", "training")
-_LEAST_SPREAD = 1e-3  # of a window, in standard deviations of the training steps
+_LEAST_SPREAD = 1e-3  # least spread of a window, in standard deviations of the training steps
 
 
 @keras.saving.register_keras_serializable("keras_seqzoo")
 class Windows(Preprocessor):
     """Normalises windows of numbers, in the graph of the model.
 
-    A value that is not finite is taken as missing: the last known one before it stands for it, at
-    the start of a window the first known one, and in a window without any the training mean.
+    A value that is not finite counts as missing. The last known value before it replaces it; at the
+    start of a window, the first known one; and in a window without known values, the training mean.
 
     Args:
         columns: names of the value columns.
-        window: steps of a window.
-        mean: of the steps of the training part, by column.
+        window: number of steps of a window.
+        mean: mean of the steps of the training part, by column.
         std: their standard deviation, by column, above 0.
-        scale: `"window"` takes each window's own mean and standard deviation (but at least a
-            thousandth of `std`), so that a series may drift away from where it was in training;
-            `"training"` takes `mean` and `std`, so that a model sees how high a value is.
+        scale: `"window"` uses each window's own mean and standard deviation (but at least a
+            thousandth of `std`), so that a series may drift away from its level in training;
+            `"training"` uses `mean` and `std`, so that a model sees how high a value is.
         **kwargs: arguments of `keras.layers.Layer`.
     """
 
@@ -86,29 +86,29 @@ class Windows(Preprocessor):
 
     @property
     def vocabulary(self) -> tuple[str, ...]:
-        """None: numbers are read as they are."""
+        """Always `()`: numbers have no vocabulary."""
         return ()
 
     def check_vocabulary(self) -> None:
-        """Numbers need none."""
+        """Does nothing: numbers have no vocabulary."""
 
     def samples(self, rows: int = 4) -> np.ndarray:
-        """Windows that look like the training part, float32 `(rows, window, columns)`: waves."""
+        """Returns waves that look like the training part, float32 `(rows, window, columns)`."""
         steps = np.arange(self.sequence_length)[None, :, None] / 3 + np.arange(rows)[:, None, None]
         return (np.sin(steps) * self.std + self.mean).astype(np.float32)
 
-    __call__ = keras.layers.Layer.__call__  # unlike ids, numbers are made within the model
+    __call__ = keras.layers.Layer.__call__  # unlike ids, numbers are computed within the model
 
     def call(self, values: Any, answers: Any = None) -> Any:
-        """Normalises windows, or takes answers back to their unit.
+        """Normalises windows, or converts answers back to their unit.
 
         Args:
             values: windows in the unit of the data, float `(batch, window, columns)`.
-            answers: `(batch, steps, columns)`: how far from the last value, in the scale of these
-                windows.
+            answers: `(batch, steps, columns)`: the distance from the last value, in the scale of
+                these windows.
 
         Returns:
-            The windows, normalised; with `answers` these in the unit of the data.
+            The windows, normalised; with `answers`, the answers in the unit of the data.
         """
         values = self._filled(values)
         level, spread = self._scale_of(values)
@@ -117,12 +117,12 @@ class Windows(Preprocessor):
         return answers * spread + values[:, -1:]
 
     def _filled(self, values: Any) -> Any:
-        """Fills in what is missing; see the class."""
+        """Fills in missing values; see the class."""
         ops = keras.ops
         known = ops.isfinite(values)
         steps = ops.arange(self.sequence_length, dtype="int32")[None, :, None]
         latest, reach = ops.where(known, steps, -1), 1
-        while reach < self.sequence_length:  # the latest known step, of twice as many each time
+        while reach < self.sequence_length:  # the latest known step, among twice as many each time
             before = ops.pad(latest[:, :-reach], [[0, 0], [reach, 0], [0, 0]], constant_values=-1)
             latest, reach = ops.maximum(latest, before), 2 * reach
         first = ops.min(ops.where(known, steps, self.sequence_length), axis=1, keepdims=True)
@@ -149,7 +149,7 @@ class Windows(Preprocessor):
             x: an array of numbers, lists of them, or a `SeriesTable`. NaN is a missing value.
 
         Raises:
-            TypeError: no numbers.
+            TypeError: not numbers.
             ValueError: another shape.
         """
         if isinstance(x, SeriesTable):
@@ -170,7 +170,7 @@ class Windows(Preprocessor):
         return values
 
     def fingerprint(self) -> str:
-        """A digest of everything that decides the features."""
+        """Returns a digest of everything that affects the features."""
         config = {k: v for k, v in self.get_config().items() if k != "name"}
         return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -18,7 +18,7 @@ SPECIAL = (PAD, UNKNOWN, CLS, SEP, MASK)
 
 
 class ClsSepPreprocessor(Preprocessor):
-    """Packs as BERT does: `[CLS]`, the tokens, `[SEP]`.
+    """Packs like BERT: `[CLS]`, the tokens, `[SEP]`.
 
     A text is cut to `sequence_length - 2` tokens. A text without tokens becomes `[CLS] [SEP]`.
 
@@ -44,14 +44,14 @@ class ClsSepPreprocessor(Preprocessor):
 class WordPiecePreprocessor(ClsSepPreprocessor):
     """WordPiece by `tensorflow_text.FastBertTokenizer`, and BERT's packing.
 
-    The ids are those of the TF Hub preprocessor of the same vocabulary, text by text; the tests
-    say on which texts that was seen. A special token that a user writes out is read as text.
+    The ids are those of the TF Hub preprocessor with the same vocabulary, for each text; the tests
+    show which texts were compared. A special token that a user writes out is read as text.
 
     Args:
         sequence_length: most tokens that the encoder reads, `[CLS]` and `[SEP]` included.
-        vocabulary: the word pieces in the order of their ids, special tokens among them. None
-            where `load_assets` will bring them.
-        lowercase: whether case is folded and accents are stripped (uncased models).
+        vocabulary: the word pieces in the order of their ids, including special tokens. None if
+            `load_assets` will load them.
+        lowercase: whether to fold case and strip accents (uncased models).
 
     Raises:
         ValueError: a special token is missing, or a piece is listed twice.
@@ -82,12 +82,12 @@ class WordPiecePreprocessor(ClsSepPreprocessor):
         return self._pieces
 
     def tokenize(self, texts: Any) -> tf.RaggedTensor:
-        """Strings `(batch,)` to int32 ids, ragged `(batch, None)`, without special tokens."""
+        """Returns int32 ids of strings `(batch,)`, ragged `(batch, None)`; no special tokens."""
         self.check_vocabulary()
         return self._tokenizer.tokenize(as_strings(texts))
 
     def uncut_spans(self, texts: Sequence[str]) -> list[list[Span]]:
-        """Spans of all word pieces of texts, from the tokenizer's own offsets."""
+        """Finds spans of all word pieces of texts, from the tokenizer's own offsets."""
         _, *offsets = self._tokenizer.tokenize_with_offsets(as_strings(texts))
         rows = zip(texts, *(bounds.to_list() for bounds in offsets), strict=True)
         return [
@@ -96,16 +96,16 @@ class WordPiecePreprocessor(ClsSepPreprocessor):
         ]
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the arguments of the constructor but the vocabulary, which is an asset."""
+        """Returns the arguments of the constructor except the vocabulary, which is an asset."""
         return {**super().get_config(), "lowercase": self.lowercase}
 
     def save_assets(self, dir_path: str) -> None:
-        """Writes the vocabulary, one piece a line (Keras calls this in `model.save`)."""
+        """Writes the vocabulary, one piece on each line (Keras calls this in `model.save`)."""
         text = "".join(f"{piece}\n" for piece in self._pieces)
         (Path(dir_path) / "vocab.txt").write_text(text, encoding="utf-8", newline="")
 
     def load_assets(self, dir_path: str) -> None:
-        """Reads what `save_assets` wrote (Keras calls this in `load_model`)."""
+        """Reads the file that `save_assets` wrote (Keras calls this in `load_model`)."""
         self._set_vocabulary(read_vocabulary(Path(dir_path) / "vocab.txt"))
 
     def _set_vocabulary(self, pieces: Sequence[str]) -> None:
@@ -124,7 +124,7 @@ class WordPiecePreprocessor(ClsSepPreprocessor):
                 f"A vocabulary lists each piece once. Remove {repeated[:3]}. "
                 f"Received: {len(pieces)} pieces"
             )
-        # A plain tuple attribute would be wrapped and watched by Keras's tracker, piece by piece.
+        # Keras's tracker would wrap and watch a plain tuple attribute, piece by piece.
         object.__setattr__(self, "_pieces", pieces)
         self.pad_id, self.unknown_id, self.start_id, self.end_id = (
             pieces.index(token) for token in (PAD, UNKNOWN, CLS, SEP)
@@ -138,7 +138,7 @@ class WordPiecePreprocessor(ClsSepPreprocessor):
 
 
 def read_vocabulary(path: Path) -> list[str]:
-    """Reads a `vocab.txt`: a word piece a line, in the order of ids."""
+    """Reads a `vocab.txt`: one word piece on each line, in the order of ids."""
     pieces = path.read_text(encoding="utf-8").split("\n")
     return pieces[:-1] if pieces[-1] == "" else pieces
 
@@ -151,19 +151,19 @@ def learn_word_pieces(
 ) -> list[str]:
     """Learns a WordPiece vocabulary with the trainer of Hugging Face's `tokenizers`.
 
-    TensorFlow Text has a learner too; on the 6,920 sentences of SST-2 it took 24 s or more and
-    stopped at 2,318 pieces, whatever size was asked for.
+    TensorFlow Text has a learner, too; on the 6,920 sentences of SST-2 it took 24 s or more and
+    stopped at 2,318 pieces, whatever size was set.
 
-    The same texts give the same pieces: the trainer numbers the letters within words as it happens
-    upon them, in another order every time, and their numbers decide between pairs that are equally
-    frequent. So they are given to it in order. (Of more than a thousand different characters it
-    drops the rarest, and which of equally rare ones is still left to chance.)
+    The same texts give the same pieces. The trainer numbers the letters within words as it meets
+    them, in another order every time, and their numbers decide between pairs that are equally
+    frequent. So it receives the letters in order. (Of more than a thousand different characters,
+    it drops the rarest; among equally rare ones, the choice is still left to chance.)
 
     Args:
-        chunks: gives the training texts, some thousands at a time; it is called twice.
-        vocabulary_size: most pieces, the five special ones included.
-        min_count: a pair of pieces seen less often is not merged.
-        lowercase: whether case is folded and accents are stripped first.
+        chunks: yields the training texts, some thousands at a time; it is called twice.
+        vocabulary_size: most pieces, including the five special ones.
+        min_count: pairs of pieces seen less often are not merged.
+        lowercase: whether to fold case and strip accents first.
 
     Returns:
         The pieces in the order of their ids.
@@ -176,7 +176,7 @@ def learn_word_pieces(
         seen.update(*texts)
     letters = {c for s in seen for c in trained.normalizer.normalize_str(_readable(s))}
     split = trained.pre_tokenizer.pre_tokenize_str
-    # A space stands in no word, though it splits a text in one place alone, too.
+    # No word contains a space, though a space also splits a text on its own.
     within = [
         f"##{c}"
         for c in sorted(letters)

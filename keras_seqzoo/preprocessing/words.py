@@ -18,14 +18,14 @@ from keras_seqzoo.preprocessing.spans import Span, aligned
 
 PAD, UNKNOWN = "[PAD]", "[UNK]"
 
-# Apart from words and numbers, every sign stands alone: "!" and ":)" carry sentiment. Scripts
-# written without spaces are read sign by sign, as BERT does with Chinese.
+# Apart from words and numbers, every sign is a token: "!" and ":)" carry sentiment. Scripts written
+# without spaces are read sign by sign, as BERT does with Chinese.
 LINE_BREAK_TAGS = r"(?i)<br\s*/?>"
 SPACES = r"[\p{Z}\p{Cc}]+"
 APOSTROPHES = "[\u2018\u2019\u02bc`\u00b4]"
 SIGNS = r"([^\p{L}\p{M}\p{N}\p{Z}\p{Cc}']|[\p{Han}\p{Hiragana}\p{Katakana}])"
 # Unicode's Default_Ignorable_Code_Point, such as the soft hyphen, the zero-width space, the byte
-# order mark and variation selectors: nothing that a reader sees.
+# order mark and variation selectors: characters that readers do not see.
 IGNORABLE = (
     "[\u00ad\u034f\u061c\u115f-\u1160\u17b4-\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
     "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
@@ -42,13 +42,13 @@ class WordPreprocessor(Preprocessor):
     """Lower-cased words, numbers and signs, looked up in a learnt vocabulary.
 
     Id 0 is `[PAD]`, id 1 `[UNK]` (a word outside the vocabulary); the rest are the most frequent
-    words of the training texts. `learn` fills the vocabulary.
+    words of the training texts. `learn` sets the vocabulary.
 
     Args:
         sequence_length: most tokens of a text that are kept.
-        vocabulary: the words in the order of their ids, without the two special ones. None where
-            `learn` or `load_assets` will bring them.
-        lowercase: whether case is folded.
+        vocabulary: the words in the order of their ids, without the two special ones. None if
+            `learn` or `load_assets` will set them.
+        lowercase: whether to fold case.
 
     Example:
         >>> words = WordPreprocessor(8, vocabulary=["not", "bad", "!"])
@@ -85,11 +85,11 @@ class WordPreprocessor(Preprocessor):
         return (self._table,)
 
     def split(self, texts: Any) -> tf.RaggedTensor:
-        """Strings `(batch,)` to words, ragged `(batch, None)` strings."""
+        """Splits strings `(batch,)` into words, ragged `(batch, None)` strings."""
         texts = as_strings(texts)
         texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace")
         texts = tf.strings.regex_replace(texts, LINE_BREAK_TAGS, " ")
-        # Before NFKC, which makes an accent over a space of U+00B4.
+        # Before NFKC, which turns U+00B4 into a space with an accent.
         texts = tf.strings.regex_replace(texts, APOSTROPHES, "'")
         if self.normalize:
             import tensorflow_text
@@ -104,13 +104,13 @@ class WordPreprocessor(Preprocessor):
         return tf.strings.split(texts)
 
     def tokenize(self, texts: Any) -> tf.RaggedTensor:
-        """Strings `(batch,)` to int32 ids, ragged `(batch, None)`."""
+        """Turns strings `(batch,)` into int32 ids, ragged `(batch, None)`."""
         self.check_vocabulary()
         words = self.split(texts)
         return words.with_flat_values(self._table.lookup(words.flat_values))
 
     def uncut_spans(self, texts: Sequence[str]) -> list[list[Span]]:
-        """Spans of all words of texts: their signs are counted off along the text's."""
+        """Finds spans of all words of texts by counting their signs along those of the text."""
         spans = []
         for text, split in zip(texts, self.split(texts).to_list(), strict=True):
             words = [word.decode() for word in split]
@@ -124,7 +124,7 @@ class WordPreprocessor(Preprocessor):
         return spans
 
     def detokenize(self, tokens: tf.RaggedTensor) -> tf.Tensor:
-        """Int32 ids, ragged `(batch, None)`, to strings `(batch,)`: words with spaces between."""
+        """Turns int32 ids, ragged `(batch, None)`, into strings: words with spaces between."""
         with tf.device("CPU:0"):
             words = tf.gather(tf.constant(["", *self.vocabulary[1:]]), tokens)
             return tf.strings.reduce_join(words, axis=-1, separator=" ")
@@ -134,13 +134,13 @@ class WordPreprocessor(Preprocessor):
     ) -> None:
         """Sets the vocabulary to the most frequent words.
 
-        Memory stays bounded however many texts there are: past two million different words,
-        those seen once so far are forgotten. What is longer than 64 bytes is no word.
+        Memory stays bounded for any number of texts: beyond two million different words, those seen
+        only once so far are dropped. A run of more than 64 bytes is not a word.
 
         Args:
             chunks: the training texts, some thousands at a time.
-            vocabulary_size: most entries, the two special ones included.
-            min_count: a word seen less often is left out.
+            vocabulary_size: most entries, including the two special ones.
+            min_count: words seen less often are left out.
         """
         counts: Counter[bytes] = Counter()
         split = tf.function(self.split, input_signature=[tf.TensorSpec([None], tf.string)])
@@ -156,25 +156,25 @@ class WordPreprocessor(Preprocessor):
         self._set_vocabulary(kept[: vocabulary_size - 2])
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the arguments of the constructor but the vocabulary, which is an asset."""
+        """Returns the arguments of the constructor except the vocabulary, which is an asset."""
         arguments = {"lowercase": self.lowercase, "normalize": self.normalize}
         return {**super().get_config(), **arguments}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> WordPreprocessor:
-        """Makes the layer again from what `get_config` returned, in this version or an earlier."""
+        """Makes the layer from the result of `get_config`, of this version or an earlier one."""
         return super().from_config({"normalize": False, **config})
 
     def forms(self, words: Sequence[str]) -> list[str]:
-        """Words as texts are split into them; "" for what no text has."""
+        """Returns words as texts are split into them; "" for words that no text can contain."""
         split = self.split(list(words)).to_list()
         return [found[0].decode() if len(found) == 1 else "" for found in split]
 
     def check_words(self) -> None:
-        """Raises where a word of the vocabulary is not what a text would be split into.
+        """Checks that each word of the vocabulary is one that a text can be split into.
 
         Raises:
-            ValueError: naming the first of them.
+            ValueError: a word is not; names the first such word.
         """
         for word, split in zip(self._words, self.split(self._words).to_list(), strict=True):
             found = [part.decode() for part in split]
@@ -187,12 +187,12 @@ class WordPreprocessor(Preprocessor):
                 )
 
     def save_assets(self, dir_path: str) -> None:
-        """Writes the vocabulary, one word a line (Keras calls this in `model.save`)."""
+        """Writes the vocabulary, one word on each line (Keras calls this in `model.save`)."""
         path = Path(dir_path) / "vocabulary.txt"
         path.write_text("".join(f"{word}\n" for word in self._words), encoding="utf-8", newline="")
 
     def load_assets(self, dir_path: str) -> None:
-        """Reads what `save_assets` wrote (Keras calls this in `load_model`)."""
+        """Reads the file that `save_assets` wrote (Keras calls this in `load_model`)."""
         path = Path(dir_path) / "vocabulary.txt"
         with path.open(encoding="utf-8", newline="\n") as lines:
             self._set_vocabulary([line.removesuffix("\n") for line in lines])
@@ -212,7 +212,7 @@ class WordPreprocessor(Preprocessor):
                 f"{PAD} and {UNKNOWN}. Remove {(repeated or [PAD, UNKNOWN])[:3]}. "
                 f"Received: {len(words)} words"
             )
-        # A plain tuple attribute would be wrapped and watched by Keras's tracker, word by word.
+        # Keras's tracker would wrap and watch a plain tuple attribute, word by word.
         object.__setattr__(self, "_words", tuple(words))
         with tf.init_scope(), tf.device("CPU:0"):
             self._table = tf.lookup.StaticHashTable(
@@ -225,7 +225,7 @@ class WordPreprocessor(Preprocessor):
             )
 
     def _signs(self, text: str) -> list[Span]:
-        """For every sign of a text's words, the characters that it comes from."""
+        """Returns, for every sign of a text's words, the characters that it comes from."""
         tags = re.finditer(r"(?i)<br[\t\n\f\r ]*/?>", text)
         skipped = {index for tag in tags for index in range(*tag.span())}
         text = re.sub(APOSTROPHES, "'", text)
@@ -244,7 +244,7 @@ class WordPreprocessor(Preprocessor):
 
 
 def _clusters(text: str) -> Iterator[Span]:
-    """The runs of characters that NFKC takes together, such as a letter and its accents."""
+    """Yields runs of characters that NFKC combines, such as a letter and its accents."""
     start = 0
     for end in range(1, len(text) + 1):
         if end < len(text):
