@@ -1,1 +1,1 @@
-"""From tables to batches of features: tokenised once, bucketed by length, drawn anew each epoch."""
+"""Makes batches of features from tables: tokenized once, bucketed by length, redrawn each epoch."""

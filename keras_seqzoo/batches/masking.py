@@ -1,4 +1,4 @@
-"""Running text for masked language models: passages of it, of which every pass hides others."""
+"""Running text for masked language models: passages in which every pass hides other tokens."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from keras_seqzoo.batches.pipeline import LENGTH_MULTIPLE, plan_pass, text_windo
 from keras_seqzoo.checks import check_whole
 from keras_seqzoo.preprocessing.base import Preprocessor
 
-# Of the hidden tokens (Devlin et al. 2019, section 3.1): so many become the mask, and so many more
-# another token at random; the rest stay as they are.
+# Devlin et al. 2019, section 3.1: the share of hidden tokens that become the mask, and the share
+# that become a random other token; the rest do not change.
 _MASKED, _REPLACED = 0.8, 0.1
 
 
@@ -33,9 +33,9 @@ class Hidden(NamedTuple):
     """Hidden tokens, ragged `(rows, None)` each.
 
     Attributes:
-        places: where in its row each stands, int32.
-        ids: what it is, int32.
-        draws: a random number in [0, 1) for each, float32.
+        places: int32 position of each token in its row.
+        ids: int32 id of each token.
+        draws: a random number in [0, 1) for each token, float32.
     """
 
     places: tf.RaggedTensor
@@ -45,15 +45,15 @@ class Hidden(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Masking:
-    """How tokens are hidden.
+    """How to hide tokens.
 
     Attributes:
         mask_id: the mask token.
-        is_text: whether an id stands for text, `(ids,)`: others are neither hidden nor put in the
-            place of hidden ones.
+        is_text: whether an id stands for text, `(ids,)`. Other ids are not hidden, and do not
+            replace hidden ones.
         begins_word: whether a token begins a word, `(ids,)`.
-        rate: share of the tokens that are hidden, in (0, 1).
-        whole_words: whether all tokens of a word are hidden together.
+        rate: share of the tokens to hide, in (0, 1).
+        whole_words: whether to hide all tokens of a word together.
     """
 
     mask_id: int
@@ -63,14 +63,14 @@ class Masking:
     whole_words: bool = False
 
     def hide(self, tokens: tf.RaggedTensor, seed: tf.Tensor) -> tuple[tf.RaggedTensor, Hidden]:
-        """Hides tokens, of every row at least one where there is one that may be.
+        """Hides tokens: at least one in every row that has a token of text.
 
         Args:
             tokens: int32 ids, ragged `(rows, None)`.
             seed: int64 `(2,)`; the same seed hides the same tokens.
 
         Returns:
-            The ids that are read, ragged `(rows, None)`, and what is hidden.
+            The ids for the model to read, ragged `(rows, None)`, and the hidden tokens.
         """
         ids, row = tokens.flat_values, tokens.value_rowids()
         count = tf.size(ids)
@@ -111,18 +111,18 @@ def cut_passages(
     length: int,
     least: int = 1,
 ) -> tuple[tf.RaggedTensor, npt.NDArray[np.int64]]:
-    """Tokenises documents, and cuts each before words into passages of like length.
+    """Tokenizes documents, and cuts each one, before words, into passages of similar length.
 
     Args:
         documents: the texts.
         preprocessor: turns them into ids.
         masking: knows where words begin.
         length: most tokens of a passage.
-        least: passages that a document is cut into at least, as far as it has words.
+        least: least passages of a document, if it has enough words.
 
     Returns:
-        The passages, int32 ids, ragged `(passages, None)`, none of them empty; and of which
-        document each is, `(passages,)`.
+        The passages, int32 ids, ragged `(passages, None)`, none of them empty; and the number of
+        each passage's document, `(passages,)`.
     """
     pieces: list[str] = []
     ends = [0]
@@ -163,34 +163,35 @@ def masked_batches(
     shuffle: bool = False,
     seed: int | None = None,
 ) -> tf.data.Dataset:
-    """Makes batches of passages with hidden tokens, which every pass draws anew.
+    """Makes batches of passages with hidden tokens, which every pass draws again.
 
-    What is hidden depends on the seed, the pass and the passage alone, so that a training can be
-    taken up in the middle, and divided among replicas. Without `shuffle` every pass hides the same.
+    The hidden tokens depend only on the seed, the pass and the passage. So a training can resume in
+    the middle, and can be divided among replicas. Without `shuffle`, every pass hides the same
+    tokens.
 
     Args:
         passages: as `cut_passages` returns them.
-        document_of: the same.
+        document_of: as `cut_passages` returns it.
         preprocessor: packs the ids.
-        masking: how tokens are hidden.
-        batch_size: rows a batch.
-        next_sentence: whether a row is two passages: half of them one and the next one of its
-            document, half one and any.
+        masking: how to hide tokens.
+        batch_size: rows in each batch.
+        next_sentence: whether a row is two passages: in half of the rows, a passage and the next
+            one of its document; in the other half, a passage and a random one.
         draws: whether the features hold a random number for every hidden token.
-        shuffle: whether rows are drawn in a new random order in every pass.
-        seed: of orders and draws; 0 without `shuffle`, else drawn from Python's `random`, by
+        shuffle: whether to draw rows in a new random order in every pass.
+        seed: seed of orders and draws; 0 without `shuffle`, else drawn from Python's `random`, by
             default.
 
     Returns:
         Batches `(features, targets, weights)`. The features are those of a preprocessor and
-        `mask_positions`, int32 `(batch, most)`: the places of the hidden tokens, 0 after the last
-        one; with `draws` also `draws`, float32 in [0, 1) of the same shape. Targets are a dict of
-        `tokens`, int32 `(batch, most)`, the hidden ones, and with `next_sentence` of
+        `mask_positions`, int32 `(batch, most)`: the positions of the hidden tokens, 0 after the
+        last one; with `draws` also `draws`, float32 in [0, 1) of the same shape. Targets are a dict
+        of `tokens`, int32 `(batch, most)`, the hidden ones, and with `next_sentence` also
         `is_next`, int32 `(batch,)`. Weights are float32 `(batch, most)`, 0 after the last hidden
         token.
 
     Raises:
-        ValueError: no passage, or for `next_sentence` none with a next one.
+        ValueError: no passage, or for `next_sentence` no passage with a next one.
     """
     check_whole(batch_size=batch_size)
     follows = np.flatnonzero(document_of[1:] == document_of[:-1])
@@ -201,7 +202,7 @@ def masked_batches(
             f"Received: {len(document_of)} passages"
         )
     columns = {"values": passages.flat_values, "splits": passages.row_splits}
-    held = tf.data.Dataset.from_tensors(columns)  # outside the graph, which has a limit
+    held = tf.data.Dataset.from_tensors(columns)  # outside the graph, whose size is limited
     rows = len(follows) if next_sentence else len(document_of)
     if seed is None:
         seed = draw_seed() if shuffle else 0
@@ -263,9 +264,9 @@ def _paired(
     preprocessor: Preprocessor,
     seed: tf.Tensor,
 ) -> tuple[tf.RaggedTensor, dict[str, tf.Tensor]]:
-    """Rows of two passages with the end token between; where the second begins, and if it is next.
+    """Makes rows of two passages around the end token; returns starts of the second, and `is_next`.
 
-    By chance any passage may be the next one; then it is.
+    By chance, a random passage may be the next one; then it counts as the next one.
     """
     firsts = tf.constant(follows)
     chance = tf.random.stateless_uniform([2, len(follows)], seed)
@@ -285,6 +286,6 @@ def _paired(
 
 
 def _padded(values: tf.RaggedTensor) -> tf.Tensor:
-    """Ragged to `(rows, most)`, at least one column, 0 after the last of a row."""
+    """Turns ragged values into `(rows, most)`, at least one column, 0 after the last of a row."""
     most = tf.reduce_max(tf.concat([values.row_lengths(), [1]], 0))
     return values.to_tensor(shape=tf.stack([values.nrows(), most]))

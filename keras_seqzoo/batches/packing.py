@@ -24,7 +24,7 @@ from keras_seqzoo.checks import check_whole
 from keras_seqzoo.data.encoding import byte_order_mark
 from keras_seqzoo.preprocessing.base import Preprocessor
 
-# No token reaches over the start of a line that begins with a word, so there a text may be cut.
+# No token crosses the start of a line that begins with a word, so a text may be cut there.
 _LINES = re.compile(r"(?<=\n)(?=\S)")
 _PIECE_CHARACTERS = 4096
 
@@ -34,11 +34,12 @@ def read_corpus(source: Any) -> list[str]:
 
     Args:
         source: the path of a text file, UTF-8 or with a byte order mark, which is one document; a
-            `TextTable` or `TextStream`, of which every text is one; or a sequence of strings.
+            `TextTable` or `TextStream`, in which every text is a document; or a sequence of
+            strings.
 
     Raises:
         FileNotFoundError: no such file.
-        TypeError: something else.
+        TypeError: any other source.
         ValueError: no text in it, or a file that is not UTF-8.
     """
     documents: list[Any]
@@ -71,7 +72,9 @@ def read_corpus(source: Any) -> list[str]:
     else:
         documents = []
         for document in source.texts if hasattr(source, "texts") else source:
-            if not isinstance(document, (str, bytes)):  # at once: the source may be endless
+            if not isinstance(
+                document, (str, bytes)
+            ):  # checked here, because the source may be endless
                 raise TypeError(
                     "Documents are strings. Give a path, a list of strings, a table or a stream. "
                     f"Received: {str(document)[:80]!r} of type {type(document).__name__}"
@@ -86,12 +89,12 @@ def read_corpus(source: Any) -> list[str]:
 
 
 def pack_tokens(documents: Iterable[str], preprocessor: Preprocessor) -> np.ndarray:
-    """Tokenises documents and lays them end to end.
+    """Tokenizes documents and joins them end to end.
 
     Args:
         documents: the texts.
-        preprocessor: turns them into ids; its `pad_id` stands before the first document and
-            after each.
+        preprocessor: turns them into ids; its `pad_id` comes before the first document and after
+            each one.
 
     Returns:
         Int32 ids `(tokens,)`.
@@ -120,10 +123,10 @@ def packed_batches(
 
     Args:
         tokens: int ids `(tokens,)`.
-        length: tokens a row.
-        batch_size: rows a batch.
-        shuffle: whether rows are drawn in a new random order in every epoch.
-        seed: of these orders; drawn from Python's `random` by default.
+        length: tokens in each row.
+        batch_size: rows in each batch.
+        shuffle: whether to draw rows in a new random order in every epoch.
+        seed: seed of these orders; drawn from Python's `random` by default.
 
     Returns:
         Batches `(features, targets, weights)`: the features of a preprocessor, int32
@@ -139,7 +142,7 @@ def packed_batches(
         "targets": padded[1:].reshape(rows, length),
         "real": real.reshape(rows, length),
     }
-    # The ids lie outside the graph, which may hold two gigabytes at most.
+    # The ids are kept outside the graph, which can hold at most two gigabytes.
     held = tf.data.Dataset.from_tensors(columns)
 
     def draw(
@@ -172,7 +175,7 @@ def packed_batches(
 
 
 def pieces_of(document: str | bytes) -> Sequence[str]:
-    """Cuts a long document where no token reaches across, so that all cores can tokenise it."""
+    """Cuts a long document between tokens, so that all cores can tokenize it."""
     if len(document) <= _PIECE_CHARACTERS:
         return [document]  # type: ignore[list-item]
     text = document.decode("utf-8", "replace") if isinstance(document, bytes) else document

@@ -1,7 +1,7 @@
-"""Passes over the data: which rows come when, and which of them a worker reads.
+"""Passes over the data: the order of the rows, and which of them a worker reads.
 
-The order of a pass depends on a seed and the number of the pass alone. A training can therefore be
-taken up in the middle of a pass, and divided among workers that never talk about rows.
+The order of a pass depends only on a seed and the number of the pass. So a training can resume in
+the middle of a pass, and can be divided among workers without any exchange about rows.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import tensorflow as tf
 
 
 class Share(NamedTuple):
-    """The part of every batch that is read here.
+    """The part of every batch that this process reads.
 
     Attributes:
-        first: number of the first replica that is fed from here.
-        parts: how many replicas are.
-        replicas: replicas in all, over which a batch is divided.
+        first: number of the first replica that this process feeds.
+        parts: number of replicas that it feeds.
+        replicas: number of all replicas, over which a batch is divided.
     """
 
     first: int = 0
@@ -37,20 +37,20 @@ Draw = Callable[[int, tf.Tensor, int | tf.Tensor, Share], tf.data.Dataset]
 
 @dataclass(frozen=True, eq=False)
 class Passes:
-    """How the batches of every pass are made; a dataset of `make_dataset` carries one.
+    """Makes the batches of every pass; a dataset of `make_dataset` carries one.
 
-    Several models may read one, so it does not change; how far each has come, it knows itself.
+    Several models may read the same passes, so they do not change; each model knows its own place.
 
     Attributes:
-        draw: makes the batches of a pass, from that of a number on: `(seed, pass, batch, share)`.
-            Under a share of several replicas, elements are parts of a batch, in the replicas'
+        draw: makes the batches of a pass, from a batch number on: `(seed, pass, batch, share)`.
+            If the share has several replicas, elements are parts of a batch, in the replicas'
             order.
         rows: rows in a pass.
-        batch_size: rows a batch, over all replicas.
-        seed: of the orders.
-        digest: stands for the rows; of a stream, for its first window.
+        batch_size: rows in each batch, over all replicas.
+        seed: seed of the orders.
+        digest: identifies the rows; for a stream, its first window.
         file_rows: rows of each file of a stream.
-        draw_files: makes `draw` for some of these files alone, and another batch size.
+        draw_files: makes `draw` for some of these files only, and another batch size.
     """
 
     draw: Draw
@@ -69,8 +69,8 @@ class Passes:
     def steps_over(self, workers: int) -> int:
         """Batches in a pass that is divided among workers.
 
-        Those who divide files have different numbers of rows. Who has read all of its own goes on
-        with empty parts of batches until the last one is done.
+        Workers that divide files have different numbers of rows. A worker that has read all of its
+        rows continues with empty parts of batches until the last worker is done.
         """
         if not self._divides_files(workers):
             return self.steps
@@ -78,12 +78,12 @@ class Passes:
         return -(-most // (self.batch_size // workers))
 
     def _divides_files(self, workers: int) -> bool:
-        """Whether each worker reads files of its own, and not its share of every batch."""
+        """Whether each worker reads files of its own, instead of its share of every batch."""
         enough = len(self.file_rows) >= workers > 1 and self.batch_size % workers == 0
         return self.draw_files is not None and enough
 
     def dataset(self) -> tf.data.Dataset:
-        """One pass; another one in every iteration. It carries these passes as `passes`."""
+        """One pass, a new one in every iteration. It carries these passes as `passes`."""
         number = tf.data.Dataset.random(seed=self.seed, rerandomize_each_iteration=True).take(1)
         batches = number.flat_map(lambda number: self.draw(self.seed, number, 0, WHOLE))
         batches = batches.apply(tf.data.experimental.assert_cardinality(self.steps))
@@ -92,7 +92,7 @@ class Passes:
         return batches
 
     def stream(self, position: int, share: Share = WHOLE) -> tf.data.Dataset:
-        """Pass after pass without an end, from batch number `position` of all passes on."""
+        """Endless passes, from batch number `position` of all passes on."""
         workers, worker = share.replicas // share.parts, share.first // share.parts
         steps = self.steps_over(workers)
         first_pass, first_batch = divmod(position, max(steps, 1))
@@ -114,11 +114,11 @@ class Passes:
 
 
 def untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """The same without tf.data's tuning in the background, whose thread sleeps for too long.
+    """Returns the dataset without tf.data's tuning in the background, whose thread sleeps too long.
 
-    It wakes after 10 ms, 20 ms and so on, up to a minute, and who lets go of an iterator before its
-    end often waits until then: `fit` of 2.5 s would take 5.1 s. A dataset that says whether it is
-    tuned stays as it is.
+    The thread wakes after 10 ms, 20 ms and so on, up to a minute. To release an iterator before its
+    end often waits until then: `fit` of 2.5 s would take 5.1 s. A dataset whose options set the
+    tuning does not change.
     """
     options = tf.data.Options()
     if dataset.options().autotune.enabled is not None:
@@ -128,7 +128,7 @@ def untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
 
 
 def _without_rows(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """Elements of the same form that hold no row, without an end."""
+    """Returns endless elements of the same form without rows."""
     empty = tf.nest.map_structure(
         lambda spec: tf.zeros([size or 0 for size in spec.shape], spec.dtype), dataset.element_spec
     )
@@ -136,27 +136,27 @@ def _without_rows(dataset: tf.data.Dataset) -> tf.data.Dataset:
 
 
 def passes_of(dataset: Any) -> Passes | None:
-    """The passes that a dataset of `make_dataset` carries; None for any other."""
+    """Returns the passes that a dataset of `make_dataset` carries; None for any other dataset."""
     return getattr(dataset, "passes", None)
 
 
 def draw_seed() -> int:
-    """A seed from Python's `random`, which `keras.utils.set_random_seed` governs."""
+    """Draws a seed from Python's `random`, which `keras.utils.set_random_seed` governs."""
     return random.randrange(2**31)
 
 
 def digest_of(arrays: Iterable[np.ndarray]) -> str:
-    """Some hex digits that stand for arrays."""
+    """Returns hex digits that identify arrays."""
     digest = sha256()
     for array in arrays:
-        # Of objects, strings, the bytes are where these lie.
+        # For objects such as strings, the bytes of the array would be addresses.
         content = array.tolist() if array.dtype == object else None
         digest.update(str(content).encode() if content else np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:16]
 
 
 def order_seed(seed: int, pass_number: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
-    """The seed, int64 `(2,)`, of the random order of a window in a pass."""
+    """Returns the seed, int64 `(2,)`, of the random order of a window in a pass."""
     of_window = seed + tf.cast(window, tf.int64) * 2**32
     return tf.stack([of_window, tf.cast(pass_number, tf.int64)])
 
@@ -170,17 +170,17 @@ def batches_of_rows(
     *,
     spread: bool,
 ) -> tf.data.Dataset:
-    """Makes batches, or the share of them, from row numbers.
+    """Makes batches, or a share of each, from row numbers.
 
     Args:
         order: row numbers, int64 `(rows,)`.
-        starts: where in that order each batch begins, int64 `(batches,)`.
-        batch_size: rows a batch.
-        share: the replicas that read here. Where a batch has fewer rows than replicas, some get an
+        starts: the start of each batch in that order, int64 `(batches,)`.
+        batch_size: rows in each batch.
+        share: the replicas that read here. If a batch has fewer rows than replicas, some get an
             element without rows.
-        make: makes an element of the row numbers.
-        spread: whether replicas take turns in drawing rows, which makes lengths alike among them
-            where rows are sorted by length. Otherwise each takes a run of rows, in order.
+        make: makes an element from row numbers.
+        spread: whether replicas take rows in turn, which gives them similar lengths if rows are
+            sorted by length. Otherwise each takes a run of rows, in order.
     """
 
     def element(start: tf.Tensor, replica: tf.Tensor) -> Any:

@@ -1,8 +1,8 @@
-"""The tf.data pipeline: tokenise once, keep the ids, shuffle, bucket by length, pack, prefetch.
+"""The tf.data pipeline: tokenize once, keep the ids, shuffle, bucket by length, pack, prefetch.
 
-Texts travel in *windows* of ids: a table is one window, a stream many. Each epoch draws, for
-every window, the batches as lists of row numbers; gathering and padding them is one op a batch.
-No Python runs per row.
+Texts pass through in *windows* of ids: a table is one window, a stream many. Each epoch draws, for
+every window, the batches as lists of row numbers; one op for each batch gathers and pads them.
+No Python runs for each row.
 """
 
 from __future__ import annotations
@@ -60,19 +60,19 @@ def make_dataset(
     Args:
         table: a `TextTable`, or a `TextStream`, of which only some windows of rows are in memory
             at a time. For a model of the task `generate` also a text file or a list of strings:
-            all of it is laid end to end and cut into full rows, with the next tokens as labels.
-            For `fill_mask` the same, each text cut into passages of which tokens are hidden.
+            all texts are joined end to end and cut into full rows, with the next tokens as labels.
+            For `fill_mask` the same sources, with each text cut into passages with hidden tokens.
         model: the model, or its preprocessor, whose vocabulary turns the texts into ids.
         batch_size: rows in each batch, over all replicas if there are several.
-        shuffle: whether rows are drawn in a new random order in every epoch. A stream is
-            shuffled within windows of about 65,000 rows.
+        shuffle: whether to draw rows in a new random order in every epoch. A stream is shuffled
+            within windows of about 65,000 rows.
         seed: makes the orders of all epochs repeatable. By default it is drawn from Python's
             `random`, so `keras.utils.set_random_seed` governs it.
-        cache: `True` keeps a table's ids in memory (a stream's are made again in every epoch,
-            since it may not fit). `False` keeps nothing. A folder keeps them on disk,
+        cache: `True` keeps a table's ids in memory (those of a stream are made again in every
+            epoch, since they may not fit). `False` keeps nothing. A folder keeps them on disk,
             under a name that depends on the rows, the preprocessor and, for a stream, the
             `batch_size`. Incomplete files there are made again.
-        bucket: whether rows of similar length share a batch, which spares padding. Defaults to
+        bucket: whether rows of similar length share a batch, which saves padding. Defaults to
             `shuffle`: without shuffling, the rows keep the order of the table.
 
     Returns:
@@ -81,10 +81,10 @@ def make_dataset(
         `length` that of the longest row, rounded up to a multiple of 8; `labels` is int32
         `(batch,)`.
 
-        `fit` reads this very dataset pass after pass, each model from the first on; it can resume
-        and be divided among workers. What `.take`, `.map` and others make of it is read as any
-        `tf.data.Dataset`: in a new order in every epoch, without `Recovery`, and with several
-        workers under a `seed` that is given.
+        `fit` reads this dataset pass after pass; each model starts at the first pass. It can resume
+        and be divided among workers. A dataset that `.take`, `.map` and other methods make from it
+        is read like any `tf.data.Dataset`: in a new order in every epoch, without `Recovery`, and
+        with several workers only if you give a `seed`.
 
     Raises:
         TypeError: `table` is neither a `TextTable` nor a `TextStream`.
@@ -157,12 +157,11 @@ def text_windows(
     """Makes one window of ids from texts that are in memory.
 
     Args:
-        texts: what the preprocessor's `as_inputs` takes.
+        texts: texts that the preprocessor's `as_inputs` takes.
         preprocessor: turns them into ids.
-        columns: further arrays `(rows, …)`, such as `labels`, in the order in which batches
-            are to hold them.
-        keep: whether the ids are made now and kept; otherwise anew in every iteration.
-        truncate: whether ids that `pack` would not read are cut.
+        columns: further arrays `(rows, …)`, such as `labels`, in the order that batches must have.
+        keep: whether to make the ids now and keep them; otherwise every iteration makes them again.
+        truncate: whether to drop ids that `pack` would not read.
 
     Returns:
         A dataset of one element: a dict of `values`, `splits` and the columns.
@@ -172,7 +171,7 @@ def text_windows(
     windows = source.map(lambda texts, columns: _window(texts, columns, preprocessor, truncate))
     if not keep:
         return windows
-    # In parts, so that all cores tokenise; from_tensors then holds the ids outside any graph.
+    # In parts, so that all cores tokenize; from_tensors then holds the ids outside any graph.
     parts = tf.data.Dataset.from_tensor_slices(strings).batch(4096)
     parts = parts.map(
         lambda texts: _window(texts, {}, preprocessor, truncate),
@@ -198,17 +197,17 @@ def window_batches(
     bucket: bool = False,
     seed: int | None = None,
 ) -> tf.data.Dataset:
-    """Makes the batches of all windows, drawn anew in every iteration.
+    """Makes the batches of all windows, redrawn in every iteration.
 
     Args:
         windows: elements as `text_windows` makes them.
         preprocessor: packs the ids.
-        batch_size: rows a batch; all windows but the last hold a multiple of it.
+        batch_size: rows in each batch; all windows but the last hold a multiple of it.
         rows: rows in all windows together.
-        window_rows: rows in each window but the last; may be left out for a single one.
-        shuffle: whether rows are drawn in random order.
-        bucket: whether rows are sorted by length, within pools if also shuffled.
-        seed: of the random orders.
+        window_rows: rows in each window but the last; not needed for a single window.
+        shuffle: whether to draw rows in random order.
+        bucket: whether to sort rows by length; with `shuffle`, within pools.
+        seed: seed of the random orders.
 
     Returns:
         Batches `(features, *columns)`; the dataset carries its `Passes`.
@@ -230,7 +229,7 @@ def _drawing(
     shuffle: bool,
     bucket: bool,
 ) -> Draw:
-    """What draws the batches of a pass from windows."""
+    """Returns the function that draws the batches of a pass from windows."""
 
     def draw(
         seed: int, pass_number: tf.Tensor, first_batch: int | tf.Tensor, share: Share
@@ -261,7 +260,7 @@ def _drawing(
 def plan_pass(
     lengths: tf.Tensor, batch_size: int, shuffle: bool, bucket: bool, seed: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Draws an epoch: row numbers in order, and where in that order each batch starts."""
+    """Draws an epoch: row numbers in order, and the start of each batch in that order."""
     order = tf.range(tf.size(lengths, tf.int64))
     if shuffle:
         order = tf.random.experimental.stateless_shuffle(order, seed)
@@ -312,7 +311,7 @@ def _stream_windows(
 
 
 def _kept_on_disk(windows: tf.data.Dataset, kept: Path) -> tf.data.Dataset:
-    """Writes the windows once, whole or not at all, and reads them from then on."""
+    """Writes the windows once, completely or not at all, and reads them from then on."""
     if not _is_whole(kept):
         kept.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -323,13 +322,13 @@ def _kept_on_disk(windows: tf.data.Dataset, kept: Path) -> tf.data.Dataset:
                 if not _is_whole(kept):
                     shutil.rmtree(kept, ignore_errors=True)
         except OSError:
-            if not _is_whole(kept):  # unless another process was as quick
+            if not _is_whole(kept):  # unless another process has written it meanwhile
                 raise
     return tf.data.Dataset.load(str(kept), element_spec=windows.element_spec)
 
 
 def _is_whole(kept: Path) -> bool:
-    """Whether all files that were written are there, with the sizes they had."""
+    """Whether all written files exist, with the sizes they had."""
     try:
         return bool(json.loads((kept / _SIZES).read_text()) == _sizes(kept))
     except (OSError, ValueError):

@@ -18,17 +18,17 @@ from keras_seqzoo.data.series import SeriesTable
 def series_batches(
     table: SeriesTable, batch_size: int, shuffle: bool, seed: int | None
 ) -> tf.data.Dataset:
-    """Makes the batches of a table, drawn anew in every iteration.
+    """Makes the batches of a table, redrawn in every iteration.
 
     Args:
-        table: windows and what is asked about them.
-        batch_size: windows a batch.
-        shuffle: whether these windows are drawn in random order.
-        seed: of the orders; by default drawn from Python's `random`.
+        table: the windows and their answers.
+        batch_size: windows in each batch.
+        shuffle: whether to draw the windows in random order.
+        seed: seed of the orders; by default drawn from Python's `random`.
 
     Returns:
-        Batches `({"values": windows}, labels)`, float32 `(batch, window, columns)` and as
-        `SeriesTable.labels`; the dataset carries its `Passes`.
+        Batches `({"values": windows}, labels)`, with windows float32 `(batch, window, columns)` and
+        labels like `SeriesTable.labels`; the dataset carries its `Passes`.
     """
     steps, starts = table.steps()
     labels = table.labels
