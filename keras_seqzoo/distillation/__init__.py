@@ -1,1 +1,1 @@
-"""Distillation: a model learns the answers of another."""
+"""Distillation: a model learns the answers of another model."""

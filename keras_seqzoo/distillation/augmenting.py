@@ -1,4 +1,4 @@
-"""Texts made of texts, for a teacher to answer: words left out, n-grams, and mixtures of two."""
+"""Makes more texts for a teacher to answer: words left out, n-grams, and mixtures of two texts."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _LONGEST_NGRAM = 5
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How texts are made of texts: the rules of Tang et al. (2019) that need no tagger.
+    """How to make texts from texts: the rules of Tang et al. (2019) that need no tagger.
 
-    Distilling Task-Specific Knowledge from BERT into Simple Neural Networks, section 3.3. Their
-    mask is a word left out here: every teacher and every student reads the rest as it reads any
-    text, while a mask would be a token that one of them has not learnt. Their third rule, another
-    word of the same part of speech, needs a tagger, which this package has not.
+    Distilling Task-Specific Knowledge from BERT into Simple Neural Networks, section 3.3. Instead
+    of their mask, a word is left out here: every teacher and every student can read the rest like
+    any text, but one of them may not have learnt a mask token. Their third rule, another word of
+    the same part of speech, needs a tagger, which this package does not have.
 
     Attributes:
-        copies: as many are made of each text; those that come out alike are dropped.
-        mask: probability that a word is left out.
-        ngram: probability that one to five words in a row are all that is kept.
-        mix: probability that the beginning of the copy is followed by the end of another's.
+        copies: number of copies of each text; duplicates are dropped.
+        mask: probability of leaving out a word.
+        ngram: probability of keeping only one to five words in a row.
+        mix: probability that the end of another copy follows the beginning of a copy.
     """
 
     copies: int = 20
@@ -42,7 +42,7 @@ class Augmentation:
 
     @classmethod
     def of(cls, augment: Any) -> Augmentation:
-        """Reads what a user passes as `augment`: copies, or a dict of the attributes.
+        """Reads the value of `augment`: a number of copies, or a dict of the attributes.
 
         Raises:
             ValueError: an unknown attribute, or a value out of its range.
@@ -60,15 +60,15 @@ class Augmentation:
         return cls(**augment)
 
     def texts(self, texts: Sequence[Any], seed: int) -> list[Any]:
-        """Makes texts, none of which is among those given.
+        """Makes texts that are not among the given ones.
 
         Args:
-            texts: strings; or pairs of strings, of which the first, the second and both are changed
+            texts: strings; or pairs of strings, in which the first, the second and both are changed
                 in turn.
-            seed: of the draws.
+            seed: seed of the draws.
 
         Returns:
-            The new ones, text by text; of pairs tuples. At most `copies` of each.
+            The new texts, text by text; for pairs, tuples. At most `copies` of each.
         """
         random = np.random.default_rng(seed)
         rows = [(text,) if isinstance(text, str) else tuple(text) for text in texts]

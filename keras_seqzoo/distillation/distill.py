@@ -32,47 +32,48 @@ def distill(
     progress: Progress | None = None,
     **fit: Any,
 ) -> keras.callbacks.History:
-    """Trains a student to answer as a teacher does.
+    """Trains a student to answer like a teacher.
 
-    The teacher is asked once about every text: those given, and those that are made of them. The
-    student then learns its answers with `fit`. Of classes these are probabilities, and the loss is
-    the cross-entropy between both models' at a temperature, times its square (Hinton et al. 2015,
-    Distilling the Knowledge in a Neural Network); of several labels their probabilities, of numbers
-    the numbers, with the loss that the student was compiled with. Validation and calibration use
-    the true labels, as in any other training.
+    The teacher answers every text once: the given texts, and those made from them. The student then
+    learns its answers with `fit`. For classes, the answers are probabilities, and the loss is the
+    cross-entropy between both models' probabilities at a temperature, times its square (Hinton et
+    al. 2015, Distilling the Knowledge in a Neural Network). For several labels they are the labels'
+    probabilities, for numbers the numbers, with the loss that the student was compiled with.
+    Validation and calibration use the true labels, as in any other training.
 
     Args:
         teacher: a classifier, labeller or regressor of this package or one that it exported, or
             the path of its file or folder; or any object whose `predict` takes a list of texts
-            and returns float `(rows, names)`: of classes probabilities, in the order of its
-            attribute `classes`. scikit-learn's `predict_proba` and `classes_` do.
-        student: a compiled model of `build_model`, of the same task and names; it comes out
-            compiled as it was.
+            and returns float `(rows, names)`: for classes probabilities, in the order of its
+            attribute `classes`. scikit-learn's `predict_proba` and `classes_` work, too.
+        student: a compiled model of `build_model`, with the same task and names; afterwards it is
+            compiled as before.
         texts: the training table, or texts, or pairs for models of pairs; in memory.
         unlabelled: more texts, which need no labels; any labels are ignored.
-        augment: how many texts are made of each; or a dict of `copies`, `mask`, `ngram` and `mix`,
+        augment: how many texts to make from each; or a dict of `copies`, `mask`, `ngram` and `mix`,
             see `distillation.augmenting.Augmentation`. Default: none.
-        temperature: of classes, above 0: how much the unlikely ones count. 1 learns the
-            probabilities as they are; a high one the scores, as their squared error would.
-        label_share: how much of what is learnt of a row is its label, where it has one, at least 0
-            and below 1. Default: the teacher's answer alone.
-        cache: folder where the teacher's answers are kept, block by block: after an interruption,
-            and for other students of the same texts, only what is missing is asked.
+        temperature: for classes, above 0: how much the unlikely ones count. 1 learns the
+            probabilities as they are; a high one learns the scores, like their squared error.
+        label_share: the share of a row's label, if it has one, in what the student learns for the
+            row; at least 0 and below 1. Default: only the teacher's answer.
+        cache: folder to keep the teacher's answers in, block by block. After an interruption, or
+            for another student with the same texts, the teacher answers only the missing ones.
         seed: random seed of the texts that are made.
         progress: a function that is called with the number of texts answered and of all texts; by
             default a bar is drawn unless `verbose=0`.
         **fit: arguments of the student's `fit`, such as `epochs`, `batch_size`,
-            `validation_data`, `callbacks` and `calibrate`. An epoch reads all texts, those made
-            included. With `Recovery` among the callbacks a training that was killed can continue.
+            `validation_data`, `callbacks` and `calibrate`. An epoch reads all texts, including
+            those made. With `Recovery` among the callbacks, a killed training can continue.
 
     Returns:
-        The `keras.callbacks.History` of `fit`; `accuracy`, of labels `binary_accuracy`, is how
+        The `keras.callbacks.History` of `fit`; `accuracy` (for labels `binary_accuracy`) is how
         often the student agrees with the teacher, and with `val_` before it how often it is right.
 
     Raises:
-        FileNotFoundError: a path where no teacher is.
-        TypeError: a teacher that does not predict, or a student that is no model of this package.
-        ValueError: no texts, a teacher of another task, other names or inputs, answers that are no
+        FileNotFoundError: a path without a teacher.
+        TypeError: a teacher that does not predict, or a student that is not a model of this
+            package.
+        ValueError: no texts, a teacher of another task, other names or inputs, answers that are not
             probabilities, or a value out of its range.
 
     Example:
@@ -119,7 +120,7 @@ def distill(
 
 
 def _compile(student: TextModel, arguments: dict[str, Any]) -> None:
-    """Compiles a student for another loss, and leaves its optimizer and schedule as they are."""
+    """Compiles a student for another loss, and keeps its optimizer and schedule."""
     kept = {name: getattr(student, name) for name in ("optimizer", "schedule", "warmup")}
     steps = student.steps_per_execution
     student.compile(**{**arguments, **kept, "jit_compile": student.jit_compile})
@@ -127,10 +128,10 @@ def _compile(student: TextModel, arguments: dict[str, Any]) -> None:
 
 
 def _rows(texts: Any, student: TextModel) -> list[Any]:
-    """Texts as strings, or pairs of them as tuples.
+    """Returns texts as strings, or pairs of them as tuples.
 
     Raises:
-        ValueError: texts where pairs must be, or the reverse.
+        ValueError: texts instead of pairs, or the reverse.
     """
     if isinstance(texts, (SeriesTable, TextStream)):
         raise TypeError(

@@ -1,4 +1,4 @@
-"""Teachers: whatever answers texts, asked once about each and held to what a student must learn."""
+"""Teachers: models that answer each text once, with checks of what a student must learn."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from keras_seqzoo.tasks.model import TextModel
 
 Progress = Callable[[int, int], None]
 
-_BLOCK = 1024  # texts whose answers are kept in one file
+_BLOCK = 1024  # number of texts whose answers share a file
 _ASKED_AGAIN = 8
 _CLOSE = 1e-3
 
 
 class Teacher:
-    """A model that answers as a student is to learn it.
+    """A model whose answers a student learns.
 
     Args:
         model: a model of this package or what it exported, or the path of either; or any object
-            whose `predict` (or `predict_proba`, as scikit-learn's) takes a list of texts and
-            returns what the student's task answers, `(rows, names)`. Its `classes` (or `classes_`)
-            name the columns; they are the student's, in any order.
-        task: that of the student.
+            whose `predict` (or `predict_proba`, like scikit-learn's) takes a list of texts and
+            returns the answers of the student's task, `(rows, names)`. Its `classes` (or
+            `classes_`) name the columns; they are the student's, in any order.
+        task: the task of the student.
         pair: whether the student reads pairs of texts.
 
     Raises:
-        FileNotFoundError: a path where nothing is.
-        TypeError: something that does not predict.
+        FileNotFoundError: nothing at this path.
+        TypeError: an object that does not predict.
         ValueError: a model of another task, other names or other inputs.
     """
 
@@ -86,7 +86,7 @@ class Teacher:
         """Answers texts, float32 `(rows, names)` in the order of the student's names.
 
         Raises:
-            ValueError: answers of another form, or that are no probabilities where they must be.
+            ValueError: answers of another form, or not probabilities if the task needs them.
         """
         assert self._predict is not None
         options = {"batch_size": 64, "verbose": 0} if self._is_own else {}
@@ -111,17 +111,17 @@ def ask(
     cache: str | os.PathLike[str] | None,
     tell: Progress,
 ) -> npt.NDArray[np.float32]:
-    """Asks a teacher about each text once.
+    """Calls a teacher once for each text.
 
-    Answers are written block by block, each whole or not at all, under a name that stands for the
-    texts; what is there is not asked again, unless the teacher now answers the first texts
-    otherwise, for then it is another one.
+    Answers are written block by block, each completely or not at all, under a name that identifies
+    the texts. Answers that exist are not computed again, unless the teacher now answers the first
+    texts differently: then it is another teacher.
 
     Args:
-        teacher: what answers some texts.
+        teacher: answers a list of texts.
         texts: all of them, at least one.
         cache: folder of answers; None keeps none.
-        tell: is told how many texts are answered, and how many there are.
+        tell: called with the number of texts answered, and the number of all texts.
     """
     folder = None if cache is None else Path(cache) / f"answers-{_digest(texts)}"
     if folder is not None:
@@ -146,7 +146,7 @@ def ask(
 
 
 def _read(file: Path, rows: int) -> npt.NDArray[np.float32] | None:
-    """The answers in a file; None where it is missing or damaged."""
+    """Reads the answers in a file; returns None if it is missing or damaged."""
     try:
         answers = np.load(file)
     except (OSError, ValueError, EOFError):
@@ -156,7 +156,7 @@ def _read(file: Path, rows: int) -> npt.NDArray[np.float32] | None:
 
 
 def _are_close(kept: npt.NDArray[Any], again: npt.NDArray[Any]) -> bool:
-    """Whether kept answers are those that a teacher now gives."""
+    """Whether kept answers are the same as the teacher's answers now."""
     return kept.shape == again.shape and np.allclose(kept, again, rtol=_CLOSE, atol=_CLOSE)
 
 
@@ -170,7 +170,7 @@ def _digest(texts: Sequence[Any]) -> str:
 
 
 def _names(model: Any) -> tuple[str, ...] | None:
-    """The names that a foreign model tells."""
+    """Returns the names of the columns of a foreign model, if it has any."""
     classes = getattr(model, "classes", getattr(model, "classes_", None))
     return None if classes is None else tuple(map(str, classes))
 
