@@ -1,1 +1,1 @@
-"""Next tokens, one after another: what `generate` and `prompt` have in common."""
+"""Generates tokens one after another: the parts that `generate` and `prompt` share."""

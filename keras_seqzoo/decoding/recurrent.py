@@ -15,11 +15,11 @@ class RecurrentDecoding:
     """The steps of an encoder of the `recurrent` family.
 
     Args:
-        encoder: `token_embedding`, then recurrent layers one above the other.
-        head: from vectors to the scores of the next token.
+        encoder: `token_embedding`, then a stack of recurrent layers.
+        head: turns vectors into the scores of the next token.
 
     Raises:
-        ValueError: another encoder.
+        ValueError: an encoder of another kind.
     """
 
     positions = None
@@ -37,7 +37,7 @@ class RecurrentDecoding:
         self._head = head
 
     def logits(self, hidden: Any) -> Any:
-        """Scores of the next token, float32 `(…, vocabulary)`, of vectors `(…, hidden)`."""
+        """Computes scores of the next token, float32 `(…, vocabulary)`, from `(…, hidden)`."""
         return self._head(hidden)
 
     def begin(self, features: Any, slots: tf.Tensor) -> Prompt:
@@ -66,7 +66,7 @@ class RecurrentDecoding:
         return Prompt(last_to_the_end(ids, mask, ids[:, :1]), hidden, states)
 
     def extend(self, token_ids: tf.Tensor, cache: Any, index: tf.Tensor) -> tuple[Any, Any]:
-        """Reads one further token, int32 `(batch, 1)`; see `TransformerDecoding.extend`."""
+        """Reads one more token, int32 `(batch, 1)`; see `TransformerDecoding.extend`."""
         hidden, states = self._step(token_ids[:, 0], cache)
         return tf.cast(hidden, tf.float32)[:, None], states
 

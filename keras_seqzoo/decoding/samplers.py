@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from keras_seqzoo.decoding.transformer import TransformerDecoding
 
 SAMPLERS = ("greedy", "top_k", "top_p", "beam", "contrastive", "random")
-_NOT_YET = -1  # in the slot of a token to come; no token has this id
+_NOT_YET = -1  # marks the slot of a token to come; no token has this id
 
 
 def make_sampler(name: Any, temperature: float = 1.0, seed: int | None = None) -> Any:
@@ -22,10 +22,10 @@ def make_sampler(name: Any, temperature: float = 1.0, seed: int | None = None) -
         name: one of `SAMPLERS`: `"top_k"` draws among the 40 likeliest tokens (Radford et al.
             2019), `"top_p"` among the fewest that have 0.9 of the probability together (Holtzman
             et al. 2020), `"beam"` keeps 5 beams, `"contrastive"` has k = 5 and alpha = 0.6 (Su et
-            al. 2022), `"random"` draws among all, `"greedy"` takes the likeliest. Or a
-            `keras_hub.samplers.Sampler`, as it is.
-        temperature: the scores are divided by it; below 1 is more sure, above more daring.
-        seed: of the draws; a random one by default.
+            al. 2022), `"random"` draws among all, `"greedy"` takes the likeliest. A
+            `keras_hub.samplers.Sampler` is used as it is.
+        temperature: divides the scores; below 1, likely tokens become likelier, above 1 less so.
+        seed: seed of the draws; a random one by default.
 
     Raises:
         ValueError: an unknown name, or a temperature that is not above 0.
@@ -58,10 +58,10 @@ def make_sampler(name: Any, temperature: float = 1.0, seed: int | None = None) -
 
 
 def draws_one_by_one(sampler: Any) -> bool:
-    """Whether a sampler chooses each token by its probabilities alone, so that it can be served.
+    """Whether a sampler chooses each token only by its probabilities, so that it can be served.
 
-    The others, beam and contrastive search, run a loop of KerasHub's own. That writes with
-    `XlaDynamicUpdateSlice`, for which TensorFlow's Python package alone brings a kernel.
+    The others, beam and contrastive search, run a loop of KerasHub's own. It writes with
+    `XlaDynamicUpdateSlice`; only TensorFlow's Python package has a kernel for that.
     """
     from keras_hub import samplers
 
@@ -75,7 +75,7 @@ def sample_tokens(
     most: tf.Tensor,
     stop_ids: list[int],
 ) -> tf.Tensor:
-    """Lets a sampler write on.
+    """Generates tokens with a sampler.
 
     Args:
         decoding: the steps of the model.
@@ -85,7 +85,7 @@ def sample_tokens(
         stop_ids: tokens that end a row; the loop ends when every row has one.
 
     Returns:
-        The new tokens, int32 `(batch, most)`, what follows a stop token included; -1 in slots
+        The new tokens, int32 `(batch, most)`, including any after a stop token; -1 in slots that
         that were never reached.
     """
     length = tf.shape(features["token_ids"])[1]
@@ -131,6 +131,6 @@ def sample_tokens(
 
 
 def seed_of(sampler: Any) -> keras.Variable | None:
-    """The variable that a sampler's draws depend on; None where it draws nothing."""
+    """Returns the variable that a sampler's draws depend on; None if it draws nothing."""
     generator = getattr(sampler, "seed_generator", None)
     return None if generator is None else generator.state

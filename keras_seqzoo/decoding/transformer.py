@@ -9,16 +9,16 @@ import tensorflow as tf
 
 
 class Prompt(NamedTuple):
-    """What `begin` made of the prompts.
+    """Prompts that `begin` has read.
 
-    All rows go on at the same slot, whatever their length: the last token of every prompt lies in
-    slot `length - 1`, the others in front, and slots between are no row's own. Positions and masks
-    are those of the row, so an answer depends neither on padding nor on batch mates.
+    All rows continue at the same slot, whatever their length: the last token of every prompt is in
+    slot `length - 1`, the others are in front, and the slots between belong to no row. Positions
+    and masks are those of the row, so an answer depends neither on padding nor on batch mates.
 
     Attributes:
         token_ids: int32 `(batch, length)`, the last token of each row moved to the end.
-        hidden: float32 `(batch, length, hidden)`; a slot that is no row's own repeats the row's
-            first token.
+        hidden: float32 `(batch, length, hidden)`; a slot that is not the row's own repeats the
+            row's first token.
         cache: a nest of tensors `(batch, …)` that the next steps read.
     """
 
@@ -33,7 +33,7 @@ def last_to_the_end(values: tf.Tensor, padding_mask: tf.Tensor, fill: tf.Tensor)
     Args:
         values: `(batch, length, …)`.
         padding_mask: int32 `(batch, length)`.
-        fill: `(batch, 1, …)`, what stands in the slots that become free.
+        fill: `(batch, 1, …)`, the values for the slots that become free.
     """
     lengths = tf.reduce_sum(padding_mask, axis=1)
     slots = tf.range(tf.shape(padding_mask)[1])[None]
@@ -47,16 +47,17 @@ def last_to_the_end(values: tf.Tensor, padding_mask: tf.Tensor, fill: tf.Tensor)
 
 
 def backbone_of(encoder: keras.Model) -> Any:
-    """The KerasHub backbone that an encoder wraps; None where it is of Keras's own layers."""
+    """Returns the KerasHub backbone that an encoder wraps; None if it has only Keras's layers."""
     return next((y.backbone for y in encoder.layers if hasattr(y, "backbone")), None)
 
 
 class TransformerDecoding:
     """The steps of GPT-2, written out over the weights of KerasHub's backbone.
 
-    KerasHub's own steps write into the cache with an op of XLA (`XlaDynamicUpdateSlice`), which
-    TensorFlow compiles anew for every shape, and which TensorFlow's Python package alone brings
-    kernels for; these use core ops, so the graph can be served. Tests hold them to the backbone.
+    KerasHub's own steps write into the cache with an op of XLA (`XlaDynamicUpdateSlice`).
+    TensorFlow compiles it again for every shape, and only TensorFlow's Python package has kernels
+    for it. The steps here use core ops, so the graph can be served. Tests compare them with the
+    backbone.
 
     Source: Radford et al. (2019); the residual, norm and activation as in KerasHub's
     `TransformerDecoder` with `normalize_first=True`.
@@ -65,7 +66,7 @@ class TransformerDecoding:
         backbone: a `keras_hub.models.GPT2Backbone`.
 
     Raises:
-        ValueError: another backbone.
+        ValueError: a backbone of another kind.
     """
 
     def __init__(self, backbone: keras.Model):
@@ -85,7 +86,7 @@ class TransformerDecoding:
         return int(self.backbone.max_sequence_length)
 
     def logits(self, hidden: Any) -> Any:
-        """Scores of the next token, float32 `(…, vocabulary)`, of vectors `(…, hidden)`."""
+        """Computes scores of the next token, float32 `(…, vocabulary)`, from `(…, hidden)`."""
         logits = self.backbone.token_embedding(hidden, reverse=True)
         return keras.ops.cast(logits, "float32")
 
@@ -94,7 +95,7 @@ class TransformerDecoding:
 
         Args:
             features: `token_ids` and `padding_mask`, int32 `(batch, length)`.
-            slots: int32, how many tokens there may be in the end, `length` included.
+            slots: int32, the final number of tokens at most, including `length`.
         """
         mask = features["padding_mask"]
         length = tf.shape(mask)[1]
@@ -117,18 +118,18 @@ class TransformerDecoding:
         positions = last_to_the_end(positions, mask, tf.zeros([batch, 1], tf.int32))
         hidden, cache = self._run(ids, positions, cache, tf.constant(0))
         fill = hidden[:, :1]
-        # A prompt of one token has it in the last slot alone.
+        # A prompt of one token has it only in the last slot.
         fill = tf.where((lengths == 1)[:, None, None], hidden[:, -1:], fill)
         is_own = own[:, :length, None]
         return Prompt(ids, tf.where(is_own, hidden, fill), cache)
 
     def extend(self, token_ids: tf.Tensor, cache: Any, index: tf.Tensor) -> tuple[Any, Any]:
-        """Reads further tokens.
+        """Reads more tokens.
 
         Args:
             token_ids: int32 `(batch, tokens)`.
             cache: as `begin` or `extend` returned it.
-            index: slot of the first of them.
+            index: slot of the first of these tokens.
 
         Returns:
             Vectors, float32 `(batch, tokens, hidden)`, and the cache.
@@ -141,8 +142,8 @@ class TransformerDecoding:
     ) -> tuple[Any, Any]:
         backbone, dtype = self.backbone, self.backbone.compute_dtype
         tokens, slots = tf.shape(token_ids)[1], tf.shape(cache["own"])[1]
-        # Rows of a batch that have reached their end go on until the last has; what they write
-        # then is cut off.
+        # Rows of a batch that have reached their end continue until the last row has; what they
+        # write after their end is cut off.
         positions = tf.minimum(positions, self.positions - 1)
         x = backbone.token_embedding(token_ids)
         x += backbone.position_embedding(x, positions=positions)
@@ -174,7 +175,7 @@ class TransformerDecoding:
 
 
 def _weights_of(layer: Any, dtype: str) -> dict[str, tf.Tensor]:
-    """The weights of a decoder layer by the last two parts of their paths, low rank merged."""
+    """The weights of a decoder layer by the last two parts of their paths; low rank is merged."""
     read = {
         "/".join(weight.path.split("/")[-2:]): tf.cast(tf.convert_to_tensor(weight), dtype)
         for weight in layer.weights
@@ -199,7 +200,7 @@ def _heads(x: tf.Tensor, weights: dict[str, tf.Tensor], name: str) -> tf.Tensor:
 
 def _dense(x: tf.Tensor, weights: dict[str, tf.Tensor], name: str) -> tf.Tensor:
     kernel = weights[f"{name}/kernel"]
-    # That of the attention's output has an axis for the heads.
+    # The kernel of the attention's output has an axis for the heads.
     kernel = tf.reshape(kernel, [-1, kernel.shape[-1]])
     flat = tf.nn.bias_add(tf.reshape(x, [-1, x.shape[-1]]) @ kernel, weights[f"{name}/bias"])
     return tf.reshape(flat, tf.stack([tf.shape(x)[0], tf.shape(x)[1], kernel.shape[-1]]))

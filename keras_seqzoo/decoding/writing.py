@@ -1,4 +1,4 @@
-"""From prompts to texts: batches of prompts, the graph that writes, and where a text ends."""
+"""Turns prompts into texts: batches of prompts, the graph that generates, and where a text ends."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ FEATURE_SPECS = dict.fromkeys(FEATURES, tf.TensorSpec([None, None], tf.int32))
 
 
 def begun(tokens: tf.RaggedTensor, mark: int) -> tf.RaggedTensor:
-    """Gives texts without tokens the mark that stands before every document."""
+    """Gives texts without tokens the mark that comes before every document."""
     is_empty = tf.cast(tokens.row_lengths() == 0, tf.int64)
     marks = tf.fill([tf.reduce_sum(is_empty)], mark)
     return tf.concat([tf.RaggedTensor.from_row_lengths(marks, is_empty), tokens], axis=1)
 
 
 def features_of(tokens: tf.RaggedTensor) -> dict[str, tf.Tensor]:
-    """Ragged ids to features, neither cut nor rounded up in length; at least one slot wide."""
+    """Turns ragged ids into features, not cut or rounded up in length; at least one slot wide."""
     lengths = tokens.row_lengths()
     width = tf.reduce_max(tf.concat([lengths, [1]], axis=0))
     mask = tf.sequence_mask(lengths, width, dtype=tf.int32)
@@ -36,11 +36,11 @@ def features_of(tokens: tf.RaggedTensor) -> dict[str, tf.Tensor]:
 def spelt(
     preprocessor: Preprocessor, new: tf.Tensor, room: Any, stop_ids: Sequence[int]
 ) -> tf.Tensor:
-    """New tokens to strings, up to the first stop.
+    """Turns new tokens into strings, up to the first stop.
 
     Args:
-        preprocessor: spells tokens.
-        new: int32 `(batch, most)`, -1 where nothing was written.
+        preprocessor: turns tokens into text.
+        new: int32 `(batch, most)`, -1 in slots without a token.
         room: how many of them each row may keep, `(batch,)`.
         stop_ids: tokens that end a row.
     """
@@ -51,16 +51,16 @@ def spelt(
 
 
 def valid_utf8(texts: tf.Tensor) -> tf.Tensor:
-    """Puts U+FFFD in the place of bytes that are no UTF-8; a token may end within a character."""
+    """Replaces bytes that are not UTF-8 by U+FFFD; a token may end within a character."""
     return tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", replace_control_characters=False)
 
 
 def check_length(max_length: int, positions: int | None) -> None:
-    """Raises a ValueError where a text could grow beyond a model's positions.
+    """Raises a ValueError if a text could grow beyond a model's positions.
 
     Args:
         max_length: most tokens of a text.
-        positions: of the model; None where there is no limit.
+        positions: positions of the model; None if there is no limit.
     """
     check_whole(max_length=max_length)
     if positions is not None and max_length > positions:
@@ -71,12 +71,12 @@ def check_length(max_length: int, positions: int | None) -> None:
 
 
 def check_prompts(longest: int, limit: int, positions: int | None) -> None:
-    """Raises a ValueError where a prompt is too long.
+    """Raises a ValueError if a prompt is too long.
 
     Args:
         longest: tokens of the longest prompt.
-        limit: most tokens of a text, the prompt's included.
-        positions: of the model; None where there is no limit.
+        limit: most tokens of a text, including the prompt.
+        positions: positions of the model; None if there is no limit.
     """
     if positions is not None and longest >= positions:
         raise ValueError(
@@ -100,7 +100,7 @@ class Writer:
 
     Attributes:
         run: a graph from the features of prompts, and the most new tokens, to the new tokens.
-        lock: held from the seed to the last draw, which other threads would draw between.
+        lock: held from the seed to the last draw, so that other threads do not draw in between.
     """
 
     def __init__(self, decoding: Any, sampler: Any, stop_ids: list[int]):
@@ -116,16 +116,16 @@ class Writer:
 
 
 def is_beam(sampler: Any) -> bool:
-    """Whether a sampler ranks beams by all they have written: rows must end together then."""
+    """Whether a sampler ranks beams by all their new tokens: then rows must end together."""
     return hasattr(sampler, "num_beams")
 
 
 def batches_of_rows(lengths: np.ndarray, batch_size: int, alike: bool = False) -> list[np.ndarray]:
-    """Row numbers, batch by batch: rows of like length, or of equal length where `alike`.
+    """Returns row numbers in batches: rows of similar length, or of equal length if `alike`.
 
     Args:
         lengths: tokens of each row, `(rows,)`.
-        batch_size: most rows a batch.
+        batch_size: most rows in each batch.
         alike: whether the rows of a batch must have the same length.
     """
     order = np.argsort(lengths, kind="stable")
@@ -135,7 +135,7 @@ def batches_of_rows(lengths: np.ndarray, batch_size: int, alike: bool = False) -
 
 
 def put_together(prompt: bytes, joint: str, new: bytes, stops: Sequence[str]) -> str:
-    """Puts a prompt and what was written together, up to the first of `stops`."""
+    """Joins a prompt and the new text, up to the first of `stops`."""
     begin = prompt + joint.encode() if prompt and new else prompt
     text = (begin + new).decode("utf-8", "replace")
     start = len(begin.decode("utf-8", "replace"))
