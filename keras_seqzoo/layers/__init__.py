@@ -1,1 +1,1 @@
-"""Keras layers of our own."""
+"""The package's own Keras layers."""

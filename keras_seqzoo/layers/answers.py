@@ -9,17 +9,17 @@ import keras
 import tensorflow as tf
 
 _NEVER = -1e4
-_AT_ONCE = 64  # windows that are read together where nothing is learnt of them
+_AT_ONCE = 64  # windows read at once when no gradient is needed
 
 
 class Best(NamedTuple):
-    """The best answer to each question, and how it compares with there being none.
+    """The best answer to each question, and how its score compares with that of no answer.
 
     Attributes:
-        starts: int32 `(batch,)`, its first character; -1 where the context has no word.
-        ends: int32, the one behind its last.
-        answer: float32, its log-probability in the window where that is highest.
-        nothing: float32, that of no answer in the window where that is lowest.
+        starts: int32 `(batch,)`, the first character; -1 if the context has no word.
+        ends: int32, the position after the last character.
+        answer: float32, the answer's log-probability in the window where it is highest.
+        nothing: float32, the log-probability of no answer in the window where it is lowest.
     """
 
     starts: tf.Tensor
@@ -34,24 +34,25 @@ class AnswerScores(keras.layers.Layer):
 
     A window is a question and as much of its context as the encoder takes, between special tokens
     as in pairs of texts (Devlin et al. 2019, BERT, section 4.2); windows of a long context overlap.
-    Every word is scored by its first token, and that there is no answer by the first special token
-    (section 4.3); by the last one where there is none before the question, or it sees nothing.
+    Every word is scored by its first token. That there is no answer is scored by the first special
+    token (section 4.3), or by the last one if there is none before the question, or if the first
+    one sees nothing.
 
     Args:
         encoder: functional model from features to `sequence_output`.
         length: tokens that it reads, special ones included.
-        special: ids before the question, after it and after the context, and the one in place of
-            none; None where there is none.
-        separators: how many tokens stand after the question.
-        causal: whether a token's vector depends on those before it alone.
+        special: ids before the question, after it and after the context, and the padding id; None
+            for an id that does not exist.
+        separators: number of tokens after the question.
+        causal: whether a token's vector depends only on the token and those before it.
         stride: tokens of the context from the start of a window to that of the next; half of what
             a window holds if None.
-        dropout: rate before the scores.
+        dropout: dropout rate before the scores.
         **kwargs: arguments of `keras.layers.Layer`.
 
     Attributes:
-        threshold: float32, by how much the log-probability of an answer must exceed that of none.
-            No gradient reaches it.
+        threshold: float32, by how much the log-probability of an answer must exceed that of no
+            answer. No gradient reaches it.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class AnswerScores(keras.layers.Layer):
         """Makes the weights."""
         width = self.encoder.output["sequence_output"].shape[-1]
         self.kernel = self.add_weight(name="kernel", shape=(width, 2))
-        # One for all words would change nothing.
+        # A bias for all words would change nothing.
         self.bias = self.add_weight(name="bias", shape=(2,), initializer="zeros")
         self.threshold = self.add_weight(
             name="threshold", shape=(), initializer="zeros", trainable=False
@@ -92,13 +93,13 @@ class AnswerScores(keras.layers.Layer):
         """Scores the words of all windows.
 
         Args:
-            features: those of `AskedPreprocessor`.
-            training: whether something is learnt.
+            features: the features of `AskedPreprocessor`.
+            training: whether the call is for training.
 
         Returns:
-            `scores`, float32 `(windows, 1 + words, 2)`, of beginnings and ends, the first of no
+            `scores`, float32 `(windows, 1 + words, 2)`, of beginnings and ends, the first for no
             answer; `rows`, int32 `(windows,)`, the question of each window; `starts` and `ends`,
-            int32 `(windows, words)`, where its words stand, -1 behind the last.
+            int32 `(windows, words)`, the positions of its words, -1 after the last.
         """
         windows = self.windows(features)
         read = windows["read"]
@@ -120,12 +121,12 @@ class AnswerScores(keras.layers.Layer):
         }
 
     def windows(self, features: Mapping[str, Any]) -> dict[str, Any]:
-        """Lays out what the encoder reads.
+        """Lays out the windows that the encoder reads.
 
         Returns:
             `read`, its features, `(windows, length)`; `rows`, the question of each window;
-            `null`, the place of the token that stands for no answer; and `starts` and `ends`,
-            `(windows, length)`, where the word of a token stands if it is its first one, else -1.
+            `null`, the position of the token for no answer; and `starts` and `ends`,
+            `(windows, length)`, the position of a token's word if it is its first token, else -1.
         """
         asked = features["question_ids"]
         in_question = tf.reduce_sum(tf.cast(asked >= 0, tf.int32), axis=1)
@@ -175,7 +176,7 @@ class AnswerScores(keras.layers.Layer):
         return tf.tensordot(vectors, self.kernel, 1)
 
     def _in_turn(self, read: Mapping[str, Any]) -> tf.Tensor:
-        """The scores of some windows after those of others: a text may have very many."""
+        """Scores the windows in groups, one after another: a text may have very many."""
         count = tf.shape(read["token_ids"])[0]
         turns = tf.maximum(-(-count // _AT_ONCE), 1)
         found = tf.TensorArray(tf.float32, turns, element_shape=[None, None, 2], infer_shape=False)
@@ -193,12 +194,12 @@ class AnswerScores(keras.layers.Layer):
         return tf.ensure_shape(found.concat(), [None, None, 2])
 
     def best(self, scored: Mapping[str, tf.Tensor], questions: tf.Tensor, most: int) -> Best:
-        """The best answer in all windows of each question.
+        """Finds the best answer in all windows of each question.
 
         Args:
-            scored: what `call` returned.
-            questions: their number.
-            most: words of an answer.
+            scored: the result of `call`.
+            questions: number of questions.
+            most: most words of an answer.
         """
         logs = tf.nn.log_softmax(scored["scores"], axis=1)
         rows, starts = scored["rows"], scored["starts"]
@@ -233,20 +234,20 @@ class AnswerScores(keras.layers.Layer):
         first: tf.Tensor,
         last: tf.Tensor,
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """How far the scores of windows are from the truth.
+        """Computes the losses of windows.
 
-        A window with the whole answer is to point to it, and one without any of it to no answer.
-        One that cuts it says nothing.
+        A window with the whole answer must point to it. A window without any part of it must point
+        to no answer. A window that cuts the answer has weight 0.
 
         Args:
-            scored: what `call` returned.
-            features: of which it did.
-            first: the first character of the answer of each question, int32 `(batch,)`; -1 where
-                there is none.
-            last: the one behind its last.
+            scored: the result of `call`.
+            features: the features that `call` read.
+            first: the first character of the answer of each question, int32 `(batch,)`; -1 if
+                there is no answer.
+            last: the position after its last character.
 
         Returns:
-            Nats, and weights of 0 or 1, float32 `(windows,)` each.
+            Losses in nats, and weights of 0 or 1, float32 `(windows,)` each.
         """
 
         def touched(starts: Any, ends: Any, first: Any, last: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Encoders over texts that are longer than they read: in excerpts that overlap."""
+"""Encodes texts that are longer than an encoder reads, in excerpts that overlap."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import tensorflow as tf
 
 @keras.saving.register_keras_serializable("keras_seqzoo")
 class Excerpts(keras.layers.Layer):
-    """An encoder's vector of every token of texts of any length.
+    """An encoder's vector for every token of texts of any length.
 
-    A text is read in excerpts as long as the encoder takes, each of which goes over a quarter of
-    the one before it; a token's vector is that of the excerpt which shows the most on either side
-    of it. A text that fits in one is read at once.
+    A text is read in excerpts as long as the encoder takes. Each excerpt overlaps a quarter of the
+    one before it. A token's vector comes from the excerpt that shows the most on both sides of the
+    token. A text that fits in one excerpt is read at once.
 
     Args:
         encoder: functional model from features to `sequence_output`.
         length: tokens that it reads, special ones included.
-        special: ids before and after a text, None for none, and the one in place of none.
+        special: ids before and after a text, None if it has none, and the padding id.
         **kwargs: arguments of `keras.layers.Layer`.
     """
 
@@ -34,7 +34,7 @@ class Excerpts(keras.layers.Layer):
         self.overlap = self.room // 4
 
     def call(self, features: Mapping[str, Any], training: bool | None = None) -> Any:
-        """Features `(batch, length)` to vectors `(batch, length, hidden)`."""
+        """Turns features `(batch, length)` into vectors `(batch, length, hidden)`."""
         mask = features["padding_mask"]
         batch, length = tf.shape(mask)[0], tf.shape(mask)[1]
         size, stride = tf.minimum(length, self.room), self.room - self.overlap
@@ -48,7 +48,7 @@ class Excerpts(keras.layers.Layer):
             return tf.reshape(cut, tf.concat([[batch * count, size], tf.shape(cut)[3:]], 0))
 
         real = excerpts(mask) * tf.cast(tf.tile(inside, [batch, 1]), mask.dtype)
-        # Behind the last token of a text there is nothing to read.
+        # After the last token of a text there is nothing to read.
         chosen = tf.where(tf.reduce_any(real != 0, axis=1))[:, 0]
         real = tf.gather(real, chosen)
         read = {
@@ -63,7 +63,7 @@ class Excerpts(keras.layers.Layer):
             tf.range(tf.size(chosen)),
             tf.cast(tf.reshape(batch * count, [1]), tf.int64),
         )
-        # The excerpt of each token that has it nearest to its middle, of those of its text.
+        # For each token, the excerpt of its text in which it is nearest to the middle.
         place = tf.range(length)
         last = -(-tf.maximum(tf.reduce_sum(mask, axis=1) - self.room, 0) // stride)
         nearest = tf.maximum(place - self.overlap // 2, 0) // stride
@@ -73,7 +73,7 @@ class Excerpts(keras.layers.Layer):
         return tf.gather_nd(vectors, tf.stack([row, within], axis=-1))
 
     def _encode(self, read: dict[str, Any], real: Any, size: Any, training: Any) -> Any:
-        """Vectors of excerpts, and how many special tokens stand before the first of theirs."""
+        """Vectors of excerpts, and the number of special tokens before the first of their own."""
         before, after = int(self.start_id is not None), int(self.end_id is not None)
         width = [[0, 0], [before, after]]
         lengths = tf.reduce_sum(real, axis=1)[:, None] + before

@@ -1,4 +1,4 @@
-"""How likely a language model finds each label after a prompt."""
+"""The likelihood of each label after a prompt, by a language model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from keras_seqzoo.decoding.transformer import TransformerDecoding, backbone_of
 class LabelScores(keras.layers.Layer):
     """The log-likelihood of every label's whole token sequence after a prompt.
 
-    The prompt is read once; each label goes on from its cache.
+    The prompt is read once; each label continues from its cache.
 
     Args:
         encoder: functional model over a GPT-2 backbone.
@@ -24,7 +24,7 @@ class LabelScores(keras.layers.Layer):
         **kwargs: arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: another encoder than GPT-2's.
+        ValueError: the encoder is not GPT-2's.
     """
 
     def __init__(self, encoder: keras.Model, label_ids: Sequence[Sequence[int]], **kwargs: Any):
@@ -44,7 +44,7 @@ class LabelScores(keras.layers.Layer):
         self.built = True
 
     def call(self, features: Any) -> Any:
-        """Features `(batch, length)` to scores less the prior, float32 `(batch, labels)`."""
+        """Turns features `(batch, length)` into float32 `(batch, labels)`: scores minus prior."""
         labels, longest = self._ids.shape
         length = tf.shape(features["token_ids"])[1]
         prompt = self.decoding.begin(features, length + longest - 1)
@@ -61,7 +61,7 @@ class LabelScores(keras.layers.Layer):
         return scores - tf.convert_to_tensor(self.prior)
 
     def compute_output_shape(self, input_shape: Any) -> tuple[Any, ...]:
-        """A score for each label."""
+        """Returns the shape of one score for each label."""
         return (input_shape["token_ids"][0], len(self._ids))
 
     def _log_probabilities(self, hidden: tf.Tensor) -> tf.Tensor:

@@ -1,4 +1,4 @@
-"""Vectors that come trained, and are trained further once the rest has learnt to read them."""
+"""Pretrained vectors that are trained further only after the rest has learnt to read them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import keras
 
 @keras.saving.register_keras_serializable("keras_seqzoo")
 class LateEmbedding(keras.layers.Embedding):
-    """An embedding whose weights stay as they are until `rate` is 1.
+    """An embedding whose weights do not change until `rate` is 1.
 
-    Until then its gradient is zero, under which Adam and its kin change nothing.
+    Until then its gradient is zero, so Adam and similar optimizers change nothing.
     """
 
     def build(self, input_shape: Any = None) -> None:
@@ -20,17 +20,17 @@ class LateEmbedding(keras.layers.Embedding):
         self.rate = self.add_weight(name="rate", shape=(), initializer="zeros", trainable=False)
 
     def call(self, inputs: Any) -> Any:
-        """Ids `(batch, length)` to vectors `(batch, length, width)`."""
+        """Turns ids `(batch, length)` into vectors `(batch, length, width)`."""
         vectors = super().call(inputs)
         rate = keras.ops.cast(self.rate, vectors.dtype)
         return rate * vectors + (1 - rate) * keras.ops.stop_gradient(vectors)
 
 
 class Later(keras.callbacks.Callback):
-    """Lets the embeddings of a model be trained from the second third of the epochs on."""
+    """Trains the embeddings of a model from the second third of the epochs on."""
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Sets their rate."""
+        """Sets the rate of the embeddings."""
         for layer in self.model.encoder.layers:
             if isinstance(layer, LateEmbedding):
                 layer.rate.assign(float(3 * epoch >= self.params["epochs"]))

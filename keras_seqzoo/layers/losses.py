@@ -1,4 +1,4 @@
-"""Losses that Keras has not ready."""
+"""Losses that Keras does not have."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import keras
 class ScaledHuber(keras.losses.Loss):
     """Huber's loss (1964) of forecasts `(batch, horizon, columns)` over the scale of each column.
 
-    Half the squared error up to one scale, and beyond the absolute error less a half.
+    The loss is half the squared error up to one scale, and beyond it the absolute error minus half.
 
     Args:
-        scale: of each column, above 0.
+        scale: scale of each column, above 0.
         **kwargs: arguments of `keras.losses.Loss`.
     """
 
@@ -37,7 +37,7 @@ class ScaledHuber(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable("keras_seqzoo")
 class ScaledSquaredError(keras.losses.Loss):
-    """Squared error over the variance of the targets: 1 is as good as always saying their mean.
+    """Squared error over the variance of the targets: 1 is as good as always predicting the mean.
 
     Args:
         std: standard deviation of each number of the target, above 0.
@@ -61,18 +61,18 @@ class ScaledSquaredError(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable("keras_seqzoo")
 class SoftenedCrossEntropy(keras.losses.Loss):
-    """What a student learns of a teacher's classes (Hinton et al. 2015, section 2).
+    """The loss by which a student learns a teacher's classes (Hinton et al. 2015, section 2).
 
-    The cross-entropy of the teacher's probabilities at a temperature, which are the targets
-    `(batch, classes)`, and of the student's, which come at temperature 1 and are brought to it;
-    times the temperature's square, which keeps gradients alike. As the temperature rises it becomes
-    half the squared error of the scores, less their means, over the classes (section 2.1).
+    It is the cross-entropy of the teacher's probabilities at a temperature, which are the targets
+    `(batch, classes)`, and the student's, which come at temperature 1 and are converted to it;
+    times the temperature's square, which keeps gradients at one scale. As the temperature rises, it
+    becomes half the squared error of the scores, less their means, over the classes (section 2.1).
 
-    Of targets `(batch,)`, which are positions of classes, it is the cross-entropy at temperature 1:
-    what is validated on labels is not softened.
+    For targets `(batch,)`, which are positions of classes, it is the cross-entropy at temperature
+    1: validation on labels is not softened.
 
     Args:
-        temperature: above 0.
+        temperature: the temperature, above 0.
         **kwargs: arguments of `keras.losses.Loss`.
     """
 
@@ -98,7 +98,7 @@ class SoftenedCrossEntropy(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable("keras_seqzoo")
 def same_class(y_true: Any, y_pred: Any) -> Any:
-    """Whether the likeliest class `(batch,)` is that of the targets: shares, or positions."""
+    """Whether the likeliest class `(batch,)` is that of the targets: probabilities or positions."""
     said = keras.ops.argmax(y_pred, axis=-1)
     is_hard = _is_positions(y_true, y_pred)
     true = _flat(y_true) if is_hard else keras.ops.argmax(y_true, axis=-1)
@@ -107,16 +107,16 @@ def same_class(y_true: Any, y_pred: Any) -> Any:
 
 @keras.saving.register_keras_serializable("keras_seqzoo")
 def same_labels(y_true: Any, y_pred: Any) -> Any:
-    """Share of the labels `(batch,)` that both or neither find likelier than not."""
+    """Share of the labels `(batch,)` that both or neither put above one half."""
     same = keras.ops.equal(y_true > 0.5, y_pred > 0.5)
     return keras.ops.mean(keras.ops.cast(same, "float32"), axis=-1)
 
 
 def _is_positions(y_true: Any, y_pred: Any) -> bool:
-    """Whether targets are positions of classes, `(batch,)` or `(batch, 1)`, and not shares."""
+    """Whether targets are positions of classes, `(batch,)` or `(batch, 1)`, not probabilities."""
     return len(y_true.shape) < len(y_pred.shape) or y_true.shape[-1] == 1
 
 
 def _flat(y_true: Any) -> Any:
-    """Targets as `(batch,)`."""
+    """Returns targets as `(batch,)`."""
     return keras.ops.reshape(y_true, (-1,))

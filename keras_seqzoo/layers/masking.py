@@ -1,4 +1,4 @@
-"""What masked language models are made of: scores of tokens, and ELECTRA's generator."""
+"""The parts of masked language models: scores of tokens, and ELECTRA's generator."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from keras_seqzoo.hub.transformer import TransformerEncoder
 
 
 class EmbeddingRows:
-    """The rows of an embedding that is not KerasHub's, as its `MaskedLMHead` multiplies by them.
+    """The rows of an embedding that is not KerasHub's, in the form its `MaskedLMHead` needs.
 
     Args:
         rows: a variable `(vocabulary, width)`.
@@ -23,21 +23,21 @@ class EmbeddingRows:
         self.input_dim, self.output_dim = (int(size) for size in rows.shape)
 
     def __call__(self, vectors: Any, reverse: bool = True) -> Any:
-        """Scores `(…, vocabulary)` of vectors `(…, width)`."""
+        """Computes scores `(…, vocabulary)` from vectors `(…, width)`."""
         rows = keras.ops.cast(keras.ops.convert_to_tensor(self.rows), vectors.dtype)
         return keras.ops.matmul(vectors, keras.ops.transpose(rows))
 
 
 def embedding_of(encoder: keras.Model) -> Any:
-    """The token embedding of an encoder, with `input_dim`, `output_dim`, and scores by `reverse`.
+    """Returns an encoder's token embedding, with `input_dim`, `output_dim`, and `reverse`.
 
     Raises:
-        ValueError: it cannot be told which of a TF Hub graph's weights that is.
+        ValueError: a TF Hub graph does not show which of its weights is the embedding.
     """
     for layer in encoder.layers:
         if hasattr(layer, "backbone"):
             return layer.backbone.token_embedding
-    names = ("word_embedding", "token_embedding")  # of TF Hub's graphs, and of ours
+    names = ("word_embedding", "token_embedding")  # in TF Hub's graphs, and in ours
     for weight in encoder.weights:
         if any(name in weight.path for name in names) and len(weight.shape) == 2:
             return EmbeddingRows(weight)
@@ -51,8 +51,9 @@ def embedding_of(encoder: keras.Model) -> Any:
 def token_scores(encoder: keras.Model, name: str) -> Any:
     """BERT's head: dense, GELU, layer norm, the encoder's own embedding, and a bias.
 
-    Source: Devlin et al. (2019), section 3.1, and the released code. Takes vectors
-    `(batch, length, hidden)` and places `(batch, most)`; gives float32 `(batch, most, vocabulary)`.
+    Source: Devlin et al. (2019), section 3.1, and the released code. It takes vectors
+    `(batch, length, hidden)` and positions `(batch, most)`, and returns float32
+    `(batch, most, vocabulary)`.
     """
     import keras_hub
 
@@ -71,16 +72,16 @@ def generator_of(
 ) -> keras.Model:
     """ELECTRA's generator: a narrower transformer over the embeddings of the encoder.
 
-    Source: Clark et al. (2020), section 3.3: tokens, positions and segments are embedded by the
+    Source: Clark et al. (2020), section 3.3: both embed tokens, positions and segments with the
     same weights.
 
     Args:
-        encoder: a `TransformerEncoder` or KerasHub's backbone, whose embeddings it takes up to
-            their norm.
-        hidden_dim: width of its vectors.
-        num_layers: how many it has.
-        num_heads: of each.
-        dropout: rate.
+        encoder: a `TransformerEncoder` or KerasHub's backbone. The generator uses its embeddings up
+            to their norm.
+        hidden_dim: width of the generator's vectors.
+        num_layers: number of its layers.
+        num_heads: number of attention heads in each layer.
+        dropout: dropout rate.
 
     Returns:
         A model from features to `(batch, length, hidden_dim)`.
@@ -114,18 +115,18 @@ def generator_of(
 
 
 class Sampling(keras.layers.Layer):
-    """Puts tokens that a generator draws in the place of the hidden ones.
+    """Replaces the hidden tokens by tokens that a generator draws.
 
-    Which are drawn depends on its scores and the given random numbers alone: the first token up to
-    which the probabilities sum to more than the number. No gradient goes through.
+    The draw depends only on its scores and the given random numbers: it takes the first token up to
+    which the probabilities sum to more than the number. No gradient passes through.
     """
 
     def call(self, token_ids: Any, positions: Any, scores: Any, draws: Any) -> Any:
-        """Int32 ids `(batch, length)` with others at `positions` `(batch, most)`.
+        """Returns int32 ids `(batch, length)` with drawn ones at `positions` `(batch, most)`.
 
         Args:
             token_ids: int32 `(batch, length)`.
-            positions: int32 `(batch, most)`; 0, where a row's start token stands, for none.
+            positions: int32 `(batch, most)`; 0, the position of a row's start token, for none.
             scores: `(batch, most, vocabulary)`.
             draws: float32 `(batch, most)` in [0, 1).
         """
@@ -136,7 +137,7 @@ class Sampling(keras.layers.Layer):
 
 
 def put(token_ids: tf.Tensor, positions: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
-    """Ids `(batch, length)` with values `(batch, most)` at positions; 0 stands for no position."""
+    """Puts values `(batch, most)` at positions of ids `(batch, length)`; 0 means no position."""
     values = tf.where(positions > 0, values, token_ids[:, :1])
     rows = tf.range(tf.shape(positions)[0])[:, None] + tf.zeros_like(positions)
     return tf.tensor_scatter_nd_update(token_ids, tf.stack([rows, positions], axis=-1), values)

@@ -1,4 +1,4 @@
-"""What lets a model from scratch compare the two texts of a pair."""
+"""Layers with which a model from scratch can compare the two texts of a pair."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import keras
 
 @keras.saving.register_keras_serializable("keras_seqzoo")
 class PairPlaces(keras.layers.Layer):
-    """Says of each token in which text it stands, and whether the other text has it, too.
+    """Marks, for each token, which text it is in, and whether the other text has it, too.
 
-    The second half is the exact match of Chen et al. (2017), Reading Wikipedia to Answer
+    The second part is the exact match of Chen et al. (2017), Reading Wikipedia to Answer
     Open-Domain Questions, section 3.2. Takes int `token_ids`, `padding_mask` and `segment_ids`,
-    each `(batch, length)`; gives int32 of that shape, 0 or 1 in the first text and 2 or 3 in the
-    second, odd where the other text has the token.
+    each `(batch, length)`; returns int32 of that shape, 0 or 1 in the first text and 2 or 3 in the
+    second, odd if the other text has the token.
     """
 
     def call(self, token_ids: Any, padding_mask: Any, segment_ids: Any) -> Any:
@@ -33,14 +33,14 @@ class PairPlaces(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("keras_seqzoo")
 class PairAlignment(keras.layers.Layer):
-    """Sets beside each token what the other text has for it: x, y, |x - y| and x * y.
+    """Compares each token with its match in the other text: x, y, |x - y| and x * y.
 
-    y is the mean of the other text's vectors, weighted by how alike the word vectors are: a softmax
-    of their products (Parikh et al. 2016, A Decomposable Attention Model for Natural Language
-    Inference, section 3.1; the four parts: Chen et al. 2017, Enhanced LSTM for Natural Language
-    Inference, section 3.2); 0 where the other text has no token. Takes `words`
+    y is the mean of the other text's vectors, weighted by the similarity of the word vectors: a
+    softmax of their products (Parikh et al. 2016, A Decomposable Attention Model for Natural
+    Language Inference, section 3.1; the four parts: Chen et al. 2017, Enhanced LSTM for Natural
+    Language Inference, section 3.2). y is 0 if the other text has no token. Takes `words`
     `(batch, length, width)`, `vectors` `(batch, length, hidden)` and int `padding_mask` and
-    `segment_ids` `(batch, length)`; gives `(batch, length, 4 hidden)`.
+    `segment_ids` `(batch, length)`; returns `(batch, length, 4 hidden)`.
     """
 
     def __init__(self, **kwargs: Any):
@@ -59,18 +59,19 @@ class PairAlignment(keras.layers.Layer):
         return ops.concatenate([vectors, other, ops.abs(vectors - other), vectors * other], axis=-1)
 
     def compute_output_shape(self, words_shape: Any, vectors_shape: Any, *_: Any) -> Any:
-        """Four times as wide."""
+        """Returns a shape four times as wide."""
         return (*vectors_shape[:-1], 4 * vectors_shape[-1])
 
 
 @keras.saving.register_keras_serializable("keras_seqzoo")
 class PairPooling(keras.layers.Layer):
-    """Makes one vector of the vectors of two texts: u, v, |u - v| and u * v.
+    """Makes one vector from the vectors of two texts: u, v, |u - v| and u * v.
 
     u and v are the means and, with `largest`, also the largest values over the tokens of each text
     (Conneau et al. 2017, Supervised Learning of Universal Sentence Representations, section 3.1);
     0 for a text without tokens. Takes `(batch, length, hidden)` and int `padding_mask` and
-    `segment_ids` `(batch, length)`; gives `(batch, 4 hidden)`, with `largest` `(batch, 8 hidden)`.
+    `segment_ids` `(batch, length)`; returns `(batch, 4 hidden)`, or `(batch, 8 hidden)` with
+    `largest`.
     """
 
     def __init__(self, largest: bool = False, **kwargs: Any):
@@ -79,7 +80,7 @@ class PairPooling(keras.layers.Layer):
         self.supports_masking = True
 
     def compute_mask(self, *_: Any) -> None:
-        """Ends the mask that recurrent layers hand on: a pooled vector has no length."""
+        """Ends the mask that recurrent layers pass on: a pooled vector has no length."""
 
     def call(self, vectors: Any, padding_mask: Any, segment_ids: Any) -> Any:
         """Pools the vectors."""

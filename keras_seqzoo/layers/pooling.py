@@ -1,4 +1,4 @@
-"""From the vectors of a text's tokens to one vector."""
+"""Pools the vectors of a text's tokens to one vector."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ POOLINGS = ("pooled", "last", "cls", "mean", "max")
 
 @keras.saving.register_keras_serializable("keras_seqzoo")
 class Pooling(keras.layers.Layer):
-    """Makes one vector of the vectors of a text's real tokens.
+    """Makes one vector from the vectors of a text's real tokens.
 
     Args:
         mode: `"mean"` or `"max"` over the real tokens.
@@ -28,7 +28,7 @@ class Pooling(keras.layers.Layer):
         self.supports_masking = True
 
     def compute_mask(self, *_: Any) -> None:
-        """Ends the mask that recurrent layers hand on: a pooled vector has no length."""
+        """Ends the mask that recurrent layers pass on: a pooled vector has no length."""
 
     def call(self, vectors: Any, padding_mask: Any) -> Any:
         """Pools `(batch, length, hidden)` under an int mask `(batch, length)`."""
@@ -44,13 +44,13 @@ class Pooling(keras.layers.Layer):
 
 
 def pool(encoded: Mapping[str, Any], padding_mask: Any, pooling: str) -> Any:
-    """Pools tensors that an encoder returned.
+    """Pools the tensors that an encoder returned.
 
     Args:
         encoded: `sequence_output` `(batch, length, hidden)`, `pooled_output` `(batch, hidden)`.
         padding_mask: int `(batch, length)`, 1 for real tokens.
         pooling: one of `POOLINGS`: `"pooled"` and `"last"` take `pooled_output`, `"cls"` the first
-            token's vector, `"mean"` and `"max"` go over the real tokens.
+            token's vector, `"mean"` and `"max"` are over the real tokens.
 
     Returns:
         `(batch, hidden)`.
@@ -65,7 +65,7 @@ def pool(encoded: Mapping[str, Any], padding_mask: Any, pooling: str) -> Any:
 def pooled_vectors(encoder: keras.Model, inputs: Mapping[str, Any], pooling: str) -> Any:
     """Adds encoder and pooling to a functional model.
 
-    A pooler that this leaves out gets no gradient, of which Keras would warn: it is frozen.
+    If the encoder's pooler is not used, it is frozen: Keras would warn that it gets no gradient.
 
     Args:
         encoder: the encoder.
@@ -94,10 +94,10 @@ def pooled_vectors(encoder: keras.Model, inputs: Mapping[str, Any], pooling: str
 
 
 def choose_pooling(pooling: str | None, parts: EncoderParts) -> str:
-    """Returns the pooling asked for, or the family's own.
+    """Returns the user's choice of pooling, or the family's default.
 
     Raises:
-        ValueError: one that makes no sense for the family.
+        ValueError: a pooling that makes no sense for the family.
     """
     if pooling is not None and pooling not in parts.poolings:
         raise ValueError(

@@ -1,12 +1,12 @@
 """`keras.layers.LSTM` and `keras.layers.GRU` with a gradient written by hand, for training on CPU.
 
 TensorFlow differentiates Keras's loop over time step by step: every step multiplies for each
-gradient and keeps its intermediates on stacks. Here a few steps are taken at once. What does not
-depend on the step before, the gradients of the weights among it, is one larger operation for all of
-them, which the runtime does beside the steps that follow. `benchmarks/recurrent_speed.py` says what
-that gains.
+gradient and keeps its intermediates on stacks. Here a few steps are taken at once. Whatever does
+not depend on the step before, such as the gradients of the weights, is one larger operation for all
+of them, which the runtime computes in parallel with the next steps. `benchmarks/recurrent_speed.py`
+measures the gain.
 
-With a GPU, under XLA, and for whatever is not the plain layer, these are Keras's own.
+With a GPU, under XLA, and for anything but the plain layer, these are Keras's own.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import tensorflow as tf
 from keras_seqzoo.layers.recurrent_steps import GRUSteps, LSTMSteps
 
 _CHUNK = 4  # time steps taken at once
-_AHEAD = 8  # iterations of a loop TensorFlow may begin before the first of them is done
+_AHEAD = 8  # iterations of a loop that TensorFlow may begin before the first is done
 
 
 def _join(steps: list[list[tf.Tensor]]) -> list[tf.Tensor]:
@@ -33,16 +33,16 @@ def _unjoin(values: list[tf.Tensor], n: int) -> list[tuple[tf.Tensor, ...]]:
 
 
 def _recur(make_steps: Any, x: Any, keep: Any, weights: Any, states: Any, training: bool) -> Any:
-    """Outputs at every step and last states.
+    """Computes outputs at every step and last states.
 
     Args:
         make_steps: `LSTMSteps` or `GRUSteps`.
         x: `(time, batch, features)`.
-        keep: None, or bool `(time, batch, 1)`: where False, a step leaves the states alone.
+        keep: None, or bool `(time, batch, 1)`: if False, a step does not change the states.
         weights: kernel, recurrent kernel and bias.
-        states: those before the first step.
-        training: whether to keep what the hand-written gradient needs. Without, TensorFlow still
-            differentiates the loop by itself.
+        states: the states before the first step.
+        training: whether to keep the values that the hand-written gradient needs. Without them,
+            TensorFlow still differentiates the loop by itself.
     """
     features, units = weights[0].shape[0], weights[1].shape[0]
     time, batch = tf.shape(x)[0], tf.shape(x)[1]
@@ -130,7 +130,7 @@ def _recur(make_steps: Any, x: Any, keep: Any, weights: Any, states: Any, traini
 
 
 def _recur_plainly(make_steps: Any, x: Any, keep: Any, weights: Any, states: Any) -> Any:
-    """`_recur` for answers, in operations that other runtimes have: step by step, no lists."""
+    """`_recur` for inference, in operations that other runtimes have: step by step, no lists."""
     steps = make_steps(*weights)
     time, batch = tf.unstack(tf.shape(x)[:2])
     parts = [
@@ -155,7 +155,7 @@ def _recur_plainly(make_steps: Any, x: Any, keep: Any, weights: Any, states: Any
 
 
 def _inner_loop(steps: Any, layer: Any, x: Any, states: Any, mask: Any, training: Any) -> Any:
-    """What `keras.layers.RNN.inner_loop` returns: last output, all outputs, last states."""
+    """Returns what `keras.layers.RNN.inner_loop` does: last output, all outputs, last states."""
     shape = (x.shape[0], x.shape[1], layer.units)
     x, keep = tf.transpose(x, [1, 0, 2]), None
     if mask is not None:
@@ -175,7 +175,7 @@ def _inner_loop(steps: Any, layer: Any, x: Any, states: Any, mask: Any, training
 
 
 def set_xla(encoder: keras.Model, xla: bool) -> None:
-    """Tells an encoder's layers that compute otherwise under XLA whether it will compile them.
+    """Sets, in layers that compute differently under XLA, whether the encoder will be compiled.
 
     Args:
         encoder: a functional model.
@@ -188,12 +188,12 @@ def set_xla(encoder: keras.Model, xla: bool) -> None:
 
 @contextmanager
 def portable(encoder: keras.Model, plain: bool = False, padded: bool = False) -> Iterator[None]:
-    """Keeps the kernels of cuDNN, which no CPU has, out of the graphs that are traced within.
+    """Keeps cuDNN kernels, which no CPU has, out of the graphs that are traced within.
 
     Args:
         encoder: a functional model.
-        plain: whether other runtimes than TensorFlow shall take the graphs: loops are without
-            lists of tensors. The answers are the same.
+        plain: whether runtimes other than TensorFlow must be able to run the graphs: loops then
+            have no lists of tensors. The answers are the same.
         padded: whether transformers compute padding like tokens, as under XLA.
     """
     changes: list[tuple[Any, str, Any]] = []
@@ -218,7 +218,7 @@ def _recurrent_layers(encoder: keras.Model) -> list[Any]:
 
 
 def _is_plain(layer: Any) -> bool:
-    """Whether `layer` computes what is written here, on a machine without a GPU."""
+    """Whether `layer` computes the formulas of this module, on a machine without a GPU."""
     return (
         (layer.plain or not layer.xla)
         and layer.activation is keras.activations.tanh
@@ -232,7 +232,7 @@ def _is_plain(layer: Any) -> bool:
 
 
 class _FastLoop(keras.layers.Layer):
-    """Takes the place of a recurrent layer's loop over time, where it may."""
+    """Replaces a recurrent layer's loop over time, if possible."""
 
     steps: type[LSTMSteps] | type[GRUSteps]
     xla = False
@@ -241,7 +241,7 @@ class _FastLoop(keras.layers.Layer):
     def inner_loop(
         self, sequences: Any, initial_state: Any, mask: Any, training: bool = False
     ) -> Any:
-        """Called by `call` with the initial states made ready."""
+        """Runs the loop; `call` calls it with the initial states."""
         if _is_plain(self):
             return _inner_loop(self.steps, self, sequences, initial_state, mask, training)
         return super().inner_loop(sequences, initial_state, mask, training)

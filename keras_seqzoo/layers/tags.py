@@ -1,7 +1,7 @@
-"""Scores of tags of words, what is learnt of their order, and the best tags that it allows.
+"""Scores of tags of words, the transitions between tags, and the best allowed tags.
 
-Tags are numbers: 0 is outside of all spans, 1 + 2k begins one of the type k, 2 + 2k goes on with
-it. What may not follow: 2 + 2k anything but 1 + 2k and 2 + 2k.
+Tags are numbers: 0 is outside of all spans, 1 + 2k begins a span of type k, 2 + 2k continues it. A
+tag 2 + 2k may only follow 1 + 2k or 2 + 2k.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ _NEVER = -1e4
 
 
 class Pieces(NamedTuple):
-    """The spans that were found in some texts, one after the other.
+    """The spans found in some texts, one after the other.
 
     Attributes:
-        rows: int64 `(spans,)`, the text of each.
+        rows: int64 `(spans,)`, the text of each span.
         kinds: int32, the place of its type.
-        starts: int32, its first character.
-        ends: int32, the one behind its last.
-        probabilities: float32, of just these words as one span of this type.
+        starts: int32, the position of its first character.
+        ends: int32, the position after its last character.
+        probabilities: float32, probability of exactly these words as one span of this type.
     """
 
     rows: tf.Tensor
@@ -35,13 +35,13 @@ class Pieces(NamedTuple):
 
 
 def tags_of_spans(starts: tf.Tensor, ends: tf.Tensor, spans: tf.Tensor) -> tf.Tensor:
-    """The tag of each word by the spans of its text, int32 `(batch, words)`.
+    """Returns the tag of each word from the spans of its text, int32 `(batch, words)`.
 
-    A word is of the first span that it shares a character with.
+    A word belongs to the first span with which it shares a character.
 
     Args:
-        starts: first characters of words, `(batch, words)`; -1 where there is no word.
-        ends: those behind the last.
+        starts: positions of the first characters of words, `(batch, words)`; -1 for no word.
+        ends: positions after their last characters.
         spans: int32 `(batch, most, 3)`, in order, see `data.targets.Tags`.
     """
     last = spans[..., 2] < 0
@@ -60,15 +60,15 @@ def tags_of_spans(starts: tf.Tensor, ends: tf.Tensor, spans: tf.Tensor) -> tf.Te
 
 @keras.saving.register_keras_serializable("keras_seqzoo")
 class TagScores(keras.layers.Layer):
-    """Scores of tags, and a linear-chain CRF over those of words.
+    """Scores of tags, and a linear-chain CRF over the tags of words.
 
-    The CRF is that of Lafferty et al. (2001), Conditional Random Fields, with transitions that may
-    not be left out at all. Before the first word stands tag 0.
+    The CRF is that of Lafferty et al. (2001), Conditional Random Fields. Forbidden transitions are
+    left out entirely. Tag 0 comes before the first word.
 
     Args:
-        types: of spans.
-        learns: whether transitions are learnt, by the likelihood of all tags of a text. Else those
-            that may be are all alike, and each word is learnt by itself.
+        types: number of types of spans.
+        learns: whether transitions are learnt, by the likelihood of all tags of a text. Otherwise
+            all allowed transitions are equal, and each word is learnt by itself.
         **kwargs: arguments of `keras.layers.Layer`.
     """
 
@@ -92,20 +92,20 @@ class TagScores(keras.layers.Layer):
             )
 
     def call(self, vectors: Any) -> Any:
-        """Vectors `(batch, length, hidden)` to scores `(batch, length, tags)`."""
+        """Turns vectors `(batch, length, hidden)` into scores `(batch, length, tags)`."""
         return keras.ops.matmul(vectors, self.kernel) + self.bias
 
     def steps(self) -> tf.Tensor:
-        """Scores of one tag after another, float32 `(tags, tags)`."""
+        """Returns the scores of one tag after another, float32 `(tags, tags)`."""
         learnt = tf.convert_to_tensor(self.transitions) if self.learns else 0.0
         return tf.where(self._allowed, learnt, _NEVER)
 
     def losses_of(self, scores: tf.Tensor, lengths: tf.Tensor, tags: tf.Tensor) -> tf.Tensor:
-        """The negative log-likelihood of the tags of each text, in nats `(batch,)`.
+        """Computes the negative log-likelihood of each text's tags, in nats `(batch,)`.
 
         Args:
             scores: float32 `(batch, words, tags)`.
-            lengths: words of each text, int32 `(batch,)`.
+            lengths: number of words of each text, int32 `(batch,)`.
             tags: int32 `(batch, words)`.
         """
         real = tf.sequence_mask(lengths, tf.shape(scores)[1], scores.dtype)
@@ -125,7 +125,7 @@ class TagScores(keras.layers.Layer):
     ) -> tf.Tensor:
         """Scores of all tags up to each word, `(words + 1, batch, tags)`; the first are before it.
 
-        Behind the last word of a text they stay as they are.
+        After the last word of a text they do not change.
         """
         real = tf.sequence_mask(lengths, tf.shape(scores)[1])
         first = tf.fill([tf.shape(scores)[0], self.units], _NEVER)
@@ -140,7 +140,7 @@ class TagScores(keras.layers.Layer):
         return tf.concat([first[None], tf.scan(step, words, first)], axis=0)
 
     def _backward(self, scores: tf.Tensor, lengths: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
-        """Scores of all that follows each word, by its tag, `(words + 1, batch, tags)`."""
+        """Scores of everything after each word, by its tag, `(words + 1, batch, tags)`."""
         real = tf.sequence_mask(lengths, tf.shape(scores)[1])
         last = tf.zeros([tf.shape(scores)[0], self.units])
 
@@ -153,9 +153,9 @@ class TagScores(keras.layers.Layer):
         return tf.concat([tf.scan(step, words, last, reverse=True), last[None]], axis=0)
 
     def best(self, scores: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
-        """The likeliest tags of each text that may follow each other, int32 `(batch, words)`.
+        """Finds the likeliest allowed tags of each text, int32 `(batch, words)`.
 
-        By the algorithm of Viterbi (1967). Behind the last word stand 0s.
+        It uses the algorithm of Viterbi (1967). After the last word come 0s.
         """
         steps = self.steps()
         alphas = self._forward(scores, lengths, steps, tf.reduce_max)
@@ -175,20 +175,20 @@ class TagScores(keras.layers.Layer):
     def pieces(
         self, scores: tf.Tensor, lengths: tf.Tensor, starts: tf.Tensor, ends: tf.Tensor
     ) -> Pieces:
-        """The spans of the likeliest tags.
+        """Finds the spans of the likeliest tags.
 
         Args:
             scores: float32 `(batch, words, tags)`.
-            lengths: words of each text, int32 `(batch,)`.
-            starts: first characters of words, int32 `(batch, words)`.
-            ends: those behind the last.
+            lengths: number of words of each text, int32 `(batch,)`.
+            starts: positions of the first characters of words, int32 `(batch, words)`.
+            ends: positions after their last characters.
         """
         steps = self.steps()
         tags = self.best(scores, lengths)
         alphas = self._forward(scores, lengths, steps, tf.reduce_logsumexp)
         betas = self._backward(scores, lengths, steps)
         whole = tf.reduce_logsumexp(alphas[-1], axis=1)
-        # What follows the last word of a span: anything that does not go on with it.
+        # After the last word of a span comes any tag that does not continue it.
         others = (tf.range(self.units) == 0) | (tf.range(self.units) % 2 == 1)
         ending = tf.where(others, steps, _NEVER)
         following = tf.transpose(scores, [1, 0, 2]) + betas[1:]  # by the tag of each word

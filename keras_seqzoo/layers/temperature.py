@@ -1,4 +1,4 @@
-"""Probabilities of classes, as sure as other rows say, and from which one on a class is said."""
+"""Probabilities of classes, calibrated on other rows, and thresholds for predicting a class."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import keras
 
 @keras.saving.register_keras_serializable("keras_seqzoo")
 class ClassProbabilities(keras.layers.Layer):
-    """The softmax of scores `(batch, classes)` over a temperature; it keeps thresholds of classes.
+    """The softmax of scores `(batch, classes)` over a temperature; it also holds thresholds.
 
     Args:
         **kwargs: arguments of `keras.layers.Layer`.
 
     Attributes:
         temperature: float32 scalar, 1 at first. No gradient reaches it.
-        thresholds: float32 `(classes,)`, from which probability on a class is said; 0, as all are
-            at first, where it has none. See `tasks.classify.Classify`.
+        thresholds: float32 `(classes,)`, the least probability at which a class is predicted; 0,
+            the initial value, for a class without a threshold. See `tasks.classify.Classify`.
     """
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -35,6 +35,6 @@ class ClassProbabilities(keras.layers.Layer):
         return keras.activations.softmax(logits / self.temperature)
 
     def load_own_variables(self, store: Mapping[str, Any]) -> None:
-        """Reads both; files of before have no thresholds, or neither."""
+        """Reads both; older files have no thresholds, or neither."""
         self.temperature.assign(store["0"] if "0" in store else 1.0)  # noqa: SIM401 - no dict
         self.thresholds.assign(store["1"] if "1" in store else 0 * self.thresholds)

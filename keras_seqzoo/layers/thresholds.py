@@ -1,4 +1,4 @@
-"""Probabilities of labels, and from which one on a text has a label."""
+"""Probabilities of labels, and the thresholds above which a text has a label."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import keras
 
 @keras.saving.register_keras_serializable("keras_seqzoo")
 class LabelProbabilities(keras.layers.Layer):
-    """The sigmoid of scores `(batch, labels)`; it keeps a threshold for each label.
+    """The sigmoid of scores `(batch, labels)`; it also holds a threshold for each label.
 
     Args:
         **kwargs: arguments of `keras.layers.Layer`.

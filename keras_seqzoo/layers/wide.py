@@ -1,4 +1,4 @@
-"""A linear model of words and pairs of neighbours, whose scores stand beside a network's."""
+"""A linear model of words and pairs of neighbours, whose scores are added to a network's."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ class WideScores(keras.layers.Layer):
     """Adds the scores of a linear model to those of a network, times a share.
 
     Wide and deep (Cheng et al. 2016, Wide & Deep Learning for Recommender Systems), but fitted one
-    after the other: a text's words and pairs of neighbours, each counted as (1 + ln count) · idf
-    and the whole divided by its length, as scikit-learn's `TfidfVectorizer(ngram_range=(1, 2),
-    sublinear_tf=True)` has it. Words are known by id, pairs by a hash. What is learnt of either is
-    set from outside, see `tasks.wide`; no gradient reaches it, and in training it is left out.
+    after the other. A text's words and pairs of neighbours count as (1 + ln count) · idf each, and
+    the whole is divided by its length, like scikit-learn's `TfidfVectorizer(ngram_range=(1, 2),
+    sublinear_tf=True)`. Words are known by id, pairs by a hash. The weights of both are set from
+    outside, see `tasks.wide`; no gradient reaches them, and training leaves the linear model out.
 
     Args:
-        vocabulary_size: of the ids of words.
-        buckets: places for pairs.
+        vocabulary_size: number of ids of words.
+        buckets: number of places for pairs.
         **kwargs: arguments of `keras.layers.Layer`.
 
     Attributes:
-        idf: float32 `(vocabulary_size + buckets,)`, 0 for what the training texts lack.
+        idf: float32 `(vocabulary_size + buckets,)`, 0 for words and pairs not in the training
+            texts.
         kernel: float32 `(vocabulary_size + buckets, classes)`.
         bias: float32 `(classes,)`.
-        share: float32 scalar, 0 at first: by what the scores are multiplied.
+        share: float32 scalar, 0 at first: the factor of the linear model's scores.
     """
 
     def __init__(self, vocabulary_size: int, buckets: int, **kwargs: Any):
@@ -47,15 +48,15 @@ class WideScores(keras.layers.Layer):
             setattr(self, name, weight)
 
     def call(self, scores: Any, token_ids: Any, training: bool | None = None) -> Any:
-        """Computes `(batch, classes)` of the same and int32 `(batch, length)`."""
+        """Computes `(batch, classes)` from scores of that shape and int32 `(batch, length)`."""
         if training:
             return scores
         share = self.share.value
-        # What counts nothing costs nothing.
+        # With a share of 0, the linear model is not computed.
         return tf.cond(share > 0, lambda: scores + share * self.scores(token_ids), lambda: scores)
 
     def scores(self, token_ids: Any) -> Any:
-        """Scores of the linear model alone, `(batch, classes)`."""
+        """Computes the scores of only the linear model, `(batch, classes)`."""
         places, counts = self.counted(token_ids)
         weights = tf.math.log(tf.maximum(counts, 1)) + 1
         weights *= tf.gather(self.idf.value, places)
@@ -65,18 +66,18 @@ class WideScores(keras.layers.Layer):
         return tf.einsum("bn,bnc->bc", weights, kernel) + self.bias
 
     def counted(self, token_ids: Any) -> tuple[Any, Any]:
-        """What a text holds, and how often.
+        """Counts the words and pairs of a text.
 
         Args:
             token_ids: int32 `(batch, length)`.
 
         Returns:
-            Int32 and float32 `(batch, n)`: places in `kernel`, and counts, which are 0 where a
-            place stands for nothing.
+            Int32 and float32 `(batch, n)`: places in `kernel`, and counts, which are 0 for unused
+            places.
         """
         first, second = token_ids[:, :-1], token_ids[:, 1:]
-        # Two odd numbers of 32 bits mix the ids; the remainder by a prime keeps all bits in play.
-        # Tables have the products, which OpenVINO would compute with 32 bits.
+        # Two odd numbers of 32 bits mix the ids; the remainder by a prime uses all bits.
+        # Tables hold the products, which OpenVINO would compute with 32 bits.
         ids = np.arange(self.vocabulary_size)
         mixed, other = (
             tf.gather(tf.constant(ids * odd % self.buckets, tf.int32), side)
@@ -86,7 +87,7 @@ class WideScores(keras.layers.Layer):
         words = tf.where(token_ids >= _FIRST_WORD, token_ids, 0)
         pairs = tf.where(is_pair, (mixed + other) % self.buckets + self.vocabulary_size, 0)
         places = tf.sort(tf.concat([words, pairs], axis=1), axis=1)
-        # Equal places are neighbours now: each is counted where it comes first.
+        # Equal places are neighbours now: each is counted at its first occurrence.
         rows, width = tf.unstack(tf.shape(places))
         is_new = tf.concat([tf.ones([rows, 1], tf.bool), places[:, 1:] != places[:, :-1]], axis=1)
         runs = tf.cumsum(tf.cast(is_new, tf.int32), axis=1) - 1 + width * tf.range(rows)[:, None]
@@ -97,7 +98,7 @@ class WideScores(keras.layers.Layer):
         return places, counts
 
     def compute_output_shape(self, scores_shape: Any, *_: Any) -> Any:
-        """That of the scores."""
+        """Returns the shape of the scores."""
         return scores_shape
 
     def get_config(self) -> dict[str, Any]:
