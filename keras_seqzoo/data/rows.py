@@ -34,7 +34,7 @@ Column = str | int
 """A column of the source, by its name or by its position."""
 
 Texts = Column | list[Column] | tuple[Column | list[Column], ...]
-"""The column of a text; a list of columns that are joined; or a pair of either, a tuple."""
+"""The column of a text; a list of columns to join; or, for pairs, a tuple of two of these."""
 
 _BETWEEN = "\n"  # between columns that are joined to one text
 

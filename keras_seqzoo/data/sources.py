@@ -39,7 +39,7 @@ PARTS = {
     "dev": "valid",
     "test": "test",
 }
-"""Which part of a split a name stands for."""
+"""The part of a split for each name."""
 
 CLASSES = "keras_seqzoo.classes"
 

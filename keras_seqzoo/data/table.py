@@ -103,7 +103,7 @@ def read_table(
     - Answers to questions (`target="answer"`) are parts of contexts: SQuAD's JSON, or columns of
       questions, contexts, answers and their starts; see `data.answers.read_answers`.
     - Numbers are one column or several. They are inferred if those in the first 16,384 rows have
-      fractions, or if there are several columns that hold more than 0 and 1.
+      fractions, or if there are several columns and not all hold only 0 and 1.
       fractions, or where several columns are not of 0 and 1.
 
     Args:
@@ -458,7 +458,7 @@ class TextTable:
         return balanced_weights(self.target, self.class_counts)
 
     def fingerprint(self) -> str:
-        """Returns 16 hex digits that stand for texts, labels and target, in order."""
+        """Returns 16 hex digits that identify texts, labels and target, in order."""
         return fingerprint([self._frame], self.target)
 
     def take(self, indices: Sequence[int] | npt.NDArray[Any]) -> TextTable:

@@ -27,7 +27,7 @@ from keras_seqzoo.data.sources import find_files
 Span = tuple[int, int, str]
 
 SUFFIXES = (".conll", ".conll2003", ".bio", ".bioes", ".iob", ".iob2")
-"""Suffixes of files of columns, which are read as such whatever the target."""
+"""Suffixes of files with columns of words and tags, which are read as such for any target."""
 
 # Models cannot tag these separately: neighbours in a word (see `preprocessing.placed.split_words`).
 _WITHIN_WORD = regex.compile(r"(?V1)[[\p{L}\p{N}]--[\p{Han}\p{Hiragana}\p{Katakana}]]{2}")
