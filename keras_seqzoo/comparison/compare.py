@@ -69,6 +69,8 @@ def compare(
 
     - classes and labels: the majority, and TF-IDF with logistic regression;
     - numbers: the mean, and TF-IDF with ridge regression;
+    - tags: a dictionary of the training pieces, and a linear CRF;
+    - answers: no answer, and the sentence that shares most words with the question;
     - forecasts of a series: the last value, the value a season before, and a ridge regression over
       the window;
     - the direction of a series: the majority, and a logistic regression over the window.
