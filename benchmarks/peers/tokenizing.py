@@ -4,8 +4,8 @@
 
 - word pieces: MiniLM's vocabulary on the training texts of SST-2 and the IMDB sample, again and
   again in the same processes.
-- byte pairs: GPT-2's on the texts of the golden file, which each round reads for the first time, in
-  new processes; KerasHub a tenth of them.
+- byte pairs: GPT-2's on the same texts, and on those of the golden file, which each round reads for
+  the first time, in new processes; KerasHub a tenth of them.
 - one word: as many random letters without a space, GPT-2's byte pairs, in new processes that have
   tokenised a short text before; KerasHub only the shortest.
 
@@ -149,9 +149,11 @@ def main() -> None:
         if PIECES in given.what:
             table("word pieces, SST-2 and IMDB", PIECES, read_texts(given.shared), given.kinds)
         if PAIRS in given.what:
+            texts = read_texts(given.shared)
+            table("byte pairs, SST-2 and IMDB, unseen", PAIRS, texts, given.kinds, cold=True)
             lines = (given.shared / "goldens" / "gpt2_bpe.jsonl").read_text(encoding="utf-8")
             texts = [json.loads(line)["text"] for line in lines.splitlines()]
-            table("byte pairs, unseen texts", PAIRS, texts, given.kinds, cold=True)
+            table("byte pairs, golden texts, unseen", PAIRS, texts, given.kinds, cold=True)
         for number in given.letters if WORD in given.what else ():
             word = "".join(random.Random(number).choices(string.ascii_lowercase, k=number))
             kinds = [k for k in given.kinds if k != KERAS_HUB or number <= 10_000]

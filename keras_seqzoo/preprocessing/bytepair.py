@@ -136,7 +136,8 @@ class BytePairPreprocessor(Preprocessor):
             is_token = ids >= 0
             before = tf.pad(tf.cumsum(tf.cast(is_token, tf.int64)), [[1, 0]])
             splits = tf.gather(before, tf.pad(tf.cumsum(tf.strings.length(words)), [[1, 0]]))
-            rows = tf.RaggedTensor.from_row_splits(ids[is_token], splits, validate=False)
+            kept = tf.gather(ids, _places(is_token))
+            rows = tf.RaggedTensor.from_row_splits(kept, splits, validate=False)
             rows = tf.gather(rows, which)
             splits = tf.gather(rows.row_splits, pieces.row_splits)
             return tf.RaggedTensor.from_row_splits(rows.values, splits, validate=False)
@@ -280,10 +281,10 @@ class BytePairPreprocessor(Preprocessor):
             word = tf.cumsum(tf.cast(ids == mark, tf.int32), exclusive=True)
             bound = tf.gather(tf.math.segment_min(tf.gather(self._next, rank), word), word)
             is_active = bound <= never
-            is_done = ~is_active & (ids != mark)
-            done_ids = tf.concat([done_ids, ids[is_done]], axis=0)
-            done_places = tf.concat([done_places, place[is_done]], axis=0)
-            active = tf.where(is_active)[:, 0]
+            done = _places(~is_active & (ids != mark))
+            done_ids = tf.concat([done_ids, tf.gather(ids, done)], axis=0)
+            done_places = tf.concat([done_places, tf.gather(place, done)], axis=0)
+            active = _places(is_active)
             ids, rank, place, bound = (tf.gather(x, active) for x in (ids, rank, place, bound))
 
             before = tf.concat([[never], rank[:-1]], axis=0)
@@ -294,17 +295,18 @@ class BytePairPreprocessor(Preprocessor):
                 order = tf.cast(rank, tf.int64) * size + tf.range(size)
                 word = tf.gather(word, active)
                 is_safe |= order == tf.gather(tf.math.segment_min(order, word), word)
-            best = tf.where((rank <= before) & (rank <= after) & is_safe)[:, 0]
+            best = _places((rank <= before) & (rank <= after) & is_safe)
             # In a run of one sign ("aaaa"), every second pair is merged, from the left.
             is_first = tf.concat([best[:1] >= 0, best[1:] != best[:-1] + 1], axis=0)
-            first = tf.gather(best[is_first], tf.cumsum(tf.cast(is_first, tf.int32)) - 1)
+            first = tf.gather(best, _places(is_first))
+            first = tf.gather(first, tf.cumsum(tf.cast(is_first, tf.int32)) - 1)
             is_free = tf.gather(before, first) > tf.gather(rank, first)
-            best = best[is_free & ((best - first) % 2 == 0)]
+            best = tf.gather(best, _places(is_free & ((best - first) % 2 == 0)))
 
             merged = tf.gather(self._merged, tf.gather(rank, best))
             ids = tf.tensor_scatter_nd_update(ids, best[:, None], merged)
             is_gone = tf.scatter_nd(best[:, None] + 1, best >= 0, tf.shape(ids, tf.int64))
-            kept = tf.where(~is_gone)[:, 0]
+            kept = _places(~is_gone)
             ids, rank, place = (tf.gather(x, kept) for x in (ids, rank, place))
             # Each merge moved what follows by one; the pairs on both sides of it are new.
             best -= tf.range(tf.size(best, tf.int64))
@@ -322,6 +324,11 @@ class BytePairPreprocessor(Preprocessor):
         shapes = (tf.TensorShape([None]),) * len(state)
         *_, ids, places = tf.while_loop(lambda ids, *_: tf.size(ids) > 0, merge, state, shapes)
         return tf.tensor_scatter_nd_update(tf.fill(tf.shape(data), -1), places[:, None], ids)
+
+
+def _places(chosen: tf.Tensor) -> tf.Tensor:
+    """Returns int64 places of true values `(n,)`; a mask as index makes twenty operations."""
+    return tf.squeeze(tf.where(chosen), axis=1)
 
 
 def byte_signs() -> list[str]:

@@ -45,7 +45,7 @@ class SavedSession:
             )
         import tensorflow_text  # noqa: F401 - the graph may hold its ops
 
-        self._session = tf.compat.v1.Session(graph=tf.Graph())
+        self._session = tf.compat.v1.Session(graph=tf.Graph(), config=_session_config())
         try:
             # TensorFlow would suggest `tf.saved_model.load`, which makes no session.
             with logging_from(logging.ERROR), self._session.graph.as_default():
@@ -100,6 +100,20 @@ class SavedSession:
     def close(self) -> None:
         """Frees the variables and tables; running calls end with an error."""
         self._session.close()
+
+
+def _session_config() -> tf.compat.v1.ConfigProto:
+    """Leaves out passes of TensorFlow's graph optimizer that take time and gain none here.
+
+    The first answer of a signature waits for the optimizer. Its other passes are run twice, as by
+    default, because the second fuses GELU with the products that the first has fused with biases.
+    """
+    config = tf.compat.v1.ConfigProto()
+    passes = config.graph_options.rewrite_options
+    passes.constant_folding = passes.OFF
+    passes.memory_optimization = passes.NO_MEM_OPT
+    passes.disable_tfg_optimizer = True
+    return config
 
 
 def first_line(error: BaseException) -> str:

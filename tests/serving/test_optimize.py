@@ -79,6 +79,23 @@ def test_the_model_goes_on_as_before(model: Any, session: SavedSession, tmp_path
     )
 
 
+def test_a_session_fuses_products_with_their_bias_and_gelu(model: Any, tmp_path: Path) -> None:
+    session = SavedSession(sz.export_model(model, tmp_path))
+    asked, ran = session.signatures["serving_default"], tf.compat.v1.RunMetadata()
+    session._session.run(
+        asked.outputs["probabilities"].name,
+        {asked.inputs["text"].name: np.array([b"a good film"], object)},
+        tf.compat.v1.RunOptions(output_partition_graphs=True),
+        ran,
+    )
+    nodes = [node for graph in ran.partition_graphs for node in graph.node]
+    if not any("Mkl" in node.op for node in nodes):
+        pytest.skip("oneDNN is off on this machine")
+    fused = [tuple(node.attr["fused_ops"].list.s) for node in nodes if "FusedMatMul" in node.op]
+    layers = model.encoder.get_layer("hub_encoder").num_layers
+    assert fused.count((b"BiasAdd", b"GeluApproximate")) == layers
+
+
 @pytest.mark.parametrize("share", [0.0, 0.75])
 def test_a_product_is_within_its_steps(share: float) -> None:
     rng = np.random.default_rng(0)
