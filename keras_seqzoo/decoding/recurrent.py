@@ -65,7 +65,7 @@ class RecurrentDecoding:
         hidden = tf.cast(last_to_the_end(hidden, mask, hidden[:, :1]), tf.float32)
         return Prompt(last_to_the_end(ids, mask, ids[:, :1]), hidden, states)
 
-    def extend(self, token_ids: tf.Tensor, cache: Any, index: tf.Tensor) -> tuple[Any, Any]:
+    def extend(self, token_ids: Any, cache: Any, index: Any, weights: Any) -> tuple[Any, Any]:
         """Reads one more token, int32 `(batch, 1)`; see `TransformerDecoding.extend`."""
         hidden, states = self._step(token_ids[:, 0], cache)
         return tf.cast(hidden, tf.float32)[:, None], states

@@ -93,7 +93,7 @@ def sample_tokens(
     prompt = decoding.begin(features, length + most)
 
     def step(token_ids: tf.Tensor, cache: Any, index: tf.Tensor) -> tuple[Any, Any, Any]:
-        vectors, cache = decoding.extend(token_ids[:, None], cache, index)
+        vectors, cache = decoding.extend(token_ids[:, None], cache, index, prompt.weights)
         return decoding.logits(vectors[:, 0]), vectors[:, 0], cache
 
     empty = tf.fill([batch, most], _NOT_YET)

@@ -54,7 +54,7 @@ class LabelScores(keras.layers.Layer):
             batch = tf.shape(scores)[0]
             cache = tf.nest.map_structure(lambda x: tf.repeat(x, labels, axis=0), prompt.cache)
             ids = tf.tile(self._ids, [batch, 1])
-            hidden, _ = self.decoding.extend(ids[:, :-1], cache, length)
+            hidden, _ = self.decoding.extend(ids[:, :-1], cache, length, prompt.weights)
             rest = tf.gather(self._log_probabilities(hidden), ids[:, 1:], batch_dims=2)
             rest = tf.reshape(rest, [batch, labels, longest - 1]) * self._real[:, 1:]
             scores += tf.reduce_sum(rest, axis=-1)
