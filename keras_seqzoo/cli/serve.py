@@ -42,7 +42,8 @@ def serve_command(
         int | None,
         typer.Option(
             min=1,
-            help="Requests answered at the same time; CPUs by default.",
+            help="Requests answered at the same time, each by a share of the CPUs; "
+            "as many as CPUs by default.",
             rich_help_panel=LIMITS,
         ),
     ] = None,
@@ -73,13 +74,16 @@ def serve_command(
     from keras_seqzoo.pages.playground import playground_page
     from keras_seqzoo.serving.server.app import Limits
     from keras_seqzoo.serving.server.run import serve
+    from keras_seqzoo.serving.session import divide_cores
 
+    threads = threads or os.cpu_count() or 1
     limits = Limits(
         max_body_bytes=max(1, int(max_body_mb * 2**20)),
         max_batch=max_batch,
-        threads=threads or os.cpu_count() or 1,
+        threads=threads,
         max_queue=max_queue,
         timeout=timeout,
+        parts=divide_cores(threads),
     )
     origin = str(directory or model_config_file)
     page = playground_page() if playground else None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import tensorflow as tf
 
 from keras_seqzoo.quiet import logging_from
 
+_FEWEST = 8  # rows of a part of a request
 # Errors from reading a damaged SavedModel, in Python, in protobuf and in C++.
 _DAMAGES = (OSError, ValueError, RuntimeError, KeyError, IndexError, tf.errors.OpError)
 
@@ -24,6 +27,9 @@ class SavedSession:
 
     Args:
         path: the folder of a version.
+        parts: the most parts of a large request that are answered at the same time, row by row;
+            see `divide_cores`. Requests that have outputs as wide as their longest row are not
+            divided, and none is with a GPU.
 
     Attributes:
         path: the folder of the version.
@@ -36,7 +42,7 @@ class SavedSession:
         ValueError: one of its files is damaged or missing, or it needs unregistered ops.
     """
 
-    def __init__(self, path: str | os.PathLike[str]):
+    def __init__(self, path: str | os.PathLike[str], parts: int = 1):
         self.path = Path(path)
         if not (self.path / "saved_model.pb").is_file():
             raise FileNotFoundError(
@@ -64,6 +70,10 @@ class SavedSession:
             for name, signature in self.definitions.items()
             if signature.method_name  # else it is `__saved_model_init_op`
         }
+        self._pool: ThreadPoolExecutor | None = None
+        if parts > 1 and not tf.config.list_physical_devices("GPU"):
+            self._pool = ThreadPoolExecutor(parts, thread_name_prefix="part")
+        self._parts = parts
 
     def run(
         self,
@@ -90,16 +100,70 @@ class SavedSession:
             ValueError: an array with a shape that the signature does not take.
         """
         asked = self.signatures[signature]
-        fetches = {name: asked.outputs[name].name for name in outputs or asked.outputs}
-        feeds = {asked.inputs[name].name: value for name, value in inputs.items()}
-        options = None
-        if timeout is not None:
-            options = tf.compat.v1.RunOptions(timeout_in_ms=max(1, int(timeout * 1000)))
-        return self._session.run(fetches, feeds, options=options)
+        names = list(outputs or asked.outputs)
+        end = None if timeout is None else time.monotonic() + timeout
+
+        def answer(part: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+            feeds = {asked.inputs[name].name: value for name, value in part.items()}
+            options = None
+            if end is not None:
+                left = max(1, int(1000 * (end - time.monotonic())))
+                options = tf.compat.v1.RunOptions(timeout_in_ms=left)
+            fetches = {name: asked.outputs[name].name for name in names}
+            return self._session.run(fetches, feeds, options=options)
+
+        given = self._divided(asked, inputs, names)
+        if len(given) == 1:
+            return answer(inputs)
+        assert self._pool is not None
+        answers = list(self._pool.map(answer, given))
+        return {name: np.concatenate([part[name] for part in answers]) for name in names}
+
+    def _divided(
+        self, asked: Any, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]
+    ) -> list[Mapping[str, np.ndarray]]:
+        """The parts of a request: the whole, if it is small or cannot be divided by rows."""
+        counts = {np.shape(value)[:1] for value in inputs.values()}
+        if self._pool is None or len(counts) != 1 or () in counts:
+            return [inputs]
+        number = min(self._parts, counts.pop()[0] // _FEWEST)
+        shapes = [asked.outputs[name].tensor_shape for name in outputs]
+        if number < 2 or not all(_is_of_rows(shape) for shape in shapes):
+            return [inputs]
+        pieces = {name: np.array_split(value, number) for name, value in inputs.items()}
+        return [{name: piece[i] for name, piece in pieces.items()} for i in range(number)]
 
     def close(self) -> None:
         """Frees the variables and tables; running calls end with an error."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False)
         self._session.close()
+
+
+def divide_cores(requests: int) -> int:
+    """Divides the cores of this machine among requests that are answered at the same time.
+
+    An operation then uses the share of its request. More cores finish a large operation sooner, but
+    those on a short text wait longer for one another than they compute. To be called before
+    TensorFlow computes anything in this process. Where the environment has
+    `TF_NUM_INTRAOP_THREADS`, that stands.
+
+    Returns:
+        In how many parts a large request can be divided to use all cores: the `parts` of
+        `SavedSession`.
+    """
+    if os.environ.get("TF_NUM_INTRAOP_THREADS"):
+        return 1
+    cores = os.cpu_count() or 1
+    share = max(1, cores // requests)
+    os.environ["TF_NUM_INTRAOP_THREADS"] = str(share)
+    return cores // share
+
+
+def _is_of_rows(shape: Any) -> bool:
+    """Whether a tensor has a row for each of a request, all of one size."""
+    sizes = [dimension.size for dimension in shape.dim]
+    return not shape.unknown_rank and sizes[:1] == [-1] and -1 not in sizes[1:]
 
 
 def _session_config() -> tf.compat.v1.ConfigProto:

@@ -43,6 +43,7 @@ class Limits:
         threads: requests that are answered at the same time; as many as there are CPUs by default.
         max_queue: requests that wait for a thread.
         timeout: seconds after which a request is given up.
+        parts: the most parts of a large request that are answered at the same time.
 
     Raises:
         ValueError: one of them is too low.
@@ -53,11 +54,13 @@ class Limits:
     threads: int = field(default_factory=lambda: os.cpu_count() or 1)
     max_queue: int = 128
     timeout: float = 30.0
+    parts: int = 1
 
     def __post_init__(self) -> None:
         check_whole(
-            max_body_bytes=self.max_body_bytes, max_batch=self.max_batch, threads=self.threads
-        )
+            max_body_bytes=self.max_body_bytes, max_batch=self.max_batch, threads=self.threads,
+            parts=self.parts,
+        )  # fmt: skip
         if self.max_queue < 0 or not self.timeout > 0:
             raise ValueError(
                 "`max_queue` must be at least 0, and `timeout` above 0 seconds. "

@@ -52,7 +52,7 @@ def serve(
     """
     host = address[0]
     with closing(_bind(*address)) as listener:
-        store = ModelStore(sources, report)
+        store = ModelStore(sources, report, limits.parts)
         try:
             store.refresh()
             _check_models(store, origin, report)

@@ -74,14 +74,21 @@ class ModelStore:
     Args:
         sources: what finds the models, such as `sources.in_folder`.
         report: takes a line on what was loaded, unloaded, or could not be.
+        parts: the most parts of a large request that are answered at the same time.
 
     Raises:
         OSError: the models cannot be looked for.
     """
 
-    def __init__(self, sources: Sources, report: Callable[[str], None] = lambda line: None):
+    def __init__(
+        self,
+        sources: Sources,
+        report: Callable[[str], None] = lambda line: None,
+        parts: int = 1,
+    ):
         self._sources = sources
         self._report = report
+        self._parts = parts
         self._models: dict[str, _Model] = {}
         self._lock = threading.Lock()
         self._refreshing = threading.Lock()
@@ -234,7 +241,7 @@ class ModelStore:
         with self._lock:
             self._models[model].versions[number] = version
         try:
-            session = _open(path)
+            session = _open(path, self._parts)
         except Exception as error:  # noqa: BLE001 - whatever it is, the others go on serving
             version.error = from_loading(error)
             version.state = END
@@ -291,8 +298,8 @@ def _describe(version: _Version) -> dict[str, Any]:
     }
 
 
-def _open(path: Path) -> SavedSession:
-    session = SavedSession(path)
+def _open(path: Path, parts: int) -> SavedSession:
+    session = SavedSession(path, parts)
     try:
         replay(session)
     except BaseException:
