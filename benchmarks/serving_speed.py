@@ -131,10 +131,9 @@ def serve() -> None:
     """Makes, loads and asks models as it is told."""
     import tensorflow_text  # noqa: F401 - SavedSession would import it while the clock runs
 
-    from keras_seqzoo.serving.session import SavedSession, divide_cores
+    from keras_seqzoo.serving.session import SavedSession
     from keras_seqzoo.serving.warmup import replay
 
-    parts = divide_cores(os.cpu_count() or 1)  # as the server does
     session: Any = None
 
     def do(order: dict[str, Any]) -> Any:
@@ -145,7 +144,7 @@ def serve() -> None:
             return ask(session, order["texts"], order["batch"])
         begun = time.perf_counter()
         if order["do"] == "load":
-            session = SavedSession(order["path"], parts)
+            session = SavedSession(order["path"])
         else:
             replay(session)
         return {"seconds": time.perf_counter() - begun}

@@ -42,8 +42,8 @@ def serve_command(
         int | None,
         typer.Option(
             min=1,
-            help="Requests answered at the same time, each by a share of the CPUs; "
-            "as many as CPUs by default.",
+            help="Requests answered at the same time, each on its share of the CPUs. As many as "
+            "CPUs by default, and then each on all.",
             rich_help_panel=LIMITS,
         ),
     ] = None,
@@ -76,14 +76,13 @@ def serve_command(
     from keras_seqzoo.serving.server.run import serve
     from keras_seqzoo.serving.session import divide_cores
 
-    threads = threads or os.cpu_count() or 1
     limits = Limits(
         max_body_bytes=max(1, int(max_body_mb * 2**20)),
         max_batch=max_batch,
-        threads=threads,
+        threads=threads or os.cpu_count() or 1,
         max_queue=max_queue,
         timeout=timeout,
-        parts=divide_cores(threads),
+        parts=divide_cores(threads) if threads else 1,
     )
     origin = str(directory or model_config_file)
     page = playground_page() if playground else None
