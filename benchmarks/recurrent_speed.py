@@ -3,7 +3,8 @@
     python benchmarks/recurrent_speed.py --rounds 13
 
 Batch 32, 128 inputs, 64 units, all outputs returned; float32. "both ways" is a `Bidirectional`
-layer under a mask of right padding. The two take turns; ratios are taken round by round.
+layer under a mask of right padding. The last row has TensorFlow's operation for a whole LSTM,
+`BlockLSTMV2`, in place of Keras's layer. The two take turns; ratios are taken round by round.
 """
 
 from __future__ import annotations
@@ -21,6 +22,36 @@ from keras_seqzoo.layers.recurrent import FastGRU, FastLSTM
 
 BATCH, WIDTH, UNITS = 32, 128, 64
 PAIRS = {"LSTM": (keras.layers.LSTM, FastLSTM), "GRU": (keras.layers.GRU, FastGRU)}
+
+
+class OneOperation(keras.layers.LSTM):
+    """An LSTM as one operation of TensorFlow, and its gradient as another."""
+
+    def call(self, sequences: Any, mask: Any = None, training: Any = None) -> Any:
+        """Ignores the mask."""
+
+        @tf.custom_gradient
+        def run(x: Any, kernel: Any, recurrent: Any, bias: Any) -> Any:
+            zeros = tf.zeros([tf.shape(x)[1], self.units])
+            given = {
+                "seq_len_max": tf.cast(tf.shape(x)[0], tf.int64), "x": x, "cs_prev": zeros,
+                "h_prev": zeros, "w": tf.concat([kernel, recurrent], 0), "b": bias,
+                **dict.fromkeys(("wci", "wcf", "wco"), tf.zeros([self.units])),
+            }  # fmt: skip
+            kept = tf.raw_ops.BlockLSTMV2(**given, cell_clip=0.0, use_peephole=False)
+
+            def gradient(upstream: Any) -> Any:
+                slopes = tf.raw_ops.BlockLSTMGradV2(
+                    **given, **kept._asdict(), cs_grad=tf.zeros_like(kept.cs), h_grad=upstream,
+                    use_peephole=False,
+                )  # fmt: skip
+                parts = tf.split(slopes.w_grad, [kernel.shape[0], recurrent.shape[0]])
+                return slopes.x_grad, *parts, slopes.b_grad
+
+            return kept.h, gradient
+
+        weights = (tf.convert_to_tensor(w) for w in self.trainable_weights)
+        return tf.transpose(run(tf.transpose(sequences, [1, 0, 2]), *weights), [1, 0, 2])
 
 
 def runner(layer: Any, mask: tf.Tensor | None, training: bool) -> Callable[[tf.Tensor], Any]:
@@ -65,6 +96,9 @@ def main() -> None:
                     f"{kind}{', both ways' * both_ways}, {'training' if training else 'inference'}"
                 )
                 print(f"| {name} | " + " | ".join(f"{r:.2f}" for r in ratios) + " |", flush=True)
+    pair = (OneOperation, FastLSTM)
+    ratios = [median_ratio(pair, n, False, True, arguments.rounds) for n in arguments.lengths]
+    print("| LSTM as one operation, training | " + " | ".join(f"{r:.2f}" for r in ratios) + " |")
 
 
 def median_ratio(

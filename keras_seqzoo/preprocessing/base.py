@@ -235,8 +235,7 @@ class Preprocessor(keras.layers.Layer):
         if after:
             ids = tf.where(place == lengths - 1, self.end_id, ids)
         mask = tf.cast(place < lengths, tf.int32)
-        if not before + after:
-            ids = tf.where((mask == 1) & (ids == self.pad_id), self.unknown_id, ids)
+        ids = tf.where((mask == 1) & (ids == self.pad_id), self.unknown_id, ids)
         segments = tf.zeros_like(ids)
         if self.pair:
             is_between = tf.cast(ids == SEPARATOR, ids.dtype)
