@@ -20,7 +20,7 @@ import numpy as np
 import tensorflow as tf
 from quality import ROOT, SETS
 
-from keras_seqzoo.serving.session import SavedSession, divide_cores
+from keras_seqzoo.serving.session import SavedSession
 
 CALLS, ROWS = 30, 15
 
@@ -57,9 +57,8 @@ def main() -> None:
     parser.add_argument("export", type=Path, help="the folder of a version that reads one text")
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 32])
     parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared")
-    parser.add_argument("--threads", type=int, help="as of the server")
     given = parser.parse_args()
-    session = SavedSession(given.export, divide_cores(given.threads) if given.threads else 1)
+    session = SavedSession(given.export)
     texts = np.array(
         [str(t).encode() for t in SETS["sst2"](given.shared / "data")[2].texts], object
     )

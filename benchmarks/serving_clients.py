@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import argparse
 import os
-import queue
 import statistics
-import threading
 import time
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -28,32 +27,24 @@ from serving_local import Connection, Server, head_line
 LOADS = ((1, 1, 300), (1, 4, 600), (32, 1, 30), (32, 4, 40))
 
 
-def ask(port: int, texts: Any, rows: int, clients: int, requests: int) -> tuple[float, float]:
+def ask(
+    port: int, model: str, texts: Any, rows: int, clients: int, requests: int
+) -> tuple[float, float]:
     """Texts a second of all clients, and the median time of a request, ms."""
-    left: queue.SimpleQueue[int] = queue.SimpleQueue()
-    for number in range(requests):
-        left.put(number)
-    times: list[float] = []
 
-    def client() -> None:
-        connection = Connection(port)
-        while True:
-            try:
-                number = left.get_nowait()
-            except queue.Empty:
-                break
+    def client(first: int) -> list[float]:
+        connection, times = Connection(port), []
+        for number in range(first, requests, clients):
             some = np.take(texts, range(number * rows, (number + 1) * rows), mode="wrap")
             begun = time.perf_counter()
-            connection.predict("reviews", {"instances": some.tolist()})
+            connection.predict(model, {"instances": some.tolist()})
             times.append(time.perf_counter() - begun)
         connection.close()
+        return times
 
-    threads = [threading.Thread(target=client) for _ in range(clients)]
     begun = time.perf_counter()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(clients) as pool:
+        times = [each for some in pool.map(client, range(clients)) for each in some]
     return rows * requests / (time.perf_counter() - begun), 1e3 * statistics.median(times)
 
 
@@ -64,6 +55,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared")
     given = parser.parse_args()
+    model = given.folder.resolve().name
     settings: dict[str, tuple[object, ...]] = {
         "all cores": (), "--threads": ("--threads", os.cpu_count() or 1)
     }  # fmt: skip
@@ -74,11 +66,11 @@ def main() -> None:
                 for name in ("sst2", "imdb_sample"):
                     rows = [str(text) for text in SETS[name](given.shared / "data")[2].texts]
                     texts = np.random.default_rng(0).permutation(np.array(rows, object))
-                    ask(server.port, texts, 32, 2, 8)
+                    ask(server.port, model, texts, 32, 2, 8)
                     for size, clients, requests in LOADS:
                         requests = requests if name == "sst2" else max(4, requests // 6)
                         work = f"{name}, {clients} client{'s' * (clients > 1)}, rows of {size}"
-                        took = ask(server.port, texts, size, clients, requests)
+                        took = ask(server.port, model, texts, size, clients, requests)
                         found[work, setting].append(took)
         print(f"round {number + 1} is done", flush=True)
     print(f"{head_line()}\n")

@@ -74,6 +74,19 @@ def test_outputs_as_wide_as_the_longest_row_stay_whole(
     session.close()
 
 
+def test_outputs_that_are_not_of_rows_stay_whole(tmp_path: Path) -> None:
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
+    def words(text: tf.Tensor) -> dict[str, tf.Tensor]:
+        found = tf.strings.split(text)
+        return {"words": found.flat_values, "splits": found.row_splits}
+
+    tf.saved_model.save(tf.Module(), str(tmp_path), signatures={"serving_default": words})
+    session = SavedSession(tmp_path, parts=4)
+    splits = session.run("serving_default", ROWS)["splits"]
+    assert np.diff(splits).tolist() == [len(text.split()) for text in ROWS["text"]]
+    session.close()
+
+
 def test_an_error_in_a_part_is_that_of_the_request(tiny_export: Path) -> None:
     session = SavedSession(tiny_export, parts=4)
     with pytest.raises(tf.errors.DeadlineExceededError):
